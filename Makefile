@@ -1,0 +1,35 @@
+# make demo, make test: all the set-up a fresh machine needs is Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all lab artifacts lint clean
+
+demo: $(STAMP)
+	$(BIN)/labkit demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+# Everything that is derived from the trained weights: pairs, predictor, tables of results.
+artifacts: $(STAMP)
+	$(BIN)/python -m labkit.artifacts rebuild
+
+lint: $(STAMP)
+	$(BIN)/ruff check labkit tests benchmarks
+
+# The environment is made again when the list of dependencies changes.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -e '.[all]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) results build *.egg-info

@@ -1,0 +1,201 @@
+"""Elastic operators: layers that run with a part of their weights.
+
+A narrower layer uses the first channels of the wide one, a smaller kernel is the transformed centre
+of the larger one (OFA, arXiv 1908.09791, section 3.3). How much is used follows from the input and
+the arguments of the call; no operator remembers an active size.
+
+Shapes in trailing comments: N images, C channels, H and W pixels, K the largest kernel size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from labkit.space import se_channels
+
+EPS = 1e-5  # batch norm, as in torch and in OFA
+ACTIVATION_FUNCTIONS = {"relu": F.relu, "relu6": F.relu6, "h_swish": F.hardswish}
+
+
+class BatchStatistics:
+    """Normalise by the statistics of the batch itself: what training does."""
+
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPS)
+
+
+class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
+    """Mean and variance for each batch norm of one arch, by layer name: a value, not a state.
+
+    Made by `labkit.evaluate.recalibrate`, passed to `Supernet.forward` and `Supernet.extract`.
+    """
+
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        mean, variance = self[name]
+        if len(mean) != len(weight):
+            raise ValueError(f"batch-norm statistics of {name!r} have {len(mean)} channels, the arch needs "
+                             f"{len(weight)}; recalibrate for this arch")
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=EPS)
+
+    def __missing__(self, name: str) -> tuple[Tensor, Tensor]:
+        raise KeyError(f"no batch-norm statistics for {name!r}; recalibrate for this arch")
+
+
+class Recorder(BatchStatistics):
+    """Normalise by the batch and average each batch norm's statistics over the batches seen.
+
+    The same numbers as `torch.nn.BatchNorm2d(momentum=None)` in training mode (its variance is the
+    unbiased one). Call `next_batch` before each batch; `stats` is the result.
+    """
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.stats = BatchNormStats()
+
+    def next_batch(self) -> None:
+        self.batches += 1
+
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if name not in self.stats:
+            self.stats[name] = (torch.zeros_like(weight), torch.ones_like(weight))
+        mean, variance = self.stats[name]
+        # F.batch_norm folds the batch into the running values itself, without a second pass over x.
+        return F.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1 / self.batches, eps=EPS)
+
+
+class ElasticBatchNorm(nn.Module):
+    """Batch norm over as many channels as come in. Statistics come from outside."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.name = ""  # its path in the supernet, under which statistics are kept
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
+        c = x.shape[1]
+        return stats.normalise(self.name, x, self.weight[:c], self.bias[:c])
+
+
+class ElasticConv(nn.Module):
+    """Dense convolution that uses the first input and output channels."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1,
+                 bias: bool = False) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, kernel // 2
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+
+    def active(self, in_channels: int, out_channels: int) -> Tensor:
+        return self.weight[:out_channels, :in_channels]
+
+    def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
+        out = self.weight.shape[0] if out_channels is None else out_channels
+        bias = None if self.bias is None else self.bias[:out]
+        return F.conv2d(x, self.active(x.shape[1], out), bias, self.stride, self.padding)
+
+
+class _FastDepthwise(torch.autograd.Function):
+    """Depthwise convolution, stride 1, whose gradients run as forward convolutions.
+
+    oneDNN's own backward kernels for depthwise 5x5 and 7x7 are 3 to 10 times slower than its forward
+    kernel. The gradient of the input is a convolution with the kernel flipped; that of the weight
+    correlates each image's input with its output gradient: a depthwise convolution over N * C channels,
+    summed over the images.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, None, 1, weight.shape[-1] // 2, groups=len(weight))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        n, c, h, w = x.shape
+        k = weight.shape[-1]
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, k // 2, groups=c)
+        if ctx.needs_input_grad[1]:
+            if h <= 8:
+                image = x.contiguous(memory_format=torch.contiguous_format).view(1, n * c, h, w)
+                filters = grad.contiguous(memory_format=torch.contiguous_format).view(n * c, 1, h, w)
+                per_image = F.conv2d(image, filters, None, 1, k // 2, groups=n * c)  # (1, NC, K, K)
+                grad_weight = per_image.view(n, c, 1, k, k).sum(0)
+            else:  # a filter as large as the map costs more than oneDNN's kernel does
+                grad_weight = torch.ops.aten.convolution_backward(
+                    grad, x, weight, None, [1, 1], [k // 2, k // 2], [1, 1], False, [0, 0], c, [False, True, False])[1]
+        return grad_x, grad_weight
+
+
+def depthwise_conv(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """`F.conv2d` with one filter (C, 1, K, K) for each channel of x, quick to differentiate on a CPU."""
+    k = weight.shape[-1]
+    if stride == 1 and k > 3 and x.device.type == "cpu" and torch.is_grad_enabled():
+        return _FastDepthwise.apply(x, weight)
+    return F.conv2d(x, weight, None, stride, k // 2, groups=len(weight))
+
+
+class ElasticDepthwise(nn.Module):
+    """Depthwise convolution whose smaller kernels are linear transforms of the centre of larger ones.
+
+    `transforms["7to5"]` (25, 25) acts on the flattened centre 5x5 of the 7x7 kernel, `"5to3"` (9, 9)
+    on the centre of the result; one matrix each for all channels, starting as the identity.
+    Source: OFA, section 3.3, "Elastic Kernel Size".
+    """
+
+    def __init__(self, channels: int, kernels: Iterable[int], stride: int = 1) -> None:
+        super().__init__()
+        self.kernels = tuple(sorted(kernels, reverse=True))
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(channels, 1, self.kernels[0], self.kernels[0]))
+        nn.init.kaiming_normal_(self.weight, mode="fan_in")  # one input channel each: fan_in is K * K
+        self.transforms = nn.ParameterDict({f"{large}to{small}": nn.Parameter(torch.eye(small ** 2))
+                                            for large, small in zip(self.kernels, self.kernels[1:])})
+
+    def active(self, channels: int, kernel: int) -> Tensor:
+        """(channels, 1, kernel, kernel): the kernels that a subnet uses."""
+        if kernel not in self.kernels:
+            raise ValueError(f"kernel size {kernel} is not one of {self.kernels}")
+        weight = self.weight[:channels]
+        for large, small in zip(self.kernels, self.kernels[1:]):
+            if kernel == large:
+                break
+            edge = (large - small) // 2
+            centre = weight[:, :, edge:large - edge, edge:large - edge].reshape(channels, small ** 2)
+            weight = F.linear(centre, self.transforms[f"{large}to{small}"]).view(channels, 1, small, small)
+        return weight
+
+    def forward(self, x: Tensor, kernel: int) -> Tensor:
+        c = x.shape[1]
+        return depthwise_conv(x, self.active(c, kernel), self.stride)
+
+
+class ElasticSqueezeExcite(nn.Module):
+    """Squeeze-excite whose bottleneck follows the channels that come in (MobileNetV3, section 5.3)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = ElasticConv(channels, se_channels(channels), bias=True)
+        self.fc2 = ElasticConv(se_channels(channels), channels, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = x.shape[1]
+        scale = F.adaptive_avg_pool2d(x, 1)  # (N, C, 1, 1)
+        scale = F.relu(self.fc1(scale, se_channels(c)))
+        return x * F.hardsigmoid(self.fc2(scale, c))
+
+
+class ElasticLinear(nn.Linear):
+    """Fully connected layer that uses the first input features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight[:, :x.shape[1]], self.bias)

@@ -1,0 +1,76 @@
+"""BN recalibration, and the accuracy of subnets.
+
+Batch-norm statistics depend on which channels, blocks and kernels run before, so those of one subnet
+are wrong for every other. Each subnet gets its own from a few training images before it is evaluated;
+no weight changes (OFA, arXiv 1908.09791; "BN calibration" in BigNAS, arXiv 2003.11142, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from labkit.data import DataSet, normalise, resize
+from labkit.elastic import BatchNormStats, Recorder
+from labkit.space import Arch
+from labkit.supernet import Supernet
+
+RECALIBRATION_IMAGES = 2000
+BATCH = 500
+
+
+class Evaluator:
+    """Accuracy of subnets of one supernet on one split, each with its own batch-norm statistics.
+
+    The images are normalised once and resized once for each resolution, then kept.
+    """
+
+    def __init__(self, supernet: Supernet, dataset: DataSet, split: str, *,
+                 recalibration_images: int = RECALIBRATION_IMAGES, batch: int = BATCH) -> None:
+        self.supernet, self.batch = supernet, batch
+        self.device = next(supernet.parameters()).device
+        train, held_out = dataset.splits["train"], dataset.splits[split]
+        # A stride through the training set rather than its first images: independent of any order in it.
+        picked = torch.linspace(0, len(train.images) - 1, recalibration_images).long()
+        self._calibration = normalise(train.images[picked].to(self.device), dataset)
+        self._images = normalise(held_out.images.to(self.device), dataset)
+        self.labels = held_out.labels.to(self.device)
+        self._resized: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def _at(self, resolution: int) -> tuple[Tensor, Tensor]:
+        if resolution not in self._resized:
+            self._resized[resolution] = resize(self._calibration, resolution), resize(self._images, resolution)
+        return self._resized[resolution]
+
+    def recalibrate(self, arch: Arch) -> BatchNormStats:
+        calibration, _ = self._at(arch.resolution)
+        return recalibrate(self.supernet, arch, calibration.split(self.batch))
+
+    @torch.inference_mode()
+    def logits(self, arch: Arch, stats: BatchNormStats | None = None) -> Tensor:
+        """(N, classes) logits on the split; recalibrates first unless `stats` are given."""
+        stats = self.recalibrate(arch) if stats is None else stats
+        _, images = self._at(arch.resolution)
+        return torch.cat([self.supernet(batch, arch, stats) for batch in images.split(self.batch)])
+
+    def accuracy(self, arch: Arch, stats: BatchNormStats | None = None) -> float:
+        """Top-1 accuracy in percent."""
+        return 100 * (self.logits(arch, stats).argmax(1) == self.labels).double().mean().item()
+
+
+@torch.no_grad()
+def recalibrate(supernet: Supernet, arch: Arch, batches: Iterable[Tensor]) -> BatchNormStats:
+    """Batch-norm statistics of `arch`, averaged over `batches` of images at its resolution.
+
+    Each batch is normalised by its own statistics on the way, as in training. The result equals what
+    `torch.nn.BatchNorm2d(momentum=None)` gathers when the extracted subnet sees the same batches.
+    """
+    recorder = Recorder()
+    for images in batches:
+        recorder.next_batch()
+        supernet(images, arch, recorder)
+    if not recorder.batches:
+        raise ValueError("recalibration needs at least one batch of images")
+    return recorder.stats

@@ -1,0 +1,38 @@
+"""The search spaces that ship with the lab, by name."""
+
+from __future__ import annotations
+
+from labkit.space import SearchSpace, Stage, make_divisible
+
+
+def _mobilenet_v3(name: str, width: float) -> SearchSpace:
+    """The OFA paper's space (arXiv 1908.09791, section 4.1): MobileNetV3 with elastic blocks."""
+    def w(channels: int) -> int:
+        return make_divisible(channels * width)
+
+    depths, expands = (2, 3, 4), (3, 4, 6)
+    rows = ((24, 2, "relu", False), (40, 2, "relu", True), (80, 2, "h_swish", False),
+            (112, 1, "h_swish", True), (160, 2, "h_swish", True))
+    return SearchSpace(
+        name=name, resolutions=(128, 144, 160, 176, 192, 208, 224), in_channels=3, num_classes=1000,
+        stem_width=w(16), first_width=w(16), final_width=w(960), feature_width=w(1280),
+        stages=tuple(Stage(w(c), stride, depths, expands=expands, act=act, se=se) for c, stride, act, se in rows))
+
+
+# Sized for two CPU cores: the largest subnet is 8.5M MACs, so a supernet trains in an hour or two.
+# Depth is spent where the feature maps are small and a block is cheap.
+FMNIST = SearchSpace(
+    name="fmnist", resolutions=(20, 24, 28), in_channels=1, num_classes=10, stem_width=16, final_width=192,
+    stages=(Stage(16, 1, (1, 2, 3), expands=(2, 3, 4), act="relu"),
+            Stage(32, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
+            Stage(64, 2, (2, 3, 4), expands=(2, 3, 4), se=True)))
+
+spaces: dict[str, SearchSpace] = {space.name: space for space in (
+    FMNIST, _mobilenet_v3("ofa-mbv3", 1.0), _mobilenet_v3("ofa-mbv3-w1.2", 1.2))}
+
+
+def get_space(name: str) -> SearchSpace:
+    """The space called `name`; raises ValueError with the known names for another."""
+    if name not in spaces:
+        raise ValueError(f"unknown space {name!r}, known: {', '.join(spaces)}")
+    return spaces[name]

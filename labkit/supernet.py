@@ -1,0 +1,132 @@
+"""The supernet: one set of weights that holds every subnet of a search space."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+import torch
+import torch.nn.functional as F
+
+from labkit.elastic import (ACTIVATION_FUNCTIONS, BatchNormStats, BatchStatistics, ElasticBatchNorm, ElasticConv,
+                            ElasticDepthwise, ElasticLinear, ElasticSqueezeExcite)
+from labkit.space import Arch, Block, BlockShape, SearchSpace, mid_channels
+from labkit.subnet import Subnet, block_name
+
+BATCH = BatchStatistics()
+
+
+class ElasticConvNorm(nn.Module):
+    """Convolution, batch norm and activation. Children are named as in `Conv2dNormActivation`."""
+
+    def __init__(self, conv: nn.Module, channels: int, act: str | None) -> None:
+        super().__init__()
+        self.add_module("0", conv)
+        self.add_module("1", ElasticBatchNorm(channels))
+        self.act = ACTIVATION_FUNCTIONS[act] if act else None
+
+    def forward(self, x: Tensor, size: int | None, stats: BatchStatistics | BatchNormStats) -> Tensor:
+        """`size` is what the convolution takes: output channels, or a kernel size if depthwise."""
+        conv, norm = self._modules["0"], self._modules["1"]
+        x = norm(conv(x, size), stats)
+        return self.act(x) if self.act else x
+
+
+class ElasticBlock(nn.Module):
+    """Inverted residual block, elastic in kernel size and expand ratio."""
+
+    def __init__(self, shape: BlockShape, kernels: tuple[int, ...], expands: tuple[int, ...], act: str,
+                 se: bool) -> None:
+        super().__init__()
+        self.shape = shape
+        mid = mid_channels(shape.in_channels, expands[-1])
+        self.expand = (ElasticConvNorm(ElasticConv(shape.in_channels, mid), mid, act) if expands[-1] > 1
+                       else None)
+        self.depthwise = ElasticConvNorm(ElasticDepthwise(mid, kernels, shape.stride), mid, act)
+        self.se = ElasticSqueezeExcite(mid) if se else None
+        self.project = ElasticConvNorm(ElasticConv(mid, shape.out_channels), shape.out_channels, None)
+        if shape.has_shortcut:  # a block starts as the identity, so that depth is elastic from the first step
+            nn.init.zeros_(self.project.get_submodule("1").weight)
+
+    def forward(self, x: Tensor, block: Block, stats: BatchStatistics | BatchNormStats) -> Tensor:
+        y = x
+        if self.expand is not None:
+            y = self.expand(y, mid_channels(self.shape.in_channels, block.expand), stats)
+        y = self.depthwise(y, block.kernel, stats)
+        if self.se is not None:
+            y = self.se(y)
+        y = self.project(y, None, stats)
+        return x + y if self.shape.has_shortcut else y
+
+
+class Supernet(nn.Module):
+    """All subnets of `space` in one set of weights.
+
+    `supernet(x, arch)` normalises by the batch, as in training; `supernet(x, arch, stats)` uses the
+    statistics that `labkit.evaluate.recalibrate` returned for that arch. There is no active subnet:
+    two calls with two archs do not disturb each other.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        width = space.stem_width
+        self.stem = ElasticConvNorm(ElasticConv(space.in_channels, width, 3, space.stem_stride), width, space.stem_act)
+        self.first = (ElasticBlock(BlockShape(-1, 0, width, space.first_width, 1), (3,), (1,), space.first_act,
+                                   se=False) if space.first_width else None)
+        self.blocks = nn.ModuleDict()
+        for shape in space.blocks:
+            stage = space.stages[shape.stage]
+            self.blocks[block_name(shape.stage, shape.index)] = ElasticBlock(
+                shape, stage.kernels, stage.expands, stage.act, stage.se)
+        width = space.stages[-1].width
+        self.final = (ElasticConvNorm(ElasticConv(width, space.final_width), space.final_width, space.head_act)
+                      if space.final_width else None)
+        width = space.final_width or width
+        self.feature = nn.Sequential(ElasticConv(width, space.feature_width)) if space.feature_width else None
+        self.head_act = ACTIVATION_FUNCTIONS[space.head_act]
+        self.classifier = ElasticLinear(space.feature_width or width, space.num_classes)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+        for name, module in self.named_modules():
+            if isinstance(module, ElasticBatchNorm):
+                module.name = name
+
+    def forward(self, x: Tensor, arch: Arch, stats: BatchStatistics | BatchNormStats | None = None) -> Tensor:
+        """Logits (N, classes) of the subnet `arch` on images (N, C, r, r) of its resolution r.
+
+        Raises ValueError for another resolution, KeyError or ValueError for another arch's `stats`.
+        """
+        if x.shape[-2:] != (arch.resolution, arch.resolution):
+            raise ValueError(f"images are {x.shape[-2]}x{x.shape[-1]}, the arch wants {arch.resolution} pixels; "
+                             "resize them with labkit.data.resize")
+        stats = BATCH if stats is None else stats
+        x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
+        x = self.stem(x, None, stats)
+        if self.first is not None:
+            x = self.first(x, Block(3, 1), stats)
+        for s, blocks in enumerate(arch.stages):
+            for i, block in enumerate(blocks):
+                x = self.blocks[block_name(s, i)](x, block, stats)
+        if self.final is not None:
+            x = self.final(x, None, stats)
+        x = F.adaptive_avg_pool2d(x, 1)  # (N, C, 1, 1)
+        if self.feature is not None:
+            x = self.head_act(self.feature(x))
+        return self.classifier(x.flatten(1))
+
+    @torch.no_grad()
+    def extract(self, arch: Arch, stats: BatchNormStats) -> Subnet:
+        """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights."""
+        subnet = Subnet(self.space, arch)
+        ours = dict(self.named_parameters())
+        for name, theirs in subnet.named_parameters():
+            module = self.get_submodule(name.rpartition(".")[0])
+            if isinstance(module, ElasticDepthwise):
+                theirs.copy_(module.active(len(theirs), theirs.shape[-1]))
+            else:
+                theirs.copy_(ours[name][tuple(slice(n) for n in theirs.shape)])
+        for name, module in subnet.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                mean, variance = stats[name]
+                module.running_mean.copy_(mean)
+                module.running_var.copy_(variance)
+        return subnet.eval()

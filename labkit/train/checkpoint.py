@@ -1,0 +1,47 @@
+"""Checkpoints: tensors and a JSON header in one safetensors file, written in one step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from labkit.paths import write_atomic
+
+
+class CheckpointError(Exception):
+    """A checkpoint or weights file cannot be used; the message names the file and why."""
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
+    write_atomic(path, lambda temporary: save_file(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary,
+        metadata={"header": json.dumps(header)}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the header of `path`; raises CheckpointError if it is not whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["header"])
+            return {name: file.get_tensor(name) for name in file.keys()}, header
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); "
+                              "restore it, or remove it to start over") from error
+
+
+def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`."""
+    for name in expected.keys() - tensors.keys():
+        raise CheckpointError(f"{path}: tensor {name!r} is missing")
+    for name in tensors.keys() - expected.keys():
+        raise CheckpointError(f"{path}: tensor {name!r} is not part of this network")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
+                                  f"this network wants {tuple(expected[name].shape)}")
