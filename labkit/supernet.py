@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from labkit.elastic import (ACTIVATION_FUNCTIONS, BatchNormStats, BatchStatistics, ElasticBatchNorm, ElasticConv,
-                            ElasticDepthwise, ElasticLinear, ElasticSqueezeExcite)
+from labkit.elastic import (
+    ACTIVATION_FUNCTIONS,
+    BatchNormStats,
+    BatchStatistics,
+    ElasticBatchNorm,
+    ElasticConv,
+    ElasticDepthwise,
+    ElasticLinear,
+    ElasticSqueezeExcite,
+)
 from labkit.space import Arch, Block, BlockShape, SearchSpace, mid_channels
 from labkit.subnet import Subnet, block_name
 
