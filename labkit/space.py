@@ -77,7 +77,7 @@ class Stage:
             if not values or list(values) != sorted(set(values)) or values[0] < 1:
                 raise ValueError(f"stage {field} must be positive and ascending, got {values}")
         if self.expands[0] == 1 != self.expands[-1]:
-            raise ValueError(f"expand ratio 1 is a block without expansion, it shares no weights with {self.expands[1:]}")
+            raise ValueError(f"expand ratio 1 means no expansion, which shares no weights with {self.expands[1:]}")
         if any(k % 2 == 0 for k in self.kernels):
             raise ValueError(f"kernel sizes must be odd, got {self.kernels}")
         if self.act not in ACTIVATIONS:
