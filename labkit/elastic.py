@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from labkit.space import se_channels
 
-EPS = 1e-5  # batch norm, as in torch and in OFA
+EPS = 1e-5  # batch norm, as in torch and in most spaces (`SearchSpace.bn_eps`)
 ACTIVATION_FUNCTIONS = {"relu": F.relu, "relu6": F.relu6, "h_swish": F.hardswish}
 
 
 class BatchStatistics:
     """Normalise by the statistics of the batch itself: what training does."""
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPS)
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
+        return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
 class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
@@ -34,12 +34,12 @@ class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
     Made by `labkit.evaluate.recalibrate`, passed to `Supernet.forward` and `Supernet.extract`.
     """
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
         mean, variance = self[name]
         if len(mean) != len(weight):
             raise ValueError(f"batch-norm statistics of {name!r} have {len(mean)} channels, the arch needs "
                              f"{len(weight)}; recalibrate for this arch")
-        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=EPS)
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
 
     def __missing__(self, name: str) -> tuple[Tensor, Tensor]:
         raise KeyError(f"no batch-norm statistics for {name!r}; recalibrate for this arch")
@@ -59,26 +59,27 @@ class Recorder(BatchStatistics):
     def next_batch(self) -> None:
         self.batches += 1
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
         if name not in self.stats:
             self.stats[name] = (torch.zeros_like(weight), torch.ones_like(weight))
         mean, variance = self.stats[name]
         # F.batch_norm folds the batch into the running values itself, without a second pass over x.
-        return F.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1 / self.batches, eps=EPS)
+        return F.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1 / self.batches, eps=eps)
 
 
 class ElasticBatchNorm(nn.Module):
     """Batch norm over as many channels as come in. Statistics come from outside."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.name = ""  # its path in the supernet, under which statistics are kept
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
         c = x.shape[1]
-        return stats.normalise(self.name, x, self.weight[:c], self.bias[:c])
+        return stats.normalise(self.name, x, self.weight[:c], self.bias[:c], self.eps)
 
 
 class ElasticConv(nn.Module):

@@ -178,6 +178,7 @@ class SearchSpace:
     final_width: int | None = None
     feature_width: int | None = None
     head_act: str = "h_swish"
+    bn_eps: float = 1e-5  # added to every batch norm's variance; part of the function that weights were trained for
 
     def __post_init__(self) -> None:
         if not self.stages:

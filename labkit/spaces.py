@@ -19,6 +19,24 @@ def _mobilenet_v3(name: str, width: float) -> SearchSpace:
         stages=tuple(Stage(w(c), stride, depths, expands=expands, act=act, se=se) for c, stride, act, se in rows))
 
 
+def _proxyless(name: str, width: float) -> SearchSpace:
+    """The space of OFA's second supernet: ProxylessNAS (arXiv 1812.00332) with elastic blocks.
+
+    No squeeze-excite, ReLU6 throughout, one last stage of a single block, and a batch norm of its own
+    epsilon; the layer before pooling, which its authors call feature mix, is our `final_width`.
+    """
+    def w(channels: int) -> int:
+        return make_divisible(channels * width)
+
+    rows = ((24, 2, 4), (40, 2, 4), (80, 2, 4), (96, 1, 4), (192, 2, 4), (320, 1, 1))
+    return SearchSpace(
+        name=name, resolutions=(128, 144, 160, 176, 192, 208, 224), in_channels=3, num_classes=1000,
+        stem_width=w(32), stem_act="relu6", first_width=w(16), first_act="relu6", final_width=w(1280),
+        head_act="relu6", bn_eps=1e-3,
+        stages=tuple(Stage(w(c), stride, tuple(range(min(2, deepest), deepest + 1)), expands=(3, 4, 6), act="relu6")
+                     for c, stride, deepest in rows))
+
+
 # Sized for two CPU cores: the largest subnet is 8.5M MACs, so a supernet trains in an hour or two.
 # Depth is spent where the feature maps are small and a block is cheap.
 FMNIST = SearchSpace(
@@ -28,7 +46,8 @@ FMNIST = SearchSpace(
             Stage(64, 2, (2, 3, 4), expands=(2, 3, 4), se=True)))
 
 spaces: dict[str, SearchSpace] = {space.name: space for space in (
-    FMNIST, _mobilenet_v3("ofa-mbv3", 1.0), _mobilenet_v3("ofa-mbv3-w1.2", 1.2))}
+    FMNIST, _mobilenet_v3("ofa-mbv3", 1.0), _mobilenet_v3("ofa-mbv3-w1.2", 1.2),
+    _proxyless("ofa-proxyless-w1.3", 1.3))}
 
 
 def get_space(name: str) -> SearchSpace:

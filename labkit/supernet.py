@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from labkit.elastic import (
     ACTIVATION_FUNCTIONS,
+    EPS,
     BatchNormStats,
     BatchStatistics,
     ElasticBatchNorm,
@@ -25,10 +26,10 @@ BATCH = BatchStatistics()
 class ElasticConvNorm(nn.Module):
     """Convolution, batch norm and activation. Children are named as in `Conv2dNormActivation`."""
 
-    def __init__(self, conv: nn.Module, channels: int, act: str | None) -> None:
+    def __init__(self, conv: nn.Module, channels: int, act: str | None, eps: float = EPS) -> None:
         super().__init__()
         self.add_module("0", conv)
-        self.add_module("1", ElasticBatchNorm(channels))
+        self.add_module("1", ElasticBatchNorm(channels, eps))
         self.act = ACTIVATION_FUNCTIONS[act] if act else None
 
     def forward(self, x: Tensor, size: int | None, stats: BatchStatistics | BatchNormStats) -> Tensor:
@@ -42,15 +43,15 @@ class ElasticBlock(nn.Module):
     """Inverted residual block, elastic in kernel size and expand ratio."""
 
     def __init__(self, shape: BlockShape, kernels: tuple[int, ...], expands: tuple[int, ...], act: str,
-                 se: bool) -> None:
+                 se: bool, *, eps: float = EPS) -> None:
         super().__init__()
         self.shape = shape
         mid = mid_channels(shape.in_channels, expands[-1])
-        self.expand = (ElasticConvNorm(ElasticConv(shape.in_channels, mid), mid, act) if expands[-1] > 1
+        self.expand = (ElasticConvNorm(ElasticConv(shape.in_channels, mid), mid, act, eps) if expands[-1] > 1
                        else None)
-        self.depthwise = ElasticConvNorm(ElasticDepthwise(mid, kernels, shape.stride), mid, act)
+        self.depthwise = ElasticConvNorm(ElasticDepthwise(mid, kernels, shape.stride), mid, act, eps)
         self.se = ElasticSqueezeExcite(mid) if se else None
-        self.project = ElasticConvNorm(ElasticConv(mid, shape.out_channels), shape.out_channels, None)
+        self.project = ElasticConvNorm(ElasticConv(mid, shape.out_channels), shape.out_channels, None, eps)
         if shape.has_shortcut:  # a block starts as the identity, so that depth is elastic from the first step
             nn.init.zeros_(self.project.get_submodule("1").weight)
 
@@ -76,17 +77,18 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        width = space.stem_width
-        self.stem = ElasticConvNorm(ElasticConv(space.in_channels, width, 3, space.stem_stride), width, space.stem_act)
+        width, eps = space.stem_width, space.bn_eps
+        self.stem = ElasticConvNorm(ElasticConv(space.in_channels, width, 3, space.stem_stride), width,
+                                    space.stem_act, eps)
         self.first = (ElasticBlock(BlockShape(-1, 0, width, space.first_width, 1), (3,), (1,), space.first_act,
-                                   se=False) if space.first_width else None)
+                                   se=False, eps=eps) if space.first_width else None)
         self.blocks = nn.ModuleDict()
         for shape in space.blocks:
             stage = space.stages[shape.stage]
             self.blocks[block_name(shape.stage, shape.index)] = ElasticBlock(
-                shape, stage.kernels, stage.expands, stage.act, stage.se)
+                shape, stage.kernels, stage.expands, stage.act, stage.se, eps=eps)
         width = space.stages[-1].width
-        self.final = (ElasticConvNorm(ElasticConv(width, space.final_width), space.final_width, space.head_act)
+        self.final = (ElasticConvNorm(ElasticConv(width, space.final_width), space.final_width, space.head_act, eps)
                       if space.final_width else None)
         width = space.final_width or width
         self.feature = nn.Sequential(ElasticConv(width, space.feature_width)) if space.feature_width else None
@@ -107,13 +109,20 @@ class Supernet(nn.Module):
             raise ValueError(f"images are {x.shape[-2]}x{x.shape[-1]}, the arch wants {arch.resolution} pixels; "
                              "resize them with labkit.data.resize")
         stats = BATCH if stats is None else stats
-        x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
-        x = self.stem(x, None, stats)
-        if self.first is not None:
-            x = self.first(x, Block(3, 1), stats)
+        x = self.begin(x, stats)
         for s, blocks in enumerate(arch.stages):
             for i, block in enumerate(blocks):
                 x = self.blocks[block_name(s, i)](x, block, stats)
+        return self.finish(x, stats)
+
+    def begin(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
+        """Images -> what enters the first elastic block: the part that all archs share."""
+        x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
+        x = self.stem(x, None, stats)
+        return x if self.first is None else self.first(x, Block(3, 1), stats)
+
+    def finish(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
+        """What leaves the last block -> logits (N, classes)."""
         if self.final is not None:
             x = self.final(x, None, stats)
         x = F.adaptive_avg_pool2d(x, 1)  # (N, C, 1, 1)
