@@ -7,14 +7,18 @@ no weight changes (OFA, arXiv 1908.09791; "BN calibration" in BigNAS, arXiv 2003
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from labkit.data import DataSet, normalise, resize
-from labkit.elastic import BatchNormStats, Recorder
+from labkit.elastic import BatchNormStats, BatchStatistics, Recorder
 from labkit.space import Arch
+from labkit.subnet import block_name
 from labkit.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
@@ -57,7 +61,59 @@ class Evaluator:
 
     def accuracy(self, arch: Arch, stats: BatchNormStats | None = None) -> float:
         """Top-1 accuracy in percent."""
-        return 100 * (self.logits(arch, stats).argmax(1) == self.labels).double().mean().item()
+        return self._percent(self.logits(arch, stats))
+
+    def _percent(self, logits: Tensor) -> float:
+        return 100 * (logits.argmax(1) == self.labels).double().mean().item()
+
+    @torch.inference_mode()
+    def accuracies(self, archs: Sequence[Arch], progress: bool = False) -> list[float]:
+        """Accuracy of each arch, the same as `accuracy` gives, computing common prefixes once.
+
+        The archs are walked as a tree, depth first: what enters block n, and that block's statistics,
+        depend only on the resolution and the blocks before. Memory grows with the depth of the tree
+        (about 0.3 GB for 7,000 images of `fmnist`), not with the number of archs.
+        """
+        paths = [tuple((block_name(s, i), block) for s, blocks in enumerate(arch.stages)
+                       for i, block in enumerate(blocks)) for arch in archs]
+        results = [0.0] * len(archs)
+        with tqdm(total=len(archs), desc="accuracy", unit="arch", disable=not progress) as bar:
+            def walk(members: list[int], depth: int, state: _Activations) -> None:
+                ends, branches = [], defaultdict(list)
+                for i in members:
+                    if depth == len(paths[i]):
+                        ends.append(i)
+                    else:
+                        branches[paths[i][depth]].append(i)
+                if ends:
+                    logits = torch.cat(state.through(self.supernet.finish).evaluated)
+                    for i in ends:
+                        results[i] = self._percent(logits)
+                    bar.update(len(ends))
+                for (name, block), below in branches.items():
+                    layer = self.supernet.blocks[name]
+                    walk(below, depth + 1, state.through(lambda x, stats, layer=layer, block=block:
+                                                         layer(x, block, stats)))
+
+            for resolution in sorted({arch.resolution for arch in archs}):
+                calibration, images = (x.split(self.batch) for x in self._at(resolution))
+                state = _Activations(list(calibration), list(images)).through(self.supernet.begin)
+                walk([i for i, arch in enumerate(archs) if arch.resolution == resolution], 0, state)
+        return results
+
+
+class _Activations(NamedTuple):
+    """Batches on their way through the network: those that set the statistics, those that are judged."""
+
+    calibration: list[Tensor]
+    evaluated: list[Tensor]
+
+    def through(self, layer: Callable[[Tensor, BatchStatistics | BatchNormStats], Tensor]) -> _Activations:
+        recorder, calibration = Recorder(), []
+        for batch in self.calibration:
+            recorder.next_batch()
+            calibration.append(layer(batch, recorder))
+        return _Activations(calibration, [layer(batch, recorder.stats) for batch in self.evaluated])
 
 
 @torch.no_grad()

@@ -33,12 +33,12 @@ class TrainConfig:
     space: str = "fmnist"
     dataset: str = "fashion-mnist"
     recipe: str = "sandwich"
-    epochs: int = 17
+    epochs: int = 16
     steps_per_epoch: int | None = None  # None: the whole training split
     batch: int = 128
-    learning_rate: float = 0.1  # peak, for the sum of the losses of a step's archs
+    learning_rate: float = 0.25  # peak, for the sum of the losses of a step's archs
     momentum: float = 0.9
-    weight_decay: float = 1e-4
+    weight_decay: float = 5e-5
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.999
