@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from labkit.separable import Separable
 from labkit.space import BlockShape, SearchSpace, mid_channels, se_channels
 
 Entry = Callable[[BlockShape, int, int, int], float]  # block, kernel, expand, its input's side -> cost
 
 
 @dataclass(frozen=True, eq=False)
-class BlockTable:
+class BlockTable(Separable):
     """`base` (R,) for what is always there, `blocks` (R, B, K, E) for each choice of each block.
 
     Where stages differ in their number of choices, the surplus entries are NaN and never read.
@@ -59,41 +59,23 @@ class BlockTable:
         Codes that no arch has hold NaN.
         """
         configs, stage = self.space.stage_configs(s), self.space.stages[s]
-        codes = configs @ self.space.stage_weights[self.space.depth_columns[s]:, s][:configs.shape[1]]
         first = next(b for b, shape in enumerate(self.space.blocks) if shape.stage == s)
         depth = np.array(stage.depths)[configs[:, 0]]
         total = None
         for i in range(stage.max_depth):
             kernel, expand = configs[:, 1 + 2 * i], configs[:, 2 + 2 * i]
             values = np.where(i < depth, self.blocks[:, first + i, kernel, expand], self._neutral)  # (R, configs)
-            total = values if total is None else self._combine(total, values)
+            total = values if total is None else self.combine(total, values)
         out = np.full((len(self.base), self.space.stage_sizes[s]), np.nan)
-        out[:, codes.astype(np.intp)] = total
+        out[:, self.space.valid_codes(s)] = total
         return out
-
-    @cached_property
-    def _compiled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All stages in one flat array, and the matrix and offsets that turn genes into indices of it."""
-        stages = [self.stage_values(s) for s in range(len(self.space.stages))]
-        widths = np.array([values.shape[1] for values in stages])
-        weights = self.space.stage_weights.copy()
-        weights[0] = widths  # each resolution has its own row of codes
-        offsets = np.cumsum([0, *(len(self.base) * widths)[:-1]])
-        return np.concatenate([values.ravel() for values in stages]), weights, offsets.astype(float)
-
-    def _gather(self, genes: np.ndarray) -> np.ndarray:  # (N, S)
-        flat, weights, offsets = self._compiled
-        return flat.take((genes @ weights + offsets).astype(np.intp))
 
 
 class AdditiveTable(BlockTable):
     """Cost of an arch = base + the sum over its blocks. Call it on a (N, G) gene matrix."""
 
+    combine = np.add
     _neutral = 0.0
-    _combine = staticmethod(np.add)
-
-    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
-        return self._gather(genes).sum(1) + self.base.take(genes[:, 0])
 
     def scaled(self, factor: float, intercept: float = 0.0, per_block: float = 0.0) -> AdditiveTable:
         """The table of intercept + factor * cost + per_block * (number of blocks)."""
@@ -103,11 +85,8 @@ class AdditiveTable(BlockTable):
 class MaxTable(BlockTable):
     """Cost of an arch = the largest of base and its blocks. Call it on a (N, G) gene matrix."""
 
+    combine = np.maximum
     _neutral = -np.inf
-    _combine = staticmethod(np.maximum)
-
-    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
-        return np.maximum(self._gather(genes).max(1), self.base.take(genes[:, 0]))
 
 
 def block_table_shape(space: SearchSpace) -> tuple[int, int, int, int]:

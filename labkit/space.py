@@ -395,6 +395,20 @@ class SearchSpace:
         """(N, S) integer code of each stage's configuration."""
         return (genes @ self.stage_weights).astype(np.intp)
 
+    def valid_codes(self, s: int) -> np.ndarray:
+        """(configurations,) codes that an arch can have, in the order of `stage_configs`."""
+        configs = self.stage_configs(s)
+        column = self.depth_columns[s]
+        return (configs @ self.stage_weights[column:column + configs.shape[1], s]).astype(np.intp)
+
+    def canonical_codes(self, s: int) -> np.ndarray:
+        """(C_s,) for each code of stage `s` the code of the same arch with canonical genes."""
+        stage, sizes = self.stages[s], int(self.stage_sizes[s])
+        codes = np.arange(sizes)
+        absent = stage.max_depth - np.array(stage.depths)[codes // stage.block_choices ** stage.max_depth]
+        unit = stage.block_choices ** absent  # trailing blocks are the low digits
+        return codes // unit * unit
+
     def stage_configs(self, s: int) -> np.ndarray:
         """(C, 1 + 2 * max_depth) int8: the canonical genes of every configuration of stage `s`."""
         stage = self.stages[s]

@@ -1,0 +1,126 @@
+"""Functions of an arch that are put together stage by stage: what costs and predictors have in common.
+
+Given the resolution, such a function is a sum (MACs, latency, predicted accuracy) or a maximum
+(activation memory) of one term for each stage, and a term may depend on everything inside its stage.
+A whole stage is then one table lookup, a population is one matrix product and one gather, and
+`labkit.search.exact` can prove which arch is best.
+
+Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions, C_s codes of stage s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TypeGuard
+
+import numpy as np
+
+from labkit.space import SearchSpace
+
+Link = Callable[[np.ndarray], np.ndarray]
+
+
+class Separable:
+    """Base class. A subclass has `space` and `base` (R,), and `stage_values(s)` returns (R, C_s).
+
+    `combine` is what puts the terms together, np.add or np.maximum; `link`, if there is one, is a
+    monotone increasing function of the result. Call it on a (N, G) gene matrix, canonical or not.
+    """
+
+    space: SearchSpace
+    base: np.ndarray
+    combine: np.ufunc = np.add
+    link: Link | None = None
+
+    def stage_values(self, s: int) -> np.ndarray:
+        """(R, C_s): the term of every configuration of stage `s`, in the order of `space.stage_codes`.
+
+        Codes that no arch has may hold anything.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def _joint(self) -> Joint:
+        return Joint((self,))
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
+        return self._joint(genes)[0]
+
+
+class StageTable(Separable):
+    """A sum of free-form stage terms: base[r] + sum over s of stages[s][r, code], through `link`.
+
+    `stages[s]` is (R, C_s) with C_s = space.stage_sizes[s]; entries of codes that no arch has are not
+    read. Raises ValueError for other shapes, or for entries that are read and not finite.
+    """
+
+    def __init__(self, space: SearchSpace, base: np.ndarray, stages: Sequence[np.ndarray],
+                 link: Link | None = None) -> None:
+        self.space, self.base, self.link = space, np.asarray(base, dtype=float), link
+        self.stages = tuple(np.asarray(values, dtype=float) for values in stages)
+        base = (len(space.resolutions),)
+        want = [base + (int(size),) for size in space.stage_sizes]
+        if self.base.shape != base or [values.shape for values in self.stages] != want:
+            raise ValueError(f"a stage table for {space.name!r} has base {base} and stages {want}; "
+                             f"got {self.base.shape} and {[values.shape for values in self.stages]}")
+        for s, values in enumerate(self.stages):
+            if not np.isfinite(values[:, space.valid_codes(s)]).all():
+                raise ValueError(f"stage {s} of the table for {space.name!r} misses entries, or they are not finite")
+        if not np.isfinite(self.base).all():
+            raise ValueError(f"the base of the table for {space.name!r} has entries that are not finite")
+
+    def stage_values(self, s: int) -> np.ndarray:
+        return self.stages[s]
+
+
+class Joint:
+    """Several separable functions of one space, evaluated together: one index, one gather.
+
+    Calling it on a (N, G) gene matrix returns (T, N), one row for each table. Genes of absent blocks
+    are ignored, so the matrix need not be canonical.
+    """
+
+    def __init__(self, tables: Sequence[Separable]) -> None:
+        space = tables[0].space
+        if any(table.space != space for table in tables):
+            raise ValueError(f"tables of different spaces: {', '.join(sorted({t.space.name for t in tables}))}")
+        # Sums first, so that each kind is one slice; `_order` puts the rows back.
+        sums = [t for t in tables if t.combine is np.add]
+        ordered = sums + [t for t in tables if t.combine is not np.add]
+        self._sums = len(sums)
+        self._order = [ordered.index(t) for t in tables]
+        self._links = [(row, t.link) for row, t in enumerate(ordered) if t.link is not None]
+        self._base = np.stack([t.base for t in ordered])  # (T, R)
+        flat, offsets, start = [], [], 0
+        for s in range(len(space.stages)):
+            code_of = space.canonical_codes(s)
+            values = np.stack([t.stage_values(s)[:, code_of] for t in ordered])  # (T, R, C_s)
+            flat.append(values.reshape(len(ordered), -1))
+            offsets.append(start)
+            start += values[0].size
+        self._flat = np.concatenate(flat, axis=1)
+        self._weights = space.stage_weights.T.copy()  # (S, G)
+        self._weights[:, 0] = space.stage_sizes  # each resolution has its own row of codes
+        self._offsets = np.array(offsets, dtype=float)[:, None]
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (T, N)
+        index = (self._weights @ genes.T + self._offsets).astype(np.intp)  # (S, N)
+        values = self._flat.take(index, axis=1)  # (T, S, N)
+        base = self._base.take(genes[:, 0], axis=1)  # (T, N)
+        n = self._sums
+        # Stage after stage, then the base: the order in which exact search adds, so that both round alike.
+        if n == len(base):
+            out = np.add.reduce(values, axis=1)
+            out += base
+        else:
+            out = np.empty(base.shape)
+            out[:n] = np.add.reduce(values[:n], axis=1) + base[:n]
+            out[n:] = np.maximum(np.maximum.reduce(values[n:], axis=1), base[n:])
+        for row, link in self._links:
+            out[row] = link(out[row])
+        return out if self._order == list(range(len(out))) else out[self._order]
+
+
+def is_separable(function: object, space: SearchSpace) -> TypeGuard[Separable]:
+    return isinstance(function, Separable) and function.space == space
