@@ -307,9 +307,9 @@ class SearchSpace:
 
         As in OFA. It is not uniform over archs, which would put nearly every stage at full depth.
         """
-        return self.canonical(self._draw(rng, n))
+        return self.canonical(self.draw(rng, n))
 
-    def _draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """(n, G) uniform genes, absent blocks included. One multiply instead of one draw per column."""
         return (rng.random((n, self.num_genes), dtype=np.float32) * self._scale).astype(np.int8)
 
@@ -329,7 +329,7 @@ class SearchSpace:
         redraw = roll < rate
         redraw[:, self.kernel_columns + 1] = redraw[:, self.kernel_columns]
         redraw[:, 0] = roll[:, 0] < resolution_rate
-        fresh = self._draw(rng, n)
+        fresh = self.draw(rng, n)
         was_there = self.gene_mask(genes)
         return self.canonical(np.where(redraw | ~was_there, fresh, genes))
 

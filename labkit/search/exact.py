@@ -1,0 +1,86 @@
+"""The whole exact Pareto front of a stage-separable predictor against an additive cost.
+
+At one resolution, an arch on the front can only be made of stage configurations that are on the front
+of their stage: swapping in a dominating one would dominate the arch. So the front of the first s stages
+is the front of the sums of the front of the first s - 1 and that of stage s, and the front over the
+space is that of all resolutions together. Rounding does not spoil the argument: floating-point addition
+is monotone, and terms are added in the order in which tables add them.
+
+Budgets of another kind cut configurations away before (a maximum stays below its limit exactly when all
+its terms do); what one further additive budget leaves is for `labkit.search.bound`.
+
+Shapes in trailing comments: P points, R resolutions, S stages, C configurations of a stage, G genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labkit.search.bound import check_feasible
+from labkit.search.fronts import merge, pareto
+from labkit.search.problem import Budget
+from labkit.search.stages import Terms, assemble, is_cap, require_separable, terms
+from labkit.separable import Separable
+from labkit.space import SearchSpace
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Archs none of which another arch of the space dominates, by ascending cost and accuracy."""
+
+    space: SearchSpace
+    cost: np.ndarray  # (P,)
+    accuracy: np.ndarray  # (P,)
+    genes: np.ndarray  # (P, G)
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    def best(self, limit: float) -> int:
+        """Index of the most accurate arch of cost at most `limit`; raises ValueError if there is none."""
+        i = int(np.searchsorted(self.cost, limit, side="right")) - 1
+        if i < 0:
+            raise ValueError(f"no arch on the front costs {limit:.6g} or less; the smallest cost is {self.cost[0]:.6g}")
+        return i
+
+
+def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = ()) -> Front:
+    """The whole front of `accuracy` against the additive `cost`, under `limits` of maximum type.
+
+    Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable.
+    """
+    require_separable(space, accuracy, [Budget(cost, 0.0), *limits])
+    if accuracy.combine is not np.add or cost.combine is not np.add:
+        raise TypeError("a front needs an additive predictor and an additive cost; give a maximum as a limit")
+    for budget in limits:
+        if not is_cap(budget):
+            raise TypeError(f"{budget.name!r} adds up over stages, so it cannot limit a whole front; "
+                            "labkit.search.bound.best finds the best arch for a pair of such budgets")
+    check_feasible(space, limits)
+    parts = []
+    for t in terms(space, (accuracy, cost), limits):
+        value, total, choices = _front_at(t)
+        parts.append((np.full(len(value), t.r), total + t.base[1], value + t.base[0], choices))
+    r, total, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    choices = [np.concatenate([part[3][s] for part in parts]) for s in range(len(space.stages))]
+    if accuracy.link is not None:
+        value = accuracy.link(value)
+    kept = pareto(total, value)
+    return Front(space, total[kept], value[kept], assemble(space, r[kept], [c[kept] for c in choices]))
+
+
+def _front_at(t: Terms) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Value, cost and, for each stage, index of its configuration, along the front of one resolution."""
+    choices: list[np.ndarray] = []
+    value = cost = None
+    for (stage_value, stage_cost), kept in zip(t.stages, t.kept):
+        own = pareto(stage_cost, stage_value)
+        if value is None:
+            value, cost, choices = stage_value[own], stage_cost[own], [kept[own]]
+        else:
+            cost, value, i, j = merge(cost, value, stage_cost[own], stage_value[own])
+            choices = [choice[i] for choice in choices] + [kept[own][j]]
+    return value, cost, choices

@@ -1,0 +1,66 @@
+"""Archs that meet the budgets, however tight: where every search starts.
+
+Random archs come first. Where too few of them meet the budgets, the others are repaired: an arch takes
+genes, in random order and as few as it needs, from an arch known to meet the budgets (the cheapest one,
+found exactly for separable costs). The repaired archs spread along the border of what is allowed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labkit.search.bound import check_feasible
+from labkit.search.problem import InfeasibleBudget, Scorer
+from labkit.separable import is_separable
+
+RANDOM_ROUNDS = 10  # of as many random archs as are wanted
+REPAIR_STEPS = 6  # halvings of the share of genes taken over
+BLIND_DRAWS = 100_000  # random archs drawn before giving up on costs that cannot be minimised
+
+
+def draw_feasible(scorer: Scorer, rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n, G) archs that meet the scorer's budgets, with whatever genes for absent blocks.
+
+    Raises InfeasibleBudget, at once and with the exact minimum where costs are separable.
+    """
+    space = scorer.space
+    separable = [budget for budget in scorer.limits if is_separable(budget.cost, space)]
+    anchor = check_feasible(space, separable)
+    pools, found = [], 0
+    for _ in range(RANDOM_ROUNDS):
+        genes = space.draw(rng, n)
+        pools.append(genes[scorer(genes) > -np.inf][:n - found])
+        found += len(pools[-1])
+        if found == n:
+            return np.concatenate(pools)
+    if anchor is None or not scorer(anchor[None])[0] > -np.inf:
+        anchor = _search_blindly(scorer, rng)
+    pools.append(_repair(scorer, rng, space.draw(rng, n - found), anchor))
+    return np.concatenate(pools)
+
+
+def _repair(scorer: Scorer, rng: np.random.Generator, genes: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Replace in each row as few genes, in random order, by those of `anchor` as bisection finds enough."""
+    order = rng.random(genes.shape, dtype=np.float32)
+    order[:, scorer.space.kernel_columns + 1] = order[:, scorer.space.kernel_columns]  # blocks as a whole
+    low, high = np.zeros((len(genes), 1)), np.ones((len(genes), 1))  # the anchor itself, at share 1, is feasible
+    for _ in range(REPAIR_STEPS):
+        share = (low + high) / 2
+        enough = (scorer(np.where(order < share, anchor, genes)) > -np.inf)[:, None]
+        low, high = np.where(enough, low, share), np.where(enough, share, high)
+    return np.where(order < high, anchor, genes)
+
+
+def _search_blindly(scorer: Scorer, rng: np.random.Generator) -> np.ndarray:
+    """One arch within budgets of which some cannot be minimised exactly, from many random ones."""
+    smallest = {}
+    for _ in range(BLIND_DRAWS // 1000):
+        genes = scorer.space.sample(rng, 1000)
+        feasible = np.flatnonzero(scorer(genes) > -np.inf)
+        if len(feasible):
+            return genes[feasible[0]]
+        for budget in scorer.limits:
+            smallest[budget] = min(smallest.get(budget, np.inf), budget.cost(genes).min())
+    worst = max(scorer.limits, key=lambda budget: smallest[budget] / budget.limit if budget.limit else np.inf)
+    others = [budget for budget in scorer.limits if budget is not worst]
+    raise InfeasibleBudget(worst, smallest[worst], others, proven=False)

@@ -1,0 +1,111 @@
+"""What a search is asked and what it answers: budgets, scores, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from numbers import Real
+
+import numpy as np
+
+from labkit.separable import Joint, is_separable
+from labkit.space import Arch, SearchSpace
+
+GenesFunction = Callable[[np.ndarray], np.ndarray]  # (N, G) canonical genes -> (N,) floats
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An upper limit for a cost: `cost(genes) <= limit`, in `unit`."""
+
+    cost: GenesFunction = field(repr=False)
+    limit: float
+    name: str = "cost"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.limit, bool) or not isinstance(self.limit, Real) or not isfinite(self.limit):
+            raise ValueError(f"{self.name} budget {self.limit!r} is not a finite number")
+        if self.limit < 0:
+            raise ValueError(f"{self.name} budget {self.show(self.limit)} is negative")
+
+    def show(self, value: float) -> str:
+        return f"{value:.6g} {self.unit}".strip()
+
+    def __str__(self) -> str:
+        return f"{self.name} <= {self.show(self.limit)}"
+
+
+class InfeasibleBudget(ValueError):
+    """No arch meets `budget`, given the budgets in `others`; `smallest` is what can be reached.
+
+    `proven` says whether `smallest` is exact or only the smallest value seen.
+    """
+
+    def __init__(self, budget: Budget, smallest: float, others: Sequence[Budget] = (), *, proven: bool = True) -> None:
+        self.budget, self.smallest, self.others, self.proven = budget, float(smallest), tuple(others), proven
+        given = f" with {' and '.join(map(str, self.others))}" if others else ""
+        what = "smallest achievable value" if proven else "smallest value found"
+        super().__init__(f"{budget.name} budget {budget.show(budget.limit)} cannot be met{given}; "
+                         f"the {what} is {budget.show(self.smallest)}")
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """The best arch that a search found.
+
+    `history` (generations + 1,) is the best predicted accuracy so far, `evaluations` the number of archs
+    that met every budget and whose accuracy was asked for (or of all archs drawn, for random search).
+    """
+
+    space: SearchSpace
+    genes: np.ndarray  # (G,)
+    accuracy: float
+    costs: dict[str, float]  # by the budget's name
+    evaluations: int
+    history: np.ndarray
+
+    @property
+    def arch(self) -> Arch:
+        return self.space.decode(self.genes[None])[0]
+
+
+class Scorer:
+    """Score of archs: predicted accuracy, or -inf where a budget is broken.
+
+    Separable functions share one lookup; another accuracy predictor is asked only about archs that
+    meet the budgets. Genes need not be canonical.
+    """
+
+    def __init__(self, space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]) -> None:
+        self.space, self.accuracy, self.limits = space, accuracy, tuple(limits)
+        self._tabled = [budget for budget in limits if is_separable(budget.cost, space)]
+        self._called = [budget for budget in limits if not is_separable(budget.cost, space)]
+        self._separable = is_separable(accuracy, space)
+        tables = [budget.cost for budget in self._tabled] + [accuracy] * self._separable
+        self._joint = Joint(tables) if tables else None
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
+        values = self._joint(genes) if self._joint else ()
+        feasible = np.ones(len(genes), dtype=bool)
+        for budget, cost in zip(self._tabled, values):
+            feasible &= cost <= budget.limit
+        if self._separable and not self._called:
+            return np.where(feasible, values[-1], -np.inf)
+        scores = np.full(len(genes), -np.inf)
+        rows = np.flatnonzero(feasible)
+        canonical = self.space.canonical(genes[rows])
+        for budget in self._called:
+            kept = budget.cost(canonical) <= budget.limit
+            rows, canonical = rows[kept], canonical[kept]
+        if len(rows):
+            scores[rows] = values[-1][rows] if self._separable else self.accuracy(canonical)
+        return scores
+
+    def result(self, genes: np.ndarray, evaluations: int, history: Sequence[float]) -> SearchResult:
+        """The result for one arch (G,)."""
+        row = self.space.canonical(genes[None])
+        return SearchResult(self.space, row[0], float(self.accuracy(row)[0]),
+                            {budget.name: float(budget.cost(row)[0]) for budget in self.limits},
+                            evaluations, np.array(history))

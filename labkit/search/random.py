@@ -1,0 +1,31 @@
+"""Random search: what every other search has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from labkit.search.feasible import draw_feasible
+from labkit.search.problem import Budget, GenesFunction, Scorer, SearchResult
+from labkit.space import SearchSpace
+
+BATCH = 1000
+
+
+def random_search(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget] = (), *,
+                  rng: np.random.Generator, evaluations: int = 50_100) -> SearchResult:
+    """The most accurate of `evaluations` random archs that meet all `limits` (as many as `evolve` looks at).
+
+    `history` has one entry for each batch of 1,000. Raises InfeasibleBudget as `evolve` does.
+    """
+    scorer = Scorer(space, accuracy, limits)
+    best, best_score, history = None, -np.inf, []
+    for start in range(0, evaluations, BATCH):
+        genes = draw_feasible(scorer, rng, min(BATCH, evaluations - start))
+        scores = scorer(genes)
+        i = int(scores.argmax())
+        if scores[i] > best_score:
+            best, best_score = genes[i], scores[i]
+        history.append(best_score)
+    return scorer.result(best, evaluations, history)
