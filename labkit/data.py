@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.datasets import CIFAR10, FashionMNIST
 
+from labkit.errors import LabError
 from labkit.paths import cache_dir, data_dir, write_atomic
 
 SPLITS = ("train", "val-search", "val", "test")
@@ -46,7 +47,7 @@ class DataSet(NamedTuple):
     classes: tuple[str, ...]
 
 
-class DataError(Exception):
+class DataError(LabError):
     """A data file is missing or damaged; the message says how to restore it."""
 
 

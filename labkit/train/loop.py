@@ -9,6 +9,7 @@ import os
 import platform
 import time
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from labkit import data
+from labkit import checkpoint, data, pretrained
+from labkit.artifacts import code_revision
 from labkit.evaluate import Evaluator
 from labkit.paths import write_atomic
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
-from labkit.train import checkpoint
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.recipes import RECIPES, Recipe, distillation_loss, label_loss
 
@@ -138,7 +139,9 @@ class _State:
 
 def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_every: int = 200,
           progress: bool = True) -> Supernet:
-    """Train a supernet; leave checkpoint.safetensors and curve.csv in `out`; return the averaged weights.
+    """Train a supernet and return its averaged weights, which are left in `out`/supernet.safetensors.
+
+    checkpoint.safetensors and curve.csv beside it follow the run as it goes.
 
     With `resume`, go on from the folder's checkpoint if there is one. Raises OSError before the
     first step if the folder cannot be written, CheckpointError if the checkpoint belongs to another run.
@@ -204,6 +207,10 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
             state.save(path, config)
             write_curve(out / "curve.csv", state.curve)
     bar.close()
+    pretrained.save(out / "supernet.safetensors", state.average, {
+        "config": asdict(config), "curve": state.curve, "cpu_hours": round(state.cpu_seconds / 3600, 3),
+        "wall_hours": round(state.wall_seconds / 3600, 3), "machine": machine(), "date": date.today().isoformat(),
+        "revision": code_revision()})
     return state.average
 
 

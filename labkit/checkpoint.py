@@ -9,10 +9,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from labkit.errors import LabError
 from labkit.paths import write_atomic
 
 
-class CheckpointError(Exception):
+class CheckpointError(LabError):
     """A checkpoint or weights file cannot be used; the message names the file and why."""
 
 

@@ -1,0 +1,174 @@
+"""The files in data/ that are made from others: accuracy pairs and the accuracy predictor.
+
+Every artifact carries a header: its schema, the space, how it was made, and the SHA-256 of the files
+it was made from. `stale` compares those with the files that are there; `rebuild` makes everything
+again that depends on the shipped supernet. Reading needs no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from labkit.errors import LabError
+from labkit.paths import data_dir, write_atomic
+from labkit.predict import SeparablePredictor, fit_separable
+from labkit.quality import cross_validate
+from labkit.space import SearchSpace
+from labkit.spaces import get_space
+
+PAIRS, HELD_OUT, SEED = 2000, 0.2, 0
+
+
+class ArtifactError(LabError):
+    """A file in data/ is missing, damaged or of another kind; the message names file and field."""
+
+
+def supernet_path(space: str) -> Path:
+    return data_dir() / "supernets" / f"{space}.safetensors"
+
+
+def pairs_path(space: str) -> Path:
+    return data_dir() / "pairs" / f"{space}.npz"
+
+
+def predictor_path(space: str) -> Path:
+    return data_dir() / "predictors" / f"{space}.npz"
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def provenance(space: str, command: str, inputs: list[Path], seed: int) -> dict:
+    """Header fields that say how a file was made. `inputs` are files in data/."""
+    return {"space": space, "command": command, "seed": seed, "date": date.today().isoformat(),
+            "revision": code_revision(),
+            "inputs": {path.relative_to(data_dir()).as_posix(): sha256(path) for path in inputs}}
+
+
+def code_revision() -> str:
+    """Commit of the checkout that labkit runs from, "unknown" outside of one."""
+    try:
+        return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, check=True,
+                              capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_npz(path: Path, header: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+    write_atomic(path, write)
+
+
+def read_npz(path: Path, schema: str, space: SearchSpace, names: list[str]) -> tuple[dict, list[np.ndarray]]:
+    """Header and the arrays `names` of an artifact; raises ArtifactError naming the file and what is wrong."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            if header.get("schema") != schema:
+                raise ArtifactError(f"{path}: schema is {header.get('schema')!r}, this version reads {schema!r}")
+            if header.get("space") != space.name:
+                raise ArtifactError(f"{path} is for space {header.get('space')!r}, not {space.name!r}")
+            return header, [file[name] for name in names]
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; restore it with `git checkout -- {path.parent.name}/{path.name}` in "
+                            "data/, or make it with `make artifacts`") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path} is not a whole {schema} file ({error}); restore it from the repository, or make "
+                            "it again with `make artifacts`") from error
+
+
+def load_pairs(space: SearchSpace, path: Path | None = None) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Genes (N, G), accuracies (N,) in percent, and the header."""
+    path = path or pairs_path(space.name)
+    header, (genes, accuracy) = read_npz(path, "labkit-pairs-1", space, ["genes", "accuracy"])
+    try:
+        space.check_genes(genes)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: genes: {error}") from None
+    if accuracy.shape != genes.shape[:1] or not ((accuracy >= 0) & (accuracy <= 100)).all():
+        raise ArtifactError(f"{path}: accuracy: want {len(genes)} percentages, got shape {accuracy.shape}")
+    return genes, accuracy.astype(float), header
+
+
+def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[SeparablePredictor, dict]:
+    """The stage-separable accuracy predictor of `space`, and its header with its errors on held-out pairs."""
+    path = path or predictor_path(space.name)
+    names = ["base", *(f"stage{s}" for s in range(len(space.stages)))]
+    header, (base, *terms) = read_npz(path, "labkit-predictor-1", space, names)
+    try:
+        return SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms]), header
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def stale() -> list[str]:
+    """What in data/ was made from files that have changed since: one line each, empty when all is well."""
+    problems = []
+    for path in sorted([*(data_dir() / "pairs").glob("*.npz"), *(data_dir() / "predictors").glob("*.npz")]):
+        with np.load(path, allow_pickle=False) as file:
+            inputs = json.loads(str(file["header"]))["inputs"]
+        for name, recorded in inputs.items():
+            source = data_dir() / name
+            if not source.is_file() or sha256(source) != recorded:
+                problems.append(f"{path.relative_to(data_dir())} was made from another {name}; run `make artifacts`")
+    return problems
+
+
+def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> None:
+    """Accuracy of random archs of the shipped supernet on val-search, into data/pairs/."""
+    from labkit import data, pretrained  # torch is for making pairs, not for reading them
+    from labkit.evaluate import RECALIBRATION_IMAGES, Evaluator
+
+    supernet, record = pretrained.load(supernet_path(space.name))
+    genes = np.unique(space.sample(np.random.default_rng(seed), 2 * archs + 100), axis=0)
+    genes = np.random.default_rng(seed).permutation(genes)[:archs]  # np.unique sorts
+    evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), "val-search")
+    accuracy = np.array(evaluator.accuracies(space.decode(genes), progress=True))
+    header = {"schema": "labkit-pairs-1", **provenance(space.name, "make artifacts", [supernet_path(space.name)], seed),
+              "split": "val-search", "recalibration_images": RECALIBRATION_IMAGES}
+    write_npz(pairs_path(space.name), header, {"genes": genes, "accuracy": accuracy.astype(np.float32)})
+
+
+def fit_predictor(space: SearchSpace, seed: int = SEED) -> dict:
+    """Fit on 80 % of the pairs, report on the rest beside the baselines; ship the one fitted on them all."""
+    genes, accuracy, _ = load_pairs(space)
+    order = np.random.default_rng(seed).permutation(len(genes))
+    held_out, kept = np.split(order, [round(HELD_OUT * len(genes))])
+    report = cross_validate(space, genes, accuracy, [(kept, held_out)], seed=seed)
+    predictor = fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed))
+    made = provenance(space.name, "make artifacts", [pairs_path(space.name)], seed)
+    header = {"schema": "labkit-predictor-1", **made, "pairs": len(genes), "held_out_pairs": len(held_out),
+              "held_out": report}
+    write_npz(predictor_path(space.name), header,
+              {"base": predictor.base, **{f"stage{s}": t.astype(np.float32) for s, t in enumerate(predictor.terms)}})
+    return report
+
+
+def rebuild(space: SearchSpace, archs: int) -> None:
+    measure_pairs(space, archs)
+    for name, scores in fit_predictor(space).items():
+        print(f"{name:<12} RMSE {scores['rmse']:.3f} points, Kendall tau {scores['kendall_tau']:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make everything in data/ again that derives from the supernet.")
+    parser.add_argument("--space", default="fmnist")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="archs to measure (default: %(default)s)")
+    arguments = parser.parse_args()
+    rebuild(get_space(arguments.space), arguments.pairs)
+
+
+if __name__ == "__main__":
+    main()

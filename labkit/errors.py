@@ -1,0 +1,5 @@
+"""The base of errors that are the user's to mend: the command line prints them without a traceback."""
+
+
+class LabError(Exception):
+    """Something given to labkit cannot be used. The message names it and the way out."""

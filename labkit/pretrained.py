@@ -1,0 +1,35 @@
+"""Supernet weights as files: what training leaves behind and what the repository ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit import checkpoint
+from labkit.checkpoint import CheckpointError
+from labkit.spaces import get_space
+from labkit.supernet import Supernet
+
+SCHEMA = "labkit-supernet-1"
+
+
+def save(path: Path, supernet: Supernet, record: dict) -> None:
+    """Write weights and the record of their training (configuration, curve, hours, machine, date)."""
+    checkpoint.save(path, dict(supernet.named_parameters()),
+                    {"schema": SCHEMA, "space": supernet.space.name, **record})
+
+
+def load(path: Path) -> tuple[Supernet, dict]:
+    """A supernet with the weights in `path`, and their record.
+
+    Raises CheckpointError, naming the file and the tensor or field, if they are not a whole supernet.
+    """
+    tensors, record = checkpoint.read(path)
+    if record.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}")
+    try:
+        supernet = Supernet(get_space(record["space"]))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: space: {error}") from None
+    checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()))
+    supernet.load_state_dict(tensors)
+    return supernet.requires_grad_(False), record
