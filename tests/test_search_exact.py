@@ -1,0 +1,159 @@
+"""Exact search against brute force: on small random spaces every arch is looked at."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.cost import AdditiveTable, MaxTable, block_table_mask, block_table_shape
+from labkit.search import Budget, InfeasibleBudget, best, front
+from labkit.search.bound import cheapest, check_feasible
+from labkit.separable import StageTable
+from labkit.space import SearchSpace, Stage
+
+EXAMPLES = settings(max_examples=150, deadline=None)
+
+
+def subset(values):
+    return st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True).map(lambda v: tuple(sorted(v)))
+
+
+@st.composite
+def small_spaces(draw):
+    stages = draw(st.lists(st.builds(Stage, width=st.just(8), stride=st.just(1), depths=subset([1, 2]),
+                                     kernels=subset([3, 5, 7]), expands=subset([2, 3])), min_size=1, max_size=3))
+    return SearchSpace("small", draw(subset([16, 24])), tuple(stages), in_channels=1, num_classes=2, stem_width=8)
+
+
+@st.composite
+def problems(draw):
+    """A space, all its genes, and a source of tables: of small integers (many ties) or of floats."""
+    space = draw(small_spaces())
+    rng = np.random.default_rng(draw(st.integers(0, 2 ** 32 - 1)))
+    ties = draw(st.booleans())
+
+    def numbers(shape):
+        return rng.integers(0, 4, shape).astype(float) if ties else rng.normal(5, 1, shape)
+
+    return space, space.encode(list(space.enumerate())), rng, numbers
+
+
+def block_table(kind, space, numbers):
+    blocks = np.where(block_table_mask(space), numbers(block_table_shape(space)), np.nan)
+    return kind(space, numbers(len(space.resolutions)), blocks)
+
+
+def stage_table(space, numbers, link=None):
+    return StageTable(space, numbers(len(space.resolutions)),
+                      [numbers((len(space.resolutions), size)) for size in space.stage_sizes], link)
+
+
+def brute_front(cost, value):
+    """The set of (cost, value) pairs that no other pair dominates, pair by pair."""
+    points = set(zip(cost.tolist(), value.tolist()))
+    return sorted((c, v) for c, v in points
+                  if not any(c2 <= c and v2 >= v and (c2, v2) != (c, v) for c2, v2 in points))
+
+
+def some_limit(rng, costs):
+    """Below the smallest cost, between the costs, or just one of them."""
+    low, high = costs.min(), costs.max()
+    return float(rng.choice([rng.uniform(low - 0.1 * (high - low) - 0.1, high), rng.choice(costs)]))
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from([None, np.tanh, np.ceil]))
+def test_front_is_that_of_all_archs(problem, link):
+    space, genes, _, numbers = problem
+    accuracy, cost = stage_table(space, numbers, link), block_table(AdditiveTable, space, numbers)
+    found = front(space, accuracy, cost)
+    assert list(zip(found.cost.tolist(), found.accuracy.tolist())) == brute_front(cost(genes), accuracy(genes))
+    space.check_genes(found.genes)
+    np.testing.assert_array_equal(cost(found.genes), found.cost)
+    np.testing.assert_array_equal(accuracy(found.genes), found.accuracy)
+
+
+@EXAMPLES
+@given(problems())
+def test_front_under_limits_of_maximum_type(problem):
+    space, genes, rng, numbers = problem
+    accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
+    memory = [block_table(MaxTable, space, numbers) for _ in range(2)]
+    limits = [Budget(m, max(0.0, some_limit(rng, m(genes))), f"memory {i}") for i, m in enumerate(memory)]
+    meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
+    if not meets.any():
+        with pytest.raises(InfeasibleBudget):
+            front(space, accuracy, cost, limits)
+        return
+    found = front(space, accuracy, cost, limits)
+    assert list(zip(found.cost, found.accuracy)) == brute_front(cost(genes[meets]), accuracy(genes[meets]))
+
+
+@EXAMPLES
+@given(problems(), st.lists(st.sampled_from([AdditiveTable, MaxTable]), max_size=3))
+def test_best_under_any_budgets(problem, kinds):
+    space, genes, rng, numbers = problem
+    accuracy = stage_table(space, numbers)
+    limits = []
+    for i, kind in enumerate(kinds):
+        cost = block_table(kind, space, numbers)
+        limits.append(Budget(cost, max(0.0, some_limit(rng, cost(genes))), f"cost {i}"))
+    meets = np.logical_and.reduce([np.ones(len(genes), bool), *(b.cost(genes) <= b.limit for b in limits)])
+    if meets.any():
+        optimum = best(space, accuracy, limits)
+        np.testing.assert_allclose(optimum.value, accuracy(genes[meets]).max(), rtol=1e-12)
+        assert accuracy(optimum.genes[None])[0] == optimum.value
+        assert all(budget.cost(optimum.genes[None])[0] <= budget.limit for budget in limits)
+        return
+    with pytest.raises(InfeasibleBudget) as caught:
+        best(space, accuracy, limits)
+    error = caught.value
+    others = np.logical_and.reduce([np.ones(len(genes), bool), *(b.cost(genes) <= b.limit for b in error.others)])
+    np.testing.assert_allclose(error.smallest, error.budget.cost(genes[others]).min(), rtol=1e-12)
+    assert error.smallest > error.budget.limit and error.proven
+    if any(b.cost(genes).min() > b.limit for b in limits):
+        assert not error.others, "a budget that nothing meets is named for itself"
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from([AdditiveTable, MaxTable]), st.sampled_from([AdditiveTable, MaxTable]))
+def test_cheapest_arch(problem, kind, other_kind):
+    space, genes, rng, numbers = problem
+    cost, other = block_table(kind, space, numbers), block_table(other_kind, space, numbers)
+    limit = Budget(other, max(0.0, some_limit(rng, other(genes))))
+    meets = other(genes) <= limit.limit
+    arch = cheapest(space, cost, [limit])
+    if not meets.any():
+        assert arch is None
+        return
+    assert other(arch[None])[0] <= limit.limit
+    np.testing.assert_allclose(cost(arch[None])[0], cost(genes[meets]).min(), rtol=1e-12)
+
+
+@EXAMPLES
+@given(problems())
+def test_front_and_bound_agree(problem):
+    space, genes, rng, numbers = problem
+    accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
+    found = front(space, accuracy, cost)
+    limit = float(max(found.cost[0], rng.uniform(found.cost[0], cost(genes).max())))
+    i = found.best(limit)
+    np.testing.assert_allclose(best(space, accuracy, [Budget(cost, limit)]).value, found.accuracy[i], rtol=1e-12)
+    with pytest.raises(ValueError, match="smallest cost"):
+        found.best(found.cost[0] - 0.1)
+
+
+def test_what_is_not_separable_is_named():
+    space = SearchSpace("tiny", (16,), (Stage(8, 1, (1, 2)),), in_channels=1, num_classes=2, stem_width=8)
+    table = block_table(AdditiveTable, space, np.ones)
+    with pytest.raises(TypeError, match="accuracy predictor is a function"):
+        front(space, lambda genes: genes.sum(1), table)
+    with pytest.raises(TypeError, match="'flash' is a function"):
+        best(space, table, [Budget(lambda genes: genes.sum(1), 1.0, "flash")])
+    with pytest.raises(TypeError, match="'params' adds up"):
+        front(space, table, table, [Budget(table, 9.0, "params")])
+
+
+def test_no_budget_needs_no_check():
+    space = SearchSpace("tiny", (16,), (Stage(8, 1, (1, 2)),), in_channels=1, num_classes=2, stem_width=8)
+    assert check_feasible(space, []) is None
