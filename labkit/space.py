@@ -49,6 +49,11 @@ def se_channels(channels: int) -> int:
     return make_divisible(channels // 4)
 
 
+def block_name(stage: int, index: int) -> str:
+    """Name of a block among the modules of a supernet or subnet."""
+    return f"stage{stage}_block{index}"
+
+
 class Block(NamedTuple):
     """An inverted residual block as the search sees it."""
 

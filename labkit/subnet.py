@@ -11,7 +11,7 @@ from functools import partial
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
-from labkit.space import Arch, BlockShape, SearchSpace, mid_channels, se_channels
+from labkit.space import Arch, BlockShape, SearchSpace, block_name, mid_channels, se_channels
 
 ACTIVATION_MODULES = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
 
@@ -41,11 +41,6 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.se(self.depthwise(self.expand(x))))
         return x + y if self.has_shortcut else y
-
-
-def block_name(stage: int, index: int) -> str:
-    """Name of a block among the modules of a supernet or subnet."""
-    return f"stage{stage}_block{index}"
 
 
 class Subnet(nn.Module):
