@@ -1,0 +1,265 @@
+"""Devices by name: simulated ones (data/devices/*.json) and those whose latency was measured.
+
+A simulated device is a roofline whose parameters carry their sources, with the published latencies
+that it was fitted to or is checked against. Its error on those it was not fitted to is part of it:
+above 30 % (median), or with nothing to check against, it is good for an order of magnitude only, and
+says so wherever it is shown.
+
+Loading a device and computing its table needs neither torch nor a runtime; `check` needs torchvision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from labkit.cost import AdditiveTable, MaxTable, activation_table
+from labkit.latency.layers import Layer, base_layers, block_layers
+from labkit.latency.roofline import Roofline
+from labkit.paths import data_dir
+from labkit.space import SearchSpace
+
+SCHEMA = 1
+TRUSTED_ERROR = 0.30  # largest median held-out error of a device that is more than an order of magnitude
+HOST = "host"
+PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
+ROLES = ("fit", "held-out", "other")  # 'other': another runtime, clock or precision; shown, not counted
+
+
+class DeviceError(ValueError):
+    """An unknown device, or a device file that is damaged; the message names it and the way out."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the search needs to know of a device.
+
+    `sram_bytes` and `flash_bytes` are what is left for activations and weights once the runtime has
+    taken its own share, None where memory is no limit.
+    """
+
+    name: str
+    title: str
+    precision: str
+    sram_bytes: int | None = None
+    flash_bytes: int | None = None
+
+    kind = "device"
+
+    @property
+    def bytes_per_value(self) -> int:
+        return PRECISIONS[self.precision]
+
+    @property
+    def label(self) -> str:
+        """How its latencies were come by: to be shown beside every one of them."""
+        return self.kind
+
+    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+        """Milliseconds of every block of `space`, batch 1."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SimulatedDevice(Device):
+    roofline: Roofline | None = None
+    references: tuple[dict, ...] = ()
+    sources: Mapping[str, str] | None = None  # of each parameter
+    held_out_error: float | None = None  # median, as recorded when it was fitted; None without held-out references
+    note: str = ""
+
+    kind = "simulated"
+
+    @property
+    def label(self) -> str:
+        trusted = self.held_out_error is not None and self.held_out_error <= TRUSTED_ERROR
+        return "simulated" if trusted else "simulated, order of magnitude"
+
+    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+        return self.roofline.table(space)
+
+
+@dataclass(frozen=True)
+class MeasuredDevice(Device):
+    """A machine with one measured table for each space, by the space's name."""
+
+    files: Mapping[str, Path] | None = None
+
+    kind = "measured"
+
+    @cached_property
+    def _tables(self) -> dict[str, AdditiveTable]:
+        return {}
+
+    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+        from labkit.latency.lut import load_table
+
+        if space.name not in self.files:
+            raise DeviceError(f"device {self.name!r} has no latency table for space {space.name!r}, only for "
+                              f"{', '.join(self.files)}; measure one on the board with a kit (`labkit lut pack`)")
+        if space.name not in self._tables:
+            self._tables[space.name] = load_table(self.files[space.name], space).table
+        return self._tables[space.name]
+
+
+@dataclass(frozen=True)
+class HostDevice(Device):
+    """This machine. Its table is measured at first use and kept in the user's cache folder."""
+
+    kind = "measured"
+
+    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+        from labkit.latency.lut import host_table
+
+        return host_table(space).table
+
+
+# ---- finding devices -------------------------------------------------------------------------------
+
+
+def device_names() -> list[str]:
+    """Names of all devices: `host`, those that ship, and boards that were imported."""
+    return [HOST, *sorted(_simulated_files()), *sorted(_measured_files())]
+
+
+def get_device(name: str) -> Device:
+    """The device called `name`; raises DeviceError with the known names for another."""
+    if name == HOST:
+        return HostDevice(HOST, "this machine", "fp32")
+    if name in _simulated_files():
+        return load_simulated(_simulated_files()[name])
+    measured = _measured_files()
+    if name in measured:
+        return MeasuredDevice(name, f"{name} (lookup table)", "fp32", files=measured[name])
+    raise DeviceError(f"unknown device {name!r}, known: {', '.join(device_names())}")
+
+
+def _simulated_files() -> dict[str, Path]:
+    return {path.stem: path for path in (data_dir() / "devices").glob("*.json")}
+
+
+def _measured_files() -> dict[str, dict[str, Path]]:
+    from labkit.latency.lut import table_files
+
+    return table_files()
+
+
+# ---- reading a device file -------------------------------------------------------------------------
+
+
+def load_simulated(path: Path) -> SimulatedDevice:
+    """Read a device file; raises DeviceError that names the file and the field."""
+    try:
+        value = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DeviceError(f"device file {path} cannot be read: {error}; restore it with `git checkout -- {path}`") from None
+    fields = _Fields(path, value)
+    if fields.get("schema", int) != SCHEMA:
+        raise DeviceError(f"device file {path}: schema {value['schema']}, this version reads {SCHEMA}")
+    precision = fields.get("precision", str)
+    if precision not in PRECISIONS:
+        raise DeviceError(f"device file {path}: precision {precision!r}, known: {', '.join(PRECISIONS)}")
+    parameters = _Fields(path, fields.get("parameters", dict), "parameters.")
+    numbers = {name: parameters.positive(name) for name in (
+        "peak_gmacs", "bandwidth_gb", "overhead_us", "dense", "pointwise", "depthwise", "half_channels", "runtime_factor")}
+    factor = numbers.pop("runtime_factor")
+    efficiency = {kind: numbers.pop(kind) / factor for kind in ("dense", "pointwise", "depthwise")}
+    references = tuple(fields.get("references", list))
+    for i, reference in enumerate(references):
+        row = _Fields(path, reference, f"references[{i}].")
+        if row.get("role", str) not in ROLES or row.get("latency_ms", (int, float)) <= 0:
+            raise DeviceError(f"device file {path}: references[{i}] has role {reference['role']!r} and "
+                              f"{reference['latency_ms']} ms; want one of {', '.join(ROLES)} and a positive time")
+        row.get("network", str), row.get("source", str)
+    memory = {name: row["device_bytes"] - row["reserved_bytes"] if row else None
+              for name, row in ((name, value.get(name)) for name in ("sram", "flash"))}
+    return SimulatedDevice(
+        fields.get("name", str), fields.get("title", str), precision, memory["sram"], memory["flash"],
+        roofline=Roofline(**numbers, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
+        references=references, held_out_error=value.get("held_out_error"), note=value.get("note", ""),
+        sources={name: parameter["source"] for name, parameter in value["parameters"].items()})
+
+
+class _Fields:
+    """Reads fields of a JSON object and names file and field when one is missing or of another type."""
+
+    def __init__(self, path: Path, value: object, prefix: str = "") -> None:
+        self.path, self.prefix, self.value = path, prefix, value
+        if not isinstance(value, dict):
+            raise DeviceError(f"device file {path}: {prefix.rstrip('.') or 'the file'} must be an object")
+
+    def get(self, name: str, kind: type | tuple[type, ...]):
+        if not isinstance(self.value.get(name), kind):
+            raise DeviceError(f"device file {self.path}: field {self.prefix}{name} is missing or of the wrong type")
+        return self.value[name]
+
+    def positive(self, name: str) -> float:
+        parameter = _Fields(self.path, self.get(name, dict), f"{self.prefix}{name}.")
+        value = parameter.get("value", (int, float))
+        parameter.get("source", str)
+        if not 0 < value < float("inf"):
+            raise DeviceError(f"device file {self.path}: {self.prefix}{name}.value is {value}, want a positive number")
+        return float(value)
+
+
+# ---- against published latencies -------------------------------------------------------------------
+
+
+class CheckRow(NamedTuple):
+    """One published latency beside the simulated one. `error` is simulated / published - 1."""
+
+    network: str
+    role: str
+    published_ms: float
+    simulated_ms: float
+    error: float
+    stand_in: str  # what replaces the reference's layers where they are not published
+    source: str
+
+
+def check(device: SimulatedDevice) -> list[CheckRow]:
+    """Every reference of `device` with published and simulated latency."""
+    from labkit.latency.references import describe, networks, stand_in
+
+    rows = []
+    for reference in device.references:
+        simulated = float(np.median([device.roofline.latency_ms(layers) for layers in networks(reference)]))
+        published = reference["latency_ms"]
+        rows.append(CheckRow(describe(reference), reference["role"], published, simulated, simulated / published - 1,
+                             stand_in(reference), reference["source"]))
+    return rows
+
+
+def held_out_error(rows: list[CheckRow]) -> float | None:
+    """Median of the absolute relative errors on the held-out references, None without any."""
+    errors = [abs(row.error) for row in rows if row.role == "held-out"]
+    return float(np.median(errors)) if errors else None
+
+
+# ---- memory ----------------------------------------------------------------------------------------
+
+CHANNEL_BYTES = 16  # int32 bias, float32 scale, int64 zero point
+OPERATOR_BYTES = 400  # an operator's entry and its tensors' in the flatbuffer
+
+
+def sram_table(space: SearchSpace, device: Device) -> MaxTable:
+    """Bytes of activations at once. The largest over the operators; batch 1, the device's precision."""
+    return activation_table(space, device.bytes_per_value)
+
+
+def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:
+    """Bytes of the stored network: weights in the device's precision, and per channel and operator what
+    an int8 TFLite file keeps beside them (batch norm is folded)."""
+    def size(layers: list[Layer]) -> int:
+        return sum(layer.weights * device.bytes_per_value + layer.channels * CHANNEL_BYTES + OPERATOR_BYTES
+                   for layer in layers)
+
+    return AdditiveTable.build(space, lambda resolution: size(base_layers(space, resolution)),
+                               lambda shape, kernel, expand, side: size(
+                                   block_layers(shape, kernel, expand, side, space.stages[shape.stage].se)))

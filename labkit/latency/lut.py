@@ -1,0 +1,126 @@
+"""Lookup tables: measured pieces, calibrated on whole subnets, as an `AdditiveTable` in milliseconds.
+
+Pieces are timed one by one, each with the cost of a call of the runtime; in a whole subnet that cost is
+paid once, and neighbours warm each other's caches. So the sum of the pieces is calibrated on a few whole
+subnets, measured end to end:
+
+    latency = intercept + factor * (sum of the pieces) + per_block * (number of blocks)
+
+fitted by least squares on relative errors. Where a latency file lies:
+
+    data/latency/<device>/<space>.json         tables that ship
+    <cache>/latency/<device>/<space>.json      this machine ('host') and imported boards
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from labkit.cost import AdditiveTable
+from labkit.latency.files import TableError, parse, read_bytes, validate
+from labkit.latency.pieces import block_counts, space_digest, table_of
+from labkit.paths import cache_dir, data_dir, write_atomic
+from labkit.space import Arch, SearchSpace
+
+HOST = "host"
+MIN_CALIBRATION = 4  # subnets; with fewer, three numbers cannot be fitted
+
+
+class Calibration(NamedTuple):
+    """latency = intercept_ms + factor * sum + per_block_ms * blocks."""
+
+    factor: float = 1.0
+    intercept_ms: float = 0.0
+    per_block_ms: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyTable:
+    """A lookup table and where it comes from."""
+
+    table: AdditiveTable  # calibrated, milliseconds
+    uncalibrated: AdditiveTable
+    calibration: Calibration
+    provenance: Mapping[str, object]  # machine, runtime, threads, date, ... as measured
+    drifted: tuple[str, ...] = ()  # pieces that were measured while the machine changed speed
+
+
+def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> Calibration:
+    """Fit `raw` to whole subnets: genes (N, G) and their latency (N,), N >= 4."""
+    if len(genes) < MIN_CALIBRATION:
+        raise ValueError(f"calibration needs at least {MIN_CALIBRATION} measured subnets, got {len(genes)}")
+    columns = np.stack([raw(genes), np.ones(len(genes)), block_counts(raw.space, genes)], 1)
+    solution, *_ = np.linalg.lstsq(columns / measured_ms[:, None], np.ones(len(genes)), rcond=None)
+    return Calibration(*map(float, solution))
+
+
+def build_table(value: dict, space: SearchSpace) -> LatencyTable:
+    """The table of a validated latency file; uncalibrated where it holds too few whole subnets."""
+    raw = table_of(space, {name: timing["median_ms"] for name, timing in value["pieces"].items()})
+    calibration = Calibration()
+    if len(value["subnets"]) >= MIN_CALIBRATION:
+        genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+        calibration = calibrate(raw, genes, np.array([subnet["median_ms"] for subnet in value["subnets"]]))
+    table = raw.scaled(calibration.factor, calibration.intercept_ms, calibration.per_block_ms)
+    return LatencyTable(table, raw, calibration, value["made"], tuple(value["drifted"]))
+
+
+def load_table(path: Path, space: SearchSpace) -> LatencyTable:
+    """Read a latency file for `space`; raises TableError that names the file and what is wrong."""
+    value = parse(read_bytes(path), path)
+    validate(value, path, space)
+    return build_table(value, space)
+
+
+def write_table(value: dict, path: Path, space: SearchSpace) -> LatencyTable:
+    """Validate a latency file's content and put it in place in one step."""
+    validate(value, path, space)
+    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
+    return build_table(value, space)
+
+
+def table_path(device: str, space: SearchSpace) -> Path:
+    """Where the latency file of an imported board, or of this machine, is kept."""
+    return cache_dir() / "latency" / device / f"{space.name}.json"
+
+
+def table_files() -> dict[str, dict[str, Path]]:
+    """Device name -> space name -> latency file, of all devices that have one except this machine."""
+    found: dict[str, dict[str, Path]] = {}
+    for root in (data_dir() / "latency", cache_dir() / "latency"):
+        for path in sorted(root.glob("*/*.json")):
+            if path.parent.name != HOST:
+                found.setdefault(path.parent.name, {}).setdefault(path.stem, path)
+    return found
+
+
+def host_table(space: SearchSpace, *, remeasure: bool = False,
+               progress: Callable[[int, int], None] | None = None) -> LatencyTable:
+    """This machine's table for `space`: measured at first use, then kept in the user's cache folder.
+
+    A kept file that does not fit (another version of the space, damaged) is measured again.
+    """
+    path = table_path(HOST, space)
+    if path.is_file() and not remeasure:
+        try:
+            return load_table(path, space)
+        except TableError:
+            pass  # measured again below, which replaces it
+    from labkit.latency.measure import measure
+
+    return write_table(measure(space, progress=progress), path, space)
+
+
+def has_host_table(space: SearchSpace) -> bool:
+    """Whether `host_table` answers at once, without measuring."""
+    path = table_path(HOST, space)
+    try:
+        return path.is_file() and parse(read_bytes(path), path).get("space_sha256") == space_digest(space)
+    except TableError:
+        return False
