@@ -158,7 +158,8 @@ def load_simulated(path: Path) -> SimulatedDevice:
     try:
         value = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise DeviceError(f"device file {path} cannot be read: {error}; restore it with `git checkout -- {path}`") from None
+        raise DeviceError(f"device file {path} cannot be read: {error}; restore it with "
+                          f"`git checkout -- {path}`") from None
     fields = _Fields(path, value)
     if fields.get("schema", int) != SCHEMA:
         raise DeviceError(f"device file {path}: schema {value['schema']}, this version reads {SCHEMA}")
@@ -166,10 +167,9 @@ def load_simulated(path: Path) -> SimulatedDevice:
     if precision not in PRECISIONS:
         raise DeviceError(f"device file {path}: precision {precision!r}, known: {', '.join(PRECISIONS)}")
     parameters = _Fields(path, fields.get("parameters", dict), "parameters.")
-    numbers = {name: parameters.positive(name) for name in (
-        "peak_gmacs", "bandwidth_gb", "overhead_us", "dense", "pointwise", "depthwise", "half_channels", "runtime_factor")}
-    factor = numbers.pop("runtime_factor")
-    efficiency = {kind: numbers.pop(kind) / factor for kind in ("dense", "pointwise", "depthwise")}
+    factor = parameters.positive("runtime_factor")
+    efficiency = {kind: parameters.positive(kind) / factor for kind in ("dense", "pointwise", "depthwise")}
+    rates = {name: parameters.positive(name) for name in ("peak_gmacs", "bandwidth_gb", "overhead_us", "half_channels")}
     references = tuple(fields.get("references", list))
     for i, reference in enumerate(references):
         row = _Fields(path, reference, f"references[{i}].")
@@ -181,7 +181,7 @@ def load_simulated(path: Path) -> SimulatedDevice:
               for name, row in ((name, value.get(name)) for name in ("sram", "flash"))}
     return SimulatedDevice(
         fields.get("name", str), fields.get("title", str), precision, memory["sram"], memory["flash"],
-        roofline=Roofline(**numbers, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
+        roofline=Roofline(**rates, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
         references=references, held_out_error=value.get("held_out_error"), note=value.get("note", ""),
         sources={name: parameter["source"] for name, parameter in value["parameters"].items()})
 

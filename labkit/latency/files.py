@@ -75,7 +75,8 @@ def parse(data: bytes, path: Path) -> dict:
     except TableError:
         raise
     except (ValueError, RecursionError) as error:
-        raise TableError(f"{path} is not valid JSON, perhaps truncated ({error}); copy it from the board again") from None
+        raise TableError(f"{path} is not valid JSON, perhaps truncated ({error}); "
+                         "copy it from the board again") from None
     if not isinstance(value, dict):
         raise TableError(f"{path}: a latency file is a JSON object, got {type(value).__name__}")
     return value

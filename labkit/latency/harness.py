@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional  # noqa: UP035  (Python 3.8)
+from typing import Callable, NamedTuple  # noqa: UP035  (Python 3.8 cannot subscript the other one)
 
 Call = Callable[[], object]
 
@@ -31,6 +31,9 @@ class Limits(NamedTuple):
     drift: float = 0.05  # by how much the anchor may move
     redo: int = 2  # how often what was timed while it moved is timed again
     chunk: int = 12  # calls between two timings of the anchor
+
+
+DEFAULT = Limits()
 
 
 class Timing(NamedTuple):
@@ -51,12 +54,12 @@ class Timing(NamedTuple):
 class Session(NamedTuple):
     """What a run of the harness found."""
 
-    timings: Dict[str, Timing]
-    anchor_ms: List[float]  # the anchor's medians, in order of time
-    drifted: List[str]  # names that were timed while the anchor moved, to the last try
+    timings: dict[str, Timing]
+    anchor_ms: list[float]  # the anchor's medians, in order of time
+    drifted: list[str]  # names that were timed while the anchor moved, to the last try
 
 
-def summarise(seconds: List[float]) -> Timing:
+def summarise(seconds: list[float]) -> Timing:
     """Median, its confidence interval from order statistics (binomial, normal approximation), spread."""
     ordered = sorted(seconds)
     n = len(ordered)
@@ -67,14 +70,14 @@ def summarise(seconds: List[float]) -> Timing:
     return Timing(1e3 * median, 1e3 * ordered[low], 1e3 * ordered[high], (quartiles[1] - quartiles[0]) / median, n)
 
 
-def time_call(call: Call, limits: Limits = Limits(), clock: Callable[[], float] = time.perf_counter) -> Timing:
+def time_call(call: Call, limits: Limits = DEFAULT, clock: Callable[[], float] = time.perf_counter) -> Timing:
     """Repeat `call` until its median is known well enough, or a limit is reached.
 
     `clock` returns seconds; it is read once before and once after each counted call.
     """
     for _ in range(limits.warmup):
         call()
-    seconds: List[float] = []
+    seconds: list[float] = []
     check_at, begin = limits.min_repeats, clock()
     while True:
         start = clock()
@@ -91,17 +94,17 @@ def time_call(call: Call, limits: Limits = Limits(), clock: Callable[[], float] 
             check_at = int(1.5 * check_at) + 1
 
 
-def time_all(names: List[str], prepare: Callable[[str], Call], anchor: Call, limits: Limits = Limits(), *,
-             done: Optional[Dict[str, Timing]] = None, clock: Callable[[], float] = time.perf_counter,
-             progress: Optional[Callable[[str, Dict[str, Timing], List[float]], None]] = None) -> Session:
+def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, limits: Limits = DEFAULT, *,
+             done: dict[str, Timing] | None = None, clock: Callable[[], float] = time.perf_counter,
+             progress: Callable[[str, dict[str, Timing], list[float]], None] | None = None) -> Session:
     """Time every name's call, `prepare(name)`, with the anchor in between.
 
     Names in `done` keep their timings. `progress(name, timings, anchor_ms)` is called after each call;
     after each chunk with the name ''.
     """
-    timings: Dict[str, Timing] = dict(done or {})
-    anchor_ms: List[float] = []
-    drifted: List[str] = []
+    timings: dict[str, Timing] = dict(done or {})
+    anchor_ms: list[float] = []
+    drifted: list[str] = []
 
     def time_anchor() -> float:
         anchor_ms.append(time_call(anchor, limits, clock).median_ms)
@@ -140,9 +143,9 @@ def onnx_call(model: bytes, threads: int = 1) -> Call:
     return lambda: session.run(None, {entry.name: image})
 
 
-def machine_state() -> Dict[str, object]:
+def machine_state() -> dict[str, object]:
     """What a timing depends on besides the model: processor, governor, load, temperature, versions."""
-    def read(path: str) -> Optional[str]:
+    def read(path: str) -> str | None:
         try:
             with open(path) as file:
                 return file.read().strip()

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from labkit.cost import block_sides
-from labkit.latency.harness import Call, Limits, Session, Timing, machine_state, onnx_call, time_all, time_call
+from labkit.latency.harness import DEFAULT, Call, Limits, Session, Timing, machine_state, onnx_call, time_all, time_call
 from labkit.latency.pieces import Piece, block_piece, pieces, space_digest
 from labkit.space import Arch, SearchSpace
 
@@ -145,7 +145,7 @@ def calibration_genes(space: SearchSpace, count: int = CALIBRATION_SUBNETS, seed
     return np.concatenate([ends, space.sample(np.random.default_rng(seed), count - 2)])
 
 
-def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limits = Limits(),
+def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limits = DEFAULT,
             subnets: int = CALIBRATION_SUBNETS, progress: Callable[[int, int], None] | None = None,
             clock: Callable[[], float] = time.perf_counter) -> dict:
     """Time every piece of `space` and `subnets` whole subnets: the content of a latency file.
@@ -180,7 +180,7 @@ def latency_file(space: SearchSpace, session: Session, archs: dict[str, Arch], m
 
 
 def measure_archs(space: SearchSpace, archs: list[Arch], runtime: Runtime | None = None, *,
-                  limits: Limits = Limits(), clock: Callable[[], float] = time.perf_counter) -> list[Timing]:
+                  limits: Limits = DEFAULT, clock: Callable[[], float] = time.perf_counter) -> list[Timing]:
     """Time whole subnets end to end, one after another."""
     runtime = get_runtime() if runtime is None else runtime
     return [time_call(runtime.subnet(space, arch), limits, clock) for arch in archs]

@@ -37,7 +37,7 @@ def networks(reference: dict) -> Networks:
         return [PLAIN[name](resolution, **options)]
     if name in TORCHVISION:
         return [torchvision_layers(name, resolution)]
-    raise ValueError(f"unknown reference network {name!r}, known: ofa-mbv3, ofa-mbv3-w1.2, mcunet, nas-bench-201:<ops>, "
+    raise ValueError(f"unknown network {name!r}, known: ofa-mbv3, ofa-mbv3-w1.2, mcunet, nas-bench-201:<ops>, "
                      f"{', '.join([*PLAIN, *TORCHVISION])}")
 
 
@@ -70,7 +70,8 @@ def _ofa_archs(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Archs of the space spread over the range of MACs: random ones, and mutants of the extremes."""
     space, rng = get_space(name), np.random.default_rng(0)
     ends = space.encode([space.smallest(), space.largest()])
-    mutants = [space.mutate(rng, np.repeat(ends, 1000, 0), rate=rate, resolution_rate=rate) for rate in (0.05, 0.2, 0.5)]
+    mutants = [space.mutate(rng, np.repeat(ends, 1000, 0), rate=rate, resolution_rate=rate)
+               for rate in (0.05, 0.2, 0.5)]
     genes = np.concatenate([space.sample(rng, 4000), *mutants])
     return genes, macs_table(space)(genes) / 1e6
 

@@ -1,0 +1,126 @@
+"""Measure latency on this board: `python3 kit.zip` (or `python3 FOLDER` once it is unpacked).
+
+Needs Python 3.8 or newer, numpy and onnxruntime. Writes latency.json into the current folder (or where
+--out says), showing its progress. It may be interrupted at any time: run it again and it goes on where
+it stopped. Before you start, stop other programs and, if you can, fix the clock frequency:
+
+    echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import zipfile
+
+from harness import Limits, Session, Timing, machine_state, onnx_call, time_all
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def read(name: str) -> bytes:
+    """A file of the kit, whether it was unpacked or not."""
+    if zipfile.is_zipfile(HERE):
+        with zipfile.ZipFile(HERE) as archive:
+            return archive.read(name)
+    with open(os.path.join(HERE, *name.split("/")), "rb") as file:
+        return file.read()
+
+
+def write(path: str, value: dict) -> None:
+    """Write JSON so that whoever reads `path` sees the old file or the new one, whole."""
+    with open(path + ".tmp", "w") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".tmp", path)
+
+
+def resume(path: str, kit: str) -> tuple[dict[str, Timing], list[float]]:
+    """Timings and anchors of an earlier run of this kit, without what was measured while the board drifted."""
+    try:
+        with open(path) as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}, []
+    if value.get("kit") != kit:
+        return {}, []
+    return {name: Timing(**timing) for name, timing in value["timings"].items()
+            if name not in value["drifted"]}, value["anchor_ms"]
+
+
+def result(kit: dict, session: Session, made: dict) -> dict:
+    """latency.json: the kit's description, with a time for each model."""
+    timings = {name: timing._asdict() for name, timing in session.timings.items()}
+    return {
+        "schema": kit["schema"], "what": "latency", "space": kit["space"], "space_sha256": kit["space_sha256"],
+        "made": made, "anchor_ms": session.anchor_ms, "drifted": session.drifted,
+        "pieces": {name: timings[name] for name in kit["pieces"]},
+        "subnets": [dict(timings[f"subnet-{i}"], arch=arch) for i, arch in enumerate(kit["subnets"])],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 kit.zip", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="latency.json", help="where to write the result (default: latency.json)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the runtime (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: minutes become seconds, less exact")
+    arguments = parser.parse_args()
+    try:
+        import numpy
+        import onnxruntime
+    except ImportError as error:
+        print(f"{error.name} is not installed; pip install numpy onnxruntime", file=sys.stderr)
+        return 2
+
+    kit = json.loads(read("kit.json").decode())
+    kit["kit"] = f"{kit['kit']} threads={arguments.threads} quick={arguments.quick}"
+    models = dict(kit["pieces"], **{f"subnet-{i}": f"subnets/{i}.onnx" for i in range(len(kit["subnets"]))})
+    names = list(models)
+    partial = arguments.out + ".partial"
+    done, anchor_ms = resume(partial, kit["kit"])
+    if done:
+        print(f"going on: {len(done)} of {len(names)} are measured", file=sys.stderr)
+    limits = Limits(**kit["limits"])
+    if arguments.quick:
+        limits = limits._replace(warmup=1, min_repeats=3, max_repeats=20, seconds=0.05)
+
+    made = dict(machine_state(), runtime="onnxruntime", runtime_version=onnxruntime.__version__,
+                numpy=numpy.__version__, threads=arguments.threads, batch=1, limits=limits._asdict(),
+                kit=kit["kit"])
+    begin, drifted, saved = time.time(), [], [0.0]
+
+    def save(timings: dict[str, Timing], anchors: list[float]) -> None:
+        write(partial, {"kit": kit["kit"], "timings": {name: t._asdict() for name, t in timings.items()},
+                        "anchor_ms": anchor_ms + anchors, "drifted": drifted})
+
+    def progress(name: str, timings: dict[str, Timing], anchors: list[float]) -> None:
+        if not name or time.time() - saved[0] > 2:
+            save(timings, anchors)
+            saved[0] = time.time()
+        if name:
+            print(f"\r{len(timings):4} of {len(names)}  {timings[name].median_ms:8.3f} ms  {name[:60]:60}",
+                  end="", file=sys.stderr, flush=True)
+
+    session = time_all(names, lambda name: onnx_call(read(models[name]), arguments.threads),
+                       onnx_call(read(kit["anchor"]), arguments.threads), limits, done=done, progress=progress)
+    drifted += session.drifted
+    save(session.timings, session.anchor_ms)
+    made["seconds"] = round(time.time() - begin, 1)
+    write(arguments.out, result(kit, session._replace(anchor_ms=anchor_ms + session.anchor_ms), made))
+    print(f"\nwrote {arguments.out}", file=sys.stderr)
+    if session.drifted:
+        print(f"{len(session.drifted)} blocks were measured while the board changed speed (throttling, other "
+              "programs); cool it, fix its clock and run this again: only those are measured once more",
+              file=sys.stderr)
+    else:
+        os.remove(partial)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""A kit to measure a board with: packing it, and taking in what the board wrote.
+
+The zip holds a model of every piece and of the calibration subnets, the harness and one runner script.
+Python runs a zip, so on the board `python3 kit.zip` is all there is to do; it needs numpy and onnxruntime,
+neither torch nor labkit. Weights are filler that repeats, so a kit of 100 MB of models packs into a few.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+from labkit.latency.files import SCHEMA, TableError, check_steady, parse, read_bytes, validate
+from labkit.latency.harness import DEFAULT, Limits
+from labkit.latency.lut import HOST, LatencyTable, build_table, table_path, write_table
+from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, piece_model
+from labkit.latency.pieces import pieces, space_digest
+from labkit.paths import data_dir, write_atomic
+from labkit.space import Arch, SearchSpace
+
+README = """Latency kit for the search space '{space}'
+
+On the board, with Python 3.8 or newer:
+
+    pip install numpy onnxruntime
+    python3 {file}
+
+It writes latency.json, shows its progress, and goes on where it stopped when it is run again. Copy
+latency.json back and import it:
+
+    labkit lut import latency.json --name my-board
+"""
+CONTRADICTION = 0.5  # median relative error of the calibrated table on the subnets it was calibrated on
+
+
+def pack(space: SearchSpace, path: Path, *, limits: Limits = DEFAULT, subnets: int = CALIBRATION_SUBNETS) -> Path:
+    """Write the kit for `space` to `path` (a zip), in one step; returns the path."""
+    from labkit.deploy.graph import network_model
+
+    path = Path(path)
+    if path.is_dir() or path.suffix != ".zip":
+        raise ValueError(f"a kit is a zip file, got {str(path)!r}; name it like kit.zip")
+    archs = space.decode(calibration_genes(space, subnets))
+    names = {key: f"models/{key}.onnx" for key in pieces(space)}
+    kit = {"schema": SCHEMA, "space": space.name, "space_sha256": space_digest(space), "limits": limits._asdict(),
+           "pieces": names, "anchor": names[anchor_piece(space).key], "subnets": [arch.to_json() for arch in archs]}
+    kit["kit"] = hashlib.sha256(json.dumps(kit, sort_keys=True).encode()).hexdigest()[:16]
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("__main__.py", source("board.py"))
+            archive.writestr("harness.py", source("harness.py"))
+            archive.writestr("README.txt", README.format(space=space.name, file=path.name))
+            archive.writestr("kit.json", json.dumps(kit, indent=1))
+            for key, piece in pieces(space).items():
+                archive.writestr(names[key], piece_model(space, piece))
+            for i, arch in enumerate(archs):
+                archive.writestr(f"subnets/{i}.onnx", network_model(space, arch).SerializeToString())
+
+    write_atomic(path, write)
+    return path
+
+
+def source(name: str) -> str:
+    return resources.files("labkit.latency").joinpath(name).read_text()
+
+
+def import_table(path: Path, name: str) -> LatencyTable:
+    """Validate the latency.json of a board (or a zip that holds it) and make it the device `name`.
+
+    Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that cannot be.
+    """
+    check_name(name)
+    value = parse(read_bytes(path), path)
+    space = validate(value, path)
+    check_steady(value, path)
+    table = build_table(value, space)
+    if value["subnets"]:
+        genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+        measured = [subnet["median_ms"] for subnet in value["subnets"]]
+        error = sorted(abs(table.table(genes) / measured - 1))[len(measured) // 2]
+        if error > CONTRADICTION:
+            raise TableError(f"{path}: blocks and whole subnets contradict each other (the calibrated table is off by "
+                             f"{100 * error:.0f} % on the subnets it was calibrated on); run the kit again, on an "
+                             "idle board")
+    return write_table(value, table_path(name, space), space)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless `name` can be the name of a new board."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
+        raise ValueError(f"device name {name!r}: use 1 to 40 of a-z, 0-9, '.', '-' and '_', a letter or digit first")
+    taken = {HOST, *(p.stem for p in (data_dir() / "devices").glob("*.json")),
+             *(p.name for p in (data_dir() / "latency").glob("*"))}
+    if name in taken:
+        raise ValueError(f"device name {name!r} is taken by one that ships; choose another")
