@@ -47,7 +47,7 @@ def evolve(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]
     history = []
     accepted = [1.0, 1.0]  # share of drawn mutants and crossed children that met the budgets
     for _ in range(generations):
-        best = np.argsort(-scores, kind="stable")[:num_parents]
+        best = _distinct_best(scores, num_parents)
         parents, parent_scores = genes[best], scores[best]  # (K, G), (K,)
         history.append(parent_scores[0])
         pools, pool_scores = [parents], [parent_scores]
@@ -73,6 +73,14 @@ def evolve(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]
     best = int(np.argmax(scores))
     history.append(scores[best])
     return scorer.result(genes[best], evaluations, history)
+
+
+def _distinct_best(scores: np.ndarray, n: int) -> np.ndarray:
+    """Indices of the n best scores, best first, each score once: copies of one arch must not crowd out the rest."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    first = np.append(True, ranked[1:] < ranked[:-1])
+    return order[first][:n]
 
 
 def _mutation_rates(space: SearchSpace, mutation: float, resolution_mutation: float) -> np.ndarray:

@@ -18,33 +18,55 @@ LOWEST, HIGHEST = 71.5, 77.0  # top-1 accuracy in percent, of the least and the 
 def synthetic_accuracy(space: SearchSpace, kind: Literal["rough", "concave"] = "rough", seed: int = 0) -> StageTable:
     """Predicted top-1 accuracy in percent, between 71.5 and 77.
 
-    "concave": every block adds to its stage's capacity by kernel size, expand ratio and place, and a
-    stage's capacity, like the resolution, has diminishing returns. "rough": the same, with a random
-    deviation for each configuration of each stage at each resolution, a tenth as large as the stage's span.
+    "concave": each block adds to its stage's capacity by its kernel size, expand ratio and place, and
+    accuracy has diminishing returns in the capacity of each stage and in the resolution; no noise.
+    "rough": random terms instead, for each choice of each block and for each pair of neighbouring blocks
+    of a stage, over a trend in depth, expand ratio, kernel size and resolution.
     """
-    if kind not in ("rough", "concave"):
-        raise ValueError(f"unknown kind {kind!r} of synthetic predictor, known: rough, concave")
+    builders = {"concave": _concave, "rough": _rough}
+    if kind not in builders:
+        raise ValueError(f"unknown kind {kind!r} of synthetic predictor, known: {', '.join(builders)}")
     rng = np.random.default_rng(seed)
-    resolutions = np.array(space.resolutions, dtype=float)
+    resolutions = np.array(space.resolutions) / space.resolutions[-1]
+    base = np.sqrt(resolutions) * len(space.stages)
     stages = []
-    for s, stage in enumerate(space.stages):
-        configs, codes = space.stage_configs(s), space.valid_codes(s)
-        depth = np.array(stage.depths)[configs[:, 0]]
-        capacity = np.zeros(len(configs))
-        for i in range(stage.max_depth):
-            kernel = np.array(stage.kernels)[configs[:, 1 + 2 * i]]
-            expand = np.array(stage.expands)[configs[:, 2 + 2 * i]]
-            gain = rng.uniform(0.7, 1.3) * 0.8 ** i * np.sqrt(expand) * (1 + 0.15 * rng.uniform(0.5, 1.5) * np.sqrt(kernel))
-            capacity += np.where(i < depth, gain, 0)
-        values = rng.uniform(0.7, 1.3) * np.sqrt(capacity)
-        values = values * (1 + 0.2 * (resolutions[:, None] / resolutions[-1] - 1))  # small images need fewer features
-        if kind == "rough":
-            values = values + 0.1 * np.ptp(values) * rng.standard_normal(values.shape)
+    for s in range(len(space.stages)):
+        values = builders[kind](space, s, rng)  # (C,) with a span of about 1
         table = np.zeros((len(resolutions), space.stage_sizes[s]))
-        table[:, codes] = values
+        table[:, space.valid_codes(s)] = values * (0.8 + 0.2 * resolutions[:, None])  # small images need less
         stages.append(table)
-    base = len(stages) * np.sqrt(resolutions / resolutions[-1])
-    low = base + sum(values[:, space.valid_codes(s)].min(1) for s, values in enumerate(stages))
-    high = base + sum(values[:, space.valid_codes(s)].max(1) for s, values in enumerate(stages))
-    scale = (HIGHEST - LOWEST) / (high.max() - low.min())
-    return StageTable(space, LOWEST + scale * (base - low.min()), [scale * values for values in stages])
+    codes = [space.valid_codes(s) for s in range(len(stages))]
+    low = (base + sum(table[:, c].min(1) for table, c in zip(stages, codes))).min()
+    high = (base + sum(table[:, c].max(1) for table, c in zip(stages, codes))).max()
+    scale = (HIGHEST - LOWEST) / (high - low)
+    return StageTable(space, LOWEST + scale * (base - low), [scale * table for table in stages])
+
+
+def _blocks(space: SearchSpace, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each configuration of stage `s` and each block: kernel and expand index, whether it is there."""
+    configs, stage = space.stage_configs(s), space.stages[s]
+    depth = np.array(stage.depths)[configs[:, 0]]
+    return configs[:, 1::2], configs[:, 2::2], np.arange(stage.max_depth) < depth[:, None]
+
+
+def _concave(space: SearchSpace, s: int, rng: np.random.Generator) -> np.ndarray:
+    stage = space.stages[s]
+    kernel, expand, there = _blocks(space, s)
+    size = np.sqrt(np.array(stage.expands)[expand]) + rng.uniform(0.1, 0.3) * np.sqrt(np.array(stage.kernels)[kernel])
+    place = rng.uniform(0.7, 1.3, stage.max_depth) * 0.8 ** np.arange(stage.max_depth)
+    return rng.uniform(0.7, 1.3) * np.sqrt((size * place * there).sum(1))
+
+
+def _rough(space: SearchSpace, s: int, rng: np.random.Generator) -> np.ndarray:
+    stage = space.stages[s]
+    kernel, expand, there = _blocks(space, s)
+    choice = kernel * len(stage.expands) + expand
+    trend = 0.15 * there + 0.05 * (kernel + 2 * expand) * there
+    values = trend.sum(1) * rng.uniform(0.7, 1.3)
+    for i in range(stage.max_depth):
+        own = 0.05 * rng.standard_normal(stage.block_choices)
+        values = values + own[choice[:, i]] * there[:, i]
+        if i:
+            pair = 0.05 * rng.standard_normal((stage.block_choices, stage.block_choices))
+            values = values + pair[choice[:, i - 1], choice[:, i]] * there[:, i]
+    return values

@@ -1,0 +1,149 @@
+"""Evolution, random search, and what they start from."""
+
+import numpy as np
+import pytest
+
+from labkit.cost import activation_table, macs_table, params_table
+from labkit.search import Budget, InfeasibleBudget, evolve, random_search
+from labkit.search.feasible import draw_feasible
+from labkit.search.problem import Scorer
+from labkit.search.synthetic import synthetic_accuracy
+from labkit.space import SearchSpace, Stage
+from labkit.spaces import get_space
+
+FMNIST = get_space("fmnist")
+TINY = SearchSpace("tiny", (16, 24), (Stage(8, 2, (1, 2), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,
+                   stem_width=8)
+
+
+def macs_budget(space, quantile, name="MACs"):
+    macs = macs_table(space)
+    sample = macs(space.sample(np.random.default_rng(1), 5000))
+    return Budget(macs, float(np.quantile(sample, quantile)), name)
+
+
+def test_finds_the_best_arch_of_a_small_space():
+    genes = TINY.encode(list(TINY.enumerate()))
+    accuracy, budget = synthetic_accuracy(TINY), macs_budget(TINY, 0.5)
+    best = accuracy(genes[budget.cost(genes) <= budget.limit]).max()
+    for search in (evolve, random_search):
+        result = search(TINY, accuracy, [budget], rng=np.random.default_rng(0))
+        assert result.accuracy == best
+        assert result.costs["MACs"] <= budget.limit
+
+
+def test_same_seed_same_result_and_another_seed_another_way():
+    accuracy, budget = synthetic_accuracy(FMNIST), macs_budget(FMNIST, 0.3)
+    first, again, other = (evolve(FMNIST, accuracy, [budget], rng=np.random.default_rng(seed), generations=30)
+                           for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first.history, again.history)
+    np.testing.assert_array_equal(first.genes, again.genes)
+    assert not np.array_equal(first.history, other.history)
+
+
+def test_result_says_what_its_arch_predicts_and_costs():
+    accuracy, budget = synthetic_accuracy(FMNIST), macs_budget(FMNIST, 0.2)
+    result = evolve(FMNIST, accuracy, [budget], rng=np.random.default_rng(0), generations=40)
+    genes = FMNIST.encode([result.arch])  # canonical, whatever the search kept in absent blocks
+    np.testing.assert_array_equal(genes[0], result.genes)
+    assert accuracy(genes)[0] == result.accuracy == result.history[-1] == result.history.max()
+    assert macs_table(FMNIST)(genes)[0] == result.costs["MACs"] <= budget.limit
+    assert (np.diff(result.history) >= 0).all() and len(result.history) == 41
+    assert result.evaluations == 100 + 40 * 100
+
+
+def test_beats_random_search_with_the_same_evaluations():
+    space = get_space("ofa-mbv3")
+    accuracy, budget = synthetic_accuracy(space, "concave"), macs_budget(space, 0.2)
+    evolved = evolve(space, accuracy, [budget], rng=np.random.default_rng(0), generations=100)
+    drawn = random_search(space, accuracy, [budget], rng=np.random.default_rng(0), evaluations=evolved.evaluations)
+    assert evolved.accuracy > drawn.accuracy
+
+
+def test_any_function_will_do_and_gets_canonical_genes():
+    space = FMNIST
+    budget = macs_budget(space, 0.2)
+
+    def accuracy(genes):
+        space.check_genes(genes)
+        return genes[:, 1:].sum(1) - 0.1 * genes[:, 0]
+
+    def cost(genes):
+        space.check_genes(genes)
+        return budget.cost(genes)
+
+    by_table = evolve(space, accuracy, [budget], rng=np.random.default_rng(0), generations=20)
+    by_function = evolve(space, accuracy, [Budget(cost, budget.limit)], rng=np.random.default_rng(0), generations=20)
+    np.testing.assert_array_equal(by_table.history, by_function.history)
+
+
+def test_a_budget_that_hardly_any_random_arch_meets():
+    space = get_space("ofa-mbv3")
+    accuracy, macs = synthetic_accuracy(space), macs_table(space)
+    smallest = macs(space.encode([space.smallest()]))[0]
+    budget = Budget(macs, 1.05 * smallest, "MACs")
+    assert not (macs(space.sample(np.random.default_rng(0), 20_000)) <= budget.limit).any()
+    start = draw_feasible(Scorer(space, accuracy, [budget]), np.random.default_rng(0), 100)
+    assert (macs(start) <= budget.limit).all()
+    assert len(np.unique(space.canonical(start), axis=0)) > 20, "the start is not one arch over and over"
+    result = evolve(space, accuracy, [budget], rng=np.random.default_rng(0), generations=50)
+    assert result.costs["MACs"] <= budget.limit
+    assert result.accuracy > accuracy(space.encode([space.smallest()]))[0]
+
+
+def test_a_budget_that_only_the_cheapest_arch_meets():
+    macs = macs_table(FMNIST)
+    smallest = FMNIST.encode([FMNIST.smallest()])
+    result = evolve(FMNIST, synthetic_accuracy(FMNIST), [Budget(macs, macs(smallest)[0])],
+                    rng=np.random.default_rng(0), generations=10)
+    np.testing.assert_array_equal(result.genes, smallest[0])
+
+
+def test_several_budgets_at_once():
+    accuracy = synthetic_accuracy(FMNIST)
+    sample = FMNIST.sample(np.random.default_rng(0), 5000)
+    limits = [Budget(table, float(np.quantile(table(sample), 0.1)), name) for name, table in
+              (("MACs", macs_table(FMNIST)), ("params", params_table(FMNIST)), ("SRAM", activation_table(FMNIST, 1)))]
+    result = evolve(FMNIST, accuracy, limits, rng=np.random.default_rng(0), generations=50)
+    assert set(result.costs) == {"MACs", "params", "SRAM"}
+    assert all(result.costs[budget.name] <= budget.limit for budget in limits)
+    assert all(budget.cost(result.genes[None])[0] == result.costs[budget.name] for budget in limits)
+
+
+@pytest.mark.parametrize("search", [evolve, random_search])
+def test_an_impossible_budget_fails_at_once_with_the_minimum(search):
+    macs = macs_table(FMNIST)
+    smallest = macs(FMNIST.encode([FMNIST.smallest()]))[0]
+    with pytest.raises(InfeasibleBudget, match=f"MACs budget .* smallest achievable value is {smallest:.6g} MACs") as e:
+        search(FMNIST, synthetic_accuracy(FMNIST), [Budget(macs, 0.99 * smallest, "MACs", "MACs")],
+               rng=np.random.default_rng(0))
+    assert e.value.smallest == smallest and e.value.budget.cost is macs
+
+
+def test_an_impossible_budget_for_a_cost_that_is_no_table():
+    def cost(genes):
+        return 5.0 + genes[:, 0]
+
+    with pytest.raises(InfeasibleBudget, match="smallest value found is 5 mJ") as error:
+        evolve(TINY, synthetic_accuracy(TINY), [Budget(cost, 4.0, "energy", "mJ")], rng=np.random.default_rng(0))
+    assert not error.value.proven
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf"), "20", None, True])
+def test_a_budget_that_is_no_budget(limit):
+    with pytest.raises(ValueError, match="latency budget"):
+        Budget(macs_table(FMNIST), limit, "latency", "ms")
+
+
+@pytest.mark.parametrize("wrong", [{"population": 1}, {"generations": -1}, {"mutation": 1.5}, {"parent_ratio": -0.1}])
+def test_parameters_are_checked(wrong):
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=name):
+        evolve(FMNIST, synthetic_accuracy(FMNIST), rng=np.random.default_rng(0), **wrong)
+
+
+def test_no_budget_no_limit():
+    space = TINY
+    genes = space.encode(list(space.enumerate()))
+    accuracy = synthetic_accuracy(space)
+    assert evolve(space, accuracy, rng=np.random.default_rng(0)).accuracy == accuracy(genes).max()
