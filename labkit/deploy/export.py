@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.deploy.graph import Weights, network_model
+from labkit.errors import LabError
 from labkit.paths import write_atomic
 from labkit.space import SearchSpace
 from labkit.subnet import Subnet
@@ -24,7 +25,7 @@ TOLERANCE = 1e-4  # largest difference of a logit
 BATCH = 64
 
 
-class ExportError(RuntimeError):
+class ExportError(LabError):
     """The exported model does not compute what the torch subnet computes."""
 
 

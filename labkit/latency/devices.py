@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.cost import AdditiveTable, MaxTable, activation_table
+from labkit.errors import LabError
 from labkit.latency.layers import Layer, base_layers, block_layers
 from labkit.latency.roofline import Roofline
 from labkit.paths import data_dir
@@ -32,7 +33,7 @@ PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
 ROLES = ("fit", "held-out", "other")  # 'other': another runtime, clock or precision; shown, not counted
 
 
-class DeviceError(ValueError):
+class DeviceError(LabError):
     """An unknown device, or a device file that is damaged; the message names it and the way out."""
 
 

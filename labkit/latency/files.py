@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from labkit.errors import LabError
 from labkit.latency.harness import Timing
 from labkit.latency.pieces import pieces, space_digest
 from labkit.space import Arch, SearchSpace
@@ -23,7 +24,7 @@ SHORTEST_MS, LONGEST_MS = 1e-4, 60_000.0
 MAX_ANCHOR_RANGE = 1.25  # slowest over fastest timing of the anchor
 
 
-class TableError(ValueError):
+class TableError(LabError):
     """A latency file that cannot be used; the message names the file, what is wrong in it and the way out."""
 
 

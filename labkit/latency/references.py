@@ -58,7 +58,7 @@ def stand_in(reference: dict) -> str:
     if reference["network"].startswith("ofa-mbv3"):
         return f"only MACs are published: the median over {reference['network']} archs of as many MACs"
     if reference["network"] == "mcunet":
-        return "only MACs and resolution are used: MobileNetV2 of that resolution, its width chosen to match"
+        return "only MACs and resolution are published: MobileNetV2 near that resolution, its width chosen to match"
     return ""
 
 
@@ -84,7 +84,8 @@ def _ofa_of(name: str, macs_m: float, count: int = 25) -> Networks:
 
 
 def _mobilenet_v2_of(macs_m: float, resolution: int) -> list[Layer]:
-    candidates = [mobilenet_v2(resolution, hundredths / 100) for hundredths in range(10, 150)]
+    candidates = [mobilenet_v2(side, hundredths / 100) for side in range(resolution - 16, resolution + 17, 8)
+                  for hundredths in range(10, 150, 2)]  # widths come in steps of 8 channels: the side fills in
     return min(candidates, key=lambda layers: abs(math.log(macs_of(layers) / 1e6 / macs_m)))
 
 
