@@ -24,9 +24,9 @@ class Limits(NamedTuple):
     """When to stop repeating a call."""
 
     warmup: int = 10  # calls that are not counted
-    min_repeats: int = 20
+    min_repeats: int = 20  # unless time is up
     max_repeats: int = 2000
-    seconds: float = 0.5  # for each call
+    seconds: float = 0.5  # for each call, and as long again to warm up
     tolerance: float = 0.01  # half-width of the confidence interval over the median
     drift: float = 0.05  # by how much the anchor may move
     redo: int = 2  # how often what was timed while it moved is timed again
@@ -34,6 +34,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT = Limits()
+FEWEST = 3  # repeats of a call that alone takes longer than its time
 
 
 class Timing(NamedTuple):
@@ -73,10 +74,13 @@ def summarise(seconds: list[float]) -> Timing:
 def time_call(call: Call, limits: Limits = DEFAULT, clock: Callable[[], float] = time.perf_counter) -> Timing:
     """Repeat `call` until its median is known well enough, or a limit is reached.
 
-    `clock` returns seconds; it is read once before and once after each counted call.
+    `clock` returns seconds; it is read before and after each counted call.
     """
+    begin = clock()
     for _ in range(limits.warmup):
         call()
+        if clock() - begin >= limits.seconds:
+            break
     seconds: list[float] = []
     check_at, begin = limits.min_repeats, clock()
     while True:
@@ -84,9 +88,8 @@ def time_call(call: Call, limits: Limits = DEFAULT, clock: Callable[[], float] =
         call()
         now = clock()
         seconds.append(now - start)
-        if len(seconds) < limits.min_repeats:
-            continue
-        over = len(seconds) >= limits.max_repeats or now - begin >= limits.seconds
+        late = now - begin >= limits.seconds and len(seconds) >= FEWEST
+        over = late or len(seconds) >= limits.max_repeats
         if over or len(seconds) >= check_at:  # at growing intervals: sorting is not for every call
             timing = summarise(seconds)
             if over or timing.half_width <= limits.tolerance:
