@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+BLOCK = 512  # points that `nondominated` compares at a time
+
 
 def pareto(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Indices of the points (N,) that no other point dominates, by ascending cost and value.
@@ -51,6 +53,29 @@ def merge(cost_a: np.ndarray, value_a: np.ndarray, cost_b: np.ndarray, value_b: 
     cost, value = cost_a[i] + cost_b[j], value_a[i] + value_b[j]
     front = pareto(cost, value)
     return cost[front], value[front], i[front], j[front]
+
+
+def nondominated(points: np.ndarray) -> np.ndarray:
+    """Indices of the points (N, M), all objectives minimised, that no other dominates; copies count once."""
+    if points.shape[1] == 2:
+        return pareto(points[:, 0], -points[:, 1])
+    order = np.lexsort(points.T[::-1])  # a point can only be dominated by one before it
+    front = np.empty(0, dtype=np.intp)
+    for block in np.array_split(order, -(-len(order) // BLOCK)):
+        block = block[~_covered(points[front], points[block], strictly_before=False)]
+        block = block[~_covered(points[block], points[block], strictly_before=True)]
+        front = np.append(front, block)
+    return front
+
+
+def _covered(by: np.ndarray, points: np.ndarray, *, strictly_before: bool) -> np.ndarray:
+    """(N,) whether a point of `by` (of a smaller index, if `strictly_before`) is nowhere larger."""
+    covers = np.ones((len(by), len(points)), dtype=bool)
+    for theirs, ours in zip(by.T, points.T):
+        covers &= theirs[:, None] <= ours
+    if strictly_before:
+        covers = np.triu(covers, 1)
+    return covers.any(0)
 
 
 def hypervolume(objectives: np.ndarray, reference: np.ndarray) -> float:

@@ -1,0 +1,136 @@
+"""Pareto search for any predictor: NSGA-II (Deb et al., 2002, doi 10.1109/4235.996017) on gene matrices.
+
+Children come from binary tournaments (better front first, then the less crowded), uniform crossover and
+mutation; parents and children together are sorted into fronts and the best survive. The start meets the
+limits (`labkit.search.feasible`) and children that break one are dropped, so every arch is allowed. What
+is returned is the front of all archs that were looked at, not of the last population only.
+
+Shapes in trailing comments: P population, N points, M objectives (all minimised), G genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labkit.search.feasible import draw_feasible
+from labkit.search.fronts import nondominated
+from labkit.search.problem import Budget, GenesFunction, Scorer
+from labkit.separable import Joint, is_separable
+from labkit.space import SearchSpace
+
+ARCHIVE = 100_000  # points kept before they are thinned to their front
+
+
+@dataclass(frozen=True, eq=False)
+class ParetoSet:
+    """Archs found, none of which dominates another, by descending accuracy."""
+
+    space: SearchSpace
+    genes: np.ndarray  # (P, G)
+    accuracy: np.ndarray  # (P,)
+    costs: np.ndarray  # (P, M - 1), in the order in which the costs were given
+    evaluations: int
+
+    @property
+    def objectives(self) -> np.ndarray:
+        """(P, M): minus accuracy, then the costs; all to be minimised, as `hypervolume` takes them."""
+        return np.column_stack([-self.accuracy, self.costs])
+
+
+def nsga2(space: SearchSpace, accuracy: GenesFunction, costs: Sequence[GenesFunction], limits: Sequence[Budget] = (), *,
+          rng: np.random.Generator, population: int = 100, generations: int = 500, mutation: float = 0.05) -> ParetoSet:
+    """Archs along the front of `accuracy` (maximised) against one or more `costs` (minimised).
+
+    `mutation` is the chance of each gene of a child to be drawn again (a block's two genes together).
+    Raises InfeasibleBudget when the limits cannot be met.
+    """
+    if population < 2 or generations < 0 or not 0 <= mutation <= 1 or not costs:
+        raise ValueError(f"population {population}, generations {generations}, mutation {mutation} and "
+                         f"{len(costs)} costs: want at least 2, at least 0, between 0 and 1, and at least 1")
+    evaluate = _evaluator(space, [accuracy, *costs])
+    scorer = Scorer(space, lambda genes: np.zeros(len(genes)), limits)
+    genes = space.canonical(draw_feasible(scorer, rng, population))  # (P, G)
+    points = evaluate(genes)  # (P, M)
+    archive, archived, evaluations = [(genes, points)], len(genes), len(genes)
+    ranks, crowding = _rank(points, len(points))
+    for _ in range(generations):
+        children = _children(space, rng, genes, ranks, crowding, mutation)
+        if limits:
+            children = children[scorer(children) > -np.inf]
+        child_points = evaluate(children)
+        archive.append((children, child_points))
+        evaluations += len(children)
+        archived += len(children)
+        if archived > ARCHIVE:
+            archive = [_front_of(archive)]
+            archived = len(archive[0][0])
+        genes, points = np.concatenate([genes, children]), np.concatenate([points, child_points])
+        ranks, crowding = _rank(points, population)
+        kept = np.lexsort((-crowding, ranks))[:population]
+        genes, points, ranks, crowding = genes[kept], points[kept], ranks[kept], crowding[kept]
+    genes, points = _front_of(archive)
+    order = np.argsort(points[:, 0], kind="stable")
+    return ParetoSet(space, genes[order], -points[order, 0], points[order, 1:], evaluations)
+
+
+def _evaluator(space: SearchSpace, functions: Sequence[GenesFunction]):
+    """Function of genes (N, G) -> (N, M): minus the first, then the others."""
+    if all(is_separable(function, space) for function in functions):
+        joint = Joint(functions)
+    else:
+        def joint(genes: np.ndarray) -> np.ndarray:
+            return np.stack([function(genes) for function in functions])
+    signs = np.array([-1.0] + [1.0] * (len(functions) - 1))
+    return lambda genes: joint(genes).T * signs
+
+
+def _children(space: SearchSpace, rng: np.random.Generator, genes: np.ndarray, ranks: np.ndarray,
+              crowding: np.ndarray, mutation: float) -> np.ndarray:  # (P, G)
+    n = len(genes)
+    first, second = rng.integers(n, size=(2, 2 * n))
+    tie = ranks[first] == ranks[second]
+    first_wins = np.where(tie, crowding[first] > crowding[second], ranks[first] < ranks[second])
+    parents = genes[np.where(first_wins, first, second)]
+    crossed = space.crossover(rng, parents[:n], parents[n:])
+    return space.mutate(rng, crossed, rate=mutation, resolution_rate=mutation)
+
+
+def _front_of(archive: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    genes, points = (np.concatenate(parts) for parts in zip(*archive))
+    front = nondominated(points)
+    return genes[front], points[front]
+
+
+def _rank(points: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index of each point's front (N,), and its crowding distance in it (N,).
+
+    Sorting stops when `wanted` points have a front; the others share one beyond. A copy of a point goes
+    to a later front than the point, so that copies do not crowd out others.
+    """
+    ranks = np.full(len(points), len(points))
+    left = np.arange(len(points))
+    rank = 0
+    while len(points) - len(left) < wanted and len(left):
+        front = nondominated(points[left])
+        ranks[left[front]] = rank
+        left = np.delete(left, front)
+        rank += 1
+    return ranks, _crowding(points, ranks)
+
+
+def _crowding(points: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """(N,) distance between each point's neighbours in its front, summed over the objectives."""
+    distance = np.zeros(len(points))
+    for column in points.T:
+        order = np.lexsort((column, ranks))
+        sorted_ranks, values = ranks[order], column[order]
+        span = np.ptp(values) or 1.0
+        inside = np.zeros(len(points), dtype=bool)
+        inside[1:-1] = (sorted_ranks[:-2] == sorted_ranks[2:])
+        gap = np.full(len(points), np.inf)  # the ends of a front come first
+        gap[1:-1][inside[1:-1]] = ((values[2:] - values[:-2]) / span)[inside[1:-1]]
+        distance[order] += gap
+    return distance
