@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,6 +59,13 @@ class BlockTable(Separable):
 
         Codes that no arch has hold NaN.
         """
+        return self._by_stage[s]
+
+    @cached_property
+    def _by_stage(self) -> tuple[np.ndarray, ...]:
+        return tuple(map(self._stage_values, range(len(self.space.stages))))
+
+    def _stage_values(self, s: int) -> np.ndarray:
         configs, stage = self.space.stage_configs(s), self.space.stages[s]
         first = next(b for b, shape in enumerate(self.space.blocks) if shape.stage == s)
         depth = np.array(stage.depths)[configs[:, 0]]

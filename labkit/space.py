@@ -222,7 +222,7 @@ class SearchSpace:
             counts += [len(stage.depths)] + [len(stage.kernels), len(stage.expands)] * stage.max_depth
         return np.array(counts)
 
-    @property
+    @cached_property
     def num_genes(self) -> int:
         return len(self.choices)
 
@@ -400,30 +400,37 @@ class SearchSpace:
         """(N, S) integer code of each stage's configuration."""
         return (genes @ self.stage_weights).astype(np.intp)
 
+    def stage_configs(self, s: int) -> np.ndarray:
+        """(C, 1 + 2 * max_depth) int8: the canonical genes of every configuration of stage `s`."""
+        return self._stages_enumerated[s][0]
+
     def valid_codes(self, s: int) -> np.ndarray:
-        """(configurations,) codes that an arch can have, in the order of `stage_configs`."""
-        configs = self.stage_configs(s)
-        column = self.depth_columns[s]
-        return (configs @ self.stage_weights[column:column + configs.shape[1], s]).astype(np.intp)
+        """(C,) the codes that an arch can have, in the order of `stage_configs`."""
+        return self._stages_enumerated[s][1]
+
+    @cached_property
+    def _stages_enumerated(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Configurations and codes of each stage; read-only, because they are shared."""
+        enumerated = []
+        for s, (stage, column) in enumerate(zip(self.stages, self.depth_columns)):
+            options = np.array(list(itertools.product(range(len(stage.kernels)), range(len(stage.expands)))))
+            configs = []
+            for i, depth in enumerate(stage.depths):
+                index = np.stack(np.meshgrid(*[np.arange(len(options))] * depth, indexing="ij"), -1)
+                runs = np.zeros((len(options) ** depth, 1 + 2 * stage.max_depth), dtype=np.int8)
+                runs[:, 0] = i
+                runs[:, 1:1 + 2 * depth] = options[index.reshape(-1, depth)].reshape(-1, 2 * depth)
+                configs.append(runs)
+            configs = np.concatenate(configs)
+            codes = (configs @ self.stage_weights[column:column + configs.shape[1], s]).astype(np.intp)
+            configs.flags.writeable = codes.flags.writeable = False
+            enumerated.append((configs, codes))
+        return tuple(enumerated)
 
     def canonical_codes(self, s: int) -> np.ndarray:
         """(C_s,) for each code of stage `s` the code of the same arch with canonical genes."""
-        stage, sizes = self.stages[s], int(self.stage_sizes[s])
-        codes = np.arange(sizes)
+        stage = self.stages[s]
+        codes = np.arange(self.stage_sizes[s])
         absent = stage.max_depth - np.array(stage.depths)[codes // stage.block_choices ** stage.max_depth]
         unit = stage.block_choices ** absent  # trailing blocks are the low digits
         return codes // unit * unit
-
-    def stage_configs(self, s: int) -> np.ndarray:
-        """(C, 1 + 2 * max_depth) int8: the canonical genes of every configuration of stage `s`."""
-        stage = self.stages[s]
-        options = np.array(list(itertools.product(range(len(stage.kernels)), range(len(stage.expands)))))
-        rows = []
-        for i, depth in enumerate(stage.depths):
-            index = np.stack(np.meshgrid(*[np.arange(len(options))] * depth, indexing="ij"), -1)
-            runs = options[index.reshape(-1, depth)].reshape(-1, 2 * depth)
-            block = np.zeros((len(runs), 1 + 2 * stage.max_depth), dtype=np.int8)
-            block[:, 0] = i
-            block[:, 1:1 + 2 * depth] = runs
-            rows.append(block)
-        return np.concatenate(rows)

@@ -5,7 +5,7 @@ import pytest
 
 from labkit.cost import activation_table, macs_table, params_table
 from labkit.search import Budget, InfeasibleBudget, evolve, random_search
-from labkit.search.feasible import draw_feasible
+from labkit.search.feasible import FeasibleStart
 from labkit.search.problem import Scorer
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.space import SearchSpace, Stage
@@ -83,7 +83,7 @@ def test_a_budget_that_hardly_any_random_arch_meets():
     smallest = macs(space.encode([space.smallest()]))[0]
     budget = Budget(macs, 1.05 * smallest, "MACs")
     assert not (macs(space.sample(np.random.default_rng(0), 20_000)) <= budget.limit).any()
-    start = draw_feasible(Scorer(space, accuracy, [budget]), np.random.default_rng(0), 100)
+    start = FeasibleStart(Scorer(space, accuracy, [budget])).draw(np.random.default_rng(0), 100)
     assert (macs(start) <= budget.limit).all()
     assert len(np.unique(space.canonical(start), axis=0)) > 20, "the start is not one arch over and over"
     result = evolve(space, accuracy, [budget], rng=np.random.default_rng(0), generations=50)

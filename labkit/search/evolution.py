@@ -4,6 +4,11 @@ The best of a population become parents; half of the children are mutated parent
 gene from either of two parents; children that break a budget are drawn again. As in OFA, the genes of
 absent blocks live on unseen and vary with the others, until the arch that is returned is made canonical.
 
+Four things are added, because plain selection gets stuck far from the optimum: each score is kept once
+(copies of one arch would crowd out the rest), the best of each resolution stays among the parents, half of
+the crossings exchange whole stages, and a population that no longer improves makes way for a fresh one,
+until the best of all of them meet at the end.
+
 Shapes in trailing comments: P population, K parents, N children, G genes.
 """
 
@@ -13,11 +18,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labkit.search.feasible import draw_feasible
+from labkit.search.feasible import FeasibleStart
 from labkit.search.problem import Budget, GenesFunction, Scorer, SearchResult
 from labkit.space import SearchSpace
 
 MAX_DRAWS = 4  # times the population: children drawn in a generation before it goes on with fewer
+PATIENCE = 40  # generations without improvement before a population makes way
+FINALE = 60  # generations at the end in which the best of all populations meet
+HALL = 5  # how many of each population do
 
 
 def evolve(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget] = (), *, rng: np.random.Generator,
@@ -36,71 +44,110 @@ def evolve(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]
         if not 0 <= ratio <= 1:
             raise ValueError(f"{name} {ratio} is not between 0 and 1")
     scorer = Scorer(space, accuracy, limits)
+    start = FeasibleStart(scorer)
+    vary = Variation(space, rng, mutation, resolution_mutation)
     num_parents = max(1, round(parent_ratio * population))
     num_mutants = round(mutation_ratio * population)
-    quotas = (num_mutants, population - num_mutants)
-    rates = _mutation_rates(space, mutation, resolution_mutation)
 
-    genes = draw_feasible(scorer, rng, population)  # (P, G)
+    genes = start.draw(rng, population)  # (P, G)
     scores = scorer(genes)
-    evaluations = len(genes)
-    history = []
-    accepted = [1.0, 1.0]  # share of drawn mutants and crossed children that met the budgets
-    for _ in range(generations):
-        best = _distinct_best(scores, num_parents)
-        parents, parent_scores = genes[best], scores[best]  # (K, G), (K,)
-        history.append(parent_scores[0])
-        pools, pool_scores = [parents], [parent_scores]
-        wanted, drawn = list(quotas), 0
-        while any(wanted) and drawn < MAX_DRAWS * population:
-            counts = [int(np.ceil(1.1 * w / max(a, 0.1))) for w, a in zip(wanted, accepted)]
-            drawn += sum(counts)
-            children = np.concatenate([_mutants(space, rng, parents, counts[0], rates),
-                                       _crossed(rng, parents, counts[1])])  # (N, G)
-            child_scores = scorer(children)
-            feasible = np.flatnonzero(child_scores > -np.inf)
-            split = np.searchsorted(feasible, counts[0])
-            parts = (feasible[:split], feasible[split:])
-            keep = np.concatenate([part[:w] for part, w in zip(parts, wanted)])
-            pools.append(children[keep])
-            pool_scores.append(child_scores[keep])
-            for i, part in enumerate(parts):
-                if counts[i]:
-                    accepted[i] = len(part) / counts[i]
-                wanted[i] -= min(wanted[i], len(part))
-        genes, scores = np.concatenate(pools), np.concatenate(pool_scores)
-        evaluations += len(genes) - len(parents)
-    best = int(np.argmax(scores))
+    evaluations, history, hall = len(genes), [], []
+    best_here, stalled = -np.inf, 0
+    for left in range(generations, 0, -1):
+        if left == FINALE and hall:
+            genes, scores = (np.concatenate(parts) for parts in zip((genes, scores), *hall))
+        chosen = select(genes[:, 0], scores, num_parents, len(space.resolutions))
+        parents, parent_scores = genes[chosen], scores[chosen]  # (K, G), (K,), best first
+        stalled = stalled + 1 if parent_scores[0] <= best_here else 0
+        best_here = max(best_here, parent_scores[0])
+        history.append(max(best_here, history[-1] if history else -np.inf))
+        if stalled >= PATIENCE and left > FINALE:
+            hall.append((parents[:HALL], parent_scores[:HALL]))
+            genes = start.draw(rng, population)
+            scores = scorer(genes)
+            best_here, stalled = -np.inf, 0
+            evaluations += len(genes)
+            continue
+        children, child_scores = _children(scorer, vary, parents, num_mutants, population - num_mutants)
+        genes, scores = np.concatenate([parents, children]), np.concatenate([parent_scores, child_scores])
+        evaluations += len(children)
+    best = int(scores.argmax())
     history.append(scores[best])
     return scorer.result(genes[best], evaluations, history)
 
 
-def _distinct_best(scores: np.ndarray, n: int) -> np.ndarray:
-    """Indices of the n best scores, best first, each score once: copies of one arch must not crowd out the rest."""
-    order = np.argsort(-scores, kind="stable")
+def select(resolutions: np.ndarray, scores: np.ndarray, n: int, num_resolutions: int) -> np.ndarray:
+    """Indices of at most n parents, best first: distinct scores, the best of each resolution among them."""
+    order = (-scores).argsort(kind="stable")
     ranked = scores[order]
-    first = np.append(True, ranked[1:] < ranked[:-1])
-    return order[first][:n]
+    distinct = np.empty(len(order), dtype=bool)
+    distinct[0] = True
+    np.less(ranked[1:], ranked[:-1], out=distinct[1:])
+    order = order[distinct]
+    leaders = (resolutions[order] == np.arange(num_resolutions)[:, None]).argmax(1)  # 0, the best, where there is none
+    kept = np.zeros(len(order), dtype=bool)
+    kept[:max(1, n - num_resolutions)] = True
+    kept[leaders] = True
+    return order[kept][:n]
 
 
-def _mutation_rates(space: SearchSpace, mutation: float, resolution_mutation: float) -> np.ndarray:
-    """(G,) float32: chance of each gene to be drawn again."""
-    rates = np.full(space.num_genes, mutation, dtype=np.float32)
-    rates[0] = resolution_mutation
-    return rates
+def _children(scorer: Scorer, vary: Variation, parents: np.ndarray, mutants: int,
+              crossed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Genes (N, G) and scores (N,) of children that meet the budgets: as many as asked for, if they can be had."""
+    wanted = np.array([mutants, crossed])
+    pools, pool_scores = [], []
+    left = MAX_DRAWS * (mutants + crossed)
+    while wanted.any() and left > 0:
+        counts = np.ceil(wanted / vary.accepted * 1.2).astype(int)
+        left -= counts.sum()
+        genes = np.concatenate([vary.mutants(parents, counts[0]), vary.crossed(parents, counts[1])])
+        scores = scorer(genes)
+        feasible = np.flatnonzero(scores > -np.inf)
+        split = np.searchsorted(feasible, counts[0])
+        found = feasible[:split][:wanted[0]], feasible[split:][:wanted[1]]
+        kept = np.concatenate(found)
+        pools.append(genes[kept])
+        pool_scores.append(scores[kept])
+        vary.note(counts, np.array([split, len(feasible) - split]))
+        wanted = wanted - [len(part) for part in found]
+    return np.concatenate(pools), np.concatenate(pool_scores)
 
 
-def _mutants(space: SearchSpace, rng: np.random.Generator, parents: np.ndarray, n: int,
-             rates: np.ndarray) -> np.ndarray:  # (n, G)
-    """Random parents with each depth and each block (kernel and expand ratio together) redrawn by chance."""
-    redraw = rng.random((n, space.num_genes), dtype=np.float32) < rates
-    redraw[:, space.kernel_columns + 1] = redraw[:, space.kernel_columns]
-    chosen = parents.take(rng.integers(len(parents), size=n), axis=0)
-    return np.where(redraw, space.draw(rng, n), chosen)
+class Variation:
+    """Mutation and crossover, and how often their children meet the budgets."""
 
+    def __init__(self, space: SearchSpace, rng: np.random.Generator, mutation: float,
+                 resolution_mutation: float) -> None:
+        self.rng, self.accepted = rng, np.ones(2)  # shares of mutants and of crossed children, lately
+        self._rates = np.full(space.num_genes, mutation, dtype=np.float32)
+        self._rates[0] = resolution_mutation
+        # A block is redrawn as a whole: its expand gene goes by the roll of its kernel gene.
+        self._roll_of = np.arange(space.num_genes)
+        self._roll_of[space.kernel_columns + 1] = space.kernel_columns
+        # A roll below the rate is uniform below it, so the same number tells what to redraw to.
+        self._scale = space.choices / np.maximum(self._rates, np.float32(1e-6))
+        self._scale[space.kernel_columns + 1] = space.choices[space.kernel_columns + 1]
+        self._scale = self._scale.astype(np.float32)
+        self._stage_of = np.searchsorted(space.depth_columns, np.arange(space.num_genes), side="right")  # (G,)
+        self._num_stages = len(space.stages)
 
-def _crossed(rng: np.random.Generator, parents: np.ndarray, n: int) -> np.ndarray:  # (n, G)
-    """Each gene from either of two random parents."""
-    mothers, fathers = parents.take(rng.integers(len(parents), size=(2, n)), axis=0)
-    from_mother = rng.random(mothers.shape, dtype=np.float32) < 0.5
-    return np.where(from_mother, mothers, fathers)
+    def mutants(self, parents: np.ndarray, n: int) -> np.ndarray:  # (n, G)
+        """Random parents with the resolution, each depth and each block redrawn by chance."""
+        roll = self.rng.random((n, len(self._rates)), dtype=np.float32)
+        redraw = (roll < self._rates).take(self._roll_of, axis=1)
+        return np.where(redraw, (roll * self._scale).astype(np.int8), self._pick(parents, n))
+
+    def crossed(self, parents: np.ndarray, n: int) -> np.ndarray:  # (n, G)
+        """Two random parents each, mixed gene by gene or stage by stage."""
+        by_gene = self.rng.random((n // 2, len(self._rates)), dtype=np.float32) < 0.5
+        by_stage = self.rng.random((n - n // 2, 1 + self._num_stages), dtype=np.float32) < 0.5
+        from_mother = np.concatenate([by_gene, by_stage.take(self._stage_of, axis=1)])
+        self.rng.shuffle(from_mother)
+        return np.where(from_mother, self._pick(parents, n), self._pick(parents, n))
+
+    def _pick(self, parents: np.ndarray, n: int) -> np.ndarray:
+        return parents.take((self.rng.random(n) * len(parents)).astype(np.intp), axis=0)
+
+    def note(self, drawn: np.ndarray, met: np.ndarray) -> None:
+        """Remember the share of children that met the budgets, at least a tenth."""
+        self.accepted = np.where(drawn > 0, np.maximum(met / np.maximum(drawn, 1), 0.1), self.accepted)

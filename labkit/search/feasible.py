@@ -18,25 +18,30 @@ REPAIR_STEPS = 6  # halvings of the share of genes taken over
 BLIND_DRAWS = 100_000  # random archs drawn before giving up on costs that cannot be minimised
 
 
-def draw_feasible(scorer: Scorer, rng: np.random.Generator, n: int) -> np.ndarray:
-    """(n, G) archs that meet the scorer's budgets, with whatever genes for absent blocks.
+class FeasibleStart:
+    """Source of archs that meet a scorer's budgets, with whatever genes for absent blocks.
 
-    Raises InfeasibleBudget, at once and with the exact minimum where costs are separable.
+    Raises InfeasibleBudget when none meets them: at once and with the exact minimum for separable costs.
     """
-    space = scorer.space
-    separable = [budget for budget in scorer.limits if is_separable(budget.cost, space)]
-    anchor = check_feasible(space, separable)
-    pools, found = [], 0
-    for _ in range(RANDOM_ROUNDS):
-        genes = space.draw(rng, n)
-        pools.append(genes[scorer(genes) > -np.inf][:n - found])
-        found += len(pools[-1])
-        if found == n:
-            return np.concatenate(pools)
-    if anchor is None or not scorer(anchor[None])[0] > -np.inf:
-        anchor = _search_blindly(scorer, rng)
-    pools.append(_repair(scorer, rng, space.draw(rng, n - found), anchor))
-    return np.concatenate(pools)
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        separable = [budget for budget in scorer.limits if is_separable(budget.cost, scorer.space)]
+        self._anchor = check_feasible(scorer.space, separable)
+
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:  # (n, G)
+        scorer, space = self._scorer, self._scorer.space
+        pools, found = [], 0
+        for _ in range(RANDOM_ROUNDS):
+            genes = space.draw(rng, n)
+            pools.append(genes[scorer(genes) > -np.inf][:n - found])
+            found += len(pools[-1])
+            if found == n:
+                return np.concatenate(pools)
+        if self._anchor is None or scorer(self._anchor[None])[0] == -np.inf:
+            self._anchor = _search_blindly(scorer, rng)
+        pools.append(_repair(scorer, rng, space.draw(rng, n - found), self._anchor))
+        return np.concatenate(pools)
 
 
 def _repair(scorer: Scorer, rng: np.random.Generator, genes: np.ndarray, anchor: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labkit.search.feasible import draw_feasible
+from labkit.search.feasible import FeasibleStart
 from labkit.search.fronts import nondominated
 from labkit.search.problem import Budget, GenesFunction, Scorer
 from labkit.separable import Joint, is_separable
@@ -52,7 +52,7 @@ def nsga2(space: SearchSpace, accuracy: GenesFunction, costs: Sequence[GenesFunc
                          f"{len(costs)} costs: want at least 2, at least 0, between 0 and 1, and at least 1")
     evaluate = _evaluator(space, [accuracy, *costs])
     scorer = Scorer(space, lambda genes: np.zeros(len(genes)), limits)
-    genes = space.canonical(draw_feasible(scorer, rng, population))  # (P, G)
+    genes = space.canonical(FeasibleStart(scorer).draw(rng, population))  # (P, G)
     points = evaluate(genes)  # (P, M)
     archive, archived, evaluations = [(genes, points)], len(genes), len(genes)
     ranks, crowding = _rank(points, len(points))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labkit.search.feasible import draw_feasible
+from labkit.search.feasible import FeasibleStart
 from labkit.search.problem import Budget, GenesFunction, Scorer, SearchResult
 from labkit.space import SearchSpace
 
@@ -20,9 +20,10 @@ def random_search(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[
     `history` has one entry for each batch of 1,000. Raises InfeasibleBudget as `evolve` does.
     """
     scorer = Scorer(space, accuracy, limits)
+    start = FeasibleStart(scorer)
     best, best_score, history = None, -np.inf, []
-    for start in range(0, evaluations, BATCH):
-        genes = draw_feasible(scorer, rng, min(BATCH, evaluations - start))
+    for done in range(0, evaluations, BATCH):
+        genes = start.draw(rng, min(BATCH, evaluations - done))
         scores = scorer(genes)
         i = int(scores.argmax())
         if scores[i] > best_score:
