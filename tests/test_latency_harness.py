@@ -45,7 +45,7 @@ def test_a_steady_call_stops_at_the_fewest_repeats():
 
 def test_warm_up_is_not_counted():
     machine = Machine()
-    slow_start = [50.0] * 5 + [1.0]
+    slow_start = [15.0] * 5 + [1.0]
     timing = time_call(machine.call(*slow_start), Limits(warmup=5, min_repeats=10), machine.clock)
     assert timing.median_ms == pytest.approx(1.0) and timing.high_ms == pytest.approx(1.0)
 
@@ -109,7 +109,7 @@ def test_the_interval_of_the_median_covers_as_often_as_it_says():
 
 # ---- many calls, and the anchor --------------------------------------------------------------------
 
-QUICK = Limits(warmup=0, min_repeats=3, max_repeats=3, chunk=2, redo=2, drift=0.05)
+QUICK = Limits(warmup=0, min_repeats=3, max_repeats=3, min_rounds=1, max_rounds=1, chunk=2, redo=2, drift=0.05)
 
 
 def run_all(machine: Machine, anchor, names: str = "abcd", limits: Limits = QUICK, **options):
@@ -150,11 +150,54 @@ def test_what_is_done_is_kept_and_progress_is_told():
     machine = Machine()
     old = Timing(7.0, 6.9, 7.1, 0.0, 20)
     seen = []
-    session, order = run_all(machine, machine.call(1.0), done={"a": old, "c": old},
-                             progress=lambda name, timings, anchors: seen.append((name, len(timings))))
+    session, order = run_all(machine, machine.call(1.0), done={"a": [old], "c": [old]},
+                             progress=lambda rounds, anchors: seen.append((harness.share_done(rounds, QUICK),
+                                                                           len(anchors))))
     assert order == "bd" and session.timings["a"] == old
     assert list(session.timings) == list("abcd")
-    assert seen == [("b", 3), ("d", 4), ("", 4)]
+    assert seen == [(1.0, 4)]
+
+
+def test_rounds_take_turns_and_a_disturbed_round_does_not_count():
+    """Each name is timed once a round; a disturbance of one round leaves the median of the rounds alone."""
+    machine, order = Machine(), []
+    disturbed = {("a", 2): 9.0}
+
+    def prepare(name: str):
+        order.append(name)
+        return machine.call(disturbed.get((name, order.count(name)), 2.0))
+
+    limits = QUICK._replace(min_rounds=5, max_rounds=5)
+    session = time_all(["a", "b"], prepare, machine.call(1.0), limits, clock=machine.clock)
+    assert "".join(order) == "ab" * 5
+    assert session.timings["a"].median_ms == pytest.approx(2.0) and session.timings["a"].repeats == 15
+    assert session.timings["a"].high_ms == pytest.approx(9.0)  # five rounds: their range is the interval
+    assert session.timings["b"] == pytest.approx(Timing(2.0, 2.0, 2.0, 0.0, 15))
+
+
+def test_only_what_is_not_settled_gets_more_rounds():
+    machine, order = Machine(), []
+
+    def prepare(name: str):
+        order.append(name)
+        return machine.call(1.0 + 0.1 * (order.count(name) % 2) if name == "b" else 1.0)
+
+    limits = QUICK._replace(min_rounds=3, max_rounds=7, tolerance=0.02)
+    time_all(["a", "b"], prepare, machine.call(1.0), limits, clock=machine.clock)
+    assert "".join(order) == "ab" * 3 + "b" * 4
+
+
+def test_earlier_rounds_count():
+    machine, order = Machine(), []
+
+    def prepare(name: str):
+        order.append(name)
+        return machine.call(3.0)
+
+    old = Timing(3.0, 3.0, 3.0, 0.0, 3)
+    limits = QUICK._replace(min_rounds=3, max_rounds=3)
+    session = time_all(["a", "b"], prepare, machine.call(1.0), limits, clock=machine.clock, done={"a": [old, old]})
+    assert sorted(order) == ["a", "b", "b", "b"] and session.timings["a"].repeats == 9
 
 
 def test_the_reference_survives_one_disturbed_anchor():

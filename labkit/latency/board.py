@@ -16,7 +16,7 @@ import sys
 import time
 import zipfile
 
-from harness import Limits, Session, Timing, machine_state, onnx_call, time_all
+from harness import Limits, Session, Timing, machine_state, onnx_call, share_done, time_all
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -39,8 +39,8 @@ def write(path: str, value: dict) -> None:
     os.replace(path + ".tmp", path)
 
 
-def resume(path: str, kit: str) -> tuple[dict[str, Timing], list[float]]:
-    """Timings and anchors of an earlier run of this kit, without what was measured while the board drifted."""
+def resume(path: str, kit: str) -> tuple[dict[str, list[Timing]], list[float]]:
+    """Rounds and anchors of an earlier run of this kit, without what was measured while the board drifted."""
     try:
         with open(path) as file:
             value = json.load(file)
@@ -48,7 +48,7 @@ def resume(path: str, kit: str) -> tuple[dict[str, Timing], list[float]]:
         return {}, []
     if value.get("kit") != kit:
         return {}, []
-    return {name: Timing(**timing) for name, timing in value["timings"].items()
+    return {name: [Timing(**timing) for timing in rounds] for name, rounds in value["rounds"].items()
             if name not in value["drifted"]}, value["anchor_ms"]
 
 
@@ -84,36 +84,34 @@ def main() -> int:
     partial = arguments.out + ".partial"
     done, anchor_ms = resume(partial, kit["kit"])
     if done:
-        print(f"going on: {len(done)} of {len(names)} are measured", file=sys.stderr)
+        print(f"going on: {len(done)} of {len(names)} models have been measured before", file=sys.stderr)
     limits = Limits(**kit["limits"])
     if arguments.quick:
-        limits = limits._replace(warmup=1, min_repeats=3, max_repeats=20, seconds=0.05)
+        limits = limits._replace(min_repeats=3, max_repeats=20, seconds=0.02, min_rounds=2, max_rounds=2)
 
     made = dict(machine_state(), runtime="onnxruntime", runtime_version=onnxruntime.__version__,
                 numpy=numpy.__version__, threads=arguments.threads, batch=1, limits=limits._asdict(),
                 kit=kit["kit"])
-    begin, drifted, saved = time.time(), [], [0.0]
+    begin = time.time()
 
-    def save(timings: dict[str, Timing], anchors: list[float]) -> None:
-        write(partial, {"kit": kit["kit"], "timings": {name: t._asdict() for name, t in timings.items()},
-                        "anchor_ms": anchor_ms + anchors, "drifted": drifted})
-
-    def progress(name: str, timings: dict[str, Timing], anchors: list[float]) -> None:
-        if not name or time.time() - saved[0] > 2:
-            save(timings, anchors)
-            saved[0] = time.time()
-        if name:
-            print(f"\r{len(timings):4} of {len(names)}  {timings[name].median_ms:8.3f} ms  {name[:60]:60}",
-                  end="", file=sys.stderr, flush=True)
+    def progress(rounds: dict[str, list[Timing]], anchors: list[float]) -> None:
+        kept = {name: [timing._asdict() for timing in timings] for name, timings in rounds.items() if timings}
+        write(partial, {"kit": kit["kit"], "rounds": kept, "anchor_ms": anchor_ms + anchors, "drifted": []})
+        share = share_done(rounds, limits)
+        bar = "#" * int(40 * share)
+        print(f"\r[{bar:40}] {100 * share:3.0f} %  {time.time() - begin:4.0f} s  anchor {anchors[-1]:.3f} ms ",
+              end="", file=sys.stderr, flush=True)
 
     session = time_all(names, lambda name: onnx_call(read(models[name]), arguments.threads),
                        onnx_call(read(kit["anchor"]), arguments.threads), limits, done=done, progress=progress)
-    drifted += session.drifted
-    save(session.timings, session.anchor_ms)
     made["seconds"] = round(time.time() - begin, 1)
     write(arguments.out, result(kit, session._replace(anchor_ms=anchor_ms + session.anchor_ms), made))
     print(f"\nwrote {arguments.out}", file=sys.stderr)
     if session.drifted:
+        with open(partial) as file:
+            kept = json.load(file)
+        typical = sorted(kept["anchor_ms"])[len(kept["anchor_ms"]) // 2]
+        write(partial, dict(kept, drifted=session.drifted, anchor_ms=[typical]))
         print(f"{len(session.drifted)} blocks were measured while the board changed speed (throttling, other "
               "programs); cool it, fix its clock and run this again: only those are measured once more",
               file=sys.stderr)

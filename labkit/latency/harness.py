@@ -3,10 +3,14 @@
 It runs on this machine and, copied into a kit, on boards: Python 3.8, the standard library, numpy and
 onnxruntime are all it may need, and nothing of labkit.
 
-A call is repeated until the 95 % confidence interval of its median is tight or a limit is reached. The
-median and not the mean, because what disturbs a timing (interrupts, other programs) only ever makes it
-longer. An anchor, one call that is timed again and again, tells whether the machine itself changed
-speed: what was timed in between is then timed again, and marked if the machine does not settle.
+Many calls are timed in rounds: each round times every call once more, for a short while, so that what
+disturbs the machine for a minute touches one round of each call and not all of one call's timings. A
+call's latency is the median of its rounds' medians, and it gets more rounds until the 95 % confidence
+interval of that is tight or a limit is reached. Medians and not means, because what disturbs a timing
+(interrupts, other programs) only ever makes it longer.
+
+An anchor, one call that is timed again and again, tells whether the machine itself changed speed: what
+was timed in between is then timed again, and marked if the machine does not settle.
 """
 
 from __future__ import annotations
@@ -21,13 +25,15 @@ Call = Callable[[], object]
 
 
 class Limits(NamedTuple):
-    """When to stop repeating a call."""
+    """When to stop repeating."""
 
-    warmup: int = 10  # calls that are not counted
-    min_repeats: int = 20  # unless time is up
-    max_repeats: int = 2000
-    seconds: float = 0.5  # for each call, and as long again to warm up
-    tolerance: float = 0.01  # half-width of the confidence interval over the median
+    warmup: int = 5  # calls that are not counted, at the start of each round
+    min_repeats: int = 20  # in a round, unless time is up
+    max_repeats: int = 300  # in a round
+    seconds: float = 0.1  # for each call in a round, and as long again to warm up
+    tolerance: float = 0.01  # half-width of the confidence interval over the median, in a round and over rounds
+    min_rounds: int = 5
+    max_rounds: int = 9
     drift: float = 0.05  # by how much the anchor may move
     redo: int = 2  # how often what was timed while it moved is timed again
     chunk: int = 12  # calls between two timings of the anchor
@@ -38,7 +44,7 @@ FEWEST = 3  # repeats of a call that alone takes longer than its time
 
 
 class Timing(NamedTuple):
-    """Milliseconds of one call."""
+    """Milliseconds of one call: of one round, or of all of them."""
 
     median_ms: float
     low_ms: float  # 95 % confidence interval of the median
@@ -57,7 +63,7 @@ class Session(NamedTuple):
 
     timings: dict[str, Timing]
     anchor_ms: list[float]  # the anchor's medians, in order of time
-    drifted: list[str]  # names that were timed while the anchor moved, to the last try
+    drifted: list[str]  # names of which half of the rounds or more were timed while the anchor was off
 
 
 def summarise(seconds: list[float]) -> Timing:
@@ -97,38 +103,60 @@ def time_call(call: Call, limits: Limits = DEFAULT, clock: Callable[[], float] =
             check_at = int(1.5 * check_at) + 1
 
 
-def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, limits: Limits = DEFAULT, *,
-             done: dict[str, Timing] | None = None, clock: Callable[[], float] = time.perf_counter,
-             progress: Callable[[str, dict[str, Timing], list[float]], None] | None = None) -> Session:
-    """Time every name's call, `prepare(name)`, with the anchor in between.
+def merge(rounds: list[Timing]) -> Timing:
+    """One timing from those of several rounds: the median of their medians, and its interval."""
+    if len(rounds) == 1:
+        return rounds[0]
+    between = summarise([timing.median_ms / 1e3 for timing in rounds])
+    spreads = sorted(timing.spread for timing in rounds)
+    return between._replace(spread=spreads[len(spreads) // 2], repeats=sum(timing.repeats for timing in rounds))
 
-    Names in `done` keep their timings. `progress(name, timings, anchor_ms)` is called after each call;
-    after each chunk with the name ''.
+
+def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, limits: Limits = DEFAULT, *,
+             done: dict[str, list[Timing]] | None = None, clock: Callable[[], float] = time.perf_counter,
+             progress: Callable[[dict[str, list[Timing]], list[float]], None] | None = None) -> Session:
+    """Time every name's call, `prepare(name)`, in rounds, with the anchor in between.
+
+    `done` holds rounds of an earlier run, which count. `progress(rounds, anchor_ms)` is called after each
+    chunk of a round, with all rounds so far by name.
     """
-    timings: dict[str, Timing] = dict(done or {})
+    rounds: dict[str, list[Timing]] = {name: list((done or {}).get(name, [])) for name in names}
+    unsteady: dict[str, int] = dict.fromkeys(names, 0)
     anchor_ms: list[float] = []
-    drifted: list[str] = []
 
     def time_anchor() -> float:
         anchor_ms.append(time_call(anchor, limits, clock).median_ms)
         return anchor_ms[-1]
 
+    def wants_more(name: str, round_: int) -> bool:
+        timings = rounds[name]
+        if len(timings) > round_:
+            return False
+        return len(timings) < limits.min_rounds or merge(timings).half_width > limits.tolerance
+
     reference = sorted(time_anchor() for _ in range(3))[1]
-    todo = [name for name in names if name not in timings]
-    for begin in range(0, len(todo), limits.chunk):
-        chunk = todo[begin:begin + limits.chunk]
-        for _ in range(1 + limits.redo):
+    for round_ in range(limits.max_rounds):
+        todo = [name for name in names if wants_more(name, round_)]
+        for begin in range(0, len(todo), limits.chunk):
+            chunk = todo[begin:begin + limits.chunk]
+            for _ in range(1 + limits.redo):
+                fresh = {name: time_call(prepare(name), limits, clock) for name in chunk}
+                steady = abs(time_anchor() / reference - 1) <= limits.drift
+                if steady:
+                    break
             for name in chunk:
-                timings[name] = time_call(prepare(name), limits, clock)
-                if progress:
-                    progress(name, timings, anchor_ms)
-            if abs(time_anchor() / reference - 1) <= limits.drift:
-                break
-        else:
-            drifted += chunk
-        if progress:
-            progress("", timings, anchor_ms)
-    return Session({name: timings[name] for name in names}, anchor_ms, drifted)
+                rounds[name].append(fresh[name])
+                unsteady[name] += not steady
+            if progress:
+                progress(rounds, anchor_ms)
+    return Session({name: merge(rounds[name]) for name in names}, anchor_ms,
+                   [name for name in names if 2 * unsteady[name] >= len(rounds[name])])
+
+
+def share_done(rounds: dict[str, list[Timing]], limits: Limits) -> float:
+    """How much of the fewest rounds is done, from 0 to 1."""
+    return sum(min(len(timings), limits.min_rounds) for timings in rounds.values()) / (
+        len(rounds) * limits.min_rounds)
 
 
 def onnx_call(model: bytes, threads: int = 1) -> Call:

@@ -101,7 +101,7 @@ def table_files() -> dict[str, dict[str, Path]]:
 
 
 def host_table(space: SearchSpace, *, remeasure: bool = False,
-               progress: Callable[[int, int], None] | None = None) -> LatencyTable:
+               progress: Callable[[float], None] | None = None) -> LatencyTable:
     """This machine's table for `space`: measured at first use, then kept in the user's cache folder.
 
     A kept file that does not fit (another version of the space, damaged) is measured again.

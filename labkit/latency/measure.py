@@ -13,7 +13,17 @@ from typing import Protocol
 import numpy as np
 
 from labkit.cost import block_sides
-from labkit.latency.harness import DEFAULT, Call, Limits, Session, Timing, machine_state, onnx_call, time_all, time_call
+from labkit.latency.harness import (
+    DEFAULT,
+    Call,
+    Limits,
+    Session,
+    Timing,
+    machine_state,
+    onnx_call,
+    share_done,
+    time_all,
+)
 from labkit.latency.pieces import Piece, block_piece, pieces, space_digest
 from labkit.space import Arch, SearchSpace
 
@@ -146,11 +156,11 @@ def calibration_genes(space: SearchSpace, count: int = CALIBRATION_SUBNETS, seed
 
 
 def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limits = DEFAULT,
-            subnets: int = CALIBRATION_SUBNETS, progress: Callable[[int, int], None] | None = None,
+            subnets: int = CALIBRATION_SUBNETS, progress: Callable[[float], None] | None = None,
             clock: Callable[[], float] = time.perf_counter) -> dict:
     """Time every piece of `space` and `subnets` whole subnets: the content of a latency file.
 
-    `progress(done, total)` is called after each timing. See `labkit.latency.lut` for reading it.
+    `progress(share)` is called again and again, with the share that is done. See `labkit.latency.lut` for reading it.
     """
     runtime = get_runtime() if runtime is None else runtime
     todo = pieces(space)
@@ -159,9 +169,9 @@ def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limit
     def prepare(name: str) -> Call:
         return runtime.subnet(space, archs[name]) if name in archs else runtime.piece(space, todo[name])
 
-    def report(name: str, timings: dict[str, Timing], _: list[float]) -> None:
-        if progress and name:
-            progress(len(timings), len(todo) + len(archs))
+    def report(rounds: dict[str, list[Timing]], _: list[float]) -> None:
+        if progress:
+            progress(share_done(rounds, limits))
 
     state, start = machine_state(), time.time()
     session = time_all([*todo, *archs], prepare, runtime.piece(space, anchor_piece(space)), limits,
@@ -181,6 +191,9 @@ def latency_file(space: SearchSpace, session: Session, archs: dict[str, Arch], m
 
 def measure_archs(space: SearchSpace, archs: list[Arch], runtime: Runtime | None = None, *,
                   limits: Limits = DEFAULT, clock: Callable[[], float] = time.perf_counter) -> list[Timing]:
-    """Time whole subnets end to end, one after another."""
+    """Time whole subnets end to end, in rounds as everything else."""
     runtime = get_runtime() if runtime is None else runtime
-    return [time_call(runtime.subnet(space, arch), limits, clock) for arch in archs]
+    named = {str(i): arch for i, arch in enumerate(archs)}
+    session = time_all(list(named), lambda name: runtime.subnet(space, named[name]),
+                       runtime.piece(space, anchor_piece(space)), limits, clock=clock)
+    return list(session.timings.values())
