@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from spaces_for_tests import make_it_bite
+
+from labkit.evaluate import recalibrate
+from labkit.space import Arch
+from labkit.spaces import spaces
+from labkit.subnet import Subnet
+from labkit.supernet import Supernet
+
+
+def images_for(space, arch, n=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, space.in_channels, arch.resolution, arch.resolution, generator=generator)
+
+
+def random_archs(space, n, seed=0):
+    return space.decode(space.sample(np.random.default_rng(seed), n))
+
+
+@pytest.mark.parametrize("name, archs", [("fmnist", 50), pytest.param("ofa-mbv3", 6),
+                                         pytest.param("ofa-mbv3", 50, marks=pytest.mark.slow)])
+def test_extracted_subnet_computes_what_the_supernet_computes(name, archs):
+    space = spaces[name]
+    supernet = make_it_bite(Supernet(space))
+    outputs = []
+    for arch in random_archs(space, archs):
+        calibration = images_for(space, arch, n=8, seed=1)
+        stats = recalibrate(supernet, arch, calibration.split(4))
+        x = images_for(space, arch)
+        with torch.no_grad():
+            inside = supernet(x, arch, stats)
+            torch.testing.assert_close(supernet.extract(arch, stats)(x), inside, rtol=0, atol=1e-5)
+        assert inside.std(0).max() > 0.01  # images differ ...
+        outputs.append(inside[0])
+    assert torch.stack(outputs).std(0).max() > 0.01  # ... and so do archs
+
+
+def test_recalibration_inside_equals_torchs_outside():
+    space = spaces["fmnist"]
+    supernet = make_it_bite(Supernet(space))
+    for arch in random_archs(space, 5, seed=3):
+        batches = images_for(space, arch, n=24).split(8)
+        stats = recalibrate(supernet, arch, batches)
+        subnet = supernet.extract(arch, stats)
+        for module in subnet.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None
+        subnet.train()
+        with torch.no_grad():
+            for batch in batches:
+                subnet(batch)
+        theirs = {name: m for name, m in subnet.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+        assert theirs.keys() == stats.keys()
+        for name, module in theirs.items():
+            torch.testing.assert_close(module.running_mean, stats[name][0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(module.running_var, stats[name][1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_step_reaches_exactly_the_weights_of_the_arch():
+    space = spaces["fmnist"]
+    for arch in [space.smallest(), *random_archs(space, 4, seed=5)]:
+        supernet = make_it_bite(Supernet(space))
+        labels = torch.tensor([0, 1, 2, 3])
+        F.cross_entropy(supernet(images_for(space, arch), arch), labels).backward()
+        shapes = {name: p.shape for name, p in Subnet(space, arch).named_parameters()}
+        for name, parameter in supernet.named_parameters():
+            used = torch.zeros_like(parameter, dtype=torch.bool)
+            if name in shapes:
+                used[tuple(slice(n) for n in shapes[name])] = True
+                if name.endswith("depthwise.0.weight"):
+                    used[:] = False  # kernel 3 is made of the transformed 5x5, which mixes the whole centre
+                    edge = 0 if shapes[name][-1] == 7 else 1
+                    used[:shapes[name][0], :, edge:7 - edge, edge:7 - edge] = True
+            elif "transforms" in name:
+                block, _, matrix = name.partition(".depthwise.0.transforms.")
+                weight = f"{block}.depthwise.0.weight"
+                if weight in shapes and shapes[weight][-1] <= int(matrix[-1]):
+                    rows = torch.ones(5, 5, dtype=torch.bool) if matrix == "7to5" else torch.ones(3, 3, dtype=torch.bool)
+                    if matrix == "7to5" and shapes[weight][-1] == 3:
+                        rows[[0, 4]] = rows[:, [0, 4]] = False  # of the 5x5 only the centre goes on
+                    used[rows.flatten()] = True
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            assert (gradient[~used] == 0).all(), name
+            if used.any():
+                assert (gradient[used] != 0).any(), name
+
+
+def test_archs_do_not_disturb_each_other():
+    space = spaces["fmnist"]
+    supernet = make_it_bite(Supernet(space))
+    one, other = random_archs(space, 2, seed=9)
+    x = images_for(space, one)
+    stats = recalibrate(supernet, one, [x])
+    before = supernet(x, one, stats)
+    other_images = images_for(space, other)
+    recalibrate(supernet, other, [other_images])
+    supernet(other_images, other)
+    torch.testing.assert_close(supernet(x, one, stats), before, rtol=0, atol=0)
+    assert not list(supernet.buffers())
+
+
+def test_wrong_resolution_and_foreign_statistics():
+    space = spaces["fmnist"]
+    supernet = Supernet(space)
+    small, large = space.smallest(), space.largest()
+    with pytest.raises(ValueError, match="28x28, the arch wants 20 pixels"):
+        supernet(images_for(space, large), small)
+    stats = recalibrate(supernet, small, [images_for(space, small)])
+    with pytest.raises(ValueError, match="recalibrate for this arch"):
+        supernet(images_for(space, large), large, stats)
+    with pytest.raises(ValueError, match="at least one batch"):
+        recalibrate(supernet, small, [])
+    with pytest.raises(ValueError, match="resolution 21"):
+        Subnet(space, Arch(21, small.stages))
