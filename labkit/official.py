@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.elastic import BatchNormStats
+from labkit.errors import LabError
 from labkit.space import Arch, Block, SearchSpace
 from labkit.subnet import Subnet, block_name
 from labkit.supernet import Supernet
@@ -27,7 +28,7 @@ OFFICIAL_CLASSES = {"ofa-mbv3": "OFAMobileNetV3, width 1.0", "ofa-mbv3-w1.2": "O
 PARTS = {"expand": "inverted_bottleneck", "depthwise": "depth_conv", "project": "point_linear"}
 
 
-class StateDictError(ValueError):
+class StateDictError(LabError):
     """A state dict does not fit a space; the message counts and names the keys."""
 
 
