@@ -1,0 +1,251 @@
+"""Gradient-based search against what it has to beat, at equal cost.
+
+    python benchmarks/darts_comparison.py cells   derived DARTS cell against 10 random cells of its size
+    python benchmarks/darts_comparison.py space   gradient search, evolution and random search in the supernet
+    python benchmarks/darts_comparison.py all
+
+Each finished piece stays in the output folder, so an interrupted run goes on where it stopped; the last
+thing printed is one JSON object. Accuracies are of `val`, which no search has seen. Run it on a machine
+that does nothing else: equal cost is equal CPU time, and only an idle machine makes that comparable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from labkit import data, pretrained
+from labkit.artifacts import code_revision, sha256, supernet_path
+from labkit.cost import AdditiveTable, macs_table
+from labkit.darts import (
+    SEARCH_CONFIGS,
+    TRAIN_CONFIGS,
+    DartsConfig,
+    DerivedNetwork,
+    Genotype,
+    TrainConfig,
+    accuracy,
+    random_genotype,
+    search_cell,
+    train_derived,
+)
+from labkit.darts.config import stack_of
+from labkit.darts.on_space import GradientConfig, gradient_search
+from labkit.evaluate import Evaluator
+from labkit.latency.lut import load_table
+from labkit.paths import write_atomic
+from labkit.records import add_record
+from labkit.search import Budget, evolve, random_search
+from labkit.space import SearchSpace
+from labkit.spaces import get_space
+from labkit.train.loop import machine
+
+RANDOM_CELLS = 10
+SIZE_TOLERANCE = 0.1  # of the derived network's parameters
+DRAWS = 2000  # random cells looked at to find ten of that size
+BUDGETS = 5
+POPULATION = 20  # evolution that measures accuracies cannot afford OFA's hundred
+CHUNK = 5  # archs measured between two looks at the clock
+
+
+def once(path: Path, options: dict, make: Callable[[], dict]) -> dict:
+    """What `make` returns, kept in `path` with the options it was made with; made only if it is not there."""
+    if not path.exists():
+        text = json.dumps({"options": options, "result": make()}, indent=1)
+        write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if kept["options"] != json.loads(json.dumps(options)):
+        raise SystemExit(f"{path} was made with other options; remove it, or choose another --out")
+    return kept["result"]
+
+
+# ---- a derived cell against random cells ------------------------------------------------------------------
+
+
+def parameters(genotype: Genotype, config: TrainConfig) -> int:
+    with torch.device("meta"):
+        network = DerivedNetwork(genotype, **stack_of(config, data.load(config.dataset)))
+    return sum(p.numel() for p in network.parameters())
+
+
+def random_cells_like(genotype: Genotype, config: TrainConfig, edges_per_node: int) -> list[Genotype]:
+    """Random genotypes with about as many parameters as `genotype`: a larger one would not be a fair rival."""
+    rng, size, cells = np.random.default_rng(config.seed), parameters(genotype, config), []
+    for _ in range(DRAWS):
+        cell = random_genotype(rng, genotype.nodes, edges_per_node)
+        if abs(parameters(cell, config) / size - 1) <= SIZE_TOLERANCE:
+            cells.append(cell)
+            if len(cells) == RANDOM_CELLS:
+                return cells
+    raise SystemExit(f"only {len(cells)} of {DRAWS} random cells are within {SIZE_TOLERANCE:.0%} of the derived cell's "
+                     f"{size} parameters: {genotype}")
+
+
+def compare_cells(out: Path, search_config: DartsConfig, train_config: TrainConfig) -> dict:
+    def judge(name: str, genotype: Genotype) -> dict:
+        def train() -> dict:
+            result = train_derived(genotype, train_config, out / name, resume=True)
+            return {"name": name, "genotype": genotype.to_json(), "parameters": parameters(genotype, train_config),
+                    "skip_connections": genotype.count("skip_connect"),
+                    "accuracy": accuracy(result.network, data.load(train_config.dataset), "val"),
+                    "cpu_seconds": result.cpu_seconds, "wall_seconds": result.wall_seconds}
+        options = {"genotype": genotype.to_json(), "config": asdict(train_config)}
+        return once(out / name / "result.json", options, train)
+
+    found = search_cell(search_config, out / "search", resume=True)
+    derived = judge("derived", found.genotype)
+    rivals = [judge(f"random-{i}", genotype) for i, genotype in enumerate(
+        random_cells_like(found.genotype, train_config, search_config.edges_per_node))]
+    accuracies = [rival["accuracy"] for rival in rivals]
+    return {"search": {"config": asdict(search_config), "cpu_seconds": found.cpu_seconds,
+                       "wall_seconds": found.wall_seconds, "history": found.history},
+            "training": asdict(train_config), "derived": derived, "random": rivals,
+            "random_mean": statistics.mean(accuracies), "random_sd": statistics.stdev(accuracies),
+            "random_best": max(accuracies), "random_worst": min(accuracies),
+            "rank_of_derived": 1 + sum(a > derived["accuracy"] for a in accuracies), "of": len(rivals) + 1}
+
+
+# ---- three searches in one supernet, at equal CPU time ----------------------------------------------------
+
+
+class TimeUp(Exception):
+    pass
+
+
+class TimedAccuracy:
+    """Accuracy measured on `val-search` as a function of genes, until the CPU time is spent; remembers the best."""
+
+    def __init__(self, space: SearchSpace, evaluator: Evaluator, cpu_seconds: float) -> None:
+        self.space, self.evaluator = space, evaluator
+        self.seen: dict[bytes, float] = {}
+        self.best: tuple[float, np.ndarray] | None = None
+        self.end = time.process_time() + cpu_seconds
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:
+        genes = np.ascontiguousarray(self.space.canonical(genes), dtype=np.int8)
+        new = list({row.tobytes(): row for row in genes if row.tobytes() not in self.seen}.values())
+        for start in range(0, len(new), CHUNK):
+            if self.best is not None and time.process_time() >= self.end:
+                raise TimeUp
+            chunk = np.stack(new[start:start + CHUNK])
+            for row, value in zip(chunk, self.evaluator.accuracies(self.space.decode(chunk))):
+                self.seen[row.tobytes()] = value
+                if self.best is None or value > self.best[0]:
+                    self.best = (value, row)
+        return np.array([self.seen[row.tobytes()] for row in genes])
+
+
+def search_for(seconds: float, space: SearchSpace, evaluator: Evaluator,
+               search: Callable[[TimedAccuracy], object]) -> tuple[np.ndarray, int, float]:
+    """Genes of the best arch measured within the time, how many were measured, and the CPU seconds it took."""
+    started, timed = time.process_time(), TimedAccuracy(space, evaluator, seconds)
+    try:
+        search(timed)
+    except TimeUp:
+        pass
+    return timed.best[1], len(timed.seen), time.process_time() - started
+
+
+def budgets(table: AdditiveTable, name: str, unit: str) -> list[Budget]:
+    """Evenly spaced between the cheapest and the costliest arch, both left out."""
+    space = table.space
+    low, high = table(space.encode([space.smallest(), space.largest()]))
+    return [Budget(table, float(low + (high - low) * i / (BUDGETS + 1)), name, unit) for i in range(1, BUDGETS + 1)]
+
+
+def compare_searches(out: Path, space: SearchSpace, table: AdditiveTable, unit: str, config: GradientConfig,
+                     seeds: int) -> dict:
+    path = supernet_path(space.name)
+    supernet, record = pretrained.load(path)
+    options = {"supernet": sha256(path), "config": asdict(config)}
+    dataset = data.load(record["config"]["dataset"])
+    val_search, val = Evaluator(supernet, dataset, "val-search"), Evaluator(supernet, dataset, "val")
+
+    def row(method: str, genes: np.ndarray, seconds: float, evaluations: int | None) -> dict:
+        arch = space.decode(genes[None])[0]
+        return {"method": method, "arch": arch.to_json(), "cost": float(table(genes[None])[0]),
+                "accuracy": val.accuracy(arch), "cpu_seconds": seconds, "evaluations": evaluations}
+
+    def compare(budget: Budget, seed: int) -> dict:
+        found = gradient_search(supernet, dataset, budget, replace(config, seed=seed))
+        rows = [row("gradient", found.genes, found.cpu_seconds, None)]
+        searches = {
+            "evolution": lambda timed: evolve(space, timed, [budget], rng=np.random.default_rng(seed),
+                                              population=POPULATION, generations=1_000_000),
+            "random": lambda timed: random_search(space, timed, [budget], rng=np.random.default_rng(seed),
+                                                  evaluations=1_000_000)}
+        for method, search in searches.items():
+            genes, evaluations, seconds = search_for(found.cpu_seconds, space, val_search, search)
+            rows.append(row(method, genes, seconds, evaluations))
+        return {"budget": budget.limit, "unit": unit, "seed": seed, "rows": rows}
+
+    jobs = [(budget, seed) for budget in budgets(table, "cost", unit) for seed in range(seeds)]
+    results = [once(out / f"{budget.limit:.6g}-{seed}.json", options,
+                    lambda budget=budget, seed=seed: compare(budget, seed))
+               for budget, seed in tqdm(jobs, desc="budgets")]
+    return {"space": space.name, "config": asdict(config), "results": results,
+            "mean_accuracy": {method: statistics.mean(row["accuracy"] for result in results for row in result["rows"]
+                                                      if row["method"] == method)
+                              for method in ("gradient", "evolution", "random")}}
+
+
+def note(report: dict) -> None:
+    """Add what this run cost to data/records.json."""
+    hours = {}
+    if "cells" in report:
+        hours["darts-search"] = report["cells"]["search"]["cpu_seconds"] / 3600
+        hours["darts-training"] = report["cells"]["derived"]["cpu_seconds"] / 3600
+    if "space" in report:
+        hours["gradient-search"] = statistics.mean(row["cpu_seconds"] for result in report["space"]["results"]
+                                                   for row in result["rows"] if row["method"] == "gradient") / 3600
+    for what, value in hours.items():
+        add_record({"what": what, "cpu_hours": round(value, 4), "machine": report["machine"], "date": report["date"],
+                    "source": "benchmarks/darts_comparison.py"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("cells", "space", "all"))
+    parser.add_argument("--config", choices=("cpu", "smoke"), default="cpu",
+                        help="smoke: a few steps of everything, to see that it runs")
+    parser.add_argument("--space", default="fmnist")
+    parser.add_argument("--table", type=Path, help="latency file of a device (default: MACs)")
+    parser.add_argument("--seeds", type=int, default=1, help="searches for each budget")
+    parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "results" / "darts")
+    parser.add_argument("--record", action="store_true", help="add the costs of this run to data/records.json")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    search_config, train_config, config = SEARCH_CONFIGS["cpu"], TRAIN_CONFIGS["cpu"], GradientConfig()
+    if arguments.config == "smoke":
+        search_config = replace(search_config, epochs=1, steps_per_epoch=2)
+        train_config = replace(train_config, epochs=1, steps_per_epoch=2)
+        config = replace(config, steps=2)
+    out = arguments.out / arguments.config
+
+    report = {"machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}
+    if arguments.part in ("cells", "all"):
+        report["cells"] = compare_cells(out / "cells", search_config, train_config)
+    if arguments.part in ("space", "all"):
+        space = get_space(arguments.space)
+        table, unit = ((load_table(arguments.table, space).table, "ms") if arguments.table
+                       else (macs_table(space), "MACs"))
+        report["space"] = compare_searches(out / f"space-{unit}", space, table, unit, config, arguments.seeds)
+    if arguments.record:
+        note(report)
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
