@@ -41,6 +41,12 @@ class Separable:
         raise NotImplementedError
 
     @cached_property
+    def _flat(self) -> np.ndarray:
+        """(sum over s of R * C_s,) the terms of all stages, codes of no arch filled in from the arch they mean."""
+        return np.concatenate([self.stage_values(s).take(self.space.canonical_codes(s), axis=1).ravel()
+                               for s in range(len(self.space.stages))])
+
+    @cached_property
     def _joint(self) -> Joint:
         return Joint((self,))
 
@@ -75,7 +81,7 @@ class StageTable(Separable):
 
 
 class Joint:
-    """Several separable functions of one space, evaluated together: one index, one gather.
+    """Several separable functions of one space, evaluated together: one index for all of them.
 
     Calling it on a (N, G) gene matrix returns (T, N), one row for each table. Genes of absent blocks
     are ignored, so the matrix need not be canonical.
@@ -85,41 +91,21 @@ class Joint:
         space = tables[0].space
         if any(table.space != space for table in tables):
             raise ValueError(f"tables of different spaces: {', '.join(sorted({t.space.name for t in tables}))}")
-        # Sums first, so that each kind is one slice; `_order` puts the rows back.
-        sums = [t for t in tables if t.combine is np.add]
-        ordered = sums + [t for t in tables if t.combine is not np.add]
-        self._sums = len(sums)
-        self._order = [ordered.index(t) for t in tables]
-        self._links = [(row, t.link) for row, t in enumerate(ordered) if t.link is not None]
-        self._base = np.stack([t.base for t in ordered])  # (T, R)
-        flat, offsets, start = [], [], 0
-        for s in range(len(space.stages)):
-            code_of = space.canonical_codes(s)
-            values = np.stack([t.stage_values(s)[:, code_of] for t in ordered])  # (T, R, C_s)
-            flat.append(values.reshape(len(ordered), -1))
-            offsets.append(start)
-            start += values[0].size
-        self._flat = np.concatenate(flat, axis=1)
+        self._tables = [(table._flat, table.base, table.combine, table.link) for table in tables]
+        sizes = len(space.resolutions) * space.stage_sizes
         self._weights = space.stage_weights.T.copy()  # (S, G)
         self._weights[:, 0] = space.stage_sizes  # each resolution has its own row of codes
-        self._offsets = np.array(offsets, dtype=float)[:, None]
+        self._offsets = (np.cumsum(sizes) - sizes).astype(float)[:, None]  # (S, 1)
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:  # (T, N)
         index = (self._weights @ genes.T + self._offsets).astype(np.intp)  # (S, N)
-        values = self._flat.take(index, axis=1)  # (T, S, N)
-        base = self._base.take(genes[:, 0], axis=1)  # (T, N)
-        n = self._sums
-        # Stage after stage, then the base: the order in which exact search adds, so that both round alike.
-        if n == len(base):
-            out = np.add.reduce(values, axis=1)
-            out += base
-        else:
-            out = np.empty(base.shape)
-            out[:n] = np.add.reduce(values[:n], axis=1) + base[:n]
-            out[n:] = np.maximum(np.maximum.reduce(values[n:], axis=1), base[n:])
-        for row, link in self._links:
-            out[row] = link(out[row])
-        return out if self._order == list(range(len(out))) else out[self._order]
+        out = np.empty((len(self._tables), len(genes)))
+        for row, (flat, base, combine, link) in zip(out, self._tables):
+            # Stage after stage, then the base: the order in which exact search adds, so that both round alike.
+            combine(combine.reduce(flat.take(index), axis=0), base.take(genes[:, 0]), out=row)
+            if link is not None:
+                row[:] = link(row)
+        return out
 
 
 def is_separable(function: object, space: SearchSpace) -> TypeGuard[Separable]:

@@ -212,11 +212,20 @@ def _thin(costs: np.ndarray, value: np.ndarray) -> np.ndarray:
 # ---- what budgets can be met -------------------------------------------------------------------------
 
 
+class Negative(Separable):
+    """Minus an additive cost, so that maximising finds the smallest."""
+
+    def __init__(self, cost: Separable) -> None:
+        self.space, self.base, self._cost = cost.space, -cost.base, cost
+
+    def stage_values(self, s: int) -> np.ndarray:
+        return -self._cost.stage_values(s)
+
+
 def cheapest(space: SearchSpace, cost: Separable, limits: Sequence[Budget] = ()) -> np.ndarray | None:
     """Genes (G,) of the arch of smallest `cost` under `limits`, or None if none meets them, exactly."""
     if cost.combine is np.add:
-        negative = StageTable(space, -cost.base, [-cost.stage_values(s) for s in range(len(space.stages))])
-        return _maximise(space, negative, limits)
+        return _maximise(space, Negative(cost), limits)
     codes = [space.valid_codes(s) for s in range(len(space.stages))]
     levels = np.unique(np.concatenate([cost.base] + [cost.stage_values(s)[:, c].ravel() for s, c in enumerate(codes)]))
     nothing = StageTable(space, np.zeros_like(cost.base), [np.zeros((len(cost.base), n)) for n in space.stage_sizes])

@@ -138,11 +138,11 @@ class Variation:
         return np.where(redraw, (roll * self._scale).astype(np.int8), self._pick(parents, n))
 
     def crossed(self, parents: np.ndarray, n: int) -> np.ndarray:  # (n, G)
-        """Two random parents each, mixed gene by gene or stage by stage."""
-        by_gene = self.rng.random((n // 2, len(self._rates)), dtype=np.float32) < 0.5
-        by_stage = self.rng.random((n - n // 2, 1 + self._num_stages), dtype=np.float32) < 0.5
-        from_mother = np.concatenate([by_gene, by_stage.take(self._stage_of, axis=1)])
-        self.rng.shuffle(from_mother)
+        """Two random parents each, mixed gene by gene or, every other child, stage by stage."""
+        from_mother = np.empty((n, len(self._rates)), dtype=bool)
+        from_mother[::2] = self.rng.random((n - n // 2, len(self._rates)), dtype=np.float32) < 0.5
+        by_stage = self.rng.random((n // 2, 1 + self._num_stages), dtype=np.float32) < 0.5
+        from_mother[1::2] = by_stage.take(self._stage_of, axis=1)
         return np.where(from_mother, self._pick(parents, n), self._pick(parents, n))
 
     def _pick(self, parents: np.ndarray, n: int) -> np.ndarray:
