@@ -74,7 +74,9 @@ def import_table(path: Path, name: str) -> LatencyTable:
 
     Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that cannot be.
     """
-    check_name(name)
+    check_board_name(name)
+    if (data_dir() / "latency" / name).exists():
+        raise ValueError(f"device name {name!r} is taken by a table that ships; choose another")
     value = parse(read_bytes(path), path)
     space = validate(value, path)
     check_steady(value, path)
@@ -90,11 +92,9 @@ def import_table(path: Path, name: str) -> LatencyTable:
     return write_table(value, table_path(name, space), space)
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError unless `name` can be the name of a new board."""
+def check_board_name(name: str) -> None:
+    """Raise ValueError unless `name` can be the name of a measured device."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
         raise ValueError(f"device name {name!r}: use 1 to 40 of a-z, 0-9, '.', '-' and '_', a letter or digit first")
-    taken = {HOST, *(p.stem for p in (data_dir() / "devices").glob("*.json")),
-             *(p.name for p in (data_dir() / "latency").glob("*"))}
-    if name in taken:
-        raise ValueError(f"device name {name!r} is taken by one that ships; choose another")
+    if name in {HOST, *(path.stem for path in (data_dir() / "devices").glob("*.json"))}:
+        raise ValueError(f"device name {name!r} is taken by another device; choose another")

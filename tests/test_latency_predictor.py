@@ -1,0 +1,73 @@
+"""The latency regression, its baseline, and what they are judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from labkit.cost import block_sides, macs_table
+from labkit.latency.devices import get_device
+from labkit.latency.predictor import compare, features, fit_macs, fit_regression, judge, spearman
+from labkit.space import mid_channels
+from labkit.spaces import FMNIST
+
+
+def test_features_of_one_arch_by_hand():
+    arch = FMNIST.decode(FMNIST.sample(np.random.default_rng(4), 1))[0]
+    row = features(FMNIST, FMNIST.encode([arch]))[0]
+    expected = [arch.resolution]
+    for shape, side in zip(FMNIST.blocks, block_sides(FMNIST, arch.resolution)):
+        if shape.index >= len(arch.stages[shape.stage]):
+            expected += [0] * 6
+            continue
+        kernel, expand = arch.stages[shape.stage][shape.index]
+        mid, out = mid_channels(shape.in_channels, expand), -(-side // shape.stride)
+        pointwise = shape.in_channels * mid * side ** 2 + mid * shape.out_channels * out ** 2
+        expected += [1, mid, pointwise / 1e3, mid * kernel ** 2 * out ** 2 / 1e3, kernel == 5, kernel == 7]
+    np.testing.assert_allclose(row, expected)
+
+
+def test_regression_learns_a_devices_latency():
+    """On a simulated device every term is in reach of the features but squeeze-excite's few layers."""
+    table, rng = get_device("pi4").latency_table(FMNIST), np.random.default_rng(0)
+    train, test = FMNIST.sample(rng, 300), FMNIST.sample(rng, 200)
+    regression = judge("regression", 300, fit_regression(FMNIST, train, table(train)), test, table(test))
+    macs = judge("MACs only", 300, fit_macs(FMNIST, train, table(train)), test, table(test))
+    assert regression.mean_error < 0.01 and regression.spearman > 0.995
+    assert macs.mean_error > 3 * regression.mean_error
+
+
+def test_macs_baseline_recovers_a_line():
+    genes = FMNIST.sample(np.random.default_rng(0), 30)
+    measured = 2e-7 * macs_table(FMNIST)(genes) + 0.3
+    np.testing.assert_allclose(fit_macs(FMNIST, genes, measured)(genes), measured)
+
+
+def test_compare_uses_the_first_samples_and_one_held_out_set():
+    table, rng = get_device("pi4").latency_table(FMNIST), np.random.default_rng(0)
+    train, test = FMNIST.sample(rng, 60), FMNIST.sample(rng, 40)
+    rows = compare(FMNIST, table, 20, (train, table(train)), (test, table(test)), samples=(20, 60))
+    assert [(row.method, row.samples) for row in rows] == [
+        ("table", 20), ("regression", 20), ("MACs only", 20), ("regression", 60), ("MACs only", 60)]
+    assert rows[0].mean_error == 0 and rows[0].spearman == pytest.approx(1)
+    direct = fit_macs(FMNIST, train[:20], table(train[:20]))(test)
+    assert rows[2].mean_error == pytest.approx(np.mean(np.abs(direct / table(test) - 1)))
+    assert rows[2].max_error == pytest.approx(np.max(np.abs(direct / table(test) - 1)))
+    with pytest.raises(ValueError, match="800 samples wanted, 60 subnets were measured"):
+        compare(FMNIST, table, 20, (train, table(train)), (test, table(test)))
+
+
+def test_regression_wants_enough_subnets():
+    genes = FMNIST.sample(np.random.default_rng(0), 9)
+    with pytest.raises(ValueError, match="at least 10"):
+        fit_regression(FMNIST, genes, np.ones(9))
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=30))
+def test_spearman_is_scipys(pairs):
+    a, b = np.array(pairs, dtype=float).T
+    if len(set(a)) > 1 and len(set(b)) > 1:
+        assert spearman(a, b) == pytest.approx(spearmanr(a, b)[0], abs=1e-9)
