@@ -1,0 +1,52 @@
+"""Pictures. Each function returns a matplotlib figure and shows nothing; colours are safe for colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from labkit.search import Front
+from labkit.specialise import Costs
+
+# Okabe and Ito's palette, told apart with every common kind of colour blindness.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9",
+                                               "#777777")
+
+
+def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequence[dict]) -> Figure:
+    """One panel for each device: its exact front, budgets as vertical lines, chosen subnets as measured."""
+    columns = min(2, len(costs))
+    lines = -(-len(costs) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3.6 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    for panel, device_costs, front in zip(panels.flat, costs, fronts):
+        device = device_costs.device
+        own = [row for row in rows if row["device"] == device.name]
+        panel.plot(front.cost, front.accuracy, color=BLUE, label="best possible (predicted)")
+        for row in own:
+            panel.axvline(row["budget_ms"], color=GREY, linestyle=":", linewidth=1,
+                          label="budget" if row is own[0] else None)
+        panel.scatter([r["latency_ms"] for r in own], [r["val_accuracy"] for r in own], color=RED, zorder=3,
+                      label="chosen subnet (accuracy measured)")
+        panel.set(xscale="log", title=device.title if len(device.title) < 44 else device.name,
+                  xlabel=f"latency, ms ({device.label})")
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
+        low, high = front.cost[0], front.cost[-1]
+        panel.set_xticks(nice_ticks(low, high), minor=False)
+        panel.grid(alpha=0.25)
+    for panel in panels.flat[len(costs):]:
+        panel.set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("top-1 accuracy, %")
+    panels.flat[0].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def nice_ticks(low: float, high: float) -> np.ndarray:
+    """1, 2, 5 times powers of ten between `low` and `high`, for a logarithmic axis."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ticks = (10.0 ** decades[:, None] * np.array([1, 2, 5])).ravel()
+    return ticks[(ticks >= low * 0.95) & (ticks <= high * 1.05)]

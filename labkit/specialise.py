@@ -1,0 +1,101 @@
+"""From a device and its budgets to a subnet: what the command line, the demo and the notebooks share.
+
+No torch here: a search for a device whose latency table is there answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from labkit.artifacts import load_predictor, predictor_path
+from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
+from labkit.latency.devices import HOST, Device, flash_table, sram_table
+from labkit.latency.lut import has_host_table, host_table
+from labkit.search import Budget, SearchResult, best, evolve, random_search
+from labkit.search.synthetic import synthetic_accuracy
+from labkit.separable import Separable
+from labkit.space import Arch, SearchSpace
+
+METHODS = ("evolution", "exact", "random")
+Method = Literal["evolution", "exact", "random"]
+
+
+@dataclass(frozen=True)
+class AccuracyModel:
+    """A predictor of top-1 accuracy in percent, and how far to trust it."""
+
+    predict: Separable
+    label: str
+    rmse: float | None  # points, on pairs it was not fitted to; None if there are none
+
+
+def accuracy_model(space: SearchSpace) -> AccuracyModel:
+    """The predictor that ships for `space`; a synthetic one, labelled so, where no accuracies were measured."""
+    if predictor_path(space.name).is_file():
+        predictor, header = load_predictor(space)
+        return AccuracyModel(predictor, f"fitted to {header['pairs']} measured subnets",
+                             header["held_out"]["separable"]["rmse"])
+    return AccuracyModel(synthetic_accuracy(space), "synthetic: no accuracies were measured in this space", None)
+
+
+def latency_table(space: SearchSpace, device: Device, progress: bool = True) -> AdditiveTable:
+    """Milliseconds on `device`; where this machine has to be measured first, shows a progress bar."""
+    if device.name != HOST or has_host_table(space):
+        return device.latency_table(space)
+    with tqdm(total=100, unit="%", desc="measuring this machine", disable=not progress) as bar:
+        return host_table(space, progress=lambda share: bar.update(round(100 * share) - bar.n)).table
+
+
+class Costs:
+    """Every cost of a space's subnets on one device, as tables over genes."""
+
+    def __init__(self, space: SearchSpace, device: Device, progress: bool = True) -> None:
+        self.space, self.device = space, device
+        self.latency_ms = latency_table(space, device, progress)
+        self.macs, self.params = macs_table(space), params_table(space)
+        self.peak_memory_bytes = activation_table(space, device.bytes_per_value)
+        self.sram_bytes, self.flash_bytes = sram_table(space, device), flash_table(space, device)
+
+    def budgets(self, *, latency_ms: float | None = None, macs: float | None = None, params: float | None = None,
+                sram_bytes: float | None = None, flash_bytes: float | None = None) -> list[Budget]:
+        """Budgets for what is given, and the device's own memory limits, which always hold.
+
+        Raises ValueError for a limit that is negative or not a finite number.
+        """
+        asked = [Budget(table, limit, name, unit) for table, limit, name, unit in (
+            (self.latency_ms, latency_ms, "latency", "ms"), (self.macs, macs, "MACs", ""),
+            (self.params, params, "parameters", ""), (self.sram_bytes, sram_bytes, "SRAM", "bytes"),
+            (self.flash_bytes, flash_bytes, "flash", "bytes")) if limit is not None]
+        own = [Budget(table, limit, name, "bytes") for table, limit, name in (
+            (self.sram_bytes, self.device.sram_bytes, f"SRAM of {self.device.name!r}"),
+            (self.flash_bytes, self.device.flash_bytes, f"flash of {self.device.name!r}")) if limit is not None]
+        return asked + own
+
+    def of(self, arch: Arch) -> dict[str, float]:
+        genes = self.space.encode([arch])
+        costs = {name: float(getattr(self, name)(genes)[0]) for name in (
+            "latency_ms", "macs", "params", "peak_memory_bytes", "sram_bytes", "flash_bytes")}
+        return {name: value if name == "latency_ms" else int(value) for name, value in costs.items()}
+
+
+def search(space: SearchSpace, accuracy: Separable, budgets: list[Budget], *, method: Method = "evolution",
+           seed: int = 0, population: int = 100, generations: int = 500) -> SearchResult:
+    """The best arch under `budgets` by `method`; random search looks at as many archs as evolution would.
+
+    Raises InfeasibleBudget with the smallest achievable value where no arch meets them.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}, known: {', '.join(METHODS)}")
+    rng = np.random.default_rng(seed)
+    if method == "exact":
+        optimum = best(space, accuracy, budgets)
+        row = optimum.genes[None]
+        return SearchResult(space, optimum.genes, optimum.value, {b.name: float(b.cost(row)[0]) for b in budgets},
+                            0, np.array([optimum.value]))
+    if method == "random":
+        return random_search(space, accuracy, budgets, rng=rng, evaluations=population * (generations + 1))
+    return evolve(space, accuracy, budgets, rng=rng, population=population, generations=generations)
