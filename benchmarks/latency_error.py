@@ -44,7 +44,8 @@ def main() -> None:
     seconds = time.time() - start
     rng = np.random.default_rng(1)  # calibration draws from seed 0
     genes = space.sample(rng, arguments.held_out + arguments.train)
-    measured = np.array([timing.median_ms for timing in measure_archs(space, space.decode(genes), runtime, clock=clock)])
+    timings = measure_archs(space, space.decode(genes), runtime, clock=clock)
+    measured = np.array([timing.median_ms for timing in timings])
     held_out = genes[:arguments.held_out], measured[:arguments.held_out]
     train = genes[arguments.held_out:], measured[arguments.held_out:]
     samples = [n for n in SAMPLES if n <= arguments.train]
