@@ -4,15 +4,18 @@ The supernet's weights stay as they are; only the architecture weights learn. A 
 choices (Gumbel softmax, FBNet, arXiv 1812.03443, section 3.2), lowers the mixture's loss on images of
 `val-search`, and pays a price for expected cost over budget (the differentiable latency term of
 ProxylessNAS, arXiv 1812.00332, section 3.3). The price is not a constant to be tuned for each budget: it
-rises while the expected cost is over budget and falls while it is under (dual ascent). The answer is the
-most probable arch within budget, found exactly.
+rises while the expected cost is over budget and falls while it is under, together with a penalty on the
+squared excess (an augmented Lagrangian). At the end stands a distribution over archs; its most probable
+arch within budget, found exactly, and others drawn from it are measured, as FBNet does with its draws,
+and the most accurate is the answer.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,45 +23,60 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from labkit import data
+from labkit import checkpoint, data
 from labkit.cost import AdditiveTable
-from labkit.darts.config import check_positive
+from labkit.darts.config import check_header, check_positive
 from labkit.darts.mixture import Probabilities, expected_cost, log_probability, mixed_forward
 from labkit.data import DataSet
+from labkit.evaluate import Evaluator
 from labkit.search import Budget, best
 from labkit.search.bound import check_feasible
 from labkit.space import Arch, SearchSpace
 from labkit.supernet import Supernet
 from labkit.train.epochs import plan_epoch
 
+SCHEMA = "labkit-gradient-search-1"
+DRAWS = 10_000  # from the final distribution, for candidates within budget
+
 
 @dataclass(frozen=True)
 class GradientConfig:
-    """How a gradient search runs. Defaults take about two minutes of one CPU core on `fmnist`."""
+    """How a gradient search runs. With the defaults it takes about a minute of one CPU core on `fmnist`.
 
-    steps: int = 150
-    batch: int = 100
-    learning_rate: float = 0.1  # of the architecture weights (Adam)
+    The price is in nats of cross entropy for an expected cost of twice the budget.
+    """
+
+    steps: int = 100
+    batch: int = 50
+    learning_rate: float = 0.2  # of the architecture weights (Adam)
     hot: float = 2.0  # temperature of the Gumbel softmax at the start; it falls exponentially
-    cold: float = 0.3
-    price_rate: float = 0.1  # how fast the price of cost follows the excess over budget
+    cold: float = 0.3  # and at the end
+    price_rate: float = 0.005  # how fast the price of cost follows the excess over budget
+    penalty: float = 1.0  # weight of the squared excess, which keeps the price from swinging
+    candidates: int = 16  # archs measured at the end; with 1, the most probable arch is the answer unmeasured
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "steps", "batch", "learning_rate", "hot", "cold", "price_rate")
+        check_positive(self, "steps", "batch", "candidates", "learning_rate", "hot", "cold", "price_rate")
+        if not self.penalty >= 0:
+            raise ValueError(f"penalty must be at least 0, got {self.penalty}")
 
 
 @dataclass(frozen=True, eq=False)
 class GradientResult:
     """The arch found, its genes (G,) and cost, and how the search went.
 
-    `probabilities` has one vector for each gene; `history` one entry a step: loss of the mixture,
-    expected cost, and price. `cpu_seconds` are those of the search alone.
+    `candidates` (K, G) are the archs measured at the end, the most probable one first, and `accuracies`
+    (K,) what was measured on `val-search`, in percent (empty if there is but one). `probabilities` has
+    one vector for each gene; `history` one entry a step: loss of the mixture, expected cost, and price.
+    `cpu_seconds` are those of the whole search.
     """
 
     space: SearchSpace
     genes: np.ndarray
     cost: float
+    candidates: np.ndarray
+    accuracies: np.ndarray
     probabilities: list[np.ndarray]
     history: list[dict]
     cpu_seconds: float
@@ -68,13 +86,53 @@ class GradientResult:
         return self.space.decode(self.genes[None])[0]
 
 
+class _State:
+    """Architecture weights, Adam's moments, the price, and where the run stands."""
+
+    def __init__(self, space: SearchSpace, config: GradientConfig, device: torch.device) -> None:
+        self.logits = [torch.zeros(n, device=device, requires_grad=True) for n in space.choices.tolist()]
+        self.adam = torch.optim.Adam(self.logits, lr=config.learning_rate, betas=(0.5, 0.999))
+        for logit in self.logits:
+            self.adam.state[logit].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(logit),
+                                          exp_avg_sq=torch.zeros_like(logit))
+        self.price, self.history, self.cpu_seconds = 0.0, [], 0.0
+
+    @property
+    def step(self) -> int:
+        return len(self.history)
+
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {}
+        for gene, logit in enumerate(self.logits):
+            tensors[f"logits.{gene}"] = logit.data
+            tensors |= {f"{moment}.{gene}": self.adam.state[logit][moment] for moment in ("exp_avg", "exp_avg_sq")}
+        return tensors
+
+    def save(self, path: Path, run: dict) -> None:
+        checkpoint.save(path, self.tensors(), {"schema": SCHEMA, "run": run, "price": self.price,
+                                               "history": self.history, "cpu_seconds": self.cpu_seconds})
+
+    def load(self, path: Path, run: dict) -> None:
+        tensors, header = checkpoint.read(path)
+        check_header(path, header, SCHEMA, run)
+        ours = self.tensors()
+        checkpoint.check_tensors(path, tensors, ours)
+        for name, tensor in tensors.items():
+            ours[name].copy_(tensor)
+        self.price, self.history, self.cpu_seconds = header["price"], header["history"], header["cpu_seconds"]
+        for logit in self.logits:
+            self.adam.state[logit]["step"].fill_(self.step)
+
+
 def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config: GradientConfig | None = None, *,
+                    out: Path | None = None, resume: bool = False, checkpoint_every: int = 20,
                     progress: bool = True) -> GradientResult:
     """Search an arch of `supernet.space` whose cost meets `budget`.
 
-    `budget.cost` must be an AdditiveTable (a lookup table of latencies, MACs, parameters). Raises TypeError
-    for another cost, InfeasibleBudget if no arch meets the budget, FloatingPointError if the loss of the
-    mixture is no longer finite.
+    `budget.cost` must be an AdditiveTable (a lookup table of latencies, MACs, parameters). With `out`, a
+    checkpoint follows the run in that folder; with `resume`, the run goes on from it. Raises TypeError for
+    another cost, InfeasibleBudget if no arch meets the budget, CheckpointError if the checkpoint belongs to
+    another run, FloatingPointError if the loss of the mixture is no longer finite.
     """
     config = config or GradientConfig()
     space, table = supernet.space, budget.cost
@@ -82,43 +140,72 @@ def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config
         raise TypeError(f"gradient search needs a cost that adds up over the blocks of {space.name!r} (an "
                         f"AdditiveTable); {budget.name} is a {type(table).__name__}")
     check_feasible(space, [budget])
-    device = next(supernet.parameters()).device
     split = dataset.splits["val-search"]
     if config.batch > len(split.images):
         raise ValueError(f"batch {config.batch} is larger than the {len(split.images)} images of val-search")
+    device = next(supernet.parameters()).device
+    state, path = _State(space, config, device), Path(out) / "checkpoint.safetensors" if out else None
+    run = {**asdict(config), "space": space.name, "budget": budget.limit, "cost": budget.name}
+    if path and path.exists():
+        if not resume:
+            raise FileExistsError(f"{path} exists; resume it, or choose another folder")
+        state.load(path, run)
 
-    started = time.process_time()
-    logits = [torch.zeros(n, device=device, requires_grad=True) for n in space.choices.tolist()]
-    adam = torch.optim.Adam(logits, lr=config.learning_rate, betas=(0.5, 0.999))
-    generator = torch.Generator().manual_seed(config.seed)
-    price, history = 0.0, []
-    steps_per_epoch = len(split.images) // config.batch
-    for step in tqdm(range(config.steps), unit="step", disable=not progress, desc=f"gradient search, {budget}"):
-        index, within = divmod(step, steps_per_epoch)
-        epoch = plan_epoch(len(split.images), config.seed, index)
-        samples = epoch.order[within * config.batch:(within + 1) * config.batch]
-        images = data.normalise(split.images[samples].to(device), dataset)
-        labels = split.labels[samples].to(device)
-        temperature = config.hot * (config.cold / config.hot) ** (step / max(1, config.steps - 1))
+    cpu_before = state.cpu_seconds - time.process_time()
+    with tqdm(total=config.steps, initial=state.step, unit="step", disable=not progress,
+              desc=f"gradient search, {budget}") as bar:
+        while state.step < config.steps:
+            index, within = divmod(state.step, len(split.images) // config.batch)
+            samples = plan_epoch(len(split.images), config.seed, index).order[within * config.batch:][:config.batch]
+            images = data.normalise(split.images[samples].to(device), dataset)
+            _advance(state, supernet, table, budget, config, images, split.labels[samples].to(device))
+            state.cpu_seconds = cpu_before + time.process_time()
+            bar.update()
+            bar.set_postfix(loss=f"{state.history[-1]['loss']:.3f}", cost=budget.show(state.history[-1]["cost"]),
+                            refresh=False)
+            if path and (state.step % checkpoint_every == 0 or state.step == config.steps):
+                state.save(path, run)
 
-        probabilities = [F.softmax(logit, 0) for logit in logits]
-        loss = mixture_loss(supernet, images, labels, probabilities[0], relaxed(logits, temperature, generator))
-        cost = expected_cost(table, probabilities)
-        excess = cost / budget.limit - 1
-        gradients = torch.autograd.grad(loss + price * excess, logits)
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"loss of the mixture is {loss.item()} at step {step}; are the supernet's "
-                                     "weights trained?")
-        for logit, gradient in zip(logits, gradients):
-            logit.grad = gradient
-        adam.step()
-        history.append({"loss": loss.item(), "cost": cost.item(), "price": price})
-        price = max(0.0, price + config.price_rate * excess.item())
+    probabilities = [F.softmax(logit.detach(), 0).cpu() for logit in state.logits]
+    candidates = draw_candidates(space, probabilities, budget, config.candidates, np.random.default_rng(config.seed))
+    accuracies = np.array([])
+    if len(candidates) > 1:
+        evaluator = Evaluator(supernet, dataset, "val-search")
+        accuracies = np.array(evaluator.accuracies(space.decode(candidates), progress=progress))
+    genes = candidates[accuracies.argmax() if len(accuracies) else 0]
+    return GradientResult(space, genes, float(table(genes[None])[0]), candidates, accuracies,
+                          [p.numpy() for p in probabilities], state.history, cpu_before + time.process_time())
 
-    probabilities = [F.softmax(logit.detach(), 0).cpu() for logit in logits]
-    genes = best(space, log_probability(space, probabilities), [budget]).genes
-    return GradientResult(space, genes, float(table(genes[None])[0]), [p.numpy() for p in probabilities], history,
-                          time.process_time() - started)
+
+def draw_candidates(space: SearchSpace, probabilities: Probabilities, budget: Budget, n: int,
+                    rng: np.random.Generator) -> np.ndarray:
+    """(K, G) different archs within budget: the most probable one, then up to n - 1 drawn from `probabilities`."""
+    most_probable = best(space, log_probability(space, probabilities), [budget]).genes
+    draws = np.stack([(rng.random((DRAWS, 1)) >= np.cumsum(p.double().numpy())[:-1]).sum(1) for p in probabilities], 1)
+    draws = space.canonical(draws.astype(np.int8))
+    rows = np.concatenate([most_probable[None], draws[budget.cost(draws) <= budget.limit]])
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(first)[:n]]
+
+
+def _advance(state: _State, supernet: Supernet, table: AdditiveTable, budget: Budget, config: GradientConfig,
+             images: Tensor, labels: Tensor) -> None:
+    """One step of the architecture weights, then one of the price."""
+    temperature = config.hot * (config.cold / config.hot) ** (state.step / max(1, config.steps - 1))
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
+    probabilities = [F.softmax(logit, 0) for logit in state.logits]
+    loss = mixture_loss(supernet, images, labels, probabilities[0], relaxed(state.logits, temperature, generator))
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"loss of the mixture is {loss.item()} at step {state.step}; are the supernet's "
+                                 "weights trained?")
+    cost = expected_cost(table, probabilities)
+    excess = cost / budget.limit - 1
+    objective = loss + state.price * excess + config.penalty / 2 * excess.clamp_min(0) ** 2
+    for logit, gradient in zip(state.logits, torch.autograd.grad(objective, state.logits)):
+        logit.grad = gradient
+    state.adam.step()
+    state.history.append({"loss": loss.item(), "cost": cost.item(), "price": state.price})
+    state.price = max(0.0, state.price + config.price_rate * excess.item())
 
 
 def mixture_loss(supernet: Supernet, images: Tensor, labels: Tensor, resolution: Tensor,
