@@ -15,10 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from labkit.latency.harness import DEFAULT, Limits
 from labkit.latency.lut import build_table
 from labkit.latency.measure import CALIBRATION_SUBNETS, get_runtime, measure, measure_archs
 from labkit.latency.predictor import SAMPLES, compare, judge
 from labkit.spaces import get_space
+
+MANY = DEFAULT._replace(min_rounds=3, max_rounds=3, redo=0, max_repeats=50)  # for hundreds of subnets to learn from
 
 
 def main() -> None:
@@ -43,11 +46,14 @@ def main() -> None:
     table = build_table(value, space)
     seconds = time.time() - start
     rng = np.random.default_rng(1)  # calibration draws from seed 0
-    genes = space.sample(rng, arguments.held_out + arguments.train)
-    timings = measure_archs(space, space.decode(genes), runtime, clock=clock)
-    measured = np.array([timing.median_ms for timing in timings])
-    held_out = genes[:arguments.held_out], measured[:arguments.held_out]
-    train = genes[arguments.held_out:], measured[arguments.held_out:]
+
+    def measured(count: int, limits: Limits = DEFAULT) -> tuple[np.ndarray, np.ndarray]:
+        genes = space.sample(rng, count)
+        timings = measure_archs(space, space.decode(genes), runtime, limits=limits, clock=clock)
+        return genes, np.array([timing.median_ms for timing in timings])
+
+    held_out = measured(arguments.held_out)
+    train = measured(arguments.train, MANY) if arguments.train else None
     samples = [n for n in SAMPLES if n <= arguments.train]
     rows = [judge("table, uncalibrated", 0, table.uncalibrated, *held_out)]
     rows += (compare(space, table.table, CALIBRATION_SUBNETS, train, held_out, samples) if samples
