@@ -28,19 +28,20 @@ BATCH = 100  # small enough for the activations to stay in the cache: twice as f
 class Evaluator:
     """Accuracy of subnets of one supernet on one split, each with its own batch-norm statistics.
 
-    The images are normalised once and resized once for each resolution, then kept.
+    The images are normalised once and resized once for each resolution, then kept. `images` takes that
+    many, spread over the split, instead of all.
     """
 
-    def __init__(self, supernet: Supernet, dataset: DataSet, split: str, *,
+    def __init__(self, supernet: Supernet, dataset: DataSet, split: str, *, images: int | None = None,
                  recalibration_images: int = RECALIBRATION_IMAGES, batch: int = BATCH) -> None:
         self.supernet, self.batch = supernet, batch
         self.device = next(supernet.parameters()).device
         train, held_out = dataset.splits["train"], dataset.splits[split]
-        # A stride through the training set rather than its first images: independent of any order in it.
-        picked = torch.linspace(0, len(train.images) - 1, recalibration_images).long()
+        picked = spread(len(train.images), recalibration_images)
         self._calibration = normalise(train.images[picked].to(self.device), dataset)
-        self._images = normalise(held_out.images.to(self.device), dataset)
-        self.labels = held_out.labels.to(self.device)
+        judged = spread(len(held_out.images), images or len(held_out.images))
+        self._images = normalise(held_out.images[judged].to(self.device), dataset)
+        self.labels = held_out.labels[judged].to(self.device)
         self._resized: dict[int, tuple[Tensor, Tensor]] = {}
 
     def _at(self, resolution: int) -> tuple[Tensor, Tensor]:
@@ -100,6 +101,11 @@ class Evaluator:
                 state = _Activations(list(calibration), list(images)).through(self.supernet.begin)
                 walk([i for i, arch in enumerate(archs) if arch.resolution == resolution], 0, state)
         return results
+
+
+def spread(total: int, count: int) -> Tensor:
+    """`count` indices at even distances below `total`: independent of any order in the images."""
+    return torch.linspace(0, total - 1, count, dtype=torch.float64).round().long()
 
 
 class _Activations(NamedTuple):

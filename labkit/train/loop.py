@@ -26,6 +26,8 @@ from labkit.supernet import Supernet
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.recipes import RECIPES, Recipe, distillation_loss, label_loss
 
+CURVE_IMAGES = 1000  # of val-search, for the accuracies in the curve; and as many to recalibrate with
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -163,7 +165,7 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
     else:
         state.save(path, config)  # an unwritable folder or a full disk shows before any work is done
 
-    evaluator = Evaluator(state.average, dataset, "val-search")
+    evaluator = Evaluator(state.average, dataset, "val-search", images=CURVE_IMAGES, recalibration_images=CURVE_IMAGES)
     cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
     bar = tqdm(total=total, initial=state.step, unit_scale=config.batch, unit="image", disable=not progress,
                desc=f"{config.space}, {config.recipe}")
