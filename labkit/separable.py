@@ -108,5 +108,22 @@ class Joint:
         return out
 
 
+class MaxPlusSum:
+    """A maximum over stages plus a sum over stages: what a microcontroller's memory arena takes.
+
+    Not separable itself, but exact search takes it as a budget: for each value t of the maximum, the archs
+    whose maximum is at most t and whose sum is at most the limit less t.
+    """
+
+    def __init__(self, maximum: Separable, total: Separable) -> None:
+        if maximum.combine is not np.maximum or total.combine is not np.add:
+            raise ValueError("MaxPlusSum takes a table of maximum type, then an additive one")
+        self.space, self.maximum, self.total = maximum.space, maximum, total
+        self._joint = Joint((maximum, total))
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
+        return self._joint(genes).sum(0)
+
+
 def is_separable(function: object, space: SearchSpace) -> TypeGuard[Separable]:
     return isinstance(function, Separable) and function.space == space

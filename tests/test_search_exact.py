@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from labkit.cost import AdditiveTable, MaxTable, block_table_mask, block_table_shape
 from labkit.search import Budget, InfeasibleBudget, best, front
 from labkit.search.bound import cheapest, check_feasible
-from labkit.separable import StageTable
+from labkit.separable import MaxPlusSum, StageTable
 from labkit.space import SearchSpace, Stage
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = settings(max_examples=120, deadline=None)
 
 
 def subset(values):
@@ -36,6 +36,14 @@ def problems(draw):
         return rng.integers(0, 4, shape).astype(float) if ties else rng.normal(5, 1, shape)
 
     return space, space.encode(list(space.enumerate())), rng, numbers
+
+
+def arena(space, base, blocks):
+    """A maximum of the same numbers plus a sum of half of them: as on a microcontroller."""
+    return MaxPlusSum(MaxTable(space, base, blocks), AdditiveTable(space, base / 2, blocks / 2))
+
+
+KINDS = [AdditiveTable, MaxTable, arena]
 
 
 def block_table(kind, space, numbers):
@@ -90,7 +98,7 @@ def test_front_under_limits_of_maximum_type(problem):
 
 
 @EXAMPLES
-@given(problems(), st.lists(st.sampled_from([AdditiveTable, MaxTable]), max_size=3))
+@given(problems(), st.lists(st.sampled_from(KINDS), max_size=3))
 def test_best_under_any_budgets(problem, kinds):
     space, genes, rng, numbers = problem
     accuracy = stage_table(space, numbers)
@@ -116,7 +124,7 @@ def test_best_under_any_budgets(problem, kinds):
 
 
 @EXAMPLES
-@given(problems(), st.sampled_from([AdditiveTable, MaxTable]), st.sampled_from([AdditiveTable, MaxTable]))
+@given(problems(), st.sampled_from(KINDS), st.sampled_from(KINDS))
 def test_cheapest_arch(problem, kind, other_kind):
     space, genes, rng, numbers = problem
     cost, other = block_table(kind, space, numbers), block_table(other_kind, space, numbers)
@@ -146,7 +154,7 @@ def test_front_and_bound_agree(problem):
 def test_what_is_not_separable_is_named():
     space = SearchSpace("tiny", (16,), (Stage(8, 1, (1, 2)),), in_channels=1, num_classes=2, stem_width=8)
     table = block_table(AdditiveTable, space, np.ones)
-    with pytest.raises(TypeError, match="accuracy predictor is a function"):
+    with pytest.raises(TypeError, match="predictor that adds up over the stages of 'tiny', not a function"):
         front(space, lambda genes: genes.sum(1), table)
     with pytest.raises(TypeError, match="'flash' is a function"):
         best(space, table, [Budget(lambda genes: genes.sum(1), 1.0, "flash")])

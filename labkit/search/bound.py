@@ -6,238 +6,64 @@ prices make that bound tight. An arch that beats the best one known loses at mos
 over its stages, against the bound; only few configurations lose so little, and all their combinations
 are enumerated. Nothing is left out, so the answer is exact.
 
+Budgets on a maximum only take configurations out. Where a maximum is part of a sum (`MaxPlusSum`), each
+level of it is a case of its own.
+
 Shapes in trailing comments: L additive budgets, S stages, C configurations of a stage, N partial archs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.search.fronts import undominated
 from labkit.search.problem import Budget, InfeasibleBudget
-from labkit.search.stages import Terms, assemble, is_cap, require_separable, terms
-from labkit.separable import Separable, StageTable
+from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
+from labkit.separable import MaxPlusSum, Separable
 from labkit.space import SearchSpace
 
 PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
-ROUNDING = 1e-9  # share of the value range by which bounds are relaxed, to be safe from rounding
+ROUNDING = 1e-11  # share of the values' range that counts as rounding, in bounds and sums
+CHUNK = 2_000_000  # partial archs that are made at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Optimum:
-    """The arch (genes, (G,)) that is best under the budgets, and its value."""
+    """The best arch under the budgets, (G,), and its value."""
 
     genes: np.ndarray
     value: float
 
 
-class _Resolution:
-    """What one resolution offers: values to maximise and, for each budget, costs to keep below a limit."""
-
-    def __init__(self, t: Terms, limits: np.ndarray) -> None:
-        self.r, self.kept = t.r, t.kept
-        self.base = t.base[0]
-        self.values = [stage[0] for stage in t.stages]  # S of (C,)
-        self.costs = [stage[1:] for stage in t.stages]  # S of (L, C)
-        self.limits = limits
-        self.room = limits - t.base[1:]  # (L,) what the stages may spend
-        self.cost_base = t.base[1:]
-        least = np.stack([costs.min(1) for costs in self.costs])  # (S, L)
-        self.least_after = np.append(np.cumsum(least[::-1], axis=0)[::-1][1:], np.zeros((1, len(limits))), axis=0)
-        self.possible = bool((least.sum(0) <= self.room + ROUNDING * np.abs(limits)).all())
-        self.span = sum(np.ptp(values) for values in self.values)
-
-    def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
-        """Bound on the value at these prices, the stages' best choices (S,), and all priced values."""
-        scores = [values - prices @ costs for values, costs in zip(self.values, self.costs)]
-        picks = np.array([score.argmax() for score in scores])
-        bound = self.base + prices @ self.room + sum(score[i] for score, i in zip(scores, picks))
-        return bound, picks, scores
-
-    def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
-        return sum(costs[:, i] for costs, i in zip(self.costs, picks)) + self.cost_base
-
-    def value(self, picks: np.ndarray) -> float:
-        return sum(values[i] for values, i in zip(self.values, picks)) + self.base
-
-
 def best(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget] = ()) -> Optimum:
-    """The arch of highest `accuracy` under `limits`, additive or of maximum type, exactly.
+    """The arch of highest `accuracy` under `limits` on sums, maxima and `MaxPlusSum`, exactly.
 
-    Raises InfeasibleBudget when none meets them, TypeError for a function that is not separable.
+    Raises InfeasibleBudget when none meets them, TypeError for a function that has no such structure.
     """
-    require_separable(space, accuracy, limits)
+    require_exact(space, accuracy, limits)
     check_feasible(space, limits)
-    found = _maximise(space, accuracy, limits)
-    assert found is not None, "budgets passed the check, so there is an arch within them"
-    return Optimum(found, float(accuracy(found[None])[0]))
-
-
-def _maximise(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget]) -> np.ndarray | None:
-    """Genes (G,) of the best arch, or None if no arch meets the limits."""
-    caps = [budget for budget in limits if is_cap(budget)]
-    sums = [budget for budget in limits if not is_cap(budget)]
-    room = np.array([budget.limit for budget in sums])
-    incumbent, value = None, -np.inf
-    open_ones = []
-    for t in terms(space, (accuracy, *(budget.cost for budget in sums)), caps):
-        resolution = _Resolution(t, room)
-        if not resolution.possible:
-            continue
-        bound, prices, picks = _best_prices(resolution)
-        if picks is not None and resolution.value(picks) > value:
-            incumbent, value = (resolution, picks), resolution.value(picks)
-        open_ones.append((bound, prices, resolution))
-    for _, prices, resolution in sorted(open_ones, key=lambda item: -item[0]):
-        picks, better = _enumerate(resolution, prices, value)
-        if picks is not None:
-            incumbent, value = (resolution, picks), better
-    if incumbent is None:
-        return None
-    resolution, picks = incumbent
-    choices = [np.array([kept[i]]) for kept, i in zip(resolution.kept, picks)]
-    return assemble(space, np.array([resolution.r]), choices)[0]
-
-
-def _best_prices(resolution: _Resolution) -> tuple[float, np.ndarray, np.ndarray | None]:
-    """Lowest bound found, its prices (L,), and the best arch within budget met on the way.
-
-    The bound is a convex function of the prices, piecewise linear; the ellipsoid method minimises it
-    (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1.
-    """
-    limits = len(resolution.room)
-    unit = np.array([sum(np.ptp(costs[i]) for costs in resolution.costs) or 1.0 for i in range(limits)])
-    span = resolution.span or 1.0
-    n = max(limits, 2)  # the method needs two dimensions; a second price that nothing costs does no harm
-    centre, shape = np.zeros(n), np.eye(n) * (100 * span) ** 2
-    low, best_prices, found = np.inf, np.zeros(limits), None
-    for _ in range(PRICE_STEPS if limits else 1):
-        slope = np.zeros(n)
-        if (centre < 0).any():
-            slope[centre.argmin()] = -1.0
-        else:
-            prices = centre[:limits] / unit
-            bound, picks, _ = resolution.priced(prices)
-            if bound < low:
-                low, best_prices = bound, prices
-            spent = resolution.spent(picks)
-            if (spent <= resolution.limits).all() and (
-                    found is None or resolution.value(picks) > resolution.value(found)):
-                found = picks
-            slope[:limits] = (resolution.limits - spent) / unit
-            if not slope.any():
-                break
-        reach = np.sqrt(slope @ shape @ slope)
-        if (centre >= 0).all() and reach <= 1e-7 * span:  # the bound cannot fall by more than this
-            break
-        step = shape @ slope / reach
-        centre = centre - step / (n + 1)
-        shape = n * n / (n * n - 1) * (shape - 2 / (n + 1) * np.outer(step, step))
-    return low, best_prices, found
-
-
-def _enumerate(resolution: _Resolution, prices: np.ndarray, known: float) -> tuple[np.ndarray | None, float]:
-    """Choices (S,) of the best arch within budget whose value is above `known`, and its value, else None.
-
-    First tries archs that lose little against the bound, then, until that includes the best, more.
-    """
-    bound, _, scores = resolution.priced(prices)
-    slack = ROUNDING * (resolution.span + abs(bound))
-    if bound + slack <= known:
-        return None, known
-    losses = [score.max() - score for score in scores]  # S of (C,)
-    all_losses = sum(loss.max() for loss in losses)
-    allowed = min(bound - known, 1e-3 * resolution.span)
-    while True:
-        picks, value = _within(resolution, losses, allowed + slack)
-        if picks is not None and value > known:
-            if bound - value <= allowed:
-                return picks, value
-            known_here = value
-        else:
-            known_here = known
-            picks = None
-        if allowed >= min(bound - known_here, all_losses):
-            return (picks, value) if picks is not None else (None, known)
-        allowed = bound - known_here if picks is not None else min(4 * allowed, bound - known_here, all_losses)
-
-
-def _within(resolution: _Resolution, losses: list[np.ndarray], allowed: float) -> tuple[np.ndarray | None, float]:
-    """The best arch within budget that loses at most `allowed`, by enumeration stage after stage."""
-    lost, value, spent = np.zeros(1), np.zeros(1), np.zeros((len(resolution.room), 1))  # (N,), (N,), (L, N)
-    trail = []
-    room = resolution.room + ROUNDING * np.abs(resolution.limits)  # the sums themselves are checked at the end
-    for loss, values, costs, least in zip(losses, resolution.values, resolution.costs, resolution.least_after):
-        order = np.argsort(loss, kind="stable")
-        fits = np.searchsorted(loss[order], allowed - lost, side="right")  # (N,) configurations each may add
-        before = np.repeat(np.arange(len(lost)), fits)
-        added = order[np.arange(len(before)) - np.repeat(np.cumsum(fits) - fits, fits)]
-        kept = np.flatnonzero((spent[:, before] + costs[:, added] <= (room - least)[:, None]).all(0))
-        before, added = before[kept], added[kept]
-        value, spent = value[before] + values[added], spent[:, before] + costs[:, added]
-        lost = lost[before] + loss[added]
-        undominated = _thin(spent, value)
-        value, spent, lost = value[undominated], spent[:, undominated], lost[undominated]
-        trail.append((before[undominated], added[undominated]))
-    meets = (spent + resolution.cost_base[:, None] <= resolution.limits[:, None]).all(0)
-    if not meets.any():
-        return None, -np.inf
-    i = int(np.where(meets, value, -np.inf).argmax())
-    best_value = value[i] + resolution.base
-    picks = []
-    for before, added in reversed(trail):
-        picks.append(added[i])
-        i = before[i]
-    return np.array(picks[::-1]), best_value
-
-
-def _thin(costs: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Indices of partial archs (N,), most dominated ones dropped: worse than one of a cheaper cost bucket."""
-    if len(value) < 5000 or not len(costs):
-        return np.arange(len(value))
-    buckets = int(2 ** (20 // len(costs)))  # along each cost
-    cell = []
-    for cost in costs:
-        low, span = cost.min(), np.ptp(cost)
-        cell.append(((cost - low) * ((buckets - 1) / span if span else 0.0)).astype(np.intp))
-    floor = np.full((buckets + 1,) * len(costs), -np.inf)  # shifted by one: best value of lower cells
-    np.maximum.at(floor, tuple(c + 1 for c in cell), value)
-    for axis in range(len(costs)):
-        np.maximum.accumulate(floor, axis=axis, out=floor)
-    return np.flatnonzero(value > floor[tuple(cell)])
+    genes = _maximise(space, accuracy, limits)
+    return Optimum(genes, float(accuracy(genes[None])[0]))
 
 
 # ---- what budgets can be met -------------------------------------------------------------------------
 
 
-class Negative(Separable):
-    """Minus an additive cost, so that maximising finds the smallest."""
+def cheapest(space: SearchSpace, cost: Separable | MaxPlusSum, limits: Sequence[Budget] = (), *,
+             enough: float = -np.inf) -> np.ndarray | None:
+    """Genes (G,) of the arch of smallest `cost` under `limits`, or None if none meets them, exactly.
 
-    def __init__(self, cost: Separable) -> None:
-        self.space, self.base, self._cost = cost.space, -cost.base, cost
-
-    def stage_values(self, s: int) -> np.ndarray:
-        return -self._cost.stage_values(s)
-
-
-def cheapest(space: SearchSpace, cost: Separable, limits: Sequence[Budget] = ()) -> np.ndarray | None:
-    """Genes (G,) of the arch of smallest `cost` under `limits`, or None if none meets them, exactly."""
-    if cost.combine is np.add:
-        return _maximise(space, Negative(cost), limits)
-    codes = [space.valid_codes(s) for s in range(len(space.stages))]
-    levels = np.unique(np.concatenate([cost.base] + [cost.stage_values(s)[:, c].ravel() for s, c in enumerate(codes)]))
-    nothing = StageTable(space, np.zeros_like(cost.base), [np.zeros((len(cost.base), n)) for n in space.stage_sizes])
-    found, low, high = None, 0, len(levels)  # levels below `low` cannot be met
-    while low < high:
-        middle = (low + high) // 2
-        arch = _maximise(space, nothing, [*limits, Budget(cost, levels[middle])])
-        if arch is None:
-            low = middle + 1
-        else:
-            found, high = arch, middle
-    return found
+    Stops at the first arch found whose cost is at most `enough`.
+    """
+    if isinstance(cost, MaxPlusSum):
+        return _maximise(space, Weighted(cost.total, -1.0), limits, less=cost.maximum, enough=-enough)
+    if cost.combine is np.maximum:
+        return _maximise(space, Weighted(cost, 0.0), limits, less=cost, enough=-enough)
+    return _maximise(space, Weighted(cost, -1.0), limits, enough=-enough)
 
 
 def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray | None:
@@ -247,7 +73,7 @@ def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray |
     alone, else of one that nothing meets together with the others.
     """
     def check(budget: Budget, others: Sequence[Budget]) -> np.ndarray:
-        arch = cheapest(space, budget.cost, others)
+        arch = cheapest(space, budget.cost, others, enough=budget.limit)
         smallest = float(budget.cost(arch[None])[0])
         if smallest > budget.limit:
             raise InfeasibleBudget(budget, smallest, others)
@@ -260,3 +86,197 @@ def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray |
     for i in range(1, len(ordered)):
         arch = check(ordered[i], ordered[:i])
     return arch
+
+
+class Weighted(Separable):
+    """A multiple of an additive table; 0 times any table is nothing."""
+
+    def __init__(self, table: Separable, weight: float) -> None:
+        self.space, self.base, self._table, self._weight = table.space, weight * table.base, table, weight
+
+    def stage_values(self, s: int) -> np.ndarray:
+        return self._weight * self._table.stage_values(s)
+
+
+# ---- cases: a resolution, and a level for each maximum that is part of a sum ---------------------------
+
+
+class Case:
+    """Values to maximise and, for each budget, costs to keep below a limit, at one resolution."""
+
+    def __init__(self, terms: Terms, limits: np.ndarray, less: float) -> None:
+        self.r, self.kept, self.limits = terms.r, terms.kept, limits
+        self.base, self.cost_base = terms.base[0] - less, terms.base[1:]  # (), (L,)
+        self.values = [stage[0] for stage in terms.stages]  # S of (C,)
+        self.costs = [stage[1:] for stage in terms.stages]  # S of (L, C)
+        self.room = limits - self.cost_base  # (L,) what the stages may spend
+        least = np.array([costs.min(1) for costs in self.costs])  # (S, L)
+        self.least_after = least.sum(0) - np.cumsum(least, axis=0)  # (S, L) what later stages spend at least
+        self.span = sum(np.ptp(values) for values in self.values)
+        self.slack = ROUNDING * (self.span + abs(self.base))
+        self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack
+        self.tolerance = ROUNDING * np.abs(limits)  # final sums are compared without it
+        self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
+
+    def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
+        """Bound on the value at these prices (L,), the stages' best choices (S,), and S of (C,) priced values."""
+        scores = [values - prices @ costs for values, costs in zip(self.values, self.costs)]
+        picks = np.array([score.argmax() for score in scores])
+        bound = self.base + prices @ self.room + sum(score[i] for score, i in zip(scores, picks))
+        return bound, picks, scores
+
+    def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
+        return sum(costs[:, i] for costs, i in zip(self.costs, picks)) + self.cost_base
+
+    def value(self, picks: np.ndarray) -> float:
+        return sum(values[i] for values, i in zip(self.values, picks)) + self.base
+
+
+class _Cases:
+    """All cases of maximising `value`, less the level of the maximum `less`, under budgets."""
+
+    def __init__(self, space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None) -> None:
+        self.space = space
+        caps = [budget for budget in limits if is_cap(budget)]
+        mixed = [budget for budget in limits if isinstance(budget.cost, MaxPlusSum)]
+        sums = [budget for budget in limits if budget not in caps and budget not in mixed]
+        self._terms = StageTerms(
+            space, [value, *(budget.cost for budget in sums), *(budget.cost.total for budget in mixed)],
+            [*(budget.cost for budget in caps), *(budget.cost.maximum for budget in mixed), *([less] if less else [])])
+        self._caps = [budget.limit for budget in caps]
+        self._sums, self._mixed = (np.array([b.limit for b in group], dtype=float) for group in (sums, mixed))
+        self._less = less is not None
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Resolution and levels of the maxima that are part of sums, case by case."""
+        for r in range(len(self.space.resolutions)):
+            first = len(self._caps)
+            sliding = range(first, first + len(self._mixed) + self._less)
+            yield from ((r, levels) for levels in itertools.product(*(self._terms.levels(i, r) for i in sliding)))
+
+    def make(self, r: int, levels: tuple[float, ...]) -> Case | None:
+        """The case, or None if the budgets plainly exclude all its archs."""
+        terms = self._terms.at(r, [*self._caps, *levels])
+        if terms is None:
+            return None
+        limits = np.concatenate([self._sums, self._mixed - levels[:len(self._mixed)]])
+        case = Case(terms, limits, levels[-1] if self._less else 0.0)
+        return case if case.possible else None
+
+
+def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None = None,
+              enough: float = np.inf) -> np.ndarray | None:
+    """Genes (G,) of the arch of highest `value` (less the maximum `less`) under limits; None if none meets them.
+
+    Stops at the first arch found whose value is at least `enough`.
+    """
+    cases = _Cases(space, value, limits, less)
+    rough = [(case.rough_bound, key) for key in cases if (case := cases.make(*key))]
+    found, known, bounded = None, -np.inf, []
+    for rough_bound, key in sorted(rough, key=lambda item: -item[0]):
+        if rough_bound <= known or known >= enough:
+            break
+        case = cases.make(*key)
+        bound, prices, picks = _best_prices(case, known)
+        if picks is not None and case.value(picks) > known:
+            found, known = (case, picks), case.value(picks)
+        bounded.append((bound, key, prices))
+    for bound, key, prices in sorted(bounded, key=lambda item: -item[0]):
+        if known >= enough:
+            break
+        case = cases.make(*key)
+        if bound > known + case.slack:
+            picks, better = _enumerate(case, prices, known)
+            if picks is not None:
+                found, known = (case, picks), better
+    if found is None:
+        return None
+    case, picks = found
+    return assemble(space, np.array([case.r]), [kept[[i]] for kept, i in zip(case.kept, picks)])[0]
+
+
+def _best_prices(case: Case, known: float) -> tuple[float, np.ndarray, np.ndarray | None]:
+    """Lowest bound found, its prices (L,), and the best choices (S,) within budget met on the way, if any.
+
+    The bound is a convex function of the prices, piecewise linear; the ellipsoid method minimises it
+    (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1. It stops
+    early at a bound that cannot beat the value `known`.
+    """
+    limits = len(case.room)
+    unit = np.array([sum(np.ptp(costs[i]) for costs in case.costs) or 1.0 for i in range(limits)])
+    span = case.span or 1.0
+    n = max(limits, 2)  # the method needs two dimensions; a second price that nothing costs does no harm
+    centre, shape = np.zeros(n), np.eye(n) * (100 * span) ** 2
+    low, best_prices, found = np.inf, np.zeros(limits), None
+    for _ in range(PRICE_STEPS):
+        slope = np.zeros(n)
+        outside = centre.min() < 0
+        if outside:
+            slope[centre.argmin()] = -1.0
+        else:
+            prices = centre[:limits] / unit
+            bound, picks, _ = case.priced(prices)
+            if bound < low:
+                low, best_prices = bound, prices
+            spent = case.spent(picks)
+            if (spent <= case.limits).all() and (found is None or case.value(picks) > case.value(found)):
+                found = picks
+            slope[:limits] = (case.limits - spent) / unit
+        reach = np.sqrt(slope @ shape @ slope)
+        if not outside and (reach <= 1e-7 * span or low + case.slack <= known):  # the bound falls by at most `reach`
+            break
+        step = shape @ slope / reach
+        centre = centre - step / (n + 1)
+        shape = n * n / (n * n - 1) * (shape - 2 / (n + 1) * np.outer(step, step))
+    return low, best_prices, found
+
+
+def _enumerate(case: Case, prices: np.ndarray, known: float) -> tuple[np.ndarray | None, float]:
+    """Choices (S,) of the best arch within budget whose value is above `known`, if any, and the best value.
+
+    First tries archs that lose little against the bound, then, until that includes the best, more.
+    """
+    bound, _, scores = case.priced(prices)
+    losses = [score.max() - score for score in scores]  # S of (C,)
+    most = sum(loss.max() for loss in losses)
+    allowed = min(1e-3 * case.span, bound - known)
+    while True:
+        picks, value = _within(case, losses, allowed + case.slack)
+        needed = min(bound - max(known, value), most)  # what better archs lose at most
+        if allowed >= needed:
+            return (picks, value) if value > known else (None, known)
+        allowed = needed if picks is not None else min(4 * allowed, needed)
+
+
+def _within(case: Case, losses: list[np.ndarray], allowed: float) -> tuple[np.ndarray | None, float]:
+    """The best arch within budget that loses at most `allowed`, by enumeration stage after stage."""
+    lost, value, spent = np.zeros(1), np.zeros(1), np.zeros((len(case.room), 1))  # (N,), (N,), (L, N)
+    trail = []
+    for loss, values, costs, least in zip(losses, case.values, case.costs, case.least_after):
+        order = np.argsort(loss, kind="stable")
+        fits = np.searchsorted(loss[order], allowed - lost, side="right")  # (N,) configurations each may add
+        room = (case.room + case.tolerance - least)[:, None]
+        pairs = []
+        for rows in np.array_split(np.arange(len(lost)), -(-int(fits.sum()) // CHUNK) or 1):
+            before = np.repeat(rows, fits[rows])
+            added = order[np.arange(len(before)) - np.repeat(np.cumsum(fits[rows]) - fits[rows], fits[rows])]
+            within = (spent[:, before] + costs[:, added] <= room).all(0)
+            before, added = before[within], added[within]
+            kept = undominated(spent[:, before] + costs[:, added], value[before] + values[added])
+            pairs.append((before[kept], added[kept]))
+        before, added = (np.concatenate(parts) for parts in zip(*pairs))
+        kept = undominated(spent[:, before] + costs[:, added], value[before] + values[added])
+        before, added = before[kept], added[kept]
+        lost, value = lost[before] + loss[added], value[before] + values[added]
+        spent = spent[:, before] + costs[:, added]
+        trail.append((before, added))
+    meets = np.flatnonzero((spent + case.cost_base[:, None] <= case.limits[:, None]).all(0))
+    if not len(meets):
+        return None, -np.inf
+    i = meets[value[meets].argmax()]
+    best_value = value[i] + case.base
+    picks = []
+    for before, added in reversed(trail):
+        picks.append(added[i])
+        i = before[i]
+    return np.array(picks[::-1]), best_value

@@ -22,7 +22,7 @@ import numpy as np
 from labkit.search.bound import check_feasible
 from labkit.search.fronts import merge, pareto
 from labkit.search.problem import Budget
-from labkit.search.stages import Terms, assemble, is_cap, require_separable, terms
+from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
 from labkit.separable import Separable
 from labkit.space import SearchSpace
 
@@ -52,18 +52,21 @@ def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequ
 
     Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable.
     """
-    require_separable(space, accuracy, [Budget(cost, 0.0), *limits])
-    if accuracy.combine is not np.add or cost.combine is not np.add:
-        raise TypeError("a front needs an additive predictor and an additive cost; give a maximum as a limit")
+    require_exact(space, accuracy, [Budget(cost, 0.0, "cost"), *limits])
+    if getattr(cost, "combine", None) is not np.add:
+        raise TypeError("a front needs a cost that adds up over stages; give another one as a limit")
     for budget in limits:
         if not is_cap(budget):
             raise TypeError(f"{budget.name!r} adds up over stages, so it cannot limit a whole front; "
-                            "labkit.search.bound.best finds the best arch for a pair of such budgets")
+                            "labkit.search.best finds the best arch for given budgets of that kind")
     check_feasible(space, limits)
+    stages = StageTerms(space, (accuracy, cost), [budget.cost for budget in limits])
     parts = []
-    for t in terms(space, (accuracy, cost), limits):
-        value, total, choices = _front_at(t)
-        parts.append((np.full(len(value), t.r), total + t.base[1], value + t.base[0], choices))
+    for r in range(len(space.resolutions)):
+        terms = stages.at(r, [budget.limit for budget in limits])
+        if terms is not None:
+            value, total, choices = _front_at(terms)
+            parts.append((np.full(len(value), r), total + terms.base[1], value + terms.base[0], choices))
     r, total, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
     choices = [np.concatenate([part[3][s] for part in parts]) for s in range(len(space.stages))]
     if accuracy.link is not None:
@@ -72,11 +75,11 @@ def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequ
     return Front(space, total[kept], value[kept], assemble(space, r[kept], [c[kept] for c in choices]))
 
 
-def _front_at(t: Terms) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+def _front_at(terms: Terms) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Value, cost and, for each stage, index of its configuration, along the front of one resolution."""
     choices: list[np.ndarray] = []
     value = cost = None
-    for (stage_value, stage_cost), kept in zip(t.stages, t.kept):
+    for (stage_value, stage_cost), kept in zip(terms.stages, terms.kept):
         own = pareto(stage_cost, stage_value)
         if value is None:
             value, cost, choices = stage_value[own], stage_cost[own], [kept[own]]

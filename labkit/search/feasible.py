@@ -11,7 +11,7 @@ import numpy as np
 
 from labkit.search.bound import check_feasible
 from labkit.search.problem import InfeasibleBudget, Scorer
-from labkit.separable import is_separable
+from labkit.search.stages import can_bound
 
 RANDOM_ROUNDS = 10  # of as many random archs as are wanted
 REPAIR_STEPS = 6  # halvings of the share of genes taken over
@@ -26,8 +26,8 @@ class FeasibleStart:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        separable = [budget for budget in scorer.limits if is_separable(budget.cost, scorer.space)]
-        self._anchor = check_feasible(scorer.space, separable)
+        known = [budget for budget in scorer.limits if can_bound(budget.cost, scorer.space)]
+        self._anchor = check_feasible(scorer.space, known)
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:  # (n, G)
         scorer, space = self._scorer, self._scorer.space

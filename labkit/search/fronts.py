@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 BLOCK = 512  # points that `nondominated` compares at a time
+FEW = 2000  # points below which `undominated` leaves the dominated in
 
 
 def pareto(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -53,6 +54,33 @@ def merge(cost_a: np.ndarray, value_a: np.ndarray, cost_b: np.ndarray, value_b: 
     cost, value = cost_a[i] + cost_b[j], value_a[i] + value_b[j]
     front = pareto(cost, value)
     return cost[front], value[front], i[front], j[front]
+
+
+def undominated(costs: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Indices of points with costs (L, N) and a value (N,) that no other dominates, and copies count once.
+
+    For two costs and more some dominated points may remain: those whose rivals share a bucket with them.
+    """
+    if not len(value):
+        return np.empty(0, dtype=np.intp)
+    if not len(costs):
+        return np.array([value.argmax()])
+    if len(costs) == 1:
+        return pareto(costs[0], value)
+    order = np.lexsort((-value, *costs[::-1]))
+    same = (np.diff(costs[:, order], axis=1) == 0).all(0)
+    order = order[np.append(True, ~same)]  # of equal costs, the best value
+    if len(order) < FEW:
+        return order
+    costs, value = costs[:, order], value[order]
+    buckets = int(2 ** (20 // len(costs)))  # along each cost
+    low, span = costs.min(1, keepdims=True), np.ptp(costs, axis=1, keepdims=True)
+    cell = ((costs - low) * ((buckets - 1) / np.where(span > 0, span, np.inf))).astype(np.intp)  # (L, N)
+    floor = np.full((buckets + 1,) * len(costs), -np.inf)  # moved by one: the best value of cheaper cells
+    np.maximum.at(floor, tuple(cell + 1), value)
+    for axis in range(len(costs)):
+        np.maximum.accumulate(floor, axis=axis, out=floor)
+    return order[value > floor[tuple(cell)]]
 
 
 def nondominated(points: np.ndarray) -> np.ndarray:

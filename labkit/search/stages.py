@@ -1,44 +1,63 @@
-"""Stage-separable functions as exact search sees them: terms of configurations, and genes from them.
+"""Stage-separable functions as exact search sees them: the terms of configurations, and genes made of them.
 
 Shapes in trailing comments: T tables, P archs, R resolutions, S stages, C configurations of a stage, G genes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from labkit.search.problem import Budget
-from labkit.separable import Separable, is_separable
+from labkit.separable import MaxPlusSum, Separable, is_separable
 from labkit.space import SearchSpace
 
 
+@dataclass(frozen=True, eq=False)
 class Terms:
-    """Stage terms of several tables at one resolution, of the configurations that the caps leave."""
+    """Stage terms of several tables at resolution `r`, of the configurations that caps leave."""
 
-    def __init__(self, r: int, base: np.ndarray, stages: list[np.ndarray], kept: list[np.ndarray]) -> None:
-        self.r = r
-        self.base = base  # (T,)
-        self.stages = stages  # S of (T, C)
-        self.kept = kept  # S of (C,) indices into space.stage_configs(s)
+    r: int
+    base: np.ndarray  # (T,)
+    stages: list[np.ndarray]  # S of (T, C)
+    kept: list[np.ndarray]  # S of (C,) indices into space.stage_configs(s)
 
 
-def terms(space: SearchSpace, tables: Sequence[Separable], caps: Sequence[Budget] = ()) -> Iterator[Terms]:
-    """The terms of `tables`, resolution by resolution, under budgets of maximum type.
+class StageTerms:
+    """The terms of `tables`, resolution by resolution, where the maxima `capped` stay below caps.
 
-    A resolution at which a cap excludes a whole stage is left out.
+    A maximum stays below its cap exactly when all its terms do, so a cap takes out configurations.
     """
-    codes = [space.valid_codes(s) for s in range(len(space.stages))]
-    values = [np.stack([t.stage_values(s)[:, codes[s]] for t in tables]) for s in range(len(codes))]  # (T, R, C)
-    within = [np.logical_and.reduce([b.cost.stage_values(s)[:, codes[s]] <= b.limit for b in caps])  # (R, C)
-              for s in range(len(codes))] if caps else None
-    for r in range(len(space.resolutions)):
-        if any(budget.cost.base[r] > budget.limit for budget in caps):
-            continue
-        kept = [np.flatnonzero(mask[r]) if caps else np.arange(v.shape[2]) for mask, v in zip(within or values, values)]
-        if all(map(len, kept)):
-            yield Terms(r, np.array([t.base[r] for t in tables]), [v[:, r, k] for v, k in zip(values, kept)], kept)
+
+    def __init__(self, space: SearchSpace, tables: Sequence[Separable], capped: Sequence[Separable] = ()) -> None:
+        self._tables, self._capped = tables, capped
+        codes = [space.valid_codes(s) for s in range(len(space.stages))]
+        self._values, self._levels = (  # S of T of (R, C)
+            [[table.stage_values(s)[:, code] for table in group] for s, code in enumerate(codes)]
+            for group in (tables, capped))
+
+    def levels(self, i: int, r: int) -> np.ndarray:
+        """Every value that the maximum `capped[i]` takes at resolution `r`, ascending."""
+        base = self._capped[i].base[r]
+        values = np.unique(np.concatenate([[base], *(levels[i][r] for levels in self._levels)]))
+        return values[values >= base]
+
+    def at(self, r: int, caps: Sequence[float] = ()) -> Terms | None:
+        """The terms at resolution `r`, or None if the caps (one for each of `capped`) exclude a whole stage."""
+        if any(table.base[r] > cap for table, cap in zip(self._capped, caps)):
+            return None
+        kept = []
+        for values, levels in zip(self._values, self._levels):
+            within = np.ones(values[0].shape[1], dtype=bool)
+            for level, cap in zip(levels, caps):
+                within &= level[r] <= cap
+            kept.append(np.flatnonzero(within))
+            if not len(kept[-1]):
+                return None
+        stages = [np.stack([v[r].take(k) for v in values]) for values, k in zip(self._values, kept)]
+        return Terms(r, np.array([table.base[r] for table in self._tables]), stages, kept)
 
 
 def assemble(space: SearchSpace, r: np.ndarray, choices: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,16 +72,20 @@ def assemble(space: SearchSpace, r: np.ndarray, choices: Sequence[np.ndarray]) -
 
 def is_cap(budget: Budget) -> bool:
     """Whether a budget limits a maximum, so that it excludes configurations one by one."""
-    return budget.cost.combine is np.maximum
+    return isinstance(budget.cost, Separable) and budget.cost.combine is np.maximum
 
 
-def require_separable(space: SearchSpace, accuracy: object, limits: Sequence[Budget]) -> None:
+def can_bound(cost: object, space: SearchSpace) -> bool:
+    """Whether exact search can take `cost` as a budget: a sum, a maximum, or one plus the other."""
+    return is_separable(cost, space) and cost.link is None or isinstance(cost, MaxPlusSum) and cost.space == space
+
+
+def require_exact(space: SearchSpace, accuracy: object, limits: Sequence[Budget] = ()) -> None:
     """Raise TypeError, naming what stands in the way, unless exact search can work on these functions."""
-    named = [("accuracy predictor", accuracy), *((f"cost {b.name!r}", b.cost) for b in limits)]
-    for what, function in named:
-        if not is_separable(function, space):
-            raise TypeError(f"exact search needs stage-separable functions of {space.name!r}; the {what} is a "
-                            f"{type(function).__name__}; use evolution or NSGA-II for it")
+    if not is_separable(accuracy, space) or accuracy.combine is not np.add:
+        raise TypeError(f"exact search needs a predictor that adds up over the stages of {space.name!r}, not a "
+                        f"{type(accuracy).__name__}; evolution and NSGA-II take any function")
     for budget in limits:
-        if budget.cost.link is not None:
-            raise TypeError(f"cost {budget.name!r} has a link; exact search wants the sum itself as a cost")
+        if not can_bound(budget.cost, space):
+            raise TypeError(f"exact search needs costs that are a sum or a maximum over the stages of {space.name!r}, "
+                            f"{budget.name!r} is a {type(budget.cost).__name__}; evolution takes any function")
