@@ -20,7 +20,7 @@ def made_up(space, n, seed=0, noise=0.0):
     link = -2.0 + 0.2 * genes[:, 0]
     for s, column in enumerate(space.depth_columns):
         end = column + 1 + 2 * space.stages[s].max_depth
-        link = link + 0.3 * np.sin(0.4 * genes[:, column:end].sum(1) * (s + 1))
+        link = link + 0.3 * np.sin(0.15 * genes[:, column:end].sum(1) * (s + 1))
     return genes, accuracy_of(link) + noise * rng.normal(size=n)
 
 
