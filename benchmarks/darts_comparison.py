@@ -231,7 +231,7 @@ def main() -> None:
     if arguments.config == "smoke":
         search_config = replace(search_config, epochs=1, steps_per_epoch=2)
         train_config = replace(train_config, epochs=1, steps_per_epoch=2)
-        config = replace(config, steps=2)
+        config = replace(config, steps=2, candidates=2)
     out = arguments.out / arguments.config
 
     report = {"machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}

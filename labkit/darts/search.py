@@ -3,6 +3,10 @@
 The training split is halved; network weights learn on one half, architecture weights on the other, one
 step each in turn (DARTS, arXiv 1806.09055, algorithm 1 and section 3.1). Validation and test images
 play no part.
+
+Skip connections train fastest, so they gain weight while the convolutions are still poor; long searches
+can end with cells of little else (DARTS+, arXiv 1909.06035; R-DARTS, arXiv 1909.09656). `history` counts
+them epoch by epoch, so that a collapse is seen.
 """
 
 from __future__ import annotations

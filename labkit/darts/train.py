@@ -17,7 +17,7 @@ from labkit import checkpoint, data
 from labkit.darts.config import TrainConfig, check_header, cosine, epoch_steps, stack_of
 from labkit.darts.genotype import Genotype
 from labkit.darts.network import DerivedNetwork
-from labkit.data import DataSet, Split
+from labkit.data import DataSet
 from labkit.train.epochs import batch_of, plan_epoch
 
 SCHEMA = "labkit-darts-train-1"
@@ -31,6 +31,53 @@ class TrainResult(NamedTuple):
     wall_seconds: float
 
 
+class _State:
+    """Network, momentum buffers, and where the run stands."""
+
+    def __init__(self, genotype: Genotype, config: TrainConfig, dataset: DataSet, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.run = config, {**asdict(config), "genotype": genotype.to_json()}
+        self.network = DerivedNetwork(genotype, **stack_of(config, dataset)).to(device)
+        self.sgd = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum,
+                                   weight_decay=config.weight_decay)
+        for p in self.network.parameters():  # from the start, so that a checkpoint has one set of tensors
+            self.sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        self.step, self.cpu_seconds, self.wall_seconds, self.history, self.losses = 0, 0.0, 0.0, [], []
+
+    def advance(self, images: Tensor, labels: Tensor, learning_rate: float, drop_path: float) -> float:
+        """One step; returns the loss before it."""
+        for group in self.sgd.param_groups:
+            group["lr"] = learning_rate
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        loss = F.cross_entropy(self.network(images, drop_path, generator), labels)
+        self.sgd.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        self.sgd.step()
+        self.step += 1
+        return loss.item()
+
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        return tensors | {f"momentum.{name}": self.sgd.state[p]["momentum_buffer"]
+                          for name, p in self.network.named_parameters()}
+
+    def save(self, path: Path) -> None:
+        checkpoint.save(path, self.tensors(), {
+            "schema": SCHEMA, "run": self.run, "step": self.step, "losses": self.losses, "history": self.history,
+            "cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds})
+
+    def load(self, path: Path) -> None:
+        tensors, header = checkpoint.read(path)
+        check_header(path, header, SCHEMA, self.run)
+        ours = self.tensors()
+        checkpoint.check_tensors(path, tensors, ours)
+        for name, tensor in tensors.items():
+            ours[name].copy_(tensor)
+        self.step, self.losses, self.history = header["step"], header["losses"], header["history"]
+        self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
+
+
 def train_derived(genotype: Genotype, config: TrainConfig, out: Path, *, resume: bool = False,
                   device: str | torch.device = "cpu", checkpoint_every: int = 200,
                   progress: bool = True) -> TrainResult:
@@ -40,78 +87,51 @@ def train_derived(genotype: Genotype, config: TrainConfig, out: Path, *, resume:
     """
     out, device = Path(out), torch.device(device)
     path = out / "checkpoint.safetensors"
-    run = {**asdict(config), "genotype": genotype.to_json()}
     dataset = data.load(config.dataset)
     split = dataset.splits["train"]
     steps = epoch_steps(config, len(split.images))
     total = steps * config.epochs
 
-    torch.manual_seed(config.seed)
-    network = DerivedNetwork(genotype, **stack_of(config, dataset)).to(device)
-    sgd = torch.optim.SGD(network.parameters(), lr=config.learning_rate, momentum=config.momentum,
-                          weight_decay=config.weight_decay)
-    for p in network.parameters():
-        sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
-
-    def tensors() -> dict[str, Tensor]:
-        named = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-        return named | {f"momentum.{name}": sgd.state[p]["momentum_buffer"] for name, p in network.named_parameters()}
-
-    header = {"schema": SCHEMA, "run": run, "step": 0, "losses": [], "history": [], "cpu_seconds": 0.0,
-              "wall_seconds": 0.0}
+    state = _State(genotype, config, dataset, device)
     if path.exists() and not resume:
         raise FileExistsError(f"{path} exists; resume it, or choose another folder")
     if path.exists():
-        saved, header = checkpoint.read(path)
-        check_header(path, header, SCHEMA, run)
-        ours = tensors()
-        checkpoint.check_tensors(path, saved, ours)
-        for name, tensor in saved.items():
-            ours[name].copy_(tensor)
+        state.load(path)
     else:
-        checkpoint.save(path, tensors(), header)  # an unwritable folder shows before any work is done
+        state.save(path)  # an unwritable folder or a full disk shows before any work is done
 
-    network.train()
+    cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
     epoch = None
-    cpu_before, wall_before = header["cpu_seconds"] - time.process_time(), header["wall_seconds"] - time.perf_counter()
-    with tqdm(total=total, initial=header["step"], unit="step", disable=not progress, desc="derived network") as bar:
-        while header["step"] < total:
-            index, within = divmod(header["step"], steps)
+    with tqdm(total=total, initial=state.step, unit="step", disable=not progress, desc="derived network") as bar:
+        while state.step < total:
+            index, within = divmod(state.step, steps)
             if epoch is None or within == 0:
                 epoch = plan_epoch(len(split.images), config.seed, index)
             images, labels = batch_of(split, epoch, epoch.order[within * config.batch:(within + 1) * config.batch])
-            for group in sgd.param_groups:
-                group["lr"] = cosine(config.learning_rate, 0.0, header["step"] / total)
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + header["step"])
-            logits = network(data.normalise(images.to(device), dataset), config.drop_path * index / config.epochs,
-                             generator)
-            loss = F.cross_entropy(logits, labels.to(device))
-            sgd.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
-            sgd.step()
-            header["losses"].append(loss.item())
-            if not math.isfinite(header["losses"][-1]):
-                raise FloatingPointError(f"loss is {header['losses'][-1]} at step {header['step']}; lower the learning "
-                                         f"rate ({config.learning_rate}). The last checkpoint is in {path}")
-            header["step"] += 1
+            loss = state.advance(data.normalise(images.to(device), dataset), labels.to(device),
+                                 cosine(config.learning_rate, 0.0, state.step / total),
+                                 config.drop_path * index / config.epochs)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"loss is {loss} at step {state.step}; lower the learning rate "
+                                         f"({config.learning_rate}). The last checkpoint is in {path}")
+            state.losses.append(loss)
             bar.update()
-            bar.set_postfix(loss=f"{header['losses'][-1]:.3f}", refresh=False)
-            if header["step"] % steps == 0:
-                header["history"].append({"epoch": index + 1, "loss": sum(header["losses"]) / steps})
-                header["losses"] = []
-            if header["step"] % steps == 0 or header["step"] % checkpoint_every == 0:
-                header["cpu_seconds"] = cpu_before + time.process_time()
-                header["wall_seconds"] = wall_before + time.perf_counter()
-                checkpoint.save(path, tensors(), header)
-    return TrainResult(network.eval(), header["history"], header["cpu_seconds"], header["wall_seconds"])
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            if state.step % steps == 0:
+                state.history.append({"epoch": index + 1, "loss": sum(state.losses) / len(state.losses)})
+                state.losses = []
+            if state.step % steps == 0 or state.step % checkpoint_every == 0:
+                state.cpu_seconds = cpu_before + time.process_time()
+                state.wall_seconds = wall_before + time.perf_counter()
+                state.save(path)
+    return TrainResult(state.network.eval(), state.history, state.cpu_seconds, state.wall_seconds)
 
 
 @torch.inference_mode()
 def accuracy(network: DerivedNetwork, dataset: DataSet, split: str) -> float:
     """Top-1 accuracy of a trained network on a split, in percent."""
     device = next(network.parameters()).device
-    images, labels = Split(*dataset.splits[split])
+    images, labels = dataset.splits[split]
     network.eval()
     correct = sum((network(data.normalise(batch.to(device), dataset)).argmax(1).cpu() == truth).sum().item()
                   for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH)))
