@@ -125,6 +125,38 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 
 
 @cli.command()
+@space_option
+@device_option
+@click.option("--picture", type=click.Path(path_type=Path),
+              help="Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
+@seed_option
+@json_option
+def pareto(space, device, picture, seed, as_json) -> None:
+    """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
+
+    A microcontroller's SRAM limit holds on the whole front; its flash limit does not, since it adds up
+    over the network (`labkit search --method exact` applies both).
+    """
+    from labkit import specialise
+    from labkit.search import front
+
+    costs = specialise.Costs(space, device)
+    model = specialise.accuracy_model(space)
+    whole = front(space, model.predict, costs.latency_ms, costs.memory_caps())
+    if picture:
+        specialise.draw_front(picture, costs, model, whole, seed)
+    points = [{"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
+              for cost, accuracy, arch in zip(whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes))]
+    shown = points[::max(1, len(points) // 20)]
+    show({"space": space.name, "device": device.name, "latency_is": device.label, "predictor": model.label,
+          "predictor_rmse": model.rmse, "points": points}, as_json,
+         [f"{len(points)} subnets on the front of {space.name} on {device.title} ({device.label}); every "
+          f"{max(1, len(points) // 20)}th:"]
+         + [f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} %  {Arch.from_json(point['arch'])}"
+            for point in shown])
+
+
+@cli.command()
 @click.option("--check", is_flag=True, help="Compare simulated devices with published latencies.")
 @json_option
 def devices(check, as_json) -> None:

@@ -76,7 +76,7 @@ def demo(space: SearchSpace, out: Path, devices: Sequence[str] = DEVICES, seed: 
     write_atomic(out / "demo.json", lambda path: path.write_text(json.dumps(as_json, indent=1) + "\n"))
     from labkit.lab.plots import device_fronts
 
-    fronts = [front(space, model.predict, costs.latency_ms, [b for b in costs.budgets() if "SRAM" in b.name])
+    fronts = [front(space, model.predict, costs.latency_ms, costs.memory_caps())
               for costs in all_costs]
     figure = device_fronts(all_costs, fronts, rows)
     write_atomic(out / "pareto.png", lambda path: figure.savefig(path, dpi=120))

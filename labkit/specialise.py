@@ -6,6 +6,7 @@ No torch here: a search for a device whose latency table is there answers at onc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from labkit.artifacts import load_predictor, predictor_path
 from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
 from labkit.latency.devices import HOST, Device, flash_table, sram_table
 from labkit.latency.lut import has_host_table, host_table
-from labkit.search import Budget, SearchResult, best, evolve, random_search
+from labkit.paths import write_atomic
+from labkit.search import Budget, Front, SearchResult, best, evolve, random_search
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.separable import Separable
 from labkit.space import Arch, SearchSpace
@@ -75,6 +77,11 @@ class Costs:
             (self.flash_bytes, self.device.flash_bytes, f"flash of {self.device.name!r}")) if limit is not None]
         return asked + own
 
+    def memory_caps(self) -> list[Budget]:
+        """The device's SRAM limit, if it has one: the limit that can hold on a whole front."""
+        limit = self.device.sram_bytes
+        return [] if limit is None else [Budget(self.sram_bytes, limit, f"SRAM of {self.device.name!r}", "bytes")]
+
     def of(self, arch: Arch) -> dict[str, float]:
         genes = self.space.encode([arch])
         costs = {name: float(getattr(self, name)(genes)[0]) for name in (
@@ -99,3 +106,16 @@ def search(space: SearchSpace, accuracy: Separable, budgets: list[Budget], *, me
     if method == "random":
         return random_search(space, accuracy, budgets, rng=rng, evaluations=population * (generations + 1))
     return evolve(space, accuracy, budgets, rng=rng, population=population, generations=generations)
+
+
+def draw_front(path: Path, costs: Costs, model: AccuracyModel, whole: Front, seed: int) -> None:
+    """Draw an exact front with what evolution and random search find at five budgets on it."""
+    from labkit.lab.plots import front_and_searches
+
+    span = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
+    found = {method: [search(costs.space, model.predict, [Budget(costs.latency_ms, limit, "latency", "ms"),
+                                                          *costs.memory_caps()], method=method, seed=seed)
+                      for limit in span] for method in ("evolution", "random")}
+    figure = front_and_searches(costs, whole, found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from labkit.search import Front
+from labkit.search import Front, SearchResult
 from labkit.specialise import Costs
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
@@ -30,19 +31,40 @@ def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequenc
                           label="budget" if row is own[0] else None)
         panel.scatter([r["latency_ms"] for r in own], [r["val_accuracy"] for r in own], color=RED, zorder=3,
                       label="chosen subnet (accuracy measured)")
-        panel.set(xscale="log", title=device.title if len(device.title) < 44 else device.name,
-                  xlabel=f"latency, ms ({device.label})")
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_formatter("")
-        low, high = front.cost[0], front.cost[-1]
-        panel.set_xticks(nice_ticks(low, high), minor=False)
-        panel.grid(alpha=0.25)
+        log_axis(panel, front.cost[0], front.cost[-1])
+        panel.set_title(device.title.partition(" (")[0], fontsize=11)
+        panel.set_xlabel(f"latency, ms ({device.label})")
     for panel in panels.flat[len(costs):]:
         panel.set_visible(False)
     for panel in panels[:, 0]:
         panel.set_ylabel("top-1 accuracy, %")
     panels.flat[0].legend(loc="lower right", fontsize=8)
     return figure
+
+
+def front_and_searches(costs: Costs, front: Front, found: dict[str, list[SearchResult]]) -> Figure:
+    """One device's exact front, and the archs that each search method found at some budgets."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    panel = figure.subplots()
+    panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
+    for (method, results), color, marker in zip(found.items(), (RED, ORANGE, GREEN), "osD"):
+        latency = [float(costs.latency_ms(result.genes[None])[0]) for result in results]
+        panel.scatter(latency, [result.accuracy for result in results], color=color, marker=marker, zorder=3,
+                      label=f"{method} search")
+    log_axis(panel, front.cost[0], front.cost[-1])
+    panel.set(title=f"{costs.space.name} on {costs.device.title}", ylabel="predicted top-1 accuracy, %",
+              xlabel=f"latency, ms ({costs.device.label})")
+    panel.legend(loc="lower right")
+    return figure
+
+
+def log_axis(panel: Axes, low: float, high: float) -> None:
+    """A logarithmic horizontal axis with readable numbers on it."""
+    panel.set_xscale("log")
+    panel.set_xticks(nice_ticks(low, high))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter("")
+    panel.grid(alpha=0.25)
 
 
 def nice_ticks(low: float, high: float) -> np.ndarray:

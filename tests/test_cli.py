@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from labkit.cli import cli, main, read_arch
+from labkit.space import Arch
+from labkit.spaces import FMNIST
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of a command in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["labkit", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def as_json(capsys, *arguments):
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_search_answers_within_its_limits(capsys):
+    found = as_json(capsys, "search", "--device", "pi4", "--max-latency-ms", "2.5", "--max-params", "200")
+    arch = Arch.from_json(found["arch"])
+    FMNIST.validate(arch)
+    assert found["latency_ms"] <= 2.5 and found["params"] <= 200_000
+    assert found["latency_is"].startswith("simulated") and 0 <= found["gap_to_optimum"] < 0.1
+    assert found == as_json(capsys, "search", "--device", "pi4", "--max-latency-ms", "2.5", "--max-params", "200")
+
+
+def test_a_microcontrollers_memory_limits_always_hold(capsys):
+    from labkit.latency.devices import flash_table, get_device, sram_table
+    found = as_json(capsys, "search", "--device", "mcu-64k", "--method", "exact")
+    device = get_device("mcu-64k")
+    genes = FMNIST.encode([Arch.from_json(found["arch"])])
+    assert sram_table(FMNIST, device)(genes)[0] <= device.sram_bytes
+    assert flash_table(FMNIST, device)(genes)[0] <= device.flash_bytes
+    assert found["gap_to_optimum"] == 0
+
+
+def test_pareto_front_ascends(capsys, tmp_path):
+    picture = tmp_path / "new" / "front.png"
+    front = as_json(capsys, "pareto", "--device", "pi4", "--picture", str(picture))
+    latency = [point["latency_ms"] for point in front["points"]]
+    accuracy = [point["predicted_accuracy"] for point in front["points"]]
+    assert latency == sorted(set(latency)) and accuracy == sorted(set(accuracy)) and len(latency) > 20
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_devices_are_listed_with_how_they_are_known(capsys):
+    devices = {d["name"]: d for d in as_json(capsys, "devices")["devices"]}
+    assert devices["host"]["latency_is"] == "measured"
+    assert all("simulated" in devices[name]["latency_is"] for name in ("pi4", "stm32h743", "mcu-64k"))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["search", "--device", "pi5"], "unknown device 'pi5', known: host"),
+    (["search", "--space", "mnist"], "unknown space 'mnist', known: fmnist"),
+    (["search", "--device", "pi4", "--max-latency-ms", "-3"], "latency budget -3 ms is negative"),
+    (["search", "--device", "pi4", "--max-latency-ms", "nan"], "latency budget nan is not a finite number"),
+    (["search", "--device", "pi4", "--max-latency-ms", "fast"], "'fast' is not a valid float"),
+    (["search", "--device", "pi4", "--max-latency-ms", "1e-6"], "cannot be met; the smallest achievable value is"),
+    (["search", "--method", "guess"], "'guess' is not one of"),
+    (["evaluate", "--arch", "huge"], "arch 'huge' is neither"),
+    (["evaluate", "--arch", '{"resolution": 28}'], "an arch looks like"),
+    (["evaluate", "--arch", '{"resolution": 29, "stages": []}'], "resolution 29 is not in space 'fmnist'"),
+    (["evaluate", "--arch", "{broken"], "not valid JSON"),
+    (["evaluate", "--arch", "smallest", "--split", "train"], "'train' is not one of"),
+    (["train", "--out", "x", "--recipe", "magic"], "unknown recipe 'magic', known: sandwich"),
+    (["train", "--out", "x", "--learning-rate", "nan"], "learning_rate must be positive, got nan"),
+    (["sail"], "No such command 'sail'"),
+    (["search", "--sail"], "No such option"),
+])
+def test_what_cannot_be_used_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and message in err
+    assert err.count("\n") == 1 and "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_truncated_weights_file_is_one_line(capsys, tmp_path):
+    from labkit.artifacts import supernet_path
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(supernet_path("fmnist").read_bytes()[:5000])
+    code, _, err = run(capsys, "evaluate", "--arch", "smallest", "--weights", str(cut))
+    assert code == 2 and "cut.safetensors is not a whole" in err and err.count("\n") == 1
+
+
+def test_archs_come_by_name_json_or_file(tmp_path):
+    arch = FMNIST.smallest()
+    assert read_arch(FMNIST, "smallest") == arch and read_arch(FMNIST, json.dumps(arch.to_json())) == arch
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps({"arch": arch.to_json(), "latency_ms": 1.0}))  # what `labkit search --json` prints
+    assert read_arch(FMNIST, str(file)) == arch
+
+
+def test_a_search_imports_neither_torch_nor_a_runtime():
+    script = ("import sys; sys.argv = ['labkit', 'search', '--device', 'pi4', '--generations', '5', '--json']\n"
+              "from labkit.cli import main\n"
+              "try: main()\nexcept SystemExit as stop: assert stop.code == 0\n"
+              "heavy = {'torch', 'onnxruntime', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+              "assert not heavy, heavy")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_explains_itself(capsys, name):
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0 and name in out and cli.commands[name].help
+    obvious = {"population", "generations", "epochs", "batch", "method", "split", "dataset", "out"}
+    for option in cli.commands[name].params:
+        assert getattr(option, "help", None) or option.name in obvious, option.name
