@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NOT_MEASURED = "not measured"
 UNITS = {"cpu_hours": "CPU hours", "gpu_hours": "GPU hours"}
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#777777")  # Okabe and Ito
 ONCE_FOR_ALL = "OFA with progressive shrinking"  # the published row that others are compared with
 
 # Our own methods: name, parts paid once, parts paid for each device.
@@ -186,18 +187,19 @@ def cost_figure(published: Sequence[Method], ours: Sequence[Method], devices: in
     Each kind of hours has its own axes. Methods of which a part is not measured are named below them
     instead of drawn.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     panels = [("Published, ImageNet", published)]
     for unit in dict.fromkeys(method.unit for method in ours):
         panels.append(("Measured by this package", [method for method in ours if method.unit == unit]))
-    figure, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 4.8), layout="constrained", squeeze=False)
+    figure = Figure(figsize=(6 * len(panels), 4.8), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     counts = range(1, devices + 1)
     for ax, (title, methods) in zip(axes[0], panels):
-        for method in methods:
+        for i, method in enumerate(methods):
             if not method.missing:
                 ax.loglog(counts, [method.total(n) for n in counts], ls="-" if _sum(method.once) else "--",
-                          label=method.name)
+                          color=COLOURS[i % len(COLOURS)], label=method.name)
         unknown = [f"{method.name}: {', '.join(method.missing)} not measured" for method in methods if method.missing]
         ax.set_title(title)
         ax.set_ylabel(f"total {methods[0].unit}" if methods else "")
@@ -206,5 +208,4 @@ def cost_figure(published: Sequence[Method], ours: Sequence[Method], devices: in
         if ax.lines:
             ax.set_ylim(top=30 * ax.get_ylim()[1])  # room for the legend
             ax.legend(fontsize=7, ncols=2, loc="upper left")
-    plt.close(figure)  # the caller shows it; else a notebook would show it twice
     return figure
