@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import platform
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -20,6 +18,7 @@ from tqdm.auto import tqdm
 from labkit import checkpoint, data, pretrained
 from labkit.artifacts import code_revision
 from labkit.evaluate import Evaluator
+from labkit.latency.harness import machine_state
 from labkit.paths import write_atomic
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
@@ -227,5 +226,4 @@ def write_curve(path: Path, rows: list[dict]) -> None:
 
 def machine() -> dict:
     """The machine, for the record of a run."""
-    return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-            "torch": torch.__version__, "threads": torch.get_num_threads()}
+    return {**machine_state(), "torch": torch.__version__, "threads": torch.get_num_threads()}
