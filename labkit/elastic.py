@@ -35,11 +35,22 @@ class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
     """
 
     def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
+        mean, variance = self.of(name, len(weight))
+        if torch.is_grad_enabled():
+            return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+        # What F.batch_norm computes, in half its time on channels-last images, and without a second map:
+        # fresh memory for every map is a fifth of the time of a forward pass.
+        scale = (variance + eps).rsqrt_().mul_(weight)
+        offset = torch.addcmul(bias, mean, scale, value=-1)
+        return torch.addcmul(offset.view(-1, 1, 1), x, scale.view(-1, 1, 1), out=x)
+
+    def of(self, name: str, channels: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance of `name`; raises ValueError unless they have `channels` entries."""
         mean, variance = self[name]
-        if len(mean) != len(weight):
+        if len(mean) != channels:
             raise ValueError(f"batch-norm statistics of {name!r} have {len(mean)} channels, the arch needs "
-                             f"{len(weight)}; recalibrate for this arch")
-        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+                             f"{channels}; recalibrate for this arch")
+        return mean, variance
 
     def __missing__(self, name: str) -> tuple[Tensor, Tensor]:
         raise KeyError(f"no batch-norm statistics for {name!r}; recalibrate for this arch")
@@ -68,7 +79,10 @@ class Recorder(BatchStatistics):
 
 
 class ElasticBatchNorm(nn.Module):
-    """Batch norm over as many channels as come in. Statistics come from outside."""
+    """Batch norm over as many channels as come in. Statistics come from outside.
+
+    Where no gradient is recorded the result may be written over `x`.
+    """
 
     def __init__(self, channels: int, eps: float = EPS) -> None:
         super().__init__()
@@ -78,8 +92,10 @@ class ElasticBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
-        c = x.shape[1]
-        return stats.normalise(self.name, x, self.weight[:c], self.bias[:c], self.eps)
+        c, weight, bias = x.shape[1], self.weight, self.bias
+        if c < len(weight):
+            weight, bias = weight[:c], bias[:c]
+        return stats.normalise(self.name, x, weight, bias, self.eps)
 
 
 class ElasticConv(nn.Module):
@@ -94,6 +110,8 @@ class ElasticConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def active(self, in_channels: int, out_channels: int) -> Tensor:
+        if self.weight.shape[:2] == (out_channels, in_channels):
+            return self.weight
         return self.weight[:out_channels, :in_channels]
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:

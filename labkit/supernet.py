@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from labkit.elastic import (
     ACTIVATION_FUNCTIONS,
@@ -23,6 +24,15 @@ from labkit.subnet import Subnet, block_name
 BATCH = BatchStatistics()
 
 
+class _NoInitialisation(TorchFunctionMode):
+    """Modules made inside have parameters of any value: drawing random ones takes longer than copying into them."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 class ElasticConvNorm(nn.Module):
     """Convolution, batch norm and activation. Children are named as in `Conv2dNormActivation`."""
 
@@ -36,7 +46,7 @@ class ElasticConvNorm(nn.Module):
         """`size` is what the convolution takes: output channels, or a kernel size if depthwise."""
         conv, norm = self._modules["0"], self._modules["1"]
         x = norm(conv(x, size), stats)
-        return self.act(x) if self.act else x
+        return self.act(x, inplace=not torch.is_grad_enabled()) if self.act else x
 
 
 class ElasticBlock(nn.Module):
@@ -63,7 +73,9 @@ class ElasticBlock(nn.Module):
         if self.se is not None:
             y = self.se(y)
         y = self.project(y, None, stats)
-        return x + y if self.shape.has_shortcut else y
+        if not self.shape.has_shortcut:
+            return y
+        return x + y if torch.is_grad_enabled() else y.add_(x)
 
 
 class Supernet(nn.Module):
@@ -133,17 +145,17 @@ class Supernet(nn.Module):
     @torch.no_grad()
     def extract(self, arch: Arch, stats: BatchNormStats) -> Subnet:
         """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights."""
-        subnet = Subnet(self.space, arch)
-        ours = dict(self.named_parameters())
-        for name, theirs in subnet.named_parameters():
-            module = self.get_submodule(name.rpartition(".")[0])
-            if isinstance(module, ElasticDepthwise):
-                theirs.copy_(module.active(len(theirs), theirs.shape[-1]))
-            else:
-                theirs.copy_(ours[name][tuple(slice(n) for n in theirs.shape)])
+        with _NoInitialisation():
+            subnet = Subnet(self.space, arch)
+        ours = dict(self.named_modules())
         for name, module in subnet.named_modules():
+            for kind, theirs in module.named_parameters(recurse=False):
+                if isinstance(ours[name], ElasticDepthwise):
+                    theirs.copy_(ours[name].active(len(theirs), theirs.shape[-1]))
+                else:
+                    theirs.copy_(getattr(ours[name], kind)[tuple(slice(n) for n in theirs.shape)])
             if isinstance(module, nn.BatchNorm2d):
-                mean, variance = stats[name]
+                mean, variance = stats.of(name, module.num_features)
                 module.running_mean.copy_(mean)
                 module.running_var.copy_(variance)
         return subnet.eval()
