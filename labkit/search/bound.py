@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labkit.search.fronts import undominated
+from labkit.search.fronts import nondominated, undominated
 from labkit.search.problem import Budget, InfeasibleBudget
 from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
 from labkit.separable import MaxPlusSum, Separable
@@ -28,7 +28,8 @@ from labkit.space import SearchSpace
 
 PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
 ROUNDING = 1e-11  # share of the values' range that counts as rounding, in bounds and sums
-CHUNK = 2_000_000  # partial archs that are made at a time
+CHUNK = 1_000_000  # partial archs that are made at a time
+FACTORS = (0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0)  # how prices are varied for more bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,49 +235,96 @@ def _best_prices(case: Case, known: float) -> tuple[float, np.ndarray, np.ndarra
 def _enumerate(case: Case, prices: np.ndarray, known: float) -> tuple[np.ndarray | None, float]:
     """Choices (S,) of the best arch within budget whose value is above `known`, if any, and the best value.
 
-    First tries archs that lose little against the bound, then, until that includes the best, more.
+    Asks for archs that lose little against the bound first, and for more until there is one.
     """
     bound, _, scores = case.priced(prices)
-    losses = [score.max() - score for score in scores]  # S of (C,)
-    most = sum(loss.max() for loss in losses)
-    allowed = min(1e-3 * case.span, bound - known)
+    most = sum(np.ptp(score) for score in scores)
+    allowed = 1e-3 * case.span
     while True:
-        picks, value = _within(case, losses, allowed + case.slack)
-        needed = min(bound - max(known, value), most)  # what better archs lose at most
-        if allowed >= needed:
-            return (picks, value) if value > known else (None, known)
-        allowed = needed if picks is not None else min(4 * allowed, needed)
+        floor = max(known, bound - allowed) if allowed < most else known
+        picks = _best_above(case, prices, floor)
+        if picks is not None:
+            return picks, case.value(picks)
+        if floor == known:
+            return None, known
+        allowed *= 4
 
 
-def _within(case: Case, losses: list[np.ndarray], allowed: float) -> tuple[np.ndarray | None, float]:
-    """The best arch within budget that loses at most `allowed`, by enumeration stage after stage."""
-    lost, value, spent = np.zeros(1), np.zeros(1), np.zeros((len(case.room), 1))  # (N,), (N,), (L, N)
+def _best_above(case: Case, prices: np.ndarray, floor: float) -> np.ndarray | None:
+    """Choices (S,) of the best arch within budget, if its value is above `floor`, by enumeration stage after stage.
+
+    A partial arch is dropped when a bound on what can become of it is not above the floor. Every price
+    gives a bound; prices around the best tell apart partial archs that the best ones do not.
+    """
+    bounds = [_Bound(case, vector, floor) for vector in _around(prices)]
+    value, spent = np.zeros(1), np.zeros((len(case.room), 1))  # (N,), (L, N)
     trail = []
-    for loss, values, costs, least in zip(losses, case.values, case.costs, case.least_after):
-        order = np.argsort(loss, kind="stable")
-        fits = np.searchsorted(loss[order], allowed - lost, side="right")  # (N,) configurations each may add
-        room = (case.room + case.tolerance - least)[:, None]
-        pairs = []
-        for rows in np.array_split(np.arange(len(lost)), -(-int(fits.sum()) // CHUNK) or 1):
+    for s, (values, costs) in enumerate(zip(case.values, case.costs)):
+        loss = bounds[0].scores[s].max() - bounds[0].scores[s]  # (C,)
+        may_lose = bounds[0].reach(s, value, spent)  # (N,)
+        options = np.flatnonzero(loss < may_lose.max())
+        options = options[nondominated(np.vstack([-values[options], costs[:, options]]).T)]
+        options = options[np.argsort(loss[options], kind="stable")]
+        fits = np.searchsorted(loss[options], may_lose)  # (N,) options that each may add
+        parts = []
+        for rows in np.array_split(np.arange(len(value)), -(-int(fits.sum()) // CHUNK) or 1):
             before = np.repeat(rows, fits[rows])
-            added = order[np.arange(len(before)) - np.repeat(np.cumsum(fits[rows]) - fits[rows], fits[rows])]
-            within = (spent[:, before] + costs[:, added] <= room).all(0)
-            before, added = before[within], added[within]
-            kept = undominated(spent[:, before] + costs[:, added], value[before] + values[added])
-            pairs.append((before[kept], added[kept]))
-        before, added = (np.concatenate(parts) for parts in zip(*pairs))
-        kept = undominated(spent[:, before] + costs[:, added], value[before] + values[added])
-        before, added = before[kept], added[kept]
-        lost, value = lost[before] + loss[added], value[before] + values[added]
-        spent = spent[:, before] + costs[:, added]
+            added = options[np.arange(len(before)) - np.repeat(np.cumsum(fits[rows]) - fits[rows], fits[rows])]
+            parts.append(_promising(case, s, bounds, before, added, value, spent))
+        before, added = (np.concatenate(part) for part in zip(*parts))
+        if len(parts) > 1:
+            before, added = _promising(case, s, bounds, before, added, value, spent)
         trail.append((before, added))
-    meets = np.flatnonzero((spent + case.cost_base[:, None] <= case.limits[:, None]).all(0))
-    if not len(meets):
-        return None, -np.inf
-    i = meets[value[meets].argmax()]
-    best_value = value[i] + case.base
+        value, spent = value[before] + values[added], spent[:, before] + costs[:, added]
+        if not len(value):
+            return None
+    i = int(value.argmax())
     picks = []
     for before, added in reversed(trail):
         picks.append(added[i])
         i = before[i]
-    return np.array(picks[::-1]), best_value
+    picks = np.array(picks[::-1])
+    return picks if case.value(picks) > floor else None
+
+
+def _promising(case: Case, s: int, bounds: Sequence[_Bound], before: np.ndarray, added: np.ndarray, value: np.ndarray,
+               spent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the pairs (partial arch, configuration of stage s) that may still become the best."""
+    spent = spent[:, before] + case.costs[s][:, added]
+    value = value[before] + case.values[s][added]
+    if s < len(case.values) - 1:
+        within = spent <= (case.room + case.tolerance - case.least_after[s])[:, None]
+    else:
+        within = spent + case.cost_base[:, None] <= case.limits[:, None]
+    kept = np.flatnonzero(within.all(0))
+    for bound in bounds:
+        kept = kept[bound.reach(s + 1, value[kept], spent[:, kept]) > 0]
+    kept = kept[undominated(spent[:, kept], value[kept])]
+    return before[kept], added[kept]
+
+
+class _Bound:
+    """What partial archs can reach at given prices, above a floor."""
+
+    def __init__(self, case: Case, prices: np.ndarray, floor: float) -> None:
+        _, _, self.scores = case.priced(prices)  # S of (C,)
+        tops = np.array([score.max() for score in self.scores])
+        self._rest = np.append(np.cumsum(tops[::-1])[::-1], 0.0)  # (S + 1,) best of stages from s on
+        self._prices = prices
+        self._start = case.base + prices @ case.room + case.slack - floor
+
+    def reach(self, s: int, value: np.ndarray, spent: np.ndarray) -> np.ndarray:  # (N,)
+        """By how much archs may exceed the floor that start with these partial archs of s stages."""
+        return value - self._prices @ spent + (self._start + self._rest[s])
+
+
+def _around(prices: np.ndarray) -> list[np.ndarray]:
+    """The prices, then the same with each one and all of them lower or higher."""
+    vectors = [prices]
+    for factor in FACTORS:
+        vectors.append(prices * factor)
+        for i in range(len(prices) if len(prices) > 1 else 0):
+            vector = prices.copy()
+            vector[i] *= factor
+            vectors.append(vector)
+    return vectors
