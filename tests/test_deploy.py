@@ -13,9 +13,12 @@ import torch
 from torch import nn
 
 from labkit.cost import params_table
+from labkit.data import DataSet, Split, normalise, resize
 from labkit.deploy import graph
 from labkit.deploy.export import ExportError, accuracy, export, folded_weights, onnx_model, run
+from labkit.deploy.pipeline import deploy
 from labkit.deploy.quantise import quantise, quantise_and_compare
+from labkit.errors import LabError
 from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage
 from labkit.spaces import FMNIST
 from labkit.subnet import InvertedResidual, Subnet
@@ -158,8 +161,8 @@ def test_int8_stays_close_to_float_and_shrinks():
     space = replace(FMNIST, num_classes=2)
     arch = Arch(20, ((Block(3, 2),), (Block(3, 2),) * 2, (Block(3, 2),) * 2))
     subnet = Subnet(space, arch)
-    labels = torch.arange(256) % 2
-    images = torch.randn(256, 1, 20, 20) + labels.view(-1, 1, 1, 1)
+    labels = torch.arange(128) % 2
+    images = torch.randn(128, 1, 20, 20) + labels.view(-1, 1, 1, 1)
     optimiser = torch.optim.Adam(subnet.parameters(), 1e-2)
     for _ in range(12):
         optimiser.zero_grad()
@@ -182,3 +185,45 @@ def test_building_graphs_does_not_import_torch():
     code = ("import sys; from labkit.deploy.graph import network_model; from labkit.spaces import get_space; "
             "s = get_space('fmnist'); network_model(s, s.smallest()); print('torch' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def tiny_data() -> DataSet:
+    """Two classes, told apart by brightness; the four splits of a data set."""
+    def split(n: int, seed: int) -> Split:
+        rng = np.random.default_rng(seed)
+        labels = np.arange(n) % 2
+        images = rng.integers(0, 100, (n, 1, 28, 28)) + 100 * labels[:, None, None, None]
+        return Split(torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels))
+    return DataSet({name: split(n, i) for i, (name, n) in enumerate(
+        (("train", 600), ("val-search", 20), ("val", 20), ("test", 300)))}, (0.4,), (0.3,), ("dark", "bright"))
+
+
+def test_deploy_reports_what_it_wrote(tmp_path):
+    data, arch = tiny_data(), FMNIST.smallest()
+    images = resize(normalise(data.splits["test"].images, data), arch.resolution)
+    torch.manual_seed(0)
+    subnet = shake(Subnet(FMNIST, arch), 0, images)
+    done = deploy(FMNIST, subnet, data, tmp_path / "model.onnx", int8=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.int8.onnx", "model.onnx"]
+    assert done.verified_images == 256 and done.max_difference <= 1e-4 and done.split == "test"
+    with torch.no_grad():
+        expected = (subnet(images).argmax(1) == data.splits["test"].labels).double().mean().item() * 100
+    assert done.accuracy == pytest.approx(expected, abs=0.4)  # one image of 300, should a tie fall the other way
+    again = accuracy(tmp_path / "model.int8.onnx", images, data.splits["test"].labels)
+    assert done.int8_accuracy == pytest.approx(again)
+    assert done.accuracy_drop == done.accuracy - done.int8_accuracy
+    assert done.file_bytes == (tmp_path / "model.onnx").stat().st_size > done.int8_file_bytes
+    assert done.peak_memory_bytes == 4 * done.int8_peak_memory_bytes
+    assert done.latency_ms > 0 and done.int8_latency_ms > 0
+    assert Arch.from_json(done.to_json()["arch"]) == arch
+
+
+def test_deploy_without_int8_writes_one_file(tmp_path):
+    images = torch.randn(8, 1, 20, 20)
+    done = deploy(FMNIST, shake(Subnet(FMNIST, FMNIST.smallest()), 0, images), tiny_data(), tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"] and done.int8_path is None and done.accuracy_drop is None
+
+
+def test_deploy_wants_an_onnx_path(tmp_path):
+    with pytest.raises(LabError, match="name it like model.onnx"):
+        deploy(FMNIST, Subnet(FMNIST, FMNIST.smallest()).eval(), tiny_data(), tmp_path / "model.tflite")

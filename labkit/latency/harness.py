@@ -159,8 +159,8 @@ def share_done(rounds: dict[str, list[Timing]], limits: Limits) -> float:
         len(rounds) * limits.min_rounds)
 
 
-def onnx_call(model: bytes, threads: int = 1) -> Call:
-    """A call that runs an ONNX model once on the CPU, on fixed random input."""
+def onnx_call(model: bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Call:
+    """A call that runs an ONNX model once on the CPU, on fixed random input (of `shape` if the model's is free)."""
     import numpy as np
     import onnxruntime
 
@@ -170,7 +170,7 @@ def onnx_call(model: bytes, threads: int = 1) -> Call:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     entry = session.get_inputs()[0]
-    image = np.random.default_rng(0).standard_normal(entry.shape).astype(np.float32)
+    image = np.random.default_rng(0).standard_normal(shape or entry.shape).astype(np.float32)
     return lambda: session.run(None, {entry.name: image})
 
 
