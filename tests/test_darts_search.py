@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import data
+from labkit import checkpoint, data
 from labkit.checkpoint import CheckpointError
 from labkit.darts import DartsConfig, TrainConfig, accuracy, derive, random_genotype, search_cell, train_derived
 from labkit.darts.config import SEARCH_CONFIGS, TRAIN_CONFIGS, cosine
@@ -91,6 +91,11 @@ def test_resuming_another_run_is_refused(tmp_path):
         search_cell(replace(TINY, epochs=1), tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="batch=16, this run has 32"):
         search_cell(replace(TINY, epochs=1, batch=32), tmp_path, resume=True, progress=False)
+    tensors, header = checkpoint.read(tmp_path / "checkpoint.safetensors")
+    del header["losses"]
+    checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, header)
+    with pytest.raises(CheckpointError, match="header field 'losses' is missing"):
+        search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
     with pytest.raises(CheckpointError, match="schema 'labkit-darts-search-1'.*wants 'labkit-darts-train-1'"):
         train_derived(CELL, TINY_TRAINING, tmp_path, resume=True, progress=False)
 

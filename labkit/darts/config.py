@@ -93,14 +93,16 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def check_header(path: Path, header: dict, schema: str, run: dict) -> None:
-    """Raise CheckpointError, naming the option, unless a checkpoint was made by the same run."""
+def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple[str, ...]) -> None:
+    """Raise CheckpointError, naming the field or option, unless a checkpoint is whole and of the same run."""
     if header.get("schema") != schema:
         raise CheckpointError(f"{path} has schema {header.get('schema')!r}, this run wants {schema!r}")
-    theirs = header.get("run") or {}
+    for name in ("run", *fields):
+        if name not in header:
+            raise CheckpointError(f"{path}: header field {name!r} is missing; remove the file to start over")
     for name, value in run.items():
-        if theirs.get(name) != value:
-            raise CheckpointError(f"{path} was made with {name}={theirs.get(name)!r}, this run has {value!r}; "
+        if header["run"].get(name) != value:
+            raise CheckpointError(f"{path} was made with {name}={header['run'].get(name)!r}, this run has {value!r}; "
                                   "use the same options or another folder")
 
 

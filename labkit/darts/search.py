@@ -121,7 +121,8 @@ class SearchState:
 
     def load(self, path: Path) -> None:
         tensors, header = checkpoint.read(path)
-        check_header(path, header, SCHEMA, asdict(self.config))
+        check_header(path, header, SCHEMA, asdict(self.config),
+                     ("step", "losses", "history", "cpu_seconds", "wall_seconds"))
         ours = self.tensors()
         checkpoint.check_tensors(path, tensors, ours)
         for name, tensor in tensors.items():

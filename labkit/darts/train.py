@@ -69,7 +69,8 @@ class _State:
 
     def load(self, path: Path) -> None:
         tensors, header = checkpoint.read(path)
-        check_header(path, header, SCHEMA, self.run)
+        check_header(path, header, SCHEMA, self.run,
+                     ("step", "losses", "history", "cpu_seconds", "wall_seconds"))
         ours = self.tensors()
         checkpoint.check_tensors(path, tensors, ours)
         for name, tensor in tensors.items():
