@@ -166,7 +166,7 @@ def cost_rows(methods: Sequence[Method], devices: int, reference: Method | None 
             row[f"{reference.name} is cheaper from"] = _cheaper_from(reference, method)
         hows: dict[str, list[str]] = {}
         for part in method.parts:
-            hows.setdefault(part.how, []).append(part.what)
+            hows.setdefault(part.how, []).append(part.what if part.hours is None else f"{part.what} {part.hours:g} h")
         row["how"] = " | ".join(f"{', '.join(whats)}: {how}" for how, whats in hows.items())
         rows.append(row)
     return rows

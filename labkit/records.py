@@ -113,8 +113,9 @@ def machine_text(machine: str | Mapping) -> str:
     """A machine in words, from a name or from what `labkit.train` notes about it."""
     if isinstance(machine, str):
         return machine
-    details = [f"{machine[key]} {key}" for key in ("cores", "threads") if key in machine]
-    return ", ".join([str(machine.get("processor") or "unknown processor"), *details])
+    counts = [f"{machine[name]} {name[:-1] if machine[name] == 1 else name}" for name in ("cores", "threads")
+              if name in machine]
+    return ", ".join([str(machine.get("cpu") or machine.get("processor") or "unknown processor"), *counts])
 
 
 def read_json(path: Path, schema: str) -> dict:

@@ -78,7 +78,7 @@ def test_what_is_not_measured_is_said_so():
     assert "DARTS for each device" not in ours  # nothing of it was measured
     (row,) = cost_rows([method], 5)
     assert row["once"] == row["per device"] == row["total for 5"] == row["energy (kWh)"] == NOT_MEASURED
-    assert row["how"] == "supernet: EPYC, 2 cores, 2026-11-24 | pairs, table, search: not measured"
+    assert row["how"] == "supernet 3 h: EPYC, 2 cores, 2026-11-24 | pairs, table, search: not measured"
     assert break_even(method, method) is None
 
 
@@ -113,6 +113,12 @@ def test_energy_only_where_it_was_measured():
     assert method.total(2) == 12 and method.energy_kwh(2) is None
     (method,) = measured([parts[0], {**parts[1], "energy_kwh": 0.25}])
     assert method.energy_kwh(2) == 1.5
+
+
+def test_machines_in_words():
+    assert ledger.machine_text("a board") == "a board"
+    assert ledger.machine_text({"cpu": "EPYC", "cores": 2, "threads": 1, "load": 7}) == "EPYC, 2 cores, 1 thread"
+    assert ledger.machine_text({"torch": "2.14"}) == "unknown processor"
 
 
 def test_impossible_numbers_of_devices():
