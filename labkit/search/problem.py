@@ -13,6 +13,7 @@ from labkit.separable import Joint, is_separable
 from labkit.space import Arch, SearchSpace
 
 GenesFunction = Callable[[np.ndarray], np.ndarray]  # (N, G) canonical genes -> (N,) floats
+MEMO = 500_000  # archs whose accuracy is remembered
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,34 @@ class SearchResult:
         return self.space.decode(self.genes[None])[0]
 
 
+class Memo:
+    """An accuracy function that is asked about each arch once: populations come back to the same archs."""
+
+    def __init__(self, accuracy: GenesFunction) -> None:
+        self._accuracy, self._known = accuracy, {}
+
+    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
+        rows = np.ascontiguousarray(genes, dtype=np.int8)
+        keys = rows.view(f"V{rows.shape[1]}").ravel().tolist()
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        if new:
+            if len(self._known) > MEMO:
+                self._known.clear()
+                new = {key: i for i, key in enumerate(keys)}
+            self._known.update(zip(new, np.asarray(self._accuracy(rows[list(new.values())])).tolist()))
+        return np.array([self._known[key] for key in keys])
+
+
 class Scorer:
     """Score of archs: predicted accuracy, or -inf where a budget is broken.
 
     Separable functions share one lookup; another accuracy predictor is asked only about archs that
-    meet the budgets. Genes need not be canonical.
+    meet the budgets, and about each of them once. Genes need not be canonical.
     """
 
     def __init__(self, space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]) -> None:
-        self.space, self.accuracy, self.limits = space, accuracy, tuple(limits)
+        self.space, self.limits = space, tuple(limits)
+        self.accuracy = accuracy if is_separable(accuracy, space) else Memo(accuracy)
         self._tabled = [budget for budget in limits if is_separable(budget.cost, space)]
         self._called = [budget for budget in limits if not is_separable(budget.cost, space)]
         self._separable = is_separable(accuracy, space)

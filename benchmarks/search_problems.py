@@ -1,0 +1,62 @@
+"""What the search benchmarks have in common: the paper's space, its latency and its synthetic accuracies."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from labkit.cost import AdditiveTable
+from labkit.latency.devices import get_device
+from labkit.search import Budget
+from labkit.space import SearchSpace
+from labkit.spaces import get_space
+
+DEVICE = "pi4"  # simulated; any additive table would do
+T = TypeVar("T")
+
+
+def tutorial_space() -> SearchSpace:
+    """The space that OFA's tutorial searches: width 1.2, five resolutions."""
+    return replace(get_space("ofa-mbv3-w1.2"), name="ofa-tutorial", resolutions=(160, 176, 192, 208, 224))
+
+
+def latency(space: SearchSpace) -> AdditiveTable:
+    return get_device(DEVICE).latency_table(space)
+
+
+def latency_budget(space: SearchSpace, quantile: float) -> Budget:
+    """The given quantile of the latency of random archs."""
+    table = latency(space)
+    sample = table(space.sample(np.random.default_rng(0), 20_000))
+    return Budget(table, float(np.quantile(sample, quantile)), "latency", "ms")
+
+
+def one_thread() -> None:
+    """Stop unless numpy's libraries were loaded with one thread; it is too late to change that from here."""
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        sys.exit("this benchmark compares single threads: set OMP_NUM_THREADS=1")
+
+
+def cpu_time(function: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[float, T]:
+    """CPU seconds of the whole process, and what the call returns."""
+    start = time.process_time()
+    result = function(*args, **kwargs)
+    return time.process_time() - start, result
+
+
+def record(claim: str, **figures: Any) -> dict[str, Any]:
+    """A benchmark's figures with the machine and the date."""
+    model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")] if Path("/proc/cpuinfo").is_file() else []
+    return {"claim": claim, **figures, "clock": "CPU seconds, one thread",
+            "latency": f"simulated, {DEVICE}", "machine": model[0] if model else platform.processor(),
+            "python": platform.python_version(), "numpy": np.__version__, "date": date.today().isoformat()}
