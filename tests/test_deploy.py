@@ -161,8 +161,11 @@ def test_int8_stays_close_to_float_and_shrinks():
     space = replace(FMNIST, num_classes=2)
     arch = Arch(20, ((Block(3, 2),), (Block(3, 2),) * 2, (Block(3, 2),) * 2))
     subnet = Subnet(space, arch)
+    for module in subnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.5  # few steps: running statistics must keep up
     labels = torch.arange(128) % 2
-    images = torch.randn(128, 1, 20, 20) + labels.view(-1, 1, 1, 1)
+    images = torch.randn(128, 1, 20, 20) + 2 * labels.view(-1, 1, 1, 1)
     optimiser = torch.optim.Adam(subnet.parameters(), 1e-2)
     for _ in range(12):
         optimiser.zero_grad()
