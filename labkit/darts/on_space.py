@@ -114,8 +114,7 @@ class _State:
 
     def load(self, path: Path, run: dict) -> None:
         tensors, header = checkpoint.read(path)
-        check_header(path, header, SCHEMA, run,
-                     ("price", "history", "cpu_seconds"))
+        check_header(path, header, SCHEMA, run, ("price", "history", "cpu_seconds"))
         ours = self.tensors()
         checkpoint.check_tensors(path, tensors, ours)
         for name, tensor in tensors.items():
