@@ -1,1 +1,11 @@
-"""What notebooks use: pictures, checks, widgets."""
+"""What the notebooks use: exercises and their checks, pictures, widgets.
+
+>>> from labkit.lab import check, show
+>>> check("1.1", small_kernel)  # doctest: +SKIP
+Exercise 1.1: correct, 4 of 4 points
+"""
+
+from labkit.lab.exercise import check
+from labkit.lab.notebook import beside, show
+
+__all__ = ["beside", "check", "show"]
