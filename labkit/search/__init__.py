@@ -11,7 +11,7 @@ from labkit.search.certificate import Certificate, certify
 from labkit.search.evolution import evolve
 from labkit.search.exact import Front, front
 from labkit.search.fronts import hypervolume
-from labkit.search.nsga2 import ParetoSet, nsga2
+from labkit.search.pareto import ParetoSet, nsga2
 from labkit.search.problem import Budget, InfeasibleBudget, SearchResult
 from labkit.search.random import random_search
 
