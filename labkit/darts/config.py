@@ -110,6 +110,6 @@ def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple
 # anywhere, and first order halves the cost of each.
 SEARCH_CONFIGS = {"gpu": DartsConfig(),
                   "cpu": DartsConfig(channels=8, cells=5, nodes=3, stem_stride=2, order=1, epochs=5,
-                                     steps_per_epoch=100, arch_learning_rate=6e-3)}
+                                     steps_per_epoch=80, arch_learning_rate=6e-3)}
 TRAIN_CONFIGS = {"gpu": TrainConfig(),
                  "cpu": TrainConfig(channels=8, cells=5, stem_stride=2, epochs=4, drop_path=0.0)}
