@@ -1,5 +1,6 @@
 """Against the official package itself, with weights on which subnets and images differ."""
 
+import importlib
 import re
 
 import numpy as np
@@ -147,6 +148,13 @@ def test_export_loads_in_the_official_package(name):
         expected = supernet(images, arch, official.stats_for(space, arch, running))
         assert arch != largest or (expected[0] - expected[1]).abs().max() > 100 * TOLERANCE
         torch.testing.assert_close(activate(theirs, space, arch)(images), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_extra_brings_what_the_official_package_imports():
+    """It declares only torch; what its model zoo, tutorial and FLOPs table import is in our extra `peers`."""
+    pytest.importorskip("ofa", reason="needs the extra `peers`")
+    for module in ("ofa.model_zoo", "ofa.tutorial", "thop", "yaml"):
+        importlib.import_module(module)
 
 
 def test_archs_mean_the_same_to_their_encoder():

@@ -5,6 +5,7 @@ import http.server
 import io
 import pickle
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class Server(http.server.ThreadingHTTPServer):
         self.cut: int | None = None
         self.ranges = self.etags = True
         self.requests: list[tuple[str, str | None]] = []  # path, Range
+
+    def handle_error(self, request, client_address) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # clients hang up on files that are too large
+            super().handle_error(request, client_address)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
