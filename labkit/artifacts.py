@@ -136,7 +136,8 @@ def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> N
     genes = np.random.default_rng(seed).permutation(genes)[:archs]  # np.unique sorts
     evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), "val-search")
     accuracy = np.array(evaluator.accuracies(space.decode(genes), progress=True))
-    header = {"schema": "labkit-pairs-1", **provenance(space.name, "make artifacts", [supernet_path(space.name)], seed),
+    command = f"python -m labkit.artifacts --space {space.name} --pairs {archs}"
+    header = {"schema": "labkit-pairs-1", **provenance(space.name, command, [supernet_path(space.name)], seed),
               "split": "val-search", "recalibration_images": RECALIBRATION_IMAGES}
     write_npz(pairs_path(space.name), header, {"genes": genes, "accuracy": accuracy.astype(np.float32)})
 
@@ -148,7 +149,7 @@ def fit_predictor(space: SearchSpace, seed: int = SEED) -> dict:
     held_out, kept = np.split(order, [round(HELD_OUT * len(genes))])
     report = cross_validate(space, genes, accuracy, [(kept, held_out)], seed=seed)
     predictor = fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed))
-    made = provenance(space.name, "make artifacts", [pairs_path(space.name)], seed)
+    made = provenance(space.name, f"python -m labkit.artifacts --space {space.name}", [pairs_path(space.name)], seed)
     header = {"schema": "labkit-predictor-1", **made, "pairs": len(genes), "held_out_pairs": len(held_out),
               "held_out": report}
     write_npz(predictor_path(space.name), header,

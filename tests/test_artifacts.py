@@ -1,0 +1,81 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from labkit import artifacts
+from labkit.spaces import FMNIST
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A data folder of its own, with the small artifacts in it."""
+    for folder in ("pairs", "predictors", "supernets"):
+        shutil.copytree(artifacts.data_dir() / folder, tmp_path / folder)
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_that_ships_is_stale():
+    assert artifacts.stale() == []
+
+
+def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(copied):
+    assert artifacts.stale() == []
+    weights = artifacts.supernet_path("fmnist")
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    assert artifacts.stale() == ["pairs/fmnist.npz was made from another supernets/fmnist.safetensors; "
+                                 "run `make artifacts`"]
+    genes, accuracy, header = artifacts.load_pairs(FMNIST)
+    artifacts.write_npz(artifacts.pairs_path("fmnist"), header, {"genes": genes[:-1], "accuracy": accuracy[:-1]})
+    assert any(line.startswith("predictors/fmnist.npz") for line in artifacts.stale())
+
+
+def test_shipped_pairs_and_the_predictor_fitted_to_them():
+    genes, accuracy, header = artifacts.load_pairs(FMNIST)
+    assert len(genes) >= 1000 and len(np.unique(genes, axis=0)) == len(genes)
+    assert header["split"] == "val-search"
+    predictor, about = artifacts.load_predictor(FMNIST)
+    error = np.sqrt(np.mean((predictor(genes) - accuracy) ** 2))
+    assert error < accuracy.std()  # it was fitted to these
+    held_out = about["held_out"]
+    assert held_out["separable"]["rmse"] < held_out["macs-only"]["rmse"] < held_out["constant"]["rmse"]
+
+
+def test_a_shipped_pair_can_be_measured_again():
+    from labkit import data, pretrained
+    from labkit.evaluate import Evaluator
+    genes, accuracy, header = artifacts.load_pairs(FMNIST)
+    supernet, record = pretrained.load(artifacts.supernet_path("fmnist"))
+    evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), header["split"])
+    again = evaluator.accuracy(FMNIST.decode(genes[:1])[0])
+    assert abs(again - accuracy[0]) < 0.1  # five images of 5,000, for another machine's rounding
+
+
+def test_damaged_files_are_named(copied):
+    path = artifacts.pairs_path("fmnist")
+    whole = path.read_bytes()
+    header = artifacts.load_pairs(FMNIST)[2]
+    for content in (whole[:len(whole) // 2], b"", b"not a zip"):
+        path.write_bytes(content)
+        with pytest.raises(artifacts.ArtifactError, match="fmnist.npz is not a whole labkit-pairs-1"):
+            artifacts.load_pairs(FMNIST)
+    artifacts.write_npz(path, {**header, "space": "other"}, {})
+    with pytest.raises(artifacts.ArtifactError, match="for space 'other', not 'fmnist'"):
+        artifacts.load_pairs(FMNIST)
+    artifacts.write_npz(path, {**header, "schema": "labkit-pairs-7"}, {})
+    with pytest.raises(artifacts.ArtifactError, match="labkit-pairs-7"):
+        artifacts.load_pairs(FMNIST)
+    rows = np.zeros((2, FMNIST.num_genes), dtype=np.int8)
+    artifacts.write_npz(path, header, {"genes": rows, "accuracy": np.array([101.0, 50.0])})
+    with pytest.raises(artifacts.ArtifactError, match="accuracy: want 2 percentages"):
+        artifacts.load_pairs(FMNIST)
+    artifacts.write_npz(path, header, {"genes": rows + 9, "accuracy": np.array([1.0, 50.0])})
+    with pytest.raises(artifacts.ArtifactError, match="gene 0 of row 0 is 9"):
+        artifacts.load_pairs(FMNIST)
+    artifacts.write_npz(path, header, {"genes": np.array([{}], dtype=object), "accuracy": rows})
+    with pytest.raises(artifacts.ArtifactError, match="not a whole"):  # an object array would be a pickle
+        artifacts.load_pairs(FMNIST)
+    path.unlink()
+    with pytest.raises(artifacts.ArtifactError, match="missing.*make artifacts"):
+        artifacts.load_pairs(FMNIST)
