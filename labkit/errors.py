@@ -3,3 +3,7 @@
 
 class LabError(Exception):
     """Something given to labkit cannot be used. The message names it and the way out."""
+
+
+class MissingPackage(LabError, ImportError):
+    """An optional package is not installed. The message says how to install it."""

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from labkit.cost import block_sides, macs_table
+from labkit.latency import measure
 from labkit.latency.devices import get_device
-from labkit.latency.predictor import compare, features, fit_macs, fit_regression, judge, spearman
+from labkit.latency.harness import Timing
+from labkit.latency.predictor import compare, features, fit_macs, fit_regression, host_regression, judge, spearman
 from labkit.space import mid_channels
 from labkit.spaces import FMNIST
 
@@ -38,6 +40,46 @@ def test_regression_learns_a_devices_latency():
     macs = judge("MACs only", 300, fit_macs(FMNIST, train, table(train)), test, table(test))
     assert regression.mean_error < 0.01 and regression.spearman > 0.995
     assert macs.mean_error > 3 * regression.mean_error
+
+
+def test_what_is_learned_is_linear_in_the_features():
+    """The table that comes out is the ridge regression itself: affine in the features, for any arch."""
+    rng = np.random.default_rng(2)
+    genes, other = FMNIST.sample(rng, 60), FMNIST.sample(rng, 400)
+    table = fit_regression(FMNIST, genes, rng.uniform(0.1, 0.5, 60))
+    columns = np.concatenate([features(FMNIST, other), np.ones((400, 1))], 1)
+    solution, *_ = np.linalg.lstsq(columns, table(other), rcond=None)
+    np.testing.assert_allclose(columns @ solution, table(other), atol=1e-9)
+
+
+def test_a_better_fit_in_relative_error_is_not_possible_without_penalty():
+    """With many noise-free samples of a linear latency the regression finds it."""
+    rng = np.random.default_rng(3)
+    genes = FMNIST.sample(rng, 600)
+    weights = rng.random(features(FMNIST, genes[:1]).shape[1]) * 1e-3
+    measured = features(FMNIST, genes) @ weights + 0.2
+    predicted = fit_regression(FMNIST, genes[:500], measured[:500])(genes[500:])
+    np.testing.assert_allclose(predicted, measured[500:], rtol=1e-3)
+
+
+def test_host_regression_measures_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    table, calls = get_device("pi4").latency_table(FMNIST), []
+
+    def fake(space, archs, runtime):
+        calls.append(len(archs))
+        return [Timing(float(ms), float(ms), float(ms), 0.0, 5) for ms in table(space.encode(archs))]
+    monkeypatch.setattr(measure, "measure_archs", fake)
+    genes = FMNIST.sample(np.random.default_rng(1), 50)
+    first = host_regression(FMNIST, 60)(genes)
+    assert spearman(first, table(genes)) > 0.95
+    np.testing.assert_array_equal(host_regression(FMNIST, 60)(genes), first)
+    host_regression(FMNIST, 40)
+    assert calls == [60]
+    host_regression(FMNIST, 80)  # more than are kept
+    (tmp_path / "latency-regression" / "fmnist.json").write_text("{}")
+    host_regression(FMNIST, 40)
+    assert calls == [60, 80, 40]
 
 
 def test_macs_baseline_recovers_a_line():

@@ -154,6 +154,16 @@ def test_measure_gives_a_valid_file(runtime):
     assert (lut.build_table(value, TINY).uncalibrated(TINY.sample(np.random.default_rng(0), 10)) > 0).all()
 
 
+@pytest.mark.parametrize("name", measure.RUNTIMES)
+def test_runtimes_run_every_kind_of_piece_at_any_batch(name):
+    """Shapes fit: a call of a piece or subnet that does not fit its input raises."""
+    runtime = measure.get_runtime(name, threads=1, batch=3)
+    for piece in list(pieces(TINY).values())[:4] + [measure.anchor_piece(TINY)]:
+        runtime.piece(TINY, piece)()
+    runtime.subnet(TINY, TINY.largest())()
+    assert (runtime.threads, runtime.batch) == (1, 3)
+
+
 def test_runtimes_by_name():
     assert isinstance(measure.get_runtime(None), measure.OnnxRuntime)
     with pytest.raises(ValueError, match="unknown runtime 'abacus', known: onnxruntime, torch"):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.deploy.graph import Weights, network_model
-from labkit.errors import LabError
+from labkit.errors import LabError, MissingPackage
 from labkit.paths import write_atomic
 from labkit.space import SearchSpace
 from labkit.subnet import Subnet
@@ -96,13 +96,13 @@ def export(space: SearchSpace, subnet: Subnet, images: Tensor, path: Path | None
 
 
 def session(model: onnx.ModelProto | Path, threads: int = 1):
-    """An ONNX Runtime session on the CPU. Raises ImportError with the command that installs it."""
+    """An ONNX Runtime session on the CPU. Raises MissingPackage with the command that installs it."""
     from labkit.latency.measure import MISSING
 
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise MissingPackage(MISSING) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -16,14 +16,15 @@ from collections.abc import Callable
 import numpy as np
 
 from labkit.cost import out_side
+from labkit.errors import MissingPackage
 from labkit.space import Arch, BlockShape, SearchSpace, block_name, mid_channels, se_channels
 
 try:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
-    raise ImportError("building ONNX models needs onnx: pip install 'ofa-labkit[deploy]' (or pip install onnx "
-                      "onnxruntime)") from error
+    raise MissingPackage("building ONNX models needs onnx: pip install 'ofa-labkit[deploy]' (or pip install onnx "
+                         "onnxruntime)") from error
 
 OPSET = 17  # ONNX Runtime 1.13 and newer, so Python 3.8 on a board
 IR_VERSION = 8
@@ -141,21 +142,22 @@ def network_model(space: SearchSpace, arch: Arch, weights: Weights = filler, bat
 
 
 def block_model(shape: BlockShape, kernel: int, expand: int, side: int, act: str, se: bool,
-                weights: Weights = filler) -> onnx.ModelProto:
-    """One block alone on a map of `side` pixels, batch 1. Its layers are `block.expand` and so on."""
+                weights: Weights = filler, batch: int = 1) -> onnx.ModelProto:
+    """One block alone on a map of `side` pixels. Its layers are `block.expand` and so on."""
     graph, out = Graph(weights), out_side(side, shape.stride)
     y = graph.block("input", "block", shape, kernel, expand, act, se)
-    return graph.model(y, (1, shape.in_channels, side, side), (1, shape.out_channels, out, out))
+    return graph.model(y, (batch, shape.in_channels, side, side), (batch, shape.out_channels, out, out))
 
 
-def stem_model(space: SearchSpace, resolution: int, weights: Weights = filler) -> onnx.ModelProto:
-    """What comes before the elastic blocks, batch 1."""
+def stem_model(space: SearchSpace, resolution: int, weights: Weights = filler, batch: int = 1) -> onnx.ModelProto:
+    """What comes before the elastic blocks."""
     graph, side = Graph(weights), out_side(resolution, space.stem_stride)
-    return graph.model(graph.stem("input", space), (1, space.in_channels, resolution, resolution),
-                       (1, space.first_width or space.stem_width, side, side))
+    return graph.model(graph.stem("input", space), (batch, space.in_channels, resolution, resolution),
+                       (batch, space.first_width or space.stem_width, side, side))
 
 
-def head_model(space: SearchSpace, side: int, weights: Weights = filler) -> onnx.ModelProto:
-    """What comes after the elastic blocks, on a map of `side` pixels, batch 1."""
+def head_model(space: SearchSpace, side: int, weights: Weights = filler, batch: int = 1) -> onnx.ModelProto:
+    """What comes after the elastic blocks, on a map of `side` pixels."""
     graph = Graph(weights)
-    return graph.model(graph.head("input", space), (1, space.stages[-1].width, side, side), (1, space.num_classes))
+    return graph.model(graph.head("input", space), (batch, space.stages[-1].width, side, side),
+                       (batch, space.num_classes))

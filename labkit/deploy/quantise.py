@@ -20,6 +20,7 @@ import onnx
 from torch import Tensor
 
 from labkit.deploy.export import accuracy
+from labkit.errors import MissingPackage
 
 BATCH = 64
 
@@ -43,7 +44,7 @@ class Quantised:
 def quantise(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
     """The int8 form of `model`, activation ranges taken from the images `calibration` (N, C, r, r).
 
-    Raises ImportError with the command that installs it where onnxruntime is missing, ValueError without
+    Raises MissingPackage with the command that installs it where onnxruntime is missing, ValueError without
     calibration images.
     """
     from labkit.latency.measure import MISSING
@@ -52,7 +53,7 @@ def quantise(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise MissingPackage(MISSING) from error
     if not len(calibration):
         raise ValueError("static quantisation needs calibration images")
 

@@ -29,7 +29,7 @@ def main() -> int:
         check_board_name(arguments.name)
         space = get_space(arguments.space)
         runtime = get_runtime(arguments.runtime, arguments.threads)
-    except (LabError, ValueError, ImportError) as error:
+    except (LabError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     value = measure(space, runtime, progress=lambda share: print(

@@ -1,6 +1,6 @@
 """Measuring on this machine: block models and whole subnets, in ONNX Runtime or in PyTorch eager.
 
-Batch 1, one thread unless told otherwise, random weights: the time of these operators does not depend
+Batch 1 and one thread unless told otherwise, random weights: the time of these operators does not depend
 on the values that go through them.
 """
 
@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from labkit.cost import block_sides
+from labkit.errors import MissingPackage
 from labkit.latency.harness import (
     DEFAULT,
     Call,
@@ -39,6 +40,7 @@ class Runtime(Protocol):
     name: str
     version: str
     threads: int
+    batch: int
 
     def piece(self, space: SearchSpace, piece: Piece) -> Call: ...
 
@@ -50,20 +52,20 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, batch: int = 1) -> None:
         try:
             import onnxruntime
         except ImportError as error:
-            raise ImportError(MISSING) from error
-        self.version, self.threads = onnxruntime.__version__, threads
+            raise MissingPackage(MISSING) from error
+        self.version, self.threads, self.batch = onnxruntime.__version__, threads, batch
 
     def piece(self, space: SearchSpace, piece: Piece) -> Call:
-        return onnx_call(piece_model(space, piece), self.threads)
+        return onnx_call(piece_model(space, piece, self.batch), self.threads)
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
         from labkit.deploy.graph import network_model
 
-        return onnx_call(network_model(space, arch).SerializeToString(), self.threads)
+        return onnx_call(network_model(space, arch, batch=self.batch).SerializeToString(), self.threads)
 
 
 class TorchEager:
@@ -71,10 +73,10 @@ class TorchEager:
 
     name = "torch"
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, batch: int = 1) -> None:
         import torch
 
-        self.version, self.threads = torch.__version__, threads
+        self.version, self.threads, self.batch = torch.__version__, threads, batch
 
     def piece(self, space: SearchSpace, piece: Piece) -> Call:
         from torch import nn
@@ -83,23 +85,23 @@ class TorchEager:
 
         if piece.kind == "block":
             module = InvertedResidual(piece.shape, piece.kernel, piece.expand, piece.act, piece.se)
-            return self._call(module, (1, piece.shape.in_channels, piece.side, piece.side))
+            return self._call(module, (piece.shape.in_channels, piece.side, piece.side))
         whole = Subnet(space, space.smallest())
         if piece.kind == "stem":
-            return self._call(nn.Sequential(whole.stem, whole.first), (1, space.in_channels, piece.side, piece.side))
+            return self._call(nn.Sequential(whole.stem, whole.first), (space.in_channels, piece.side, piece.side))
         head = nn.Sequential(whole.final, whole.pool, whole.feature, nn.Flatten(), whole.classifier)
-        return self._call(head, (1, space.stages[-1].width, piece.side, piece.side))
+        return self._call(head, (space.stages[-1].width, piece.side, piece.side))
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
         from labkit.subnet import Subnet
 
-        return self._call(Subnet(space, arch), (1, space.in_channels, arch.resolution, arch.resolution))
+        return self._call(Subnet(space, arch), (space.in_channels, arch.resolution, arch.resolution))
 
     def _call(self, module, shape: tuple[int, ...]) -> Call:
         import torch
 
         module.eval()
-        image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        image = torch.randn((self.batch, *shape), generator=torch.Generator().manual_seed(0))
 
         def call() -> None:
             with torch.inference_mode():
@@ -112,32 +114,32 @@ class TorchEager:
 RUNTIMES = {"onnxruntime": OnnxRuntime, "torch": TorchEager}
 
 
-def get_runtime(name: str | None = None, threads: int = 1) -> Runtime:
+def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Runtime:
     """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it is not installed.
 
-    Raises ValueError for an unknown name, ImportError (with the command that installs it) for one that is
+    Raises ValueError for an unknown name, MissingPackage (with the command that installs it) for one that is
     not installed.
     """
     if name is None:
         try:
-            return OnnxRuntime(threads)
-        except ImportError:
-            return TorchEager(threads)
+            return OnnxRuntime(threads, batch)
+        except MissingPackage:
+            return TorchEager(threads, batch)
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}, known: {', '.join(RUNTIMES)}")
-    return RUNTIMES[name](threads)
+    return RUNTIMES[name](threads, batch)
 
 
-def piece_model(space: SearchSpace, piece: Piece) -> bytes:
+def piece_model(space: SearchSpace, piece: Piece, batch: int = 1) -> bytes:
     """The ONNX model of one piece."""
     from labkit.deploy.graph import block_model, head_model, stem_model
 
     if piece.kind == "stem":
-        model = stem_model(space, piece.side)
+        model = stem_model(space, piece.side, batch=batch)
     elif piece.kind == "head":
-        model = head_model(space, piece.side)
+        model = head_model(space, piece.side, batch=batch)
     else:
-        model = block_model(piece.shape, piece.kernel, piece.expand, piece.side, piece.act, piece.se)
+        model = block_model(piece.shape, piece.kernel, piece.expand, piece.side, piece.act, piece.se, batch=batch)
     return model.SerializeToString()
 
 
@@ -177,7 +179,7 @@ def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limit
     session = time_all([*todo, *archs], prepare, runtime.piece(space, anchor_piece(space)), limits,
                        clock=clock, progress=report)
     made = {**state, "runtime": runtime.name, "runtime_version": runtime.version, "threads": runtime.threads,
-            "batch": 1, "limits": limits._asdict(), "seconds": round(time.time() - start, 1)}
+            "batch": runtime.batch, "limits": limits._asdict(), "seconds": round(time.time() - start, 1)}
     return latency_file(space, session, archs, made)
 
 

@@ -1,83 +1,121 @@
 """Latency by regression on measured whole subnets, and how it compares with a lookup table.
 
 A lookup table needs every block once; a regression needs whole subnets, many of them, and nothing of
-how they are built: it also works where blocks cannot be timed alone. Both are functions of genes.
+how they are built: it also works where blocks cannot be timed alone. Its features belong to one block
+each, so what it has learned is a table too, and every search takes either.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from labkit.cost import AdditiveTable, macs_table
-from labkit.errors import LabError
-from labkit.space import SearchSpace, mid_channels
+from labkit.cost import AdditiveTable, block_sides, block_table_shape, macs_table, out_side
+from labkit.errors import MissingPackage
+from labkit.latency.files import TableError, check_timing, parse, read_bytes
+from labkit.latency.pieces import space_digest
+from labkit.paths import cache_dir, write_atomic
+from labkit.space import Arch, SearchSpace, mid_channels
 
+SCHEMA = 1
 SAMPLES = (50, 200, 800)
+DEFAULT_SAMPLES = 200
+MIN_SAMPLES = 10
+
+
+def block_features(space: SearchSpace) -> np.ndarray:
+    """(R, B, K, E, F): what the regression knows of each block.
+
+    That it is there, its width inside, the MACs of its pointwise and of its depthwise convolution in
+    thousands, and one flag for each kernel size after the first.
+    """
+    shape = block_table_shape(space)
+    found = np.full((*shape, 4 + shape[2] - 1), np.nan)
+    for r, resolution in enumerate(space.resolutions):
+        for b, (block, side) in enumerate(zip(space.blocks, block_sides(space, resolution))):
+            stage, out = space.stages[block.stage], out_side(side, block.stride)
+            for k, kernel in enumerate(stage.kernels):
+                for e, expand in enumerate(stage.expands):
+                    mid = mid_channels(block.in_channels, expand)
+                    pointwise = mid * (block.in_channels * side ** 2 + block.out_channels * out ** 2) / 1e3
+                    flags = [float(k == i) for i in range(1, shape[2])]
+                    found[r, b, k, e] = [1.0, mid, pointwise, mid * (kernel * out) ** 2 / 1e3, *flags]
+    return found
 
 
 def features(space: SearchSpace, genes: np.ndarray) -> np.ndarray:
-    """(N, F) features of archs, all zero for a block that is not there.
-
-    For each block: that it is there, its width inside, the MACs of its pointwise and of its depthwise
-    convolutions (at the arch's resolution, in thousands), and one column for each kernel size.
-    """
-    present = space.gene_mask(genes)
-    resolution = np.array(space.resolutions)[genes[:, 0]]
-    side = out_sides(resolution, space.stem_stride)
-    columns = [resolution.astype(float)]
-    for shape, column in zip(space.blocks, space.kernel_columns):
-        stage, there = space.stages[shape.stage], present[:, column]
-        kernel = np.array(stage.kernels)[genes[:, column]]
-        mid = np.array([mid_channels(shape.in_channels, e) for e in stage.expands])[genes[:, column + 1]]
-        out = out_sides(side, shape.stride)
-        pointwise = (shape.in_channels * side ** 2 + shape.out_channels * out ** 2) * mid / 1e3
-        block = [np.ones(len(genes)), mid, pointwise, mid * (kernel * out) ** 2 / 1e3]
-        block += [kernel == k for k in stage.kernels[1:]]
-        columns += [there * column_ for column_ in block]
-        side = out  # a stride is in the first block of a stage, which is always there
-    return np.stack(columns, 1)
+    """(N, 1 + B * F): the resolution, then the features of each block, all zero for one that is not there."""
+    kernels = genes[:, space.kernel_columns]  # (N, B)
+    expands = genes[:, space.kernel_columns + 1]
+    present = space.gene_mask(genes)[:, space.kernel_columns]
+    found = block_features(space)[genes[:, :1], np.arange(len(space.blocks)), kernels, expands]  # (N, B, F)
+    resolution = np.array(space.resolutions, dtype=float)[genes[:, :1]]
+    return np.concatenate([resolution, (found * present[:, :, None]).reshape(len(genes), -1)], 1)
 
 
-def out_sides(side: np.ndarray, stride: int) -> np.ndarray:
-    return -(-side // stride)
-
-
-@dataclass(frozen=True, eq=False)
-class LatencyRegression:
-    """Milliseconds of archs, predicted from their features. Call it on a (N, G) gene matrix."""
-
-    space: SearchSpace
-    mean: np.ndarray  # (F,) of the features
-    scale: np.ndarray  # (F,)
-    weights: np.ndarray  # (F,)
-    offset: float
-
-    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
-        return (features(self.space, genes) - self.mean) / self.scale @ self.weights + self.offset
-
-
-def fit_regression(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarray) -> LatencyRegression:
+def fit_regression(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarray) -> AdditiveTable:
     """Ridge regression on measured subnets, genes (N, G) and their latency (N,); N at least 10.
 
     Errors count relative to the latency, and the strength of the penalty comes from cross-validation.
-    Raises LabError with the command that installs scikit-learn where it is missing.
+    Raises MissingPackage with the command that installs scikit-learn where it is missing.
     """
-    if len(genes) < 10:
-        raise ValueError(f"a latency regression needs at least 10 measured subnets, got {len(genes)}")
+    if len(genes) < MIN_SAMPLES:
+        raise ValueError(f"a latency regression needs at least {MIN_SAMPLES} measured subnets, got {len(genes)}")
     try:
         from sklearn.linear_model import RidgeCV
     except ImportError as error:
-        raise LabError("the latency regression needs scikit-learn: pip install 'ofa-labkit[fit]'") from error
+        raise MissingPackage("the latency regression needs scikit-learn: pip install 'ofa-labkit[fit]'") from error
     values = features(space, genes)
     mean, scale = values.mean(0), values.std(0)
     scale[scale == 0] = 1.0
     ridge = RidgeCV(alphas=np.logspace(-4, 3, 22)).fit((values - mean) / scale, measured_ms,
-                                                        sample_weight=measured_ms ** -2.0)
-    return LatencyRegression(space, mean, scale, ridge.coef_, float(ridge.intercept_))
+                                                       sample_weight=measured_ms ** -2.0)
+    weights = ridge.coef_ / scale
+    base = ridge.intercept_ - mean @ weights + weights[0] * np.array(space.resolutions)
+    found = block_features(space)
+    return AdditiveTable(space, base, np.einsum("rbkef,bf->rbke", found, weights[1:].reshape(-1, found.shape[-1])))
+
+
+def host_regression(space: SearchSpace, samples: int = DEFAULT_SAMPLES, *, seed: int = 0,
+                    remeasure: bool = False) -> AdditiveTable:
+    """The regression for this machine, from `samples` random subnets that are measured at first use and kept.
+
+    A kept file that holds fewer, or does not fit, is measured again. Raises MissingPackage without scikit-learn.
+    """
+    path = cache_dir() / "latency-regression" / f"{space.name}.json"
+    value = None
+    if path.is_file() and not remeasure:
+        try:
+            value = _read_subnets(path, space, samples)
+        except TableError:
+            pass  # measured again below, which replaces it
+    if value is None:
+        from labkit.latency.measure import get_runtime, machine_state, measure_archs
+
+        archs, runtime = space.decode(space.sample(np.random.default_rng(seed), samples)), get_runtime()
+        made = {**machine_state(), "runtime": runtime.name, "runtime_version": runtime.version, "seed": seed}
+        timings = measure_archs(space, archs, runtime)
+        value = {"schema": SCHEMA, "what": "latency of subnets", "space": space.name,
+                 "space_sha256": space_digest(space), "made": made,
+                 "subnets": [{"arch": arch.to_json(), **t._asdict()} for arch, t in zip(archs, timings)]}
+        write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
+    subnets = value["subnets"][:samples]
+    return fit_regression(space, space.encode([Arch.from_json(subnet["arch"]) for subnet in subnets]),
+                          np.array([subnet["median_ms"] for subnet in subnets]))
+
+
+def _read_subnets(path: Path, space: SearchSpace, samples: int) -> dict:
+    value = parse(read_bytes(path), path)
+    subnets = value.get("subnets")
+    if value.get("space_sha256") != space_digest(space) or not isinstance(subnets, list) or len(subnets) < samples:
+        raise TableError(f"{path} does not hold {samples} subnets of this version of {space.name!r}")
+    for i, subnet in enumerate(subnets):
+        check_timing({key: v for key, v in subnet.items() if key != "arch"}, f"{path}: subnets[{i}]")
+    return value
 
 
 def fit_macs(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarray) -> AdditiveTable:
