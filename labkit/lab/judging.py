@@ -38,7 +38,8 @@ def close(value: object, expected: np.ndarray, what: str = "the result", *, rtol
     if (difference > atol + rtol * np.abs(expected)).any():
         place = np.unravel_index(difference.argmax(), difference.shape)
         at = f", at {tuple(map(int, place))}" if place else ""
-        raise Wrong(f"{what} differs from what is asked by up to {difference.max():.3g}{at}" + (f". {hint}" * bool(hint)))
+        off = f"{what} differs from what is asked by up to {difference.max():.3g}{at}"
+        raise Wrong(f"{off}. {hint}" if hint else off)
     return result
 
 

@@ -62,13 +62,13 @@ def shrinking_kernels(kernels: Sequence[np.ndarray], crops: Sequence[np.ndarray]
         columns += [crop, kernel]
     figure = Figure(figsize=(1.75 * len(columns), 1.75 * len(channels) + 0.4), layout="constrained")
     grid = figure.subplots(len(channels), len(columns), squeeze=False)
+    for panel, title in zip(grid[0], titles):
+        panel.set_title(title, fontsize=9)
     for row, channel in zip(grid, channels):
         limit = max(np.abs(column[channel]).max() for column in columns)
-        for panel, column, title in zip(row, columns, titles):
+        for panel, column in zip(row, columns):
             panel.imshow(column[channel], cmap="PuOr", vmin=-limit, vmax=limit)
             panel.set(xticks=[], yticks=[])
-            if row is grid[0]:
-                panel.set_title(title, fontsize=9)
         row[0].set_ylabel(f"channel {channel}", fontsize=9)
     return figure
 
@@ -80,8 +80,8 @@ def channel_importance(blocks: Mapping[str, np.ndarray], cuts: Mapping[str, Sequ
         panel.bar(np.arange(len(values)), values, width=1.0, color=BLUE)
         for label, cut in cuts[name]:
             panel.axvline(cut - 0.5, color=RED, linestyle="--", linewidth=1)
-            panel.text(cut - 1, values.max(), label, rotation=90, ha="right", va="top", fontsize=8, color=RED)
-        panel.set(title=name, xlabel="middle channel", ylabel="sum of |project| weights")
+            panel.text(cut - 1, 1.02 * values.max(), label, ha="right", va="bottom", fontsize=8, color=RED)
+        panel.set(title=name, ylim=(0, 1.15 * values.max()), xlabel="middle channel", ylabel="sum of |project| weights")
     return figure
 
 
@@ -137,7 +137,7 @@ def front_and_cloud(front: Front, cloud: tuple[np.ndarray, np.ndarray], budgets:
     panel = figure.subplots()
     panel.scatter(*cloud, s=4, color=GREY, alpha=0.35, label="random subnets", rasterized=True)
     panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
-    for i, (name, limit) in enumerate(budgets.items()):
+    for name, limit in budgets.items():
         panel.axvline(limit, color=GREY, linestyle=":", linewidth=1)
         panel.text(limit, cloud[1].min(), f" {name}", rotation=90, va="bottom", ha="right", fontsize=8)
     if chosen:

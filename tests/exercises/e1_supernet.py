@@ -269,7 +269,8 @@ RIGHT = {
     "1.5": [model_momentum_none, model_momentum_by_step],
 }
 WRONG = {
-    "1.1": [kernel_corner, kernel_off_by_one, kernel_no_transform, kernel_transposed, kernel_columns_first, kernel_flat],
+    "1.1": [kernel_corner, kernel_off_by_one, kernel_no_transform, kernel_transposed, kernel_columns_first,
+            kernel_flat],
     "1.2": [sort_ascending, sort_by_expand, sort_without_abs, sort_forgot_depthwise, sort_every_weight, sort_squared],
     "1.3": [count_deepest_only, count_adds_stages, count_same_blocks, count_kernel_plus_expand,
             count_forgets_resolution, count_in_floats],
