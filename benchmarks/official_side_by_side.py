@@ -36,26 +36,28 @@ SPACE = "ofa-mbv3"
 RECALIBRATION_BATCHES, RECALIBRATION_BATCH = 2, 16
 
 
-def seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object], times: int) -> float:
+    """CPU seconds of one call. Results are dropped at once: keeping them would measure fresh memory."""
+    gc.collect()
+    gc.disable()  # as timeit does: a collection would fall on either side by chance
     start = time.process_time()
-    call()
-    return time.process_time() - start
+    for _ in range(times):
+        call()
+    elapsed = time.process_time() - start
+    gc.enable()
+    return elapsed / times
 
 
 def compare(ours: list[Callable[[], object]], theirs: list[Callable[[], object]], repeats: int, inner: int = 1) -> dict:
     """Median milliseconds of one call, over the archs: each pair in turn, then the next repeat."""
-    def measure(call: Callable[[], object]) -> float:
-        return seconds(lambda: [call() for _ in range(inner)]) / inner
-
     for call in (*ours, *theirs):
         call()
-    gc.collect()
     samples: tuple[list[float], list[float]] = ([], [])
     for repeat in range(repeats):
         totals = [0.0, 0.0]
         for pair in zip(ours, theirs):
             for side in (0, 1) if repeat % 2 else (1, 0):  # neither always comes second
-                totals[side] += measure(pair[side])
+                totals[side] += seconds(pair[side], inner)
         for side in (0, 1):
             samples[side].append(1e3 * totals[side] / len(ours))
     ratios = [t / o for o, t in zip(*samples)]
