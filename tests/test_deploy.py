@@ -201,13 +201,14 @@ def tiny_data() -> DataSet:
         (("train", 600), ("val-search", 20), ("val", 20), ("test", 300)))}, (0.4,), (0.3,), ("dark", "bright"))
 
 
-def test_deploy_reports_what_it_wrote(tmp_path):
+def test_deploy_reports_what_it_wrote(tmp_path, capfd):
     data, arch = tiny_data(), FMNIST.smallest()
     images = resize(normalise(data.splits["test"].images, data), arch.resolution)
     torch.manual_seed(0)
     subnet = shake(Subnet(FMNIST, arch), 0, images)
     done = deploy(FMNIST, subnet, data, tmp_path / "model.onnx", int8=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.int8.onnx", "model.onnx"]
+    assert capfd.readouterr().out == ""  # standard output belongs to --json
     assert done.verified_images == 256 and done.max_difference <= 1e-4 and done.split == "test"
     with torch.no_grad():
         expected = (subnet(images).argmax(1) == data.splits["test"].labels).double().mean().item() * 100

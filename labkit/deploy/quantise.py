@@ -11,8 +11,11 @@ What a subnet gains on a machine is measured, never assumed.
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,9 @@ from labkit.deploy.export import accuracy
 from labkit.errors import MissingPackage
 
 BATCH = 64
+# A range that leaves out the rarest values loses less than one that stretches to the single largest: on six
+# subnets of fmnist 0.08 points of accuracy on average instead of 0.22.
+PERCENTILE = 99.99
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,13 @@ def quantise(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
     from labkit.latency.measure import MISSING
 
     try:
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingPackage(MISSING) from error
@@ -65,17 +77,26 @@ def quantise(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
             batch = next(self.batches, None)
             return None if batch is None else {"input": batch.numpy()}
 
+    with tempfile.TemporaryDirectory() as folder, _silence():
+        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, prepared)
+        quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
+        quantize_static(prepared, result, Images(), quant_format=QuantFormat.QDQ, per_channel=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                        calibrate_method=CalibrationMethod.Percentile,
+                        extra_options={"CalibPercentile": PERCENTILE})
+        return onnx.load(result)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """ONNX Runtime's quantiser prints its progress, and logs advice to the root logger."""
     root = logging.getLogger()
     level = root.level
-    root.setLevel(logging.ERROR)  # the quantiser writes its advice to the root logger
+    root.setLevel(logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-            onnx.save(model, prepared)
-            quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
-            quantize_static(prepared, result, Images(), quant_format=QuantFormat.QDQ, per_channel=True,
-                            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
-            return onnx.load(result)
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.setLevel(level)
 
