@@ -103,20 +103,23 @@ class Weighted(Separable):
 
 
 class Case:
-    """Values to maximise and, for each budget, costs to keep below a limit, at one resolution."""
+    """Values to maximise and, for each budget, costs to keep below a limit, at one resolution.
 
-    def __init__(self, terms: Terms, limits: np.ndarray, less: float) -> None:
-        self.r, self.kept, self.limits = terms.r, terms.kept, limits
+    `levels` (L,) are what the maxima of the budgets on a `MaxPlusSum` use up of their limits, else 0.
+    """
+
+    def __init__(self, terms: Terms, limits: np.ndarray, levels: np.ndarray, less: float) -> None:
+        self.r, self.kept, self._limits, self._levels = terms.r, terms.kept, limits, levels
         self.base, self.cost_base = terms.base[0] - less, terms.base[1:]  # (), (L,)
         self.values = [stage[0] for stage in terms.stages]  # S of (C,)
         self.costs = [stage[1:] for stage in terms.stages]  # S of (L, C)
-        self.room = limits - self.cost_base  # (L,) what the stages may spend
+        self.room = limits - levels - self.cost_base  # (L,) what the stages may spend
         least = np.array([costs.min(1) for costs in self.costs])  # (S, L)
         self.least_after = least.sum(0) - np.cumsum(least, axis=0)  # (S, L) what later stages spend at least
         self.span = sum(np.ptp(values) for values in self.values)
         self.slack = ROUNDING * (self.span + abs(self.base))
         self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack
-        self.tolerance = ROUNDING * np.abs(limits)  # final sums are compared without it
+        self.tolerance = ROUNDING * np.abs(limits)  # `meets` does without it
         self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
 
     def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
@@ -127,7 +130,13 @@ class Case:
         return bound, picks, scores
 
     def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
-        return sum(costs[:, i] for costs, i in zip(self.costs, picks)) + self.cost_base
+        return sum(costs[:, i] for costs, i in zip(self.costs, picks))
+
+    def meets(self, spent: np.ndarray) -> np.ndarray:
+        """Whether stages that spend this, (L,) or (L, N), meet the budgets: the sum that the cost itself computes."""
+        base, levels, limits = (np.expand_dims(v, tuple(range(1, spent.ndim)))
+                                for v in (self.cost_base, self._levels, self._limits))
+        return (spent + base + levels <= limits).all(0)
 
     def value(self, picks: np.ndarray) -> float:
         return sum(values[i] for values, i in zip(self.values, picks)) + self.base
@@ -160,8 +169,9 @@ class _Cases:
         terms = self._terms.at(r, [*self._caps, *levels])
         if terms is None:
             return None
-        limits = np.concatenate([self._sums, self._mixed - levels[:len(self._mixed)]])
-        case = Case(terms, limits, levels[-1] if self._less else 0.0)
+        limits = np.concatenate([self._sums, self._mixed])
+        used = np.concatenate([np.zeros(len(self._sums)), levels[:len(self._mixed)]])
+        case = Case(terms, limits, used, levels[-1] if self._less else 0.0)
         return case if case.possible else None
 
 
@@ -220,11 +230,11 @@ def _best_prices(case: Case, known: float) -> tuple[float, np.ndarray, np.ndarra
             if bound < low:
                 low, best_prices = bound, prices
             spent = case.spent(picks)
-            if (spent <= case.limits).all() and (found is None or case.value(picks) > case.value(found)):
+            if case.meets(spent) and (found is None or case.value(picks) > case.value(found)):
                 found = picks
-            slope[:limits] = (case.limits - spent) / unit
-        reach = np.sqrt(slope @ shape @ slope)
-        if not outside and (reach <= 1e-7 * span or low + case.slack <= known):  # the bound falls by at most `reach`
+            slope[:limits] = (case.room - spent) / unit
+        reach = np.sqrt(max(slope @ shape @ slope, 0.0))
+        if reach <= 1e-7 * span * (not outside) or low + case.slack <= known:  # the bound falls by at most `reach`
             break
         step = shape @ slope / reach
         centre = centre - step / (n + 1)
@@ -293,10 +303,10 @@ def _promising(case: Case, s: int, bounds: Sequence[_Bound], before: np.ndarray,
     spent = spent[:, before] + case.costs[s][:, added]
     value = value[before] + case.values[s][added]
     if s < len(case.values) - 1:
-        within = spent <= (case.room + case.tolerance - case.least_after[s])[:, None]
+        within = (spent <= (case.room + case.tolerance - case.least_after[s])[:, None]).all(0)
     else:
-        within = spent + case.cost_base[:, None] <= case.limits[:, None]
-    kept = np.flatnonzero(within.all(0))
+        within = case.meets(spent)
+    kept = np.flatnonzero(within)
     for bound in bounds:
         kept = kept[bound.reach(s + 1, value[kept], spent[:, kept]) > 0]
     kept = kept[undominated(spent[:, kept], value[kept])]

@@ -1,9 +1,9 @@
 """Pareto search for any predictor: NSGA-II (Deb et al., 2002, doi 10.1109/4235.996017) on gene matrices.
 
-Children come from binary tournaments (better front first, then the less crowded), uniform crossover and
-mutation; parents and children together are sorted into fronts and the best survive. The start meets the
-limits (`labkit.search.feasible`) and children that break one are dropped, so every arch is allowed. What
-is returned is the front of all archs that were looked at, not of the last population only.
+Parents are the winners of binary tournaments (better front first, then the less crowded); half of the
+children are mutants, half are crossed; parents and children together are sorted into fronts and the best
+survive. The start meets the limits (`labkit.search.feasible`) and children that break one are dropped, so
+every arch is allowed. Returned is the front of all archs that were looked at, not of the last population.
 
 Shapes in trailing comments: P population, N points, M objectives (all minimised), G genes.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from labkit.search.feasible import FeasibleStart
 from labkit.search.fronts import nondominated
 from labkit.search.problem import Budget, GenesFunction, Scorer
+from labkit.search.variation import Variation
 from labkit.separable import Joint, is_separable
 from labkit.space import SearchSpace
 
@@ -41,23 +42,26 @@ class ParetoSet:
 
 
 def nsga2(space: SearchSpace, accuracy: GenesFunction, costs: Sequence[GenesFunction], limits: Sequence[Budget] = (), *,
-          rng: np.random.Generator, population: int = 100, generations: int = 500, mutation: float = 0.05) -> ParetoSet:
+          rng: np.random.Generator, population: int = 200, generations: int = 250, mutation: float = 0.05) -> ParetoSet:
     """Archs along the front of `accuracy` (maximised) against one or more `costs` (minimised).
 
-    `mutation` is the chance of each gene of a child to be drawn again (a block's two genes together).
-    Raises InfeasibleBudget when the limits cannot be met.
+    `mutation` is the chance of the resolution, each stage's depth and each block of a mutant to be drawn
+    again. Raises InfeasibleBudget when the limits cannot be met.
     """
     if population < 2 or generations < 0 or not 0 <= mutation <= 1 or not costs:
         raise ValueError(f"population {population}, generations {generations}, mutation {mutation} and "
                          f"{len(costs)} costs: want at least 2, at least 0, between 0 and 1, and at least 1")
     evaluate = _evaluator(space, [accuracy, *costs])
     scorer = Scorer(space, lambda genes: np.zeros(len(genes)), limits)
-    genes = space.canonical(FeasibleStart(scorer).draw(rng, population))  # (P, G)
+    vary = Variation(space, rng, mutation, mutation)
+    genes = FeasibleStart(scorer).draw(rng, population)  # (P, G)
     points = evaluate(genes)  # (P, M)
     archive, archived, evaluations = [(genes, points)], len(genes), len(genes)
     ranks, crowding = _rank(points, len(points))
     for _ in range(generations):
-        children = _children(space, rng, genes, ranks, crowding, mutation)
+        parents = _tournament(rng, genes, ranks, crowding)
+        children = np.concatenate([vary.mutants(parents, population // 2),
+                                   vary.crossed(parents, population - population // 2)])
         if limits:
             children = children[scorer(children) > -np.inf]
         child_points = evaluate(children)
@@ -73,7 +77,7 @@ def nsga2(space: SearchSpace, accuracy: GenesFunction, costs: Sequence[GenesFunc
         genes, points, ranks, crowding = genes[kept], points[kept], ranks[kept], crowding[kept]
     genes, points = _front_of(archive)
     order = np.argsort(points[:, 0], kind="stable")
-    return ParetoSet(space, genes[order], -points[order, 0], points[order, 1:], evaluations)
+    return ParetoSet(space, space.canonical(genes[order]), -points[order, 0], points[order, 1:], evaluations)
 
 
 def _evaluator(space: SearchSpace, functions: Sequence[GenesFunction]):
@@ -82,20 +86,18 @@ def _evaluator(space: SearchSpace, functions: Sequence[GenesFunction]):
         joint = Joint(functions)
     else:
         def joint(genes: np.ndarray) -> np.ndarray:
-            return np.stack([function(genes) for function in functions])
+            canonical = space.canonical(genes)
+            return np.stack([function(canonical) for function in functions])
     signs = np.array([-1.0] + [1.0] * (len(functions) - 1))
     return lambda genes: joint(genes).T * signs
 
 
-def _children(space: SearchSpace, rng: np.random.Generator, genes: np.ndarray, ranks: np.ndarray,
-              crowding: np.ndarray, mutation: float) -> np.ndarray:  # (P, G)
-    n = len(genes)
-    first, second = rng.integers(n, size=(2, 2 * n))
+def _tournament(rng: np.random.Generator, genes: np.ndarray, ranks: np.ndarray,
+                crowding: np.ndarray) -> np.ndarray:  # (2P, G)
+    first, second = (rng.random((2, 2 * len(genes))) * len(genes)).astype(np.intp)
     tie = ranks[first] == ranks[second]
     first_wins = np.where(tie, crowding[first] > crowding[second], ranks[first] < ranks[second])
-    parents = genes[np.where(first_wins, first, second)]
-    crossed = space.crossover(rng, parents[:n], parents[n:])
-    return space.mutate(rng, crossed, rate=mutation, resolution_rate=mutation)
+    return genes[np.where(first_wins, first, second)]
 
 
 def _front_of(archive: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
