@@ -202,6 +202,7 @@ def test_unknown_device_names_the_known_ones():
     (lambda v: v["parameters"]["dense"].pop("source"), "parameters.dense.source"),
     (lambda v: v["references"][0].update(role="guess"), "references.0. has role 'guess'"),
     (lambda v: v["references"][0].update(latency_ms=0), "0 ms"),
+    (lambda v: v.update(sram={"device_bytes": 65536, "source": "x"}), "sram.reserved_bytes"),
 ])
 def test_damaged_device_file_is_named(tmp_path, change, message):
     path = tmp_path / "pi4.json"

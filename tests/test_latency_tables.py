@@ -49,7 +49,8 @@ def made_up(space=TINY, *, factor: float = 0.7, intercept: float = 0.02, per_blo
     total = factor * table_of(space, times)(genes) + intercept + per_block * block_counts(space, genes)
     total *= 1 + noise * rng.standard_normal(len(total))
     return {"schema": 1, "what": "latency", "space": space.name, "space_sha256": space_digest(space),
-            "made": {"cpu": "made up", "runtime": "onnxruntime"}, "anchor_ms": [0.1, 0.101, 0.1], "drifted": [],
+            "made": {"cpu": "made up", "runtime": "onnxruntime", "runtime_version": "1.0", "threads": 2, "batch": 1},
+            "anchor_ms": [0.1, 0.101, 0.1], "drifted": [],
             "pieces": {name: timing(ms) for name, ms in times.items()},
             "subnets": [{"arch": arch.to_json(), **timing(ms)} for arch, ms in zip(space.decode(genes), total)]}
 
@@ -203,6 +204,7 @@ def test_an_imported_board_is_a_device_like_any_other(tmp_path):
     table = kit.import_table(save(made_up(), tmp_path / "latency.json"), "my-board")
     device = get_device("my-board")
     assert "my-board" in device_names() and device.kind == device.label == "measured"
+    assert device.title == "made up (onnxruntime 1.0, 2 thread(s), batch 1)"
     genes = TINY.sample(np.random.default_rng(0), 9)
     np.testing.assert_array_equal(device.latency_table(TINY)(genes), table.table(genes))
     with pytest.raises(DeviceError, match="no latency table for space 'fmnist', only for tiny"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +36,7 @@ class DeviceError(LabError):
     """An unknown device, or a device file that is damaged; the message names it and the way out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Device:
     """What the search needs to know of a device.
 
@@ -67,13 +66,15 @@ class Device:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SimulatedDevice(Device):
-    roofline: Roofline | None = None
-    references: tuple[dict, ...] = ()
-    sources: Mapping[str, str] | None = None  # of each parameter
-    held_out_error: float | None = None  # median, as recorded when it was fitted; None without held-out references
-    note: str = ""
+    """A roofline, and what it is checked against."""
+
+    roofline: Roofline
+    references: tuple[dict, ...]  # published latencies, as in the device file
+    sources: Mapping[str, str]  # of each parameter
+    held_out_error: float | None  # median, as recorded when it was fitted; None without held-out references
+    note: str
 
     kind = "simulated"
 
@@ -86,17 +87,13 @@ class SimulatedDevice(Device):
         return self.roofline.table(space)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MeasuredDevice(Device):
-    """A machine with one measured table for each space, by the space's name."""
+    """A machine with one latency file for each space, by the space's name."""
 
-    files: Mapping[str, Path] | None = None
+    files: Mapping[str, Path]
 
     kind = "measured"
-
-    @cached_property
-    def _tables(self) -> dict[str, AdditiveTable]:
-        return {}
 
     def latency_table(self, space: SearchSpace) -> AdditiveTable:
         from labkit.latency.lut import load_table
@@ -104,12 +101,10 @@ class MeasuredDevice(Device):
         if space.name not in self.files:
             raise DeviceError(f"device {self.name!r} has no latency table for space {space.name!r}, only for "
                               f"{', '.join(self.files)}; measure one on the board with a kit (`labkit lut pack`)")
-        if space.name not in self._tables:
-            self._tables[space.name] = load_table(self.files[space.name], space).table
-        return self._tables[space.name]
+        return load_table(self.files[space.name], space).table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HostDevice(Device):
     """This machine. Its table is measured at first use and kept in the user's cache folder."""
 
@@ -132,13 +127,23 @@ def device_names() -> list[str]:
 def get_device(name: str) -> Device:
     """The device called `name`; raises DeviceError with the known names for another."""
     if name == HOST:
-        return HostDevice(HOST, "this machine", "fp32")
+        return HostDevice(name=HOST, title="this machine (ONNX Runtime, 1 thread, batch 1)", precision="fp32")
     if name in _simulated_files():
         return load_simulated(_simulated_files()[name])
     measured = _measured_files()
     if name in measured:
-        return MeasuredDevice(name, f"{name} (lookup table)", "fp32", files=measured[name])
+        return MeasuredDevice(name=name, title=_machine(measured[name]), precision="fp32", files=measured[name])
     raise DeviceError(f"unknown device {name!r}, known: {', '.join(device_names())}")
+
+
+def _machine(files: Mapping[str, Path]) -> str:
+    """The processor, runtime, threads and batch of a device's first latency file."""
+    from labkit.latency.files import parse, read_bytes
+
+    path = next(iter(files.values()))
+    made = parse(read_bytes(path), path).get("made", {})
+    return (f"{made.get('cpu') or 'unknown processor'} ({made.get('runtime')} {made.get('runtime_version', '')}, "
+            f"{made.get('threads', '?')} thread(s), batch {made.get('batch', '?')})")
 
 
 def _simulated_files() -> dict[str, Path]:
@@ -178,10 +183,14 @@ def load_simulated(path: Path) -> SimulatedDevice:
             raise DeviceError(f"device file {path}: references[{i}] has role {reference['role']!r} and "
                               f"{reference['latency_ms']} ms; want one of {', '.join(ROLES)} and a positive time")
         row.get("network", str), row.get("source", str)
-    memory = {name: row["device_bytes"] - row["reserved_bytes"] if row else None
-              for name, row in ((name, value.get(name)) for name in ("sram", "flash"))}
+    memory = {}
+    for kind in ("sram", "flash"):
+        if kind in value:
+            row = _Fields(path, value[kind], f"{kind}.")
+            row.get("source", str)
+            memory[f"{kind}_bytes"] = row.get("device_bytes", int) - row.get("reserved_bytes", int)
     return SimulatedDevice(
-        fields.get("name", str), fields.get("title", str), precision, memory["sram"], memory["flash"],
+        name=fields.get("name", str), title=fields.get("title", str), precision=precision, **memory,
         roofline=Roofline(**rates, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
         references=references, held_out_error=value.get("held_out_error"), note=value.get("note", ""),
         sources={name: parameter["source"] for name, parameter in value["parameters"].items()})
