@@ -103,6 +103,8 @@ def judge(exercise: Exercise, outcome: Outcome, seed: int) -> Verdict:
         exercise.judge(exercise.inputs(seed), outcome.returned)
     except Wrong as wrong:
         return Verdict(False, str(wrong))
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:  # values that no run makes
+        return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
     return Verdict(True, "")
 
 

@@ -52,7 +52,7 @@ def reorder_channels(supernet: Supernet, order: Callable[[Tensor], Tensor]) -> S
 
 @torch.no_grad()
 def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> BatchNormStats:
-    """The statistics of another, larger arch, cut to the channels of `arch`: what a subnet has without recalibration."""
+    """The statistics of another, larger arch, cut to the channels of `arch`: a subnet that nobody recalibrated."""
     subnet = supernet.extract(arch, _AnyStats())
     return BatchNormStats({name: (lender[name][0][:module.num_features], lender[name][1][:module.num_features])
                            for name, module in subnet.named_modules() if isinstance(module, torch.nn.BatchNorm2d)})
