@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labkit.cost import block_sides
+from labkit.latency import __main__ as entry
 from labkit.latency import kit, lut, measure
 from labkit.latency.devices import DeviceError, device_names, get_device
 from labkit.latency.files import TableError, climbs_out, parse, validate
@@ -49,7 +50,8 @@ def made_up(space=TINY, *, factor: float = 0.7, intercept: float = 0.02, per_blo
     total = factor * table_of(space, times)(genes) + intercept + per_block * block_counts(space, genes)
     total *= 1 + noise * rng.standard_normal(len(total))
     return {"schema": 1, "what": "latency", "space": space.name, "space_sha256": space_digest(space),
-            "made": {"cpu": "made up", "runtime": "onnxruntime", "runtime_version": "1.0", "threads": 2, "batch": 1},
+            "made": {"cpu": "made up", "runtime": "onnxruntime", "runtime_version": "1.0", "threads": 2, "batch": 1,
+                     "seconds": 3.0},
             "anchor_ms": [0.1, 0.101, 0.1], "drifted": [],
             "pieces": {name: timing(ms) for name, ms in times.items()},
             "subnets": [{"arch": arch.to_json(), **timing(ms)} for arch, ms in zip(space.decode(genes), total)]}
@@ -195,6 +197,21 @@ def test_host_is_measured_once_and_kept(monkeypatch):
     assert len(calls) == 3
     other = replace(TINY, stem_width=24)  # another version of the space
     assert not lut.has_host_table(other)
+
+
+def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(entry, "measure", lambda space, runtime, progress: made_up(space))
+    monkeypatch.setattr(sys, "argv", ["labkit.latency", "lab-pc", "--space", "tiny"])
+    assert entry.main() == 0
+    assert "lab-pc" in device_names() and (tmp_path / "data" / "latency" / "lab-pc" / "tiny.json").is_file()
+    assert get_device("lab-pc").latency_table(TINY).space == TINY
+    for wrong, message in ((["host"], "taken"), (["lab-pc", "--space", "mars"], "unknown space 'mars'")):
+        monkeypatch.setattr(sys, "argv", ["labkit.latency", *wrong])
+        capsys.readouterr()
+        assert entry.main() == 2 and message in capsys.readouterr().err
+    with pytest.raises(ValueError, match="taken by a table that ships"):
+        kit.import_table(save(made_up(), tmp_path / "latency.json"), "lab-pc")
 
 
 # ---- importing a board's file ----------------------------------------------------------------------

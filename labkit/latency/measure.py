@@ -14,6 +14,7 @@ import numpy as np
 
 from labkit.cost import block_sides
 from labkit.errors import MissingPackage
+from labkit.latency.files import SCHEMA
 from labkit.latency.harness import (
     DEFAULT,
     Call,
@@ -28,7 +29,6 @@ from labkit.latency.harness import (
 from labkit.latency.pieces import Piece, block_piece, pieces, space_digest
 from labkit.space import Arch, SearchSpace
 
-SCHEMA = 1
 CALIBRATION_SUBNETS = 20
 MISSING = ("onnxruntime is not installed: pip install 'ofa-labkit[deploy]' (or pip install onnx onnxruntime), "
            "or measure with runtime 'torch'")
