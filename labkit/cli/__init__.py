@@ -1,0 +1,46 @@
+"""The command line. Commands parse, call one function of the package, and print.
+
+With --json a command prints one JSON object on standard output and nothing else there; progress goes to
+standard error. Errors of use are one line and exit code 2. Imports sit inside the commands: torch takes
+seconds to import, and a search does not need it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from labkit import __version__
+from labkit.cli.devices import deploy, devices, lut
+from labkit.cli.search import cost, demo, pareto, search
+from labkit.cli.supernet import evaluate, train, weights
+from labkit.errors import LabError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="labkit")
+def cli() -> None:
+    """The Once-for-All lab: train one supernet, then give every device its own subnet."""
+
+
+for command in (search, pareto, demo, devices, lut, deploy, evaluate, train, weights, cost):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: one line and exit code 2 for what the user can mend."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        code = _fail(error.format_message())
+    except (LabError, ValueError, FileExistsError, PermissionError) as error:
+        code = _fail(str(error))
+    except click.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"labkit: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,67 @@
+"""What the commands share: parameter types, options, how an answer is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from labkit.space import Arch, SearchSpace
+from labkit.spaces import get_space, spaces
+
+
+class _Space(click.ParamType):
+    name = "space"
+
+    def convert(self, value, param, ctx) -> SearchSpace:
+        try:
+            return value if isinstance(value, SearchSpace) else get_space(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Device(click.ParamType):
+    name = "device"
+
+    def convert(self, value, param, ctx):
+        from labkit.latency.devices import get_device
+
+        return get_device(value) if isinstance(value, str) else value
+
+
+def read_arch(space: SearchSpace, text: str) -> Arch:
+    """`largest`, `smallest`, JSON text, or a file that holds an arch (or an object with an "arch" field)."""
+    if text in ("largest", "smallest"):
+        return getattr(space, text)()
+    if not text.lstrip().startswith("{"):
+        path = Path(text)
+        if not path.is_file():
+            raise ValueError(f"arch {text!r} is neither 'largest', 'smallest', JSON nor a file that is there")
+        text = path.read_text(encoding="utf-8")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"arch is not valid JSON: {error}") from None
+    if isinstance(value, dict) and "arch" in value:
+        value = value["arch"]
+    if isinstance(value, dict) and "ks" in value:  # the official package's form
+        from labkit.official import arch_from_official
+
+        return arch_from_official(space, value)
+    arch = Arch.from_json(value)
+    space.validate(arch)
+    return arch
+
+
+def show(result: dict, as_json: bool, lines: list[str]) -> None:
+    click.echo(json.dumps(result, allow_nan=False) if as_json else "\n".join(lines))
+
+
+space_option = click.option("--space", type=_Space(), default="fmnist", show_default=True,
+                            help=f"Search space: {', '.join(spaces)}.")
+device_option = click.option("--device", type=_Device(), default="host", show_default=True,
+                             help="Device to find a subnet for; `labkit devices` lists them.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+                           help="Same seed, same result.")

@@ -1,0 +1,110 @@
+"""Commands about devices: list and check them, measure your own board, deploy a subnet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.common import json_option, read_arch, show, space_option
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Compare simulated devices with published latencies.")
+@json_option
+def devices(check, as_json) -> None:
+    """List the devices: this machine, simulated ones, and boards whose latency was imported."""
+    from labkit.latency.devices import check as check_device
+    from labkit.latency.devices import device_names, get_device
+
+    listed = [get_device(name) for name in device_names()]
+    rows = [{"name": d.name, "title": d.title, "latency_is": d.label, "precision": d.precision,
+             "sram_bytes": d.sram_bytes, "flash_bytes": d.flash_bytes} for d in listed]
+    lines = [f"{'name':<14} {'latency is':<32} {'precision':<9} {'SRAM':>8} {'flash':>8}  device"]
+    for row in rows:
+        sram, flash = (f"{row[key] / 1000:.0f} kB" if row[key] else "-" for key in ("sram_bytes", "flash_bytes"))
+        lines.append(f"{row['name']:<14} {row['latency_is']:<32} {row['precision']:<9} {sram:>8} {flash:>8}  "
+                     f"{row['title']}")
+    if check:
+        for device, row in zip(listed, rows):
+            if device.kind != "simulated":
+                continue
+            checked = check_device(device)
+            row["references"] = [reference._asdict() for reference in checked]
+            lines += ["", f"{device.name}: {device.label}"]
+            for reference in row["references"]:
+                lines.append("  " + "  ".join(f"{key} {_short(value)}" for key, value in reference.items()))
+    show({"devices": rows}, as_json, lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@click.group()
+def lut() -> None:
+    """Latency tables of your own boards: pack a kit, run it there, import what it measured."""
+
+
+@lut.command()
+@space_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Zip file to write.")
+def pack(space, out) -> None:
+    """Write a kit that measures a board with nothing but Python 3.8+, numpy and onnxruntime.
+
+    Copy the zip to the board, run `python3 kit.zip` there, and import the latency.json that it leaves.
+    """
+    from labkit.latency.kit import pack as run
+
+    click.echo(f"kit written to {run(space, out)}; on the board: python3 {out.name}")
+
+
+@lut.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", required=True, help="What to call the board, such as my-pi.")
+def import_(file, name) -> None:
+    """Make a board's latency.json a device like any other, after validating all of it."""
+    from labkit.latency.kit import import_table
+
+    space = import_table(file, name).table.space.name
+    click.echo(f"device {name!r} is ready for space {space!r}: labkit search --space {space} --device {name}")
+
+
+@click.command()
+@space_option
+@click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
+@click.option("--to", "out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="ONNX file to write.")
+@click.option("--int8", is_flag=True, help="Quantise, calibrated on training images, and compare on the test split.")
+@json_option
+def deploy(space, arch, out, int8, as_json) -> None:
+    """Extract a subnet, fold its batch norms, export it to ONNX and verify it against torch."""
+    chosen = read_arch(space, arch)
+    import onnx
+
+    from labkit import data, pretrained
+    from labkit.artifacts import supernet_path
+    from labkit.deploy.export import export
+    from labkit.deploy.quantise import quantise_and_compare
+    from labkit.evaluate import Evaluator
+    from labkit.paths import write_atomic
+
+    supernet, record = pretrained.load(supernet_path(space.name))
+    dataset = data.load(record["config"]["dataset"])
+    subnet = supernet.extract(chosen, Evaluator(supernet, dataset, "val").recalibrate(chosen))
+
+    def images(split: str, count: int | None):
+        return data.resize(data.normalise(dataset.splits[split].images[:count], dataset), chosen.resolution)
+
+    verified = export(space, subnet, images("val", 256), None if int8 else out)
+    result = {"arch": chosen.to_json(), "file": str(out), "images": verified.images,
+              "max_difference": verified.max_difference}
+    lines = [f"the exported model agrees with torch within {verified.max_difference:.1e} on {verified.images} images"]
+    if int8:
+        both = quantise_and_compare(verified.model, images("train", 512), images("test", None),
+                                    dataset.splits["test"].labels)
+        write_atomic(out, lambda path: onnx.save(both.model, path))
+        result |= {"test_accuracy_fp32": both.accuracy_float, "test_accuracy_int8": both.accuracy_int8,
+                   "bytes_fp32": both.bytes_float, "bytes_int8": both.bytes_int8}
+        lines.append(f"test accuracy {both.accuracy_float:.2f} % as fp32, {both.accuracy_int8:.2f} % as int8; "
+                     f"{both.bytes_float / 1000:.0f} kB become {both.bytes_int8 / 1000:.0f} kB")
+    show(result, as_json, [*lines, f"written to {out}"])

@@ -1,0 +1,139 @@
+"""Commands that choose subnets: search, pareto, demo, cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from labkit.cli.common import device_option, json_option, seed_option, show, space_option
+from labkit.space import Arch
+
+
+@click.command()
+@space_option
+@device_option
+@click.option("--max-latency-ms", type=float, help="Latency limit in milliseconds.")
+@click.option("--max-macs", type=float, help="Limit on multiply-adds, in millions.")
+@click.option("--max-params", type=float, help="Limit on parameters, in thousands.")
+@click.option("--max-sram", type=float, help="Limit on activation memory, in kB; a microcontroller's own limit "
+                                             "holds anyway.")
+@click.option("--max-flash", type=float, help="Limit on stored weights, in kB; likewise.")
+@click.option("--method", type=click.Choice(["evolution", "exact", "random"]), default="evolution", show_default=True)
+@click.option("--population", type=click.IntRange(min=4), default=100, show_default=True)
+@click.option("--generations", type=click.IntRange(min=1), default=500, show_default=True)
+@seed_option
+@json_option
+def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_flash, method, population,
+           generations, seed, as_json) -> None:
+    """Find the most accurate subnet that meets your limits on a device.
+
+    Accuracy is predicted, latency comes from the device's lookup table. The answer says how far it is
+    from the best arch that exists, which is computed exactly.
+    """
+    from labkit import specialise
+
+    def scaled(value, unit):
+        return None if value is None else value * unit
+
+    costs = specialise.Costs(space, device)
+    model = specialise.accuracy_model(space)
+    budgets = costs.budgets(latency_ms=max_latency_ms, macs=scaled(max_macs, 1e6), params=scaled(max_params, 1e3),
+                            sram_bytes=scaled(max_sram, 1000), flash_bytes=scaled(max_flash, 1000))
+    found = specialise.search(space, model.predict, budgets, method=method, seed=seed, population=population,
+                              generations=generations)
+    optimum = specialise.search(space, model.predict, budgets, method="exact")
+    result = {"space": space.name, "device": device.name, "latency_is": device.label, "method": method, "seed": seed,
+              "limits": {budget.name: budget.limit for budget in budgets}, "arch": found.arch.to_json(),
+              "predicted_accuracy": found.accuracy, "predictor": model.label, "predictor_rmse": model.rmse,
+              "gap_to_optimum": optimum.accuracy - found.accuracy, **costs.of(found.arch)}
+    show(result, as_json, [
+        f"subnet      {found.arch}",
+        f"accuracy    {found.accuracy:.2f} % predicted ({model.label}"
+        + (f"; error {model.rmse:.2f} points RMSE)" if model.rmse is not None else ")"),
+        f"            {result['gap_to_optimum']:.3f} points below the exact optimum",
+        f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label})",
+        f"MACs        {result['macs'] / 1e6:.2f}M     parameters {result['params'] / 1e3:.0f}k",
+        f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations ({device.precision})"])
+
+
+@click.command()
+@space_option
+@device_option
+@click.option("--picture", type=click.Path(path_type=Path),
+              help="Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
+@seed_option
+@json_option
+def pareto(space, device, picture, seed, as_json) -> None:
+    """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
+
+    A microcontroller's SRAM limit holds on the whole front; its flash limit does not, since it adds up
+    over the network (`labkit search --method exact` applies both).
+    """
+    from labkit import specialise
+    from labkit.search import front
+
+    costs = specialise.Costs(space, device)
+    model = specialise.accuracy_model(space)
+    whole = front(space, model.predict, costs.latency_ms, costs.memory_caps())
+    if picture:
+        specialise.draw_front(picture, costs, model, whole, seed)
+    points = [{"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
+              for cost, accuracy, arch in zip(whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes))]
+    shown = points[::max(1, len(points) // 20)]
+    show({"space": space.name, "device": device.name, "latency_is": device.label, "predictor": model.label,
+          "predictor_rmse": model.rmse, "points": points}, as_json,
+         [f"{len(points)} subnets on the front of {space.name} on {device.title} ({device.label}); every "
+          f"{max(1, len(points) // 20)}th:"]
+         + [f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} %  {Arch.from_json(point['arch'])}"
+            for point in shown])
+
+
+@click.command()
+@space_option
+@click.option("--devices", default="host,pi4,stm32h743,mcu-64k", show_default=True, help="Names, with commas between.")
+@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True)
+@seed_option
+@json_option
+def demo(space, devices, out, seed, as_json) -> None:
+    """From the pretrained supernet to a subnet for each device at three budgets, evaluated and measured."""
+    from labkit.demo import as_text
+    from labkit.demo import demo as run
+
+    rows = run(space, out, devices.split(","), seed)
+    text = [as_text(rows), f"written to {out}: demo.csv, demo.json, pareto.png"]
+    show({"rows": json.loads((out / "demo.json").read_text())}, as_json, text)
+
+
+@click.command()
+@space_option
+@click.option("--devices", "count", type=click.IntRange(min=1), default=40, show_default=True,
+              help="Number of devices that each need their own network.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the totals here (PNG, SVG or PDF).")
+@json_option
+def cost(space, count, picture, as_json) -> None:
+    """What a search costs for N devices: published methods, and this package's own records."""
+    from labkit import accounting
+    from labkit.paths import write_atomic
+    from labkit.records import records
+
+    published, ours = accounting.published(), accounting.measured(records(space.name))
+    reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
+    rows = {"published": accounting.cost_rows(published, count, reference), "ours": accounting.cost_rows(ours, count)}
+    if picture:
+        figure = accounting.cost_figure(published, ours, count)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(picture, lambda path: figure.savefig(path, dpi=120))
+    lines = []
+    for title, table in rows.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {row['method']:<44} {_hours(row['once']):>13} + {_hours(row['per device'])} a device = "
+                  f"{_hours(row[f'total for {count}'])} {row['unit']} for {count}" for row in table]
+    show({"devices": count, **rows}, as_json, lines[1:])
+
+
+def _hours(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

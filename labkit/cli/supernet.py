@@ -1,0 +1,111 @@
+"""Commands about supernets: train one, evaluate its subnets, fetch official weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.common import json_option, read_arch, seed_option, show, space_option
+
+
+@click.command()
+@space_option
+@click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
+@click.option("--split", type=click.Choice(["val", "test", "val-search"]), default="val", show_default=True)
+@click.option("--weights", type=click.Path(path_type=Path), help="Supernet weights; the ones that ship by default.")
+@click.option("--data", "source", type=click.Choice(["own", "imagenet"]), default="own", show_default=True,
+              help="The data set the supernet was trained on, or an ImageNet folder.")
+@click.option("--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/.")
+@json_option
+def evaluate(space, arch, split, weights, source, path, as_json) -> None:
+    """Measure the accuracy of one subnet of a supernet, after BN recalibration."""
+    chosen = read_arch(space, arch)
+    if source == "imagenet" and path is None:
+        raise ValueError("--data imagenet needs --path, the folder that holds train/ and val/")
+    from labkit import pretrained
+    from labkit.artifacts import supernet_path
+
+    file = weights or supernet_path(space.name)
+    if source == "imagenet":
+        from labkit.weights import load
+
+        supernet = pretrained.load(file)[0] if weights else load(space.name)
+    else:
+        supernet, record = pretrained.load(file)
+    if supernet.space != space:
+        raise ValueError(f"{file} holds a supernet of space {supernet.space.name!r}, not {space.name!r}")
+    result = {"space": space.name, "arch": chosen.to_json(), "split": split, "weights": str(file)}
+    if source == "imagenet":
+        from labkit.imagenet import evaluate as run
+
+        judged = run(supernet, [chosen], path)[0]
+        show({**result, "split": "val", "accuracy": judged.top1, "top5": judged.top5, "images": judged.images}, as_json,
+             [f"{judged.top1:.2f} % top-1, {judged.top5:.2f} % top-5 of {judged.images} images: {chosen}"])
+    else:
+        from labkit import data
+        from labkit.evaluate import Evaluator
+
+        accuracy = Evaluator(supernet, data.load(record["config"]["dataset"]), split).accuracy(chosen)
+        show({**result, "accuracy": accuracy}, as_json, [f"{accuracy:.2f} % of {split} images right: {chosen}"])
+
+
+@click.command()
+@space_option
+@click.option("--recipe", default="sandwich", show_default=True,
+              help="sandwich (in-place distillation), sandwich-labels, single-path.")
+@click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
+@click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)
+@click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
+@click.option("--dataset", type=click.Choice(["fashion-mnist", "cifar10"]), default="fashion-mnist", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoint, curve and weights.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+@seed_option
+def train(space, recipe, epochs, steps_per_epoch, batch, learning_rate, dataset, out, resume, threads, seed) -> None:
+    """Train a supernet.
+
+    A first run that takes about three minutes on two cores, and shows that subnets work:
+
+        labkit train --out runs/first --epochs 3 --steps-per-epoch 150
+
+    An interrupted run goes on with the same options and --resume.
+    """
+    import torch
+
+    from labkit.train import TrainConfig
+    from labkit.train import train as run
+
+    config = TrainConfig(space=space.name, dataset=dataset, recipe=recipe, epochs=epochs,
+                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate, seed=seed)
+    if threads:
+        torch.set_num_threads(threads)
+    run(config, out, resume=resume)
+    click.echo(f"weights are in {out / 'supernet.safetensors'}")
+
+
+@click.group()
+def weights() -> None:
+    """The official Once-for-All checkpoints, for machines with internet."""
+
+
+@weights.command(name="list")
+@json_option
+def list_(as_json) -> None:
+    """List the official checkpoints and whether they are here."""
+    from labkit.weights import available
+
+    rows = available()
+    show({"weights": rows}, as_json,
+         [f"{row['name']:<20} {'here' if row['got'] else 'not fetched':<12} {row['urls'][0]}" for row in rows])
+
+
+@weights.command()
+@click.argument("name")
+@click.option("--sha256", help="Insist on this hash.")
+def fetch(name, sha256) -> None:
+    """Download an official checkpoint, verify it and convert it to safetensors; resumes."""
+    from labkit.weights import fetch as run
+
+    click.echo(f"weights are in {run(name, sha256=sha256)}")
