@@ -167,6 +167,11 @@ def test_runtimes_run_every_kind_of_piece_at_any_batch(name):
     assert (runtime.threads, runtime.batch) == (1, 3)
 
 
+def test_many_pieces_get_fewer_rounds():
+    assert len(pieces(get_space("ofa-mbv3"))) > 200 > len(pieces(FMNIST))
+    assert measure.limits_for(get_space("ofa-mbv3")).max_rounds < measure.limits_for(FMNIST).min_rounds
+
+
 def test_runtimes_by_name():
     assert isinstance(measure.get_runtime(None), measure.OnnxRuntime)
     with pytest.raises(ValueError, match="unknown runtime 'abacus', known: onnxruntime, torch"):

@@ -15,9 +15,9 @@ from importlib import resources
 from pathlib import Path
 
 from labkit.latency.files import SCHEMA, TableError, check_steady, parse, read_bytes, validate
-from labkit.latency.harness import DEFAULT, Limits
+from labkit.latency.harness import Limits
 from labkit.latency.lut import HOST, LatencyTable, build_table, table_path, write_table
-from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, piece_model
+from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, limits_for, piece_model
 from labkit.latency.pieces import pieces, space_digest
 from labkit.paths import data_dir, write_atomic
 from labkit.space import Arch, SearchSpace
@@ -37,13 +37,17 @@ latency.json back and import it:
 CONTRADICTION = 0.5  # median relative error of the calibrated table on the subnets it was calibrated on
 
 
-def pack(space: SearchSpace, path: Path, *, limits: Limits = DEFAULT, subnets: int = CALIBRATION_SUBNETS) -> Path:
-    """Write the kit for `space` to `path` (a zip), in one step; returns the path."""
+def pack(space: SearchSpace, path: Path, *, limits: Limits | None = None, subnets: int = CALIBRATION_SUBNETS) -> Path:
+    """Write the kit for `space` to `path` (a zip), in one step; returns the path.
+
+    `limits` of the harness are those of `limits_for(space)` unless given.
+    """
     from labkit.deploy.graph import network_model
 
     path = Path(path)
     if path.is_dir() or path.suffix != ".zip":
         raise ValueError(f"a kit is a zip file, got {str(path)!r}; name it like kit.zip")
+    limits = limits_for(space) if limits is None else limits
     archs = space.decode(calibration_genes(space, subnets))
     names = {key: f"models/{key}.onnx" for key in pieces(space)}
     kit = {"schema": SCHEMA, "space": space.name, "space_sha256": space_digest(space), "limits": limits._asdict(),

@@ -30,6 +30,7 @@ from labkit.latency.pieces import Piece, block_piece, pieces, space_digest
 from labkit.space import Arch, SearchSpace
 
 CALIBRATION_SUBNETS = 20
+MANY_PIECES = 200
 MISSING = ("onnxruntime is not installed: pip install 'ofa-labkit[deploy]' (or pip install onnx onnxruntime), "
            "or measure with runtime 'torch'")
 
@@ -157,14 +158,21 @@ def calibration_genes(space: SearchSpace, count: int = CALIBRATION_SUBNETS, seed
     return np.concatenate([ends, space.sample(np.random.default_rng(seed), count - 2)])
 
 
-def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limits = DEFAULT,
+def limits_for(space: SearchSpace) -> Limits:
+    """The harness's defaults, with fewer rounds where there are hundreds of pieces to time in minutes."""
+    return DEFAULT if len(pieces(space)) <= MANY_PIECES else DEFAULT._replace(min_rounds=3, max_rounds=3, seconds=0.06)
+
+
+def measure(space: SearchSpace, runtime: Runtime | None = None, *, limits: Limits | None = None,
             subnets: int = CALIBRATION_SUBNETS, progress: Callable[[float], None] | None = None,
             clock: Callable[[], float] = time.perf_counter) -> dict:
     """Time every piece of `space` and `subnets` whole subnets: the content of a latency file.
 
-    `progress(share)` is called again and again, with the share that is done. See `labkit.latency.lut` for reading it.
+    `limits` are those of `limits_for(space)` unless given; `progress(share)` is called again and again, with
+    the share that is done. `labkit.latency.lut` makes a table of what is returned.
     """
     runtime = get_runtime() if runtime is None else runtime
+    limits = limits_for(space) if limits is None else limits
     todo = pieces(space)
     archs = {f"subnet-{i}": arch for i, arch in enumerate(space.decode(calibration_genes(space, subnets)))}
 
