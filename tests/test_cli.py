@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from labkit.cli import cli, main, read_arch
+from labkit.cli import cli, main
+from labkit.cli.common import read_arch
 from labkit.space import Arch
 from labkit.spaces import FMNIST
 

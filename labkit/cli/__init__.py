@@ -34,7 +34,7 @@ def main() -> None:
         code = cli(standalone_mode=False)
     except click.ClickException as error:
         code = _fail(error.format_message())
-    except (LabError, ValueError, FileExistsError, PermissionError) as error:
+    except (LabError, ValueError, OSError) as error:
         code = _fail(str(error))
     except click.Abort:
         code = 130
