@@ -11,7 +11,7 @@ from labkit.search.bound import cheapest, check_feasible
 from labkit.separable import MaxPlusSum, StageTable
 from labkit.space import SearchSpace, Stage
 
-EXAMPLES = settings(max_examples=120, deadline=None)
+EXAMPLES = settings(max_examples=80, deadline=None)
 
 
 def subset(values):

@@ -6,28 +6,24 @@ prices make that bound tight. An arch that beats the best one known loses at mos
 over its stages, against the bound; only few configurations lose so little, and all their combinations
 are enumerated. Nothing is left out, so the answer is exact.
 
-Budgets on a maximum only take configurations out. Where a maximum is part of a sum (`MaxPlusSum`), each
-level of it is a case of its own.
-
 Shapes in trailing comments: L additive budgets, S stages, C configurations of a stage, N partial archs.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.search.cases import Case, Cases, Weighted
 from labkit.search.fronts import nondominated, undominated
 from labkit.search.problem import Budget, InfeasibleBudget
-from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
+from labkit.search.stages import assemble, is_cap, require_exact
 from labkit.separable import MaxPlusSum, Separable
 from labkit.space import SearchSpace
 
 PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
-ROUNDING = 1e-11  # share of the values' range that counts as rounding, in bounds and sums
 CHUNK = 1_000_000  # partial archs that are made at a time
 FACTORS = (0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0)  # how prices are varied for more bounds
 
@@ -74,11 +70,12 @@ def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray |
     alone, else of one that nothing meets together with the others.
     """
     def check(budget: Budget, others: Sequence[Budget]) -> np.ndarray:
-        arch = cheapest(space, budget.cost, others, enough=budget.limit)
-        smallest = float(budget.cost(arch[None])[0])
-        if smallest > budget.limit:
-            raise InfeasibleBudget(budget, smallest, others)
-        return arch
+        for enough in (budget.limit, -np.inf):  # a near miss may be rounding; the smallest of all decides
+            arch = cheapest(space, budget.cost, others, enough=enough)
+            smallest = float(budget.cost(arch[None])[0])
+            if smallest <= budget.limit:
+                return arch
+        raise InfeasibleBudget(budget, smallest, others)
 
     arch = None
     for budget in limits:
@@ -89,90 +86,7 @@ def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray |
     return arch
 
 
-class Weighted(Separable):
-    """A multiple of an additive table; 0 times any table is nothing."""
-
-    def __init__(self, table: Separable, weight: float) -> None:
-        self.space, self.base, self._table, self._weight = table.space, weight * table.base, table, weight
-
-    def stage_values(self, s: int) -> np.ndarray:
-        return self._weight * self._table.stage_values(s)
-
-
-# ---- cases: a resolution, and a level for each maximum that is part of a sum ---------------------------
-
-
-class Case:
-    """Values to maximise and, for each budget, costs to keep below a limit, at one resolution.
-
-    `levels` (L,) are what the maxima of the budgets on a `MaxPlusSum` use up of their limits, else 0.
-    """
-
-    def __init__(self, terms: Terms, limits: np.ndarray, levels: np.ndarray, less: float) -> None:
-        self.r, self.kept, self._limits, self._levels = terms.r, terms.kept, limits, levels
-        self.base, self.cost_base = terms.base[0] - less, terms.base[1:]  # (), (L,)
-        self.values = [stage[0] for stage in terms.stages]  # S of (C,)
-        self.costs = [stage[1:] for stage in terms.stages]  # S of (L, C)
-        self.room = limits - levels - self.cost_base  # (L,) what the stages may spend
-        least = np.array([costs.min(1) for costs in self.costs])  # (S, L)
-        self.least_after = least.sum(0) - np.cumsum(least, axis=0)  # (S, L) what later stages spend at least
-        self.span = sum(np.ptp(values) for values in self.values)
-        self.slack = ROUNDING * (self.span + abs(self.base))
-        self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack
-        self.tolerance = ROUNDING * np.abs(limits)  # `meets` does without it
-        self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
-
-    def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
-        """Bound on the value at these prices (L,), the stages' best choices (S,), and S of (C,) priced values."""
-        scores = [values - prices @ costs for values, costs in zip(self.values, self.costs)]
-        picks = np.array([score.argmax() for score in scores])
-        bound = self.base + prices @ self.room + sum(score[i] for score, i in zip(scores, picks))
-        return bound, picks, scores
-
-    def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
-        return sum(costs[:, i] for costs, i in zip(self.costs, picks))
-
-    def meets(self, spent: np.ndarray) -> np.ndarray:
-        """Whether stages that spend this, (L,) or (L, N), meet the budgets: the sum that the cost itself computes."""
-        base, levels, limits = (np.expand_dims(v, tuple(range(1, spent.ndim)))
-                                for v in (self.cost_base, self._levels, self._limits))
-        return (spent + base + levels <= limits).all(0)
-
-    def value(self, picks: np.ndarray) -> float:
-        return sum(values[i] for values, i in zip(self.values, picks)) + self.base
-
-
-class _Cases:
-    """All cases of maximising `value`, less the level of the maximum `less`, under budgets."""
-
-    def __init__(self, space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None) -> None:
-        self.space = space
-        caps = [budget for budget in limits if is_cap(budget)]
-        mixed = [budget for budget in limits if isinstance(budget.cost, MaxPlusSum)]
-        sums = [budget for budget in limits if budget not in caps and budget not in mixed]
-        self._terms = StageTerms(
-            space, [value, *(budget.cost for budget in sums), *(budget.cost.total for budget in mixed)],
-            [*(budget.cost for budget in caps), *(budget.cost.maximum for budget in mixed), *([less] if less else [])])
-        self._caps = [budget.limit for budget in caps]
-        self._sums, self._mixed = (np.array([b.limit for b in group], dtype=float) for group in (sums, mixed))
-        self._less = less is not None
-
-    def __iter__(self) -> Iterator[tuple[int, tuple[float, ...]]]:
-        """Resolution and levels of the maxima that are part of sums, case by case."""
-        for r in range(len(self.space.resolutions)):
-            first = len(self._caps)
-            sliding = range(first, first + len(self._mixed) + self._less)
-            yield from ((r, levels) for levels in itertools.product(*(self._terms.levels(i, r) for i in sliding)))
-
-    def make(self, r: int, levels: tuple[float, ...]) -> Case | None:
-        """The case, or None if the budgets plainly exclude all its archs."""
-        terms = self._terms.at(r, [*self._caps, *levels])
-        if terms is None:
-            return None
-        limits = np.concatenate([self._sums, self._mixed])
-        used = np.concatenate([np.zeros(len(self._sums)), levels[:len(self._mixed)]])
-        case = Case(terms, limits, used, levels[-1] if self._less else 0.0)
-        return case if case.possible else None
+# ---- the search itself -------------------------------------------------------------------------------
 
 
 def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None = None,
@@ -181,7 +95,7 @@ def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], le
 
     Stops at the first arch found whose value is at least `enough`.
     """
-    cases = _Cases(space, value, limits, less)
+    cases = Cases(space, value, limits, less)
     rough = [(case.rough_bound, key) for key in cases if (case := cases.make(*key))]
     found, known, bounded = None, -np.inf, []
     for rough_bound, key in sorted(rough, key=lambda item: -item[0]):
