@@ -1,0 +1,114 @@
+"""Kits: packed, run, interrupted and resumed, in a program of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from latency_for_tests import COARSE, TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
+
+from labkit.latency import kit
+from labkit.latency.files import climbs_out, parse, validate
+from labkit.latency.harness import Limits, Timing
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("kit") / "kit.zip"
+    return kit.pack(TINY, path, limits=COARSE, subnets=5)
+
+
+def run_kit(program: Path, folder: Path, *arguments: str, python: str = sys.executable, **variables: str):
+    folder.mkdir(exist_ok=True)
+    return subprocess.run([python, str(program), *arguments], cwd=folder, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **variables})
+
+
+def test_kit_runs_packed_and_its_result_imports(packed, tmp_path):
+    done = run_kit(packed, tmp_path / "board")
+    assert done.returncode == 0, done.stderr
+    assert "100 %" in done.stderr and "wrote latency.json" in done.stderr
+    assert [p.name for p in (tmp_path / "board").iterdir()] == ["latency.json"]
+    value = parse((tmp_path / "board" / "latency.json").read_bytes(), Path("x"))
+    assert validate(value, Path("x")) == TINY and value["made"]["runtime"] == "onnxruntime"
+    assert value["made"]["threads"] == 1 and len(value["subnets"]) == 5
+
+
+def test_kit_runs_unpacked(packed, tmp_path):
+    with zipfile.ZipFile(packed) as archive:
+        assert not any(climbs_out(name) for name in archive.namelist())
+        archive.extractall(tmp_path / "kit")
+    done = run_kit(tmp_path / "kit", tmp_path / "board", "--out", "result.json", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "board" / "result.json").is_file()
+
+
+def test_kit_resumes(packed, tmp_path):
+    """An earlier run's timings stay, except those taken while the board drifted; another kit's are not used."""
+    folder = tmp_path / "board"
+    run_kit(packed, folder)
+    value = json.loads((folder / "latency.json").read_text())
+    names = list(value["pieces"])
+    mark = Timing(1.25, 1.25, 1.25, 0.0, 9)._asdict()
+    earlier = {"kit": value["made"]["kit"], "rounds": {name: [mark] for name in names[:6]}, "anchor_ms": [1.0],
+               "drifted": names[:2]}
+    (folder / "latency.json.partial").write_text(json.dumps(earlier))
+    again = run_kit(packed, folder)
+    assert "going on: 4 of" in again.stderr
+    pieces_now = json.loads((folder / "latency.json").read_text())["pieces"]
+    assert [pieces_now[name] == mark for name in names[:7]] == [False, False, True, True, True, True, False]
+    (folder / "latency.json.partial").write_text(json.dumps({**earlier, "kit": "another"}))
+    assert "going on" not in run_kit(packed, folder).stderr
+    (folder / "latency.json.partial").write_text("{")
+    assert run_kit(packed, folder).returncode == 0
+
+
+def test_kit_survives_being_killed(packed, tmp_path):
+    """Killed in the middle it leaves no latency.json, but what it has measured."""
+    slow = tmp_path / "slow.zip"
+    kit.pack(TINY, slow, limits=Limits(min_repeats=10 ** 9, max_repeats=10 ** 9, chunk=3), subnets=4)
+    folder = tmp_path / "board"
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, str(slow)], cwd=folder, stderr=subprocess.DEVNULL,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        for _ in range(300):
+            if (folder / "latency.json.partial").exists():
+                break
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (folder / "latency.json").exists()
+    assert json.loads((folder / "latency.json.partial").read_text())["rounds"]
+
+
+def test_kit_says_what_is_missing_on_the_board(packed, tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no', name='onnxruntime')")
+    done = run_kit(packed, tmp_path / "board", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2 and done.stderr == "onnxruntime is not installed; pip install numpy onnxruntime\n"
+
+
+def test_kit_names_must_be_zips(tmp_path):
+    with pytest.raises(ValueError, match="name it like kit.zip"):
+        kit.pack(TINY, tmp_path / "kit.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_kit_runs_in_an_environment_without_torch_and_labkit(packed, tmp_path):
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "numpy", "onnxruntime"], check=True)
+    for module in ("torch", "labkit"):
+        assert subprocess.run([python, "-c", f"import {module}"], capture_output=True, cwd=tmp_path).returncode == 1
+    done = run_kit(packed, tmp_path / "board", python=str(python), PYTHONPATH="")
+    assert done.returncode == 0, done.stderr
+    assert validate(parse((tmp_path / "board" / "latency.json").read_bytes(), Path("x")), Path("x")) == TINY
