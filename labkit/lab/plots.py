@@ -68,7 +68,11 @@ def log_axis(panel: Axes, low: float, high: float) -> None:
 
 
 def nice_ticks(low: float, high: float) -> np.ndarray:
-    """1, 2, 5 times powers of ten between `low` and `high`, for a logarithmic axis."""
+    """Round numbers between `low` and `high` for a logarithmic axis, at least four where the span allows."""
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = (10.0 ** decades[:, None] * np.array([1, 2, 5])).ravel()
-    return ticks[(ticks >= low * 0.95) & (ticks <= high * 1.05)]
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        ticks = (10.0 ** decades[:, None] * np.array(steps)).ravel()
+        ticks = ticks[(ticks >= low * 0.95) & (ticks <= high * 1.05)]
+        if len(ticks) >= 4:
+            break
+    return ticks

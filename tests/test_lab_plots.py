@@ -1,0 +1,13 @@
+import numpy as np
+import pytest
+
+from labkit.lab.plots import nice_ticks
+
+
+@pytest.mark.parametrize("low, high", [(1.8, 4.7), (0.09, 0.31), (20, 900), (0.5, 5000), (95, 1200)])
+def test_ticks_are_few_round_and_inside(low, high):
+    ticks = nice_ticks(low, high)
+    assert 4 <= len(ticks) <= 9 and (np.diff(ticks) > 0).all()
+    assert ticks[0] >= 0.95 * low and ticks[-1] <= 1.05 * high
+    mantissas = ticks / 10 ** np.floor(np.log10(ticks) + 1e-9)
+    assert np.allclose(mantissas * 2, np.round(mantissas * 2))
