@@ -49,8 +49,9 @@ def main() -> None:
     mean = {method: float(np.mean([r["measured"] for r in rows if r["method"] == method]))
             for method in ("exact", "evolution", "random")}
     share = np.array([r["measured"] for r in rows]) / 100
+    standard_error = 100 * float(np.sqrt(np.mean(share * (1 - share)) / len(evaluator.labels)))
     print(f"mean measured accuracy: {', '.join(f'{name} {value:.2f} %' for name, value in mean.items())}; "
-          f"one accuracy on 5,000 images has a standard error of {100 * np.sqrt(np.mean(share * (1 - share)) / 5000):.2f}")
+          f"one accuracy on 5,000 images has a standard error of {standard_error:.2f}")
     print(json.dumps({"benchmark": "measured_search", "device": arguments.device, "rows": rows, "mean_measured": mean,
                       "predictor_rmse": model.rmse, "machine": machine_state(), "date": date.today().isoformat()}))
 
