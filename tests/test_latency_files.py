@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from latency_for_tests import COARSE, TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
+from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
 
 from labkit.latency import kit, lut
 from labkit.latency.devices import DeviceError, device_names, get_device

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from latency_for_tests import COARSE, TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
+from latency_for_tests import COARSE, TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.latency import kit
 from labkit.latency.files import climbs_out, parse, validate
