@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from labkit import data, pretrained
 from labkit.artifacts import supernet_path
 from labkit.evaluate import Evaluator
+from labkit.lab.plots import device_fronts, save
 from labkit.latency.devices import HOST, get_device
 from labkit.latency.measure import measure_archs
 from labkit.paths import write_atomic
@@ -74,12 +75,9 @@ def demo(space: SearchSpace, out: Path, devices: Sequence[str] = DEVICES, seed: 
                for row in rows]
     write_atomic(out / "demo.csv", lambda path: path.write_text(table.getvalue(), encoding="utf-8"))
     write_atomic(out / "demo.json", lambda path: path.write_text(json.dumps(as_json, indent=1) + "\n"))
-    from labkit.lab.plots import device_fronts
-
     fronts = [front(space, model.predict, costs.latency_ms, costs.memory_caps())
               for costs in all_costs]
-    figure = device_fronts(all_costs, fronts, rows)
-    write_atomic(out / "pareto.png", lambda path: figure.savefig(path, dpi=120))
+    save(device_fronts(all_costs, fronts, rows), out / "pareto.png")
     return rows
 
 

@@ -5,8 +5,8 @@ No torch here: a search for a device whose latency table is there answers at onc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,8 +16,7 @@ from labkit.artifacts import load_predictor, predictor_path
 from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
 from labkit.latency.devices import HOST, Device, flash_table, sram_table
 from labkit.latency.lut import has_host_table, host_table
-from labkit.paths import write_atomic
-from labkit.search import Budget, Front, SearchResult, best, evolve, random_search
+from labkit.search import Budget, SearchResult, best, evolve, random_search
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.separable import Separable
 from labkit.space import Arch, SearchSpace
@@ -44,8 +43,18 @@ def accuracy_model(space: SearchSpace) -> AccuracyModel:
     return AccuracyModel(synthetic_accuracy(space), "synthetic: no accuracies were measured in this space", None)
 
 
-def latency_table(space: SearchSpace, device: Device, progress: bool = True) -> AdditiveTable:
-    """Milliseconds on `device`; where this machine has to be measured first, shows a progress bar."""
+def latency_table(space: SearchSpace, device: Device, progress: bool = True, source: str = "table") -> AdditiveTable:
+    """Milliseconds on `device`; where this machine has to be measured first, shows a progress bar.
+
+    `source` is "table", calibrated sums over blocks, or "regression", fitted to whole subnets, which only
+    this machine can be asked for. Raises ValueError for another device's regression.
+    """
+    if source == "regression":
+        if device.name != HOST:
+            raise ValueError(f"device {device.name!r} has no latency regression, only {HOST!r} has; use its table")
+        from labkit.latency.predictor import host_regression
+
+        return host_regression(space)
     if device.name != HOST or has_host_table(space):
         return device.latency_table(space)
     with tqdm(total=100, unit="%", desc="measuring this machine", disable=not progress) as bar:
@@ -55,9 +64,9 @@ def latency_table(space: SearchSpace, device: Device, progress: bool = True) -> 
 class Costs:
     """Every cost of a space's subnets on one device, as tables over genes."""
 
-    def __init__(self, space: SearchSpace, device: Device, progress: bool = True) -> None:
+    def __init__(self, space: SearchSpace, device: Device, progress: bool = True, latency: str = "table") -> None:
         self.space, self.device = space, device
-        self.latency_ms = latency_table(space, device, progress)
+        self.latency_ms = latency_table(space, device, progress, latency)
         self.macs, self.params = macs_table(space), params_table(space)
         self.peak_memory_bytes = activation_table(space, device.bytes_per_value)
         self.sram_bytes, self.flash_bytes = sram_table(space, device), flash_table(space, device)
@@ -108,14 +117,9 @@ def search(space: SearchSpace, accuracy: Separable, budgets: list[Budget], *, me
     return evolve(space, accuracy, budgets, rng=rng, population=population, generations=generations)
 
 
-def draw_front(path: Path, costs: Costs, model: AccuracyModel, whole: Front, seed: int) -> None:
-    """Draw an exact front with what evolution and random search find at five budgets on it."""
-    from labkit.lab.plots import front_and_searches
-
-    span = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
-    found = {method: [search(costs.space, model.predict, [Budget(costs.latency_ms, limit, "latency", "ms"),
-                                                          *costs.memory_caps()], method=method, seed=seed)
-                      for limit in span] for method in ("evolution", "random")}
-    figure = front_and_searches(costs, whole, found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120))
+def found_at_budgets(costs: Costs, model: AccuracyModel, limits_ms: Sequence[float],
+                     seed: int) -> dict[str, list[SearchResult]]:
+    """What evolution and random search find under each latency limit, by method."""
+    return {method: [search(costs.space, model.predict, [Budget(costs.latency_ms, limit, "latency", "ms"),
+                                                         *costs.memory_caps()], method=method, seed=seed)
+                     for limit in limits_ms] for method in ("evolution", "random")}

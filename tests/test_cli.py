@@ -120,3 +120,32 @@ def test_every_command_explains_itself(capsys, name):
     obvious = {"population", "generations", "epochs", "batch", "method", "split", "dataset", "out"}
     for option in cli.commands[name].params:
         assert getattr(option, "help", None) or option.name in obvious, option.name
+
+
+def test_deploy_writes_verified_models(capsys, tmp_path):
+    import numpy as np
+    import onnxruntime
+    done = as_json(capsys, "deploy", "--arch", "smallest", "--to", str(tmp_path / "m.onnx"), "--int8", "--split", "val")
+    assert done["max_difference"] <= 1e-4 and done["accuracy"] > 80 and done["accuracy_drop"] < 2
+    for file in ("m.onnx", "m.int8.onnx"):
+        session = onnxruntime.InferenceSession(str(tmp_path / file), providers=["CPUExecutionProvider"])
+        image = np.zeros((1, 1, 20, 20), dtype=np.float32)
+        assert session.run(None, {session.get_inputs()[0].name: image})[0].shape == (1, 10)
+
+
+def test_search_cost_is_listed(capsys):
+    cost = as_json(capsys, "cost", "--devices", "40")
+    published = {row["method"]: row for row in cost["published"]}
+    # OFA, Table 1: 200 N GPU hours to search, 300 N to train.
+    assert published["ProxylessNAS"]["total for 40"] == 40 * (200 + 300)
+    assert cost["ours"]
+
+
+def test_a_kit_is_packed_and_a_wrong_file_not_imported(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    code, out, _ = run(capsys, "lut", "pack", "--out", str(tmp_path / "kit.zip"))
+    assert code == 0 and (tmp_path / "kit.zip").stat().st_size > 100_000
+    wrong = tmp_path / "latency.json"
+    wrong.write_text('{"what": "latency"}')
+    code, _, err = run(capsys, "lut", "import", str(wrong), "--name", "my-board")
+    assert code == 2 and "latency.json" in err and not (tmp_path / "cache").exists()

@@ -74,37 +74,24 @@ def import_(file, name) -> None:
 @space_option
 @click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
 @click.option("--to", "out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="ONNX file to write.")
-@click.option("--int8", is_flag=True, help="Quantise, calibrated on training images, and compare on the test split.")
+@click.option("--int8", is_flag=True, help="Also quantise (NAME.int8.onnx), calibrated on training images.")
+@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @json_option
-def deploy(space, arch, out, int8, as_json) -> None:
-    """Extract a subnet, fold its batch norms, export it to ONNX and verify it against torch."""
+def deploy(space, arch, out, int8, split, as_json) -> None:
+    """Extract a subnet, fold its batch norms, export it to ONNX, verify and measure it here."""
     chosen = read_arch(space, arch)
-    import onnx
-
     from labkit import data, pretrained
     from labkit.artifacts import supernet_path
-    from labkit.deploy.export import export
-    from labkit.deploy.quantise import quantise_and_compare
+    from labkit.deploy.pipeline import deploy as run
     from labkit.evaluate import Evaluator
-    from labkit.paths import write_atomic
 
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(record["config"]["dataset"])
     subnet = supernet.extract(chosen, Evaluator(supernet, dataset, "val").recalibrate(chosen))
-
-    def images(split: str, count: int | None):
-        return data.resize(data.normalise(dataset.splits[split].images[:count], dataset), chosen.resolution)
-
-    verified = export(space, subnet, images("val", 256), None if int8 else out)
-    result = {"arch": chosen.to_json(), "file": str(out), "images": verified.images,
-              "max_difference": verified.max_difference}
-    lines = [f"the exported model agrees with torch within {verified.max_difference:.1e} on {verified.images} images"]
+    done = run(space, subnet, dataset, out, int8=int8, split=split)
+    lines = [f"{done.path} agrees with torch within {done.max_difference:.1e} on {done.verified_images} images",
+             f"fp32  {done.accuracy:.2f} % of {split}  {done.latency_ms:.3f} ms here  {done.file_bytes / 1000:.0f} kB"]
     if int8:
-        both = quantise_and_compare(verified.model, images("train", 512), images("test", None),
-                                    dataset.splits["test"].labels)
-        write_atomic(out, lambda path: onnx.save(both.model, path))
-        result |= {"test_accuracy_fp32": both.accuracy_float, "test_accuracy_int8": both.accuracy_int8,
-                   "bytes_fp32": both.bytes_float, "bytes_int8": both.bytes_int8}
-        lines.append(f"test accuracy {both.accuracy_float:.2f} % as fp32, {both.accuracy_int8:.2f} % as int8; "
-                     f"{both.bytes_float / 1000:.0f} kB become {both.bytes_int8 / 1000:.0f} kB")
-    show(result, as_json, [*lines, f"written to {out}"])
+        lines.append(f"int8  {done.int8_accuracy:.2f} % of {split}  {done.int8_latency_ms:.3f} ms here  "
+                     f"{done.int8_file_bytes / 1000:.0f} kB  ({done.int8_path})")
+    show(done.to_json(), as_json, lines)

@@ -20,12 +20,14 @@ from labkit.space import Arch
 @click.option("--max-sram", type=float, help="Limit on activation memory, in kB; a microcontroller's own limit "
                                              "holds anyway.")
 @click.option("--max-flash", type=float, help="Limit on stored weights, in kB; likewise.")
+@click.option("--latency", type=click.Choice(["table", "regression"]), default="table", show_default=True,
+              help="Predict latency from the block table, or (host only) by regression on whole subnets.")
 @click.option("--method", type=click.Choice(["evolution", "exact", "random"]), default="evolution", show_default=True)
 @click.option("--population", type=click.IntRange(min=4), default=100, show_default=True)
 @click.option("--generations", type=click.IntRange(min=1), default=500, show_default=True)
 @seed_option
 @json_option
-def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_flash, method, population,
+def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_flash, latency, method, population,
            generations, seed, as_json) -> None:
     """Find the most accurate subnet that meets your limits on a device.
 
@@ -37,7 +39,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     def scaled(value, unit):
         return None if value is None else value * unit
 
-    costs = specialise.Costs(space, device)
+    costs = specialise.Costs(space, device, latency=latency)
     model = specialise.accuracy_model(space)
     budgets = costs.budgets(latency_ms=max_latency_ms, macs=scaled(max_macs, 1e6), params=scaled(max_params, 1e3),
                             sram_bytes=scaled(max_sram, 1000), flash_bytes=scaled(max_flash, 1000))
@@ -71,6 +73,8 @@ def pareto(space, device, picture, seed, as_json) -> None:
     A microcontroller's SRAM limit holds on the whole front; its flash limit does not, since it adds up
     over the network (`labkit search --method exact` applies both).
     """
+    import numpy as np
+
     from labkit import specialise
     from labkit.search import front
 
@@ -78,7 +82,10 @@ def pareto(space, device, picture, seed, as_json) -> None:
     model = specialise.accuracy_model(space)
     whole = front(space, model.predict, costs.latency_ms, costs.memory_caps())
     if picture:
-        specialise.draw_front(picture, costs, model, whole, seed)
+        from labkit.lab.plots import front_and_searches, save
+
+        limits = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
+        save(front_and_searches(costs, whole, specialise.found_at_budgets(costs, model, limits, seed)), picture)
     points = [{"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
               for cost, accuracy, arch in zip(whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes))]
     shown = points[::max(1, len(points) // 20)]
@@ -115,16 +122,15 @@ def demo(space, devices, out, seed, as_json) -> None:
 def cost(space, count, picture, as_json) -> None:
     """What a search costs for N devices: published methods, and this package's own records."""
     from labkit import accounting
-    from labkit.paths import write_atomic
     from labkit.records import records
 
     published, ours = accounting.published(), accounting.measured(records(space.name))
     reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
     rows = {"published": accounting.cost_rows(published, count, reference), "ours": accounting.cost_rows(ours, count)}
     if picture:
-        figure = accounting.cost_figure(published, ours, count)
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(picture, lambda path: figure.savefig(path, dpi=120))
+        from labkit.lab.plots import save
+
+        save(accounting.cost_figure(published, ours, count), picture)
     lines = []
     for title, table in rows.items():
         lines += ["", f"{title}:"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from labkit.paths import write_atomic
 from labkit.search import Front, SearchResult
 from labkit.specialise import Costs
 
@@ -56,6 +58,11 @@ def front_and_searches(costs: Costs, front: Front, found: dict[str, list[SearchR
               xlabel=f"latency, ms ({costs.device.label})")
     panel.legend(loc="lower right")
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture in one step; the format follows the file's ending."""
+    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120))
 
 
 def log_axis(panel: Axes, low: float, high: float) -> None:
