@@ -79,7 +79,8 @@ def test_a_training_step_reaches_exactly_the_weights_of_the_arch():
                 block, _, matrix = name.partition(".depthwise.0.transforms.")
                 weight = f"{block}.depthwise.0.weight"
                 if weight in shapes and shapes[weight][-1] <= int(matrix[-1]):
-                    rows = torch.ones(5, 5, dtype=torch.bool) if matrix == "7to5" else torch.ones(3, 3, dtype=torch.bool)
+                    side = 5 if matrix == "7to5" else 3
+                    rows = torch.ones(side, side, dtype=torch.bool)
                     if matrix == "7to5" and shapes[weight][-1] == 3:
                         rows[[0, 4]] = rows[:, [0, 4]] = False  # of the 5x5 only the centre goes on
                     used[rows.flatten()] = True
