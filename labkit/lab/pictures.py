@@ -139,10 +139,10 @@ def front_and_cloud(front: Front, cloud: tuple[np.ndarray, np.ndarray], budgets:
     panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
     for name, limit in budgets.items():
         panel.axvline(limit, color=GREY, linestyle=":", linewidth=1)
-        panel.text(limit, cloud[1].min(), f" {name}", rotation=90, va="bottom", ha="right", fontsize=8)
+        panel.text(limit, 1.01, name, transform=panel.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
     if chosen:
         panel.scatter(*zip(*chosen.values()), color=RED, zorder=3, label="found by evolution")
-    log_axis(panel, front.cost[0], max(front.cost[-1], cloud[0].max()))
+    panel.grid(alpha=0.25)
     panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
     panel.legend(loc="lower right", fontsize=9)
     return figure

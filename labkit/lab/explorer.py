@@ -1,0 +1,126 @@
+"""The explorer: choose a device and limits with sliders, see the subnet, its place on the front, and its gap.
+
+    Explorer(space, accuracy_model(space))      the last line of a cell shows it
+
+Evolution looks for the subnet, exact search says how far that is from the best there is. `answer` and
+`figure` need no front end; where there is none, a picture of the first answer stands in for the panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from labkit.lab.notebook import png
+from labkit.lab.pictures import draw_arch
+from labkit.lab.plots import BLUE, GREY, RED, log_axis
+from labkit.latency.devices import get_device
+from labkit.search import Front, SearchResult, front
+from labkit.space import SearchSpace
+from labkit.specialise import AccuracyModel, Costs, search
+
+DEVICES = ("pi4", "jetson-nano", "pixel1", "stm32h743", "stm32f746", "mcu-64k")
+STEPS = 60  # of the latency slider, from the quickest subnet of the device to its slowest
+MEMORY_STEPS = 12
+EVOLUTION = {"population": 60, "generations": 40}  # enough here, and over in a few milliseconds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The subnet for one setting of the controls."""
+
+    costs: Costs
+    latency_limit_ms: float
+    memory_limit_bytes: int
+    found: SearchResult
+    optimum: SearchResult
+    front: Front  # under the memory limit
+
+    @property
+    def gap(self) -> float:
+        """Points of predicted accuracy below the best that exists."""
+        return self.optimum.accuracy - self.found.accuracy
+
+    def text(self) -> str:
+        of = self.costs.of(self.found.arch)
+        return (f"{self.found.arch}\n"
+                f"predicted accuracy {self.found.accuracy:.2f} %, {self.gap:.3f} points below the exact optimum\n"
+                f"latency {of['latency_ms']:.3g} ms ({self.costs.device.label}), {of['macs'] / 1e6:.2f}M MACs, "
+                f"{of['params'] / 1000:.0f}k parameters, {of['peak_memory_bytes'] / 1024:.1f} KiB of activations "
+                f"(limit {self.memory_limit_bytes / 1024:.1f} KiB)")
+
+
+class Explorer:
+    """Answers and pictures for every setting, and an ipywidgets panel (7.7 and 8) that shows them."""
+
+    def __init__(self, space: SearchSpace, model: AccuracyModel, devices: Sequence[str] = DEVICES) -> None:
+        self.space, self.model, self.devices = space, model, tuple(devices)
+        self.costs = lru_cache(maxsize=None)(lambda name: Costs(space, get_device(name)))
+        self._fronts = lru_cache(maxsize=64)(self._front)
+
+    def _front(self, device: str, memory_bytes: int) -> Front:
+        costs = self.costs(device)
+        return front(self.space, self.model.predict, costs.latency_ms,
+                     [b for b in costs.budgets(sram_bytes=memory_bytes) if not b.name.startswith("flash")])
+
+    def latencies(self, device: str) -> np.ndarray:
+        """The settings of the latency slider, in ms."""
+        costs = self.costs(device)
+        smallest, largest = costs.latency_ms(self.space.encode([self.space.smallest(), self.space.largest()]))
+        return np.geomspace(smallest, largest, STEPS)
+
+    def memories(self, device: str) -> np.ndarray:
+        """The settings of the memory slider, in bytes: up to what the device has, or to what any subnet needs."""
+        costs = self.costs(device)
+        smallest, largest = costs.sram_bytes(self.space.encode([self.space.smallest(), self.space.largest()]))
+        largest = min(largest, costs.device.sram_bytes or largest)
+        return np.geomspace(smallest, largest, MEMORY_STEPS).round().astype(int)
+
+    def answer(self, device: str, latency_ms: float, memory_bytes: int) -> Answer:
+        """Raises InfeasibleBudget where no subnet meets the limits."""
+        costs = self.costs(device)
+        budgets = costs.budgets(latency_ms=latency_ms, sram_bytes=memory_bytes)
+        optimum = search(self.space, self.model.predict, budgets, method="exact")
+        found = search(self.space, self.model.predict, budgets, **EVOLUTION)
+        return Answer(costs, latency_ms, memory_bytes, found, optimum, self._fronts(device, memory_bytes))
+
+    def first_answer(self) -> Answer:
+        """What the panel shows before anybody has moved a slider."""
+        device = self.devices[0]
+        return self.answer(device, float(self.latencies(device)[STEPS // 2]), int(self.memories(device)[-1]))
+
+    def figure(self, answer: Answer) -> Figure:
+        """The subnet as blocks above its place on the front."""
+        figure = Figure(figsize=(7.4, 4.9))  # fixed margins: a layout engine takes longer than the drawing
+        above, below = figure.subplots(2, height_ratios=(1, 1.5),
+                                       gridspec_kw={"left": 0.1, "right": 0.98, "top": 0.94, "bottom": 0.11,
+                                                    "hspace": 0.18})
+        arch, device = answer.found.arch, answer.costs.device
+        draw_arch(above, self.space, arch)
+        above.set_title(f"{arch.resolution} px, {sum(arch.depths)} blocks, predicted {answer.found.accuracy:.2f} %",
+                        fontsize=10, loc="left")
+        below.plot(answer.front.cost, answer.front.accuracy, color=BLUE, label="best possible")
+        below.axvline(answer.latency_limit_ms, color=GREY, linestyle=":", label="limit")
+        latency = float(answer.costs.latency_ms(answer.found.genes[None])[0])
+        below.plot(latency, answer.found.accuracy, "o", color=RED, label="this subnet")
+        latencies = self.latencies(device.name)
+        log_axis(below, latencies[0], latencies[-1])
+        below.set(xlabel=f"latency, ms ({device.label})", ylabel="predicted accuracy, %",
+                  xlim=(0.93 * latencies[0], 1.07 * latencies[-1]))
+        below.legend(loc="lower right", fontsize=8)
+        return figure
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        """The panel for front ends that know widgets, a picture and a text for the others."""
+        from labkit.lab.panel import panel
+
+        answer = self.first_answer()
+        bundle = {"text/plain": answer.text(), "image/png": png(self.figure(answer))}
+        widget = panel(self, answer)
+        bundle["application/vnd.jupyter.widget-view+json"] = {"version_major": 2, "version_minor": 0,
+                                                              "model_id": widget.model_id}
+        return bundle

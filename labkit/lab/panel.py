@@ -1,0 +1,55 @@
+"""The explorer's panel: core ipywidgets only, of the kinds that versions 7.7 and 8 share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from labkit.lab.notebook import png
+from labkit.search import InfeasibleBudget
+
+if TYPE_CHECKING:
+    from labkit.lab.explorer import Answer, Explorer
+
+DPI = 80  # drawn again at every move of a slider
+WIDE = {"description_width": "80px"}
+
+
+def panel(explorer: Explorer, answer: Answer) -> widgets.Widget:
+    """Controls above picture and text, which follow them; starts with `answer` shown."""
+    layout = widgets.Layout(width="560px")
+    device = widgets.Dropdown(options=[(explorer.costs(name).device.title, name) for name in explorer.devices],
+                              description="device", style=WIDE, layout=layout)
+    latency = widgets.SelectionSlider(options=[0], description="latency", style=WIDE, layout=layout)
+    memory = widgets.SelectionSlider(options=[0], description="memory", style=WIDE, layout=layout)
+    picture = widgets.Image(value=png(explorer.figure(answer), DPI), format="png")
+    text = widgets.Textarea(value=answer.text(), rows=4, disabled=True,
+                            layout=widgets.Layout(width="720px", height="100px"))
+    settling = [False]  # while the sliders get another device's settings, nothing is searched
+
+    def update(_change=None) -> None:
+        if settling[0]:
+            return
+        try:
+            found = explorer.answer(device.value, latency.value, memory.value)
+        except InfeasibleBudget as error:
+            text.value = str(error)
+            return
+        picture.value, text.value = png(explorer.figure(found), DPI), found.text()
+
+    def change_device(_change=None) -> None:
+        settling[0] = True
+        steps = [float(ms) for ms in explorer.latencies(device.value)]
+        latency.options = [(f"{ms:.3g} ms", ms) for ms in steps]
+        latency.value = steps[len(steps) // 2]
+        sizes = [int(size) for size in explorer.memories(device.value)]
+        memory.options = [(f"{size / 1024:.1f} KiB", size) for size in sizes]
+        memory.value = sizes[-1]
+        settling[0] = False
+
+    change_device()
+    device.observe(change_device, names="value")
+    for control in (device, latency, memory):
+        control.observe(update, names="value")
+    return widgets.VBox([device, latency, memory, picture, text])
