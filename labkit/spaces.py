@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from labkit.space import SearchSpace, Stage, make_divisible
 
 
@@ -45,8 +47,11 @@ FMNIST = SearchSpace(
             Stage(32, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
             Stage(64, 2, (2, 3, 4), expands=(2, 3, 4), se=True)))
 
+# The same family on colour images, for machines with internet (torchvision downloads CIFAR-10).
+CIFAR10 = replace(FMNIST, name="cifar10", resolutions=(24, 28, 32), in_channels=3)
+
 spaces: dict[str, SearchSpace] = {space.name: space for space in (
-    FMNIST, _mobilenet_v3("ofa-mbv3", 1.0), _mobilenet_v3("ofa-mbv3-w1.2", 1.2),
+    FMNIST, CIFAR10, _mobilenet_v3("ofa-mbv3", 1.0), _mobilenet_v3("ofa-mbv3-w1.2", 1.2),
     _proxyless("ofa-proxyless-w1.3", 1.3))}
 
 

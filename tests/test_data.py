@@ -67,3 +67,31 @@ def test_resize_keeps_what_fits_and_averages_what_shrinks():
     halved = data.resize(torch.full((1, 1, 28, 28), 3.0), 14)
     torch.testing.assert_close(halved, torch.full((1, 1, 14, 14), 3.0))
     assert data.resize(images, 20).shape == (2, 1, 20, 20)
+
+
+def test_cifar10_comes_through_torchvision_or_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+
+    class Fake:
+        """50,000 and 10,000 images in torchvision's form, without the download."""
+
+        def __init__(self, root, train, download):
+            count = 50_000 if train else 10_000
+            self.data = np.zeros((count, 32, 32, 3), dtype=np.uint8)
+            self.data[:, 0, 1, 2] = 7
+            self.targets = [i % 10 for i in range(count)]
+            self.classes = [str(i) for i in range(10)]
+
+    monkeypatch.setattr(data, "CIFAR10", Fake)
+    data.load.cache_clear()
+    splits = data.load("cifar10").splits
+    assert splits["train"].images.shape == (40_000, 3, 32, 32) and splits["val"].labels.shape == (5_000,)
+    assert (splits["test"].images[:, 2, 0, 1] == 7).all()
+    data.load.cache_clear()
+
+    def offline(root, train, download):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(data, "CIFAR10", offline)
+    with pytest.raises(data.DataError, match="CIFAR-10 is neither in .* nor downloadable.*cifar-10-python.tar.gz"):
+        data.load("cifar10")
