@@ -120,6 +120,9 @@ class Supernet(nn.Module):
         if x.shape[-2:] != (arch.resolution, arch.resolution):
             raise ValueError(f"images are {x.shape[-2]}x{x.shape[-1]}, the arch wants {arch.resolution} pixels; "
                              "resize them with labkit.data.resize")
+        if x.shape[1] != self.space.in_channels:
+            raise ValueError(f"images have {x.shape[1]} channels, space {self.space.name!r} wants "
+                             f"{self.space.in_channels}; is this another data set's space?")
         stats = BATCH if stats is None else stats
         x = self.begin(x, stats)
         for s, blocks in enumerate(arch.stages):
