@@ -1,0 +1,61 @@
+"""The explorer without a front end: answers against exact search, and the panel's reactions."""
+
+import numpy as np
+import pytest
+
+from labkit.lab.explorer import DEVICES, Explorer
+from labkit.lab.panel import panel
+from labkit.search.synthetic import synthetic_accuracy
+from labkit.spaces import get_space
+from labkit.specialise import AccuracyModel
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    space = get_space("fmnist")
+    return Explorer(space, AccuracyModel(synthetic_accuracy(space), "synthetic", None), ("pi4", "mcu-64k"))
+
+
+def test_answers_keep_to_the_limits_and_below_the_optimum(explorer):
+    for device in explorer.devices:
+        costs = explorer.costs(device)
+        limit, memory = float(explorer.latencies(device)[30]), int(explorer.memories(device)[6])
+        answer = explorer.answer(device, limit, memory)
+        genes = answer.found.genes[None]
+        assert costs.latency_ms(genes)[0] <= limit and costs.sram_bytes(genes)[0] <= memory
+        assert 0 <= answer.gap < 1
+        random = explorer.space.sample(np.random.default_rng(0), 5000)
+        allowed = (costs.latency_ms(random) <= limit) & (costs.sram_bytes(random) <= memory)
+        flash = costs.device.flash_bytes
+        allowed &= costs.flash_bytes(random) <= (flash or np.inf)
+        assert answer.optimum.accuracy >= explorer.model.predict(random[allowed]).max()
+
+
+def test_every_device_has_settings(explorer):
+    for name in DEVICES:
+        assert (np.diff(explorer.latencies(name)) > 0).all() and (np.diff(explorer.memories(name)) > 0).all()
+        limit = explorer.costs(name).device.sram_bytes
+        assert limit is None or explorer.memories(name)[-1] <= limit
+
+
+def test_panel_follows_its_controls(explorer):
+    box = panel(explorer, explorer.first_answer())
+    device, latency, memory, picture, text = box.children
+    seen = {(bytes(picture.value), text.value)}
+    latency.value = latency.options[10][1]
+    seen.add((bytes(picture.value), text.value))
+    memory.value = memory.options[3][1]
+    seen.add((bytes(picture.value), text.value))
+    device.value = "mcu-64k"
+    seen.add((bytes(picture.value), text.value))
+    assert len(seen) == 4 and bytes(picture.value).startswith(b"\x89PNG")
+    assert memory.options[-1][1] <= 24576
+    latency.value = latency.options[0][1]
+    memory.value = memory.options[0][1]
+    assert "predicted accuracy" in text.value or "cannot be met" in text.value
+
+
+def test_a_picture_and_a_text_stand_in_for_the_panel(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG") and "exact optimum" in bundle["text/plain"]
+    assert bundle["application/vnd.jupyter.widget-view+json"]["version_major"] == 2
