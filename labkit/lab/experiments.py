@@ -58,6 +58,26 @@ def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> Batc
                            for name, module in subnet.named_modules() if isinstance(module, torch.nn.BatchNorm2d)})
 
 
+def peak_saved_bytes(compute: Callable[[], object]) -> int:
+    """The most bytes of activations that autograd kept at one time for backward passes, while `compute` ran."""
+    now = peak = 0
+
+    class Kept:
+        def __init__(self, tensor: Tensor) -> None:
+            nonlocal now, peak
+            self.tensor, self.size = tensor, tensor.numel() * tensor.element_size()
+            now += self.size
+            peak = max(peak, now)
+
+        def __del__(self) -> None:
+            nonlocal now
+            now -= self.size
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        compute()
+    return peak
+
+
 class _AnyStats(BatchNormStats):
     """Fits every arch, to learn which statistics one needs."""
 

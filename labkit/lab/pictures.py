@@ -146,3 +146,19 @@ def front_and_cloud(front: Front, cloud: tuple[np.ndarray, np.ndarray], budgets:
     panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
     panel.legend(loc="lower right", fontsize=9)
     return figure
+
+
+def schedule(phases: Sequence[tuple[int, str, int]], choices: Mapping[str, Sequence[int]], steps: int) -> Figure:
+    """Which choices of each dimension may be drawn over the steps of a shrinking schedule."""
+    figure = Figure(figsize=(7.2, 0.32 * sum(map(len, choices.values())) + 1.0), layout="constrained")
+    panel, labels = figure.subplots(), []
+    for (name, values), (colour, _) in zip(choices.items(), SERIES):
+        starts = {count: start for start, of, count in reversed(phases) if of == name}
+        for rank, value in enumerate(reversed(values), start=1):
+            begin = 0 if rank == 1 else min((s for c, s in starts.items() if c >= rank), default=steps)
+            panel.barh(len(labels), steps - begin, left=begin, color=colour, height=0.8)
+            labels.append(f"{name} {value}")
+    panel.set(yticks=range(len(labels)), yticklabels=labels, xlabel="training step", xlim=(0, steps))
+    panel.invert_yaxis()
+    panel.grid(axis="x", alpha=0.25)
+    return figure
