@@ -53,7 +53,7 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.command()
 @space_option
 @click.option("--recipe", default="sandwich", show_default=True,
-              help="sandwich (in-place distillation), sandwich-labels, single-path.")
+              help="sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking).")
 @click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
 @click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)

@@ -24,6 +24,7 @@ from labkit.spaces import get_space
 from labkit.supernet import Supernet
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.recipes import RECIPES, Recipe, distillation_loss, label_loss
+from labkit.train.shrinking import channel_orders, sort_channels
 
 CURVE_IMAGES = 1000  # of val-search, for the accuracies in the curve; and as many to recalibrate with
 
@@ -68,18 +69,26 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 def training_step(supernet: Supernet, recipe: Recipe, archs: list, images: Tensor, labels: Tensor,
-                  smoothing: float) -> float:
+                  smoothing: float, teacher: Supernet | None = None) -> float:
     """Add the gradients of one step to the weights; return the first arch's loss.
+
+    With a `teacher`, each arch learns from the labels and from its largest subnet in equal parts (OFA).
 
     Each arch's graph is freed before the next forward pass, so memory does not grow with their number.
     """
-    teacher_logits, first_loss = None, math.nan
+    teacher_logits, taught, first_loss = None, None, math.nan
+    if teacher is not None:
+        with torch.no_grad():
+            largest = teacher.space.largest()
+            taught = teacher(data.resize(images, largest.resolution), largest)
     for arch in archs:
         logits = supernet(data.resize(images, arch.resolution), arch)  # (N, classes)
         if teacher_logits is not None:
             loss = distillation_loss(logits, teacher_logits)
         else:
             loss = label_loss(logits, labels, smoothing)
+            if taught is not None:
+                loss = (loss + distillation_loss(logits, taught)) / 2
             first_loss = loss.item() if math.isnan(first_loss) else first_loss
             if recipe.distill:
                 teacher_logits = logits.detach()
@@ -88,7 +97,7 @@ def training_step(supernet: Supernet, recipe: Recipe, archs: list, images: Tenso
 
 
 class _State:
-    """Weights, their moving average, momentum buffers, and where the run stands."""
+    """Weights, their moving average, momentum buffers, the teacher, and where the run stands."""
 
     def __init__(self, config: TrainConfig) -> None:
         torch.manual_seed(config.seed)
@@ -103,7 +112,22 @@ class _State:
             [{"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
              {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0}],
             lr=config.learning_rate, momentum=config.momentum, nesterov=True)
+        self.teacher: Supernet | None = None
         self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
+
+    def take_teacher(self) -> None:
+        """From now on, the averaged weights as they are teach."""
+        self.teacher = Supernet(self.average.space).requires_grad_(False)
+        self.teacher.load_state_dict(self.average.state_dict())
+
+    def sort_channels(self) -> None:
+        """Important channels first, in all that belongs to the weights."""
+        named = dict(self.supernet.named_parameters())
+        orders = channel_orders(self.supernet)
+        momenta = {name: self.optimizer.state[p].get("momentum_buffer") for name, p in named.items() if name in orders}
+        sort_channels(named, orders)
+        sort_channels(dict(self.average.named_parameters()), orders)
+        sort_channels(momenta, {name: moves for name, moves in orders.items() if momenta[name] is not None})
 
     def tensors(self) -> dict[str, Tensor]:
         tensors = {}
@@ -113,6 +137,8 @@ class _State:
             tensors[f"momentum.{name}"] = torch.zeros_like(parameter.data) if buffer is None else buffer
         for name, parameter in self.average.named_parameters():
             tensors[f"average.{name}"] = parameter.data
+        if self.teacher is not None:
+            tensors |= {f"teacher.{name}": parameter.data for name, parameter in self.teacher.named_parameters()}
         return tensors
 
     def save(self, path: Path, config: TrainConfig) -> None:
@@ -120,13 +146,15 @@ class _State:
                   "cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds, "curve": self.curve}
         checkpoint.save(path, self.tensors(), header)
 
-    def load(self, path: Path, config: TrainConfig) -> None:
+    def load(self, path: Path, config: TrainConfig, teacher_from: int | None) -> None:
         tensors, header = checkpoint.read(path)
         if header.get("config") != asdict(config):
             theirs = header.get("config") or {}
             field = next(f for f, v in asdict(config).items() if theirs.get(f) != v)
             raise checkpoint.CheckpointError(f"{path} was made with {field}={theirs.get(field)!r}, this run has "
                                              f"{asdict(config)[field]!r}; use the same options or another folder")
+        if teacher_from is not None and header["step"] > teacher_from:
+            self.take_teacher()
         checkpoint.check_tensors(path, tensors, self.tensors())
         for name, parameter in self.supernet.named_parameters():
             parameter.data.copy_(tensors[f"weights.{name}"])
@@ -134,6 +162,9 @@ class _State:
                 self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].clone()
         for name, parameter in self.average.named_parameters():
             parameter.data.copy_(tensors[f"average.{name}"])
+        if self.teacher is not None:
+            for name, parameter in self.teacher.named_parameters():
+                parameter.data.copy_(tensors[f"teacher.{name}"])
         self.step, self.curve = header["step"], header["curve"]
         self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
 
@@ -160,7 +191,7 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
     if path.exists() and not resume:
         raise FileExistsError(f"{path} exists; go on with --resume, or choose another folder")
     if path.exists():
-        state.load(path, config)
+        state.load(path, config, recipe.teacher_from(total))
     else:
         state.save(path, config)  # an unwritable folder or a full disk shows before any work is done
 
@@ -175,13 +206,18 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
             epoch = plan_epoch(len(split.images), config.seed, index)
         samples = epoch.order[within * config.batch:(within + 1) * config.batch]
         images, labels = batch_of(split, epoch, samples)
-        archs = recipe.archs(space, np.random.default_rng((config.seed, state.step)))
+        if state.step == recipe.teacher_from(total):
+            state.take_teacher()
+        if state.step == recipe.sorted_at(total):
+            state.sort_channels()
+        archs = recipe.archs(space, np.random.default_rng((config.seed, state.step)),
+                             recipe.phase_at(state.step, total))
 
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step, steps_per_epoch)
         state.optimizer.zero_grad()
         loss = training_step(state.supernet, recipe, archs, data.normalise(images, dataset), labels,
-                             config.label_smoothing)
+                             config.label_smoothing, state.teacher)
         if not math.isfinite(loss):
             raise FloatingPointError(f"loss is {loss} at step {state.step}; lower the learning rate "
                                      f"({config.learning_rate}). The last checkpoint is in {path}")

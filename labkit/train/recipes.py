@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labkit.space import Arch, SearchSpace
+from labkit.train.shrinking import PROGRESSIVE, Phase, first_steps
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,51 @@ class Recipe:
     random_archs: archs drawn at random in each step, besides.
     distill: the others learn the largest arch's output on the same batch instead of the labels
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).
+    phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`. From the
+        second on, the labels share the loss with a teacher: the network as the first phase left it.
     """
 
     name: str
     sandwich: bool
     random_archs: int
     distill: bool
+    phases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         if self.distill and not self.sandwich:
             raise ValueError(f"recipe {self.name!r}: in-place distillation needs the largest arch in every step")
 
-    def archs(self, space: SearchSpace, rng: np.random.Generator) -> list[Arch]:
+    def archs(self, space: SearchSpace, rng: np.random.Generator, phase: Phase | None = None) -> list[Arch]:
         """The archs of one step, the largest first where there is one."""
+        if phase is not None:
+            return _draw(phase.restrict(space), rng, phase.archs)
         ends = [space.largest(), space.smallest()] if self.sandwich else []
-        return ends + space.decode(space.sample(rng, self.random_archs))
+        return ends + _draw(space, rng, self.random_archs)
+
+    def phase_at(self, step: int, total: int) -> Phase | None:
+        """The phase that `step` of `total` belongs to; None for a recipe without phases."""
+        begun = [phase for phase, first in zip(self.phases, first_steps(self.phases, total)) if first <= step]
+        return begun[-1] if begun else None
+
+    def teacher_from(self, total: int) -> int | None:
+        """The step before which the teacher is taken; None for a recipe without one."""
+        return first_steps(self.phases, total)[1] if self.phases else None
+
+    def sorted_at(self, total: int) -> int | None:
+        """The step before which channels are sorted: the first that may draw narrower blocks."""
+        return next((first for phase, first in zip(self.phases, first_steps(self.phases, total))
+                     if phase.expands > 1), None)
+
+
+def _draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Arch]:
+    return space.decode(space.sample(rng, count))
 
 
 RECIPES = {recipe.name: recipe for recipe in (
     Recipe("sandwich", sandwich=True, random_archs=1, distill=True),
     Recipe("sandwich-labels", sandwich=True, random_archs=1, distill=False),
     Recipe("single-path", sandwich=False, random_archs=1, distill=False),
+    Recipe("progressive", sandwich=False, random_archs=0, distill=False, phases=PROGRESSIVE),
 )}
 
 
