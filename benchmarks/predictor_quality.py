@@ -42,8 +42,9 @@ def regressor(make):
 
 
 PEERS = {
-    "mlp-3x400": regressor(lambda seed: MLPRegressor((400, 400, 400), alpha=1e-2, early_stopping=True,
-                                                     n_iter_no_change=30, max_iter=400, random_state=seed)),
+    "mlp-3x400": regressor(lambda seed: MLPRegressor(
+        hidden_layer_sizes=(400, 400, 400), alpha=1e-2, early_stopping=True, n_iter_no_change=30, max_iter=400,
+        random_state=seed)),
     "boosted-trees": regressor(lambda seed: HistGradientBoostingRegressor(
         learning_rate=0.05, max_iter=400, max_leaf_nodes=8, early_stopping=False, random_state=seed)),
 }
