@@ -120,7 +120,7 @@ def test_unpaired_markers_are_refused(text):
 
 def nbval(path, cwd):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "-p",
+    return subprocess.run([sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p",
                            "no:cacheprovider", str(path)], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
