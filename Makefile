@@ -19,9 +19,12 @@ test-all: $(STAMP)
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
-# Everything that is derived from the trained weights: pairs, predictor, tables of results.
+# Everything that is derived from the trained weights: pairs, predictor, the notebooks' outputs, the README's picture.
 artifacts: $(STAMP)
-	$(BIN)/python -m labkit.artifacts rebuild
+	$(BIN)/python -m labkit.artifacts
+	$(BIN)/python -m labkit.lab.student --run
+	$(BIN)/labkit demo
+	cp results/pareto.png docs/pareto.png
 
 lint: $(STAMP)
 	$(BIN)/ruff check labkit tests benchmarks
