@@ -81,10 +81,10 @@ class Costs:
             (self.latency_ms, latency_ms, "latency", "ms"), (self.macs, macs, "MACs", ""),
             (self.params, params, "parameters", ""), (self.sram_bytes, sram_bytes, "SRAM", "bytes"),
             (self.flash_bytes, flash_bytes, "flash", "bytes")) if limit is not None]
-        own = [Budget(table, limit, name, "bytes") for table, limit, name in (
-            (self.sram_bytes, self.device.sram_bytes, f"SRAM of {self.device.name!r}"),
-            (self.flash_bytes, self.device.flash_bytes, f"flash of {self.device.name!r}")) if limit is not None]
-        return asked + own
+        budgets = asked + self.memory_caps()
+        if self.device.flash_bytes is not None:
+            budgets.append(Budget(self.flash_bytes, self.device.flash_bytes, f"flash of {self.device.name!r}", "bytes"))
+        return budgets
 
     def memory_caps(self) -> list[Budget]:
         """The device's SRAM limit, if it has one: the limit that can hold on a whole front."""
