@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from collections.abc import Callable
 
@@ -216,11 +217,19 @@ def evolve_inputs(seed: int) -> dict:
 def evolve_run(function: Callable, inputs: dict) -> object:
     rng, log = np.random.default_rng(inputs["seed"]), []
 
+    def table(rows: np.ndarray) -> np.ndarray:
+        # Refused at once: a wrong shape here can multiply with every generation until memory is full.
+        rows, (size, genes) = np.asarray(rows), inputs["population"].shape
+        if rows.ndim != 2 or rows.shape[1] != genes or len(rows) > 4 * size:
+            raise Wrong(f"score and vary take rows of {genes} genes, of a population of {size}; they got an array of "
+                        f"shape {rows.shape}")
+        return rows
+
     def score(rows: np.ndarray) -> np.ndarray:
-        return _score(inputs["weights"], rows)
+        return _score(inputs["weights"], table(rows))
 
     def vary(rows: np.ndarray, n: int) -> np.ndarray:
-        rows = np.array(rows)
+        rows, n = table(rows).copy(), operator.index(n)
         children = rows[rng.integers(0, len(rows), n)]
         children = np.where(rng.random(children.shape) < 0.15, rng.integers(0, 4, children.shape), children)
         log.append({"parents": rows, "children": children})

@@ -168,23 +168,28 @@ def model_inputs(seed: int) -> dict:
 
 
 def _model(inputs: dict) -> nn.Sequential:
-    model = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-                          nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5))
+    # Nested, so that only an answer that looks into modules of modules finds the batch norms.
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+                          nn.Sequential(nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5)))
     names = ("conv1", "scale1", "offset1", "conv2", "scale2", "offset2")
     with torch.no_grad():
         for parameter, name in zip(model.parameters(), names):
             parameter.copy_(torch.tensor(inputs[name]))
-        for norm, junk in ((model[1], inputs["junk"][:4]), (model[4], inputs["junk"][4:])):
+        for norm, junk in zip(_norms(model), (inputs["junk"][:4], inputs["junk"][4:])):
             norm.running_mean.copy_(torch.tensor(junk))
             norm.running_var.copy_(torch.tensor(junk).exp())
             norm.num_batches_tracked.fill_(17)
     return model.eval()
 
 
+def _norms(model: nn.Sequential) -> list[nn.BatchNorm2d]:
+    return [model[0][1], model[1][1]]
+
+
 def model_run(function: Callable, inputs: dict) -> object:
     model = _model(inputs)
     function(model, [torch.tensor(batch) for batch in inputs["batches"]])
-    return {"norms": [[norm.running_mean, norm.running_var] for norm in (model[1], model[4])],
+    return {"norms": [[norm.running_mean, norm.running_var] for norm in _norms(model)],
             "parameters": list(model.parameters()), "training": any(m.training for m in model.modules())}
 
 
