@@ -1,0 +1,1 @@
+"""For instructors: release the students' repository, grade what comes back. Not part of a release."""
