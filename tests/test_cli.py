@@ -75,6 +75,11 @@ def test_devices_are_listed_with_how_they_are_known(capsys):
     (["evaluate", "--arch", "smallest", "--split", "train"], "'train' is not one of"),
     (["train", "--out", "x", "--recipe", "magic"], "unknown recipe 'magic', known: sandwich"),
     (["train", "--out", "x", "--learning-rate", "nan"], "learning_rate must be positive, got nan"),
+    (["specialize", "--device", "pi4=4"], "'pi4=4' is no device and budget; write them like pi4:4"),
+    (["specialize", "--device", "pi4:0", "--device", "host:1"], "want more than 0 ms"),
+    (["specialize", "--device", "pi4:4"], "takes two devices or more"),
+    (["specialize", "--device", "pi4:4", "--device", "pi5:4"], "unknown device 'pi5', known: host"),
+    (["specialize", "--device", "pi4:4", "--device", "mcu-64k:1"], "latency on 'mcu-64k' budget 1 ms cannot be met"),
     (["sail"], "No such command 'sail'"),
     (["search", "--sail"], "No such option"),
 ])
@@ -131,6 +136,16 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
         session = onnxruntime.InferenceSession(str(tmp_path / file), providers=["CPUExecutionProvider"])
         image = np.zeros((1, 1, 20, 20), dtype=np.float32)
         assert session.run(None, {session.get_inputs()[0].name: image})[0].shape == (1, 10)
+
+
+def test_every_device_gets_its_subnet(capsys, tmp_path):
+    """In a space without a trained supernet, so that nothing has to be deployed."""
+    value = as_json(capsys, "specialize", "--space", "ofa-mbv3", "--device", "pixel1:20%", "--device", "pi4:60%",
+                    "--out", str(tmp_path / "out"))
+    assert {device["name"] for device in value["devices"]} == {"pixel1", "pi4"}
+    assert [value["over_budget"][i][i] <= 1 for i in range(2)] == [True, True]
+    assert "predicted" in value["accuracy_is"] and value["too_slow"][0][1]
+    assert (tmp_path / "out" / "specialize.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_search_cost_is_listed(capsys):

@@ -15,6 +15,7 @@ import click
 from labkit import __version__
 from labkit.cli.devices import deploy, devices, lut
 from labkit.cli.search import cost, demo, pareto, search
+from labkit.cli.specialize import specialize
 from labkit.cli.supernet import evaluate, train, weights
 from labkit.errors import LabError
 
@@ -25,7 +26,7 @@ def cli() -> None:
     """The Once-for-All lab: train one supernet, then give every device its own subnet."""
 
 
-for command in (search, pareto, demo, devices, lut, deploy, evaluate, train, weights, cost):
+for command in (search, pareto, demo, specialize, devices, lut, deploy, evaluate, train, weights, cost):
     cli.add_command(command)
 if (Path(__file__).parent / "release.py").is_file():  # the instructor's commands stay out of a student's copy
     from labkit.cli.release import release

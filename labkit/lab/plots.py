@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
+from labkit.fleet import ALL
+from labkit.matrix import Matrix
 from labkit.paths import write_atomic
 from labkit.search import Front, SearchResult
 from labkit.specialise import Costs
@@ -57,6 +61,51 @@ def front_and_searches(costs: Costs, front: Front, found: dict[str, list[SearchR
     panel.set(title=f"{costs.space.name} on {costs.device.title}", ylabel="predicted top-1 accuracy, %",
               xlabel=f"latency, ms ({costs.device.label})")
     panel.legend(loc="lower right")
+    return figure
+
+
+def deployment_matrix(found: Matrix) -> Figure:
+    """Every subnet (rows) on every device (columns): its own is framed; elsewhere it is too slow, too big, or worse."""
+    rows, columns = found.latency_ms.shape
+    figure = Figure(figsize=(3.6 + 1.5 * columns, 2.4 + 0.72 * rows), layout="constrained")
+    panel = figure.subplots()
+    blues = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
+    worst = max(0.1, float(found.loss.max()))
+    for s in range(rows):
+        for d in range(columns):
+            over, own = f"{found.over_budget[s, d]:.2f}× budget", found.own(s, d)
+            if not found.fits[s, d]:
+                colour, hatch, text = "#C4C4C4", "xx", ("too big", over)
+            elif found.too_slow[s, d]:
+                colour, hatch, text = "#F2A67C", "//", ("too slow", over)
+            elif own:
+                colour, hatch, text = "white", None, (f"{found.accuracy[s, d]:.1f} %", over)
+            else:
+                points = f"{-found.loss[s, d]:+.1f} points".replace("-", "−")
+                colour = blues(min(1.0, max(0.0, found.loss[s, d]) / worst))
+                hatch, text = None, ("same accuracy" if points[1:4] == "0.0" else points, over)
+            panel.add_patch(Rectangle((d + 0.03, s + 0.04), 0.94, 0.92, facecolor=colour, hatch=hatch,
+                                      edgecolor="black" if own else "white", linewidth=2.5 if own else 0))
+            behind = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if hatch else None
+            panel.text(d + 0.5, s + 0.38, text[0], ha="center", va="center", fontsize=12, bbox=behind,
+                       fontweight="bold" if own or hatch else "normal")
+            panel.text(d + 0.5, s + 0.72, text[1], ha="center", va="center", fontsize=8.5, bbox=behind)
+        panel.text(columns + 0.08, s + 0.5, found.verdict(s).replace(", ", ",\n"), va="center", fontsize=9.5)
+    names = ["one network\nfor all" if c.owner == ALL else f"subnet of\n{c.owner}" for c in found.choices]
+    panel.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
+    heads = [f"{how.replace(', ', ',' + chr(10))}\n{target.name}\n≤ {target.budget_ms:.3g} ms"
+             for target, how in zip(found.targets, found.latency_is)]
+    panel.set_xticks(np.arange(columns) + 0.5, heads, fontsize=10)
+    panel.xaxis.tick_top()
+    panel.tick_params(length=0)
+    panel.set(xlim=(0, columns + 1.55), ylim=(rows, 0))
+    panel.spines[:].set_visible(False)
+    panel.text(columns + 0.08, -0.12, "as one network\nfor all devices", fontsize=9.5, fontweight="bold")
+    figure.suptitle("One network for all devices is too slow somewhere, or worse somewhere", fontsize=13,
+                    fontweight="bold")
+    figure.supxlabel("Rows: subnets of one supernet. Columns: the devices that they are put on, each with a budget. "
+                     f"Framed: the device's own subnet.\nAccuracy: {found.accuracy_is}; points are those above or "
+                     "below the device's own subnet.", fontsize=9)
     return figure
 
 

@@ -1,0 +1,183 @@
+"""Every subnet on every device: why one network for all is too slow somewhere, or worse somewhere.
+
+The subnets are those that `labkit.fleet` chooses, one for each device. They are exported, verified and
+measured as they would be deployed; on a device that is not its own, a subnet is too slow, does not fit
+into memory, or gives accuracy away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from labkit.artifacts import code_revision, supernet_path
+from labkit.fleet import ALL, Choice, Request, Target, choose, targets
+from labkit.latency.devices import HOST
+from labkit.paths import write_atomic
+from labkit.space import Arch, SearchSpace
+from labkit.specialise import AccuracyModel, accuracy_model
+
+if TYPE_CHECKING:
+    from labkit.deploy.pipeline import Deployed
+
+SCHEMA = 1
+NOISE = 0.05  # a latency that was measured end to end is over its budget when it exceeds it by more
+SLOWDOWN = 0.1  # by how much this machine may differ from its table before that is pointed out
+SPLIT = "val"
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Subnets (rows, S) on devices (columns, D)."""
+
+    space: SearchSpace
+    targets: Sequence[Target]
+    choices: Sequence[Choice]
+    latency_ms: np.ndarray  # (S, D)
+    accuracy: np.ndarray  # (S, D) top-1 in percent, in the precision of the device
+    fits: np.ndarray  # (S, D) whether SRAM and flash hold it
+    latency_is: Sequence[str]  # (D,) how the latencies were come by
+    accuracy_is: str
+    tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
+
+    @property
+    def over_budget(self) -> np.ndarray:
+        """(S, D) latency over the device's budget: above 1 is too slow."""
+        return self.latency_ms / np.array([target.budget_ms for target in self.targets])
+
+    @property
+    def loss(self) -> np.ndarray:
+        """(S, D) points of accuracy below the device's own subnet on that device; negative is above."""
+        return np.diag(self.accuracy) - self.accuracy
+
+    @property
+    def too_slow(self) -> np.ndarray:
+        return self.over_budget > 1 + self.tolerance
+
+    def own(self, s: int, d: int) -> bool:
+        return self.choices[s].owner == self.targets[d].name
+
+    def verdict(self, s: int) -> str:
+        """What would come of subnet `s` as the one network for all devices."""
+        fails = self.too_slow[s] | ~self.fits[s]
+        worst = max(self.loss[s][~fails], default=0.0)
+        worse = f"up to {worst:.1f} points worse" if worst >= 0.05 else ""
+        if fails.any():
+            return f"fails on {fails.sum()} of {len(fails)}" + (f", elsewhere {worse}" if worse else "")
+        return f"fits everywhere, {worse or 'as good as each own'}"
+
+    def slowdown(self) -> float:
+        """How much longer this machine takes now than when its table was measured; 1.0 if it is not a column."""
+        genes = self.space.encode([choice.arch for choice in self.choices])
+        ratios = [np.median(self.latency_ms[:, d] / target.costs.latency_ms(genes))
+                  for d, target in enumerate(self.targets) if target.name == HOST]
+        return float(ratios[0]) if ratios else 1.0
+
+    def to_json(self) -> dict:
+        devices = [{"name": t.name, "title": t.costs.device.title, "latency_is": how, "budget_ms": t.budget_ms,
+                    "precision": t.costs.device.precision} for t, how in zip(self.targets, self.latency_is)]
+        subnets = [{"for": choice.owner, "arch": choice.arch.to_json(),
+                    "predicted_accuracy": choice.predicted_accuracy, "verdict": self.verdict(s)}
+                   for s, choice in enumerate(self.choices)]
+        cells = {name: getattr(self, name).tolist() for name in
+                 ("latency_ms", "over_budget", "accuracy", "loss", "fits", "too_slow")}
+        return {"schema": SCHEMA, "what": "specialisation", "space": self.space.name, "date": date.today().isoformat(),
+                "revision": code_revision(), "accuracy_is": self.accuracy_is, "devices": devices, "subnets": subnets,
+                **cells}
+
+
+def specialise(space: SearchSpace, requests: Sequence[Request], out: Path, *, seed: int = 0,
+               progress: bool = True) -> Matrix:
+    """Choose, deploy and measure a subnet for each device; write specialize.json, specialize.png and models to `out`.
+
+    In a space without a trained supernet nothing can be deployed: accuracies are predicted there.
+    """
+    from labkit.lab.plots import deployment_matrix, save
+
+    model = accuracy_model(space)
+    wanted, choices = choose(space, model, targets(space, requests, seed))
+    deployed = None
+    if supernet_path(space.name).is_file():
+        int8 = any(target.costs.device.precision == "int8" for target in wanted)
+        deployed = deploy_all(space, choices, out, int8=int8, progress=progress)
+    found = matrix(space, model, wanted, choices, deployed)
+    write_atomic(out / "specialize.json",
+                 lambda path: path.write_text(json.dumps({**found.to_json(), "seed": seed}, indent=1) + "\n"))
+    save(deployment_matrix(found), out / "specialize.png")
+    return found
+
+
+def deploy_all(space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8: bool,
+               progress: bool = True) -> list[Deployed]:
+    """Export each choice to a file named after its owner, verify it, and measure accuracy on val and latency here.
+
+    A subnet that several devices chose is deployed once, under the first one's name.
+    """
+    from labkit import data, pretrained
+    from labkit.deploy.pipeline import deploy
+    from labkit.evaluate import Evaluator
+
+    supernet, record = pretrained.load(supernet_path(space.name))
+    dataset = data.load(record["config"]["dataset"])
+    evaluator = Evaluator(supernet, dataset, SPLIT)
+    done: dict[Arch, Deployed] = {}
+    for choice in tqdm(choices, desc="deploying and measuring", unit="subnet", disable=not progress):
+        if choice.arch not in done:
+            subnet = supernet.extract(choice.arch, evaluator.recalibrate(choice.arch))
+            path = out / f"{choice.owner.replace(' ', '-')}.onnx"
+            done[choice.arch] = deploy(space, subnet, dataset, path, int8=int8, split=SPLIT)
+    return [done[choice.arch] for choice in choices]
+
+
+def matrix(space: SearchSpace, model: AccuracyModel, wanted: Sequence[Target], choices: Sequence[Choice],
+           deployed: Sequence[Deployed] | None) -> Matrix:
+    """Put every subnet on every device; accuracies are predicted where nothing was `deployed`.
+
+    An int8 device runs the quantised network; fp16 is taken to be as accurate as fp32. Latency on this
+    machine is that of the deployed network, elsewhere it comes from the device's table.
+    """
+    genes = space.encode([choice.arch for choice in choices])
+    columns, accuracies, labels, tolerance = [], [], [], []
+    for target in wanted:
+        device, here = target.costs.device, target.name == HOST and deployed is not None
+        columns.append([d.latency_ms for d in deployed] if here else target.costs.latency_ms(genes))
+        labels.append("measured end to end" if here else device.label)
+        tolerance.append(NOISE if here else 0.0)
+        if deployed is None:
+            accuracies.append([choice.predicted_accuracy for choice in choices])
+        else:
+            accuracies.append([d.int8_accuracy if device.precision == "int8" else d.accuracy for d in deployed])
+    fits = [np.all([budget.cost(genes) <= budget.limit for budget in target.budgets()[1:]], axis=0)
+            * np.ones(len(choices), bool) for target in wanted]
+    accuracy_is = (f"predicted ({model.label})" if deployed is None else
+                   f"measured on {SPLIT}, in the device's precision")
+    return Matrix(space, wanted, choices, np.array(columns, float).T, np.array(accuracies, float).T, np.array(fits).T,
+                  labels, accuracy_is, np.array(tolerance))
+
+
+def as_text(found: Matrix) -> str:
+    """The matrix for a terminal."""
+    width = 18
+    lines = [f"{'':<16}" + "".join(f"{target.name:>{width}}" for target in found.targets),
+             f"{'budget':<16}" + "".join(f"{f'{target.budget_ms:.4g} ms':>{width}}" for target in found.targets)]
+    for s, choice in enumerate(found.choices):
+        row = f"{choice.owner if choice.owner == ALL else 'of ' + choice.owner:<16}"
+        for d in range(len(found.targets)):
+            mark = "own" if found.own(s, d) else ""
+            mark = "SLOW" if found.too_slow[s, d] else mark
+            mark = mark if found.fits[s, d] else "BIG"
+            row += f"{mark:>5}{found.over_budget[s, d]:5.2f}x{found.accuracy[s, d]:6.2f}%"
+        lines.append(f"{row}  {found.verdict(s)}")
+    lines += ["", f"Each cell: latency over the device's budget, and top-1 accuracy ({found.accuracy_is}).",
+              "Latencies: " + "; ".join(f"{t.name} {how}" for t, how in zip(found.targets, found.latency_is)) + "."]
+    if abs(found.slowdown() - 1) > SLOWDOWN:
+        lines.append(f"This machine takes {found.slowdown():.2f} times as long as when its table was measured; if it "
+                     "is idle now, measure the table again: labkit lut measure")
+    return "\n".join(lines)
