@@ -18,9 +18,20 @@ class CheckpointError(LabError):
 
 
 def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    write_atomic(path, lambda temporary: save_file(
-        {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary,
-        metadata={"header": json.dumps(header)}))
+    """Write `path` in one step; raises OSError, and leaves what was there, if that is not possible."""
+    def write(temporary: Path) -> None:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary,
+                      metadata={"header": json.dumps(header)})
+        except SafetensorError as error:  # how its Rust reports a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
+    write_atomic(path, write)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what writes of `path` left behind that were killed on the way."""
+    for stray in path.parent.glob(f".{path.name}.*"):
+        stray.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -28,6 +28,48 @@ class BatchStatistics:
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
+class DistributedStatistics(BatchStatistics):
+    """Normalise by the statistics of the joint batch of all processes, each of which holds an equal part.
+
+    What `torch.nn.SyncBatchNorm` does on GPUs, on any device.
+    """
+
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
+        return _JointBatchNorm.apply(x, weight, bias, eps)
+
+
+class _JointBatchNorm(torch.autograd.Function):
+    """Batch norm whose statistics, and whose gradient's two sums over the batch, go through an all-reduce."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        kind = torch.promote_types(x.dtype, torch.float32)  # half precision does not hold a sum over a batch
+        variance, mean = torch.var_mean(x.to(kind), (0, 2, 3), correction=0)
+        joint_mean = _mean_over_ranks(mean)
+        # Of squares about the joint mean: the mean of squares minus the squared mean would cancel.
+        joint_variance = _mean_over_ranks(variance + (mean - joint_mean).square())
+        ctx.save_for_backward(x, weight, joint_mean, (joint_variance + eps).rsqrt())
+        return F.batch_norm(x, joint_mean, joint_variance, weight, bias, training=False, eps=eps)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, scale = ctx.saved_tensors
+        n, c, h, w = x.shape
+        kind = mean.dtype
+        unit = (x.to(kind) - mean.view(-1, 1, 1)).mul_(scale.view(-1, 1, 1))  # (N, C, H, W), mean 0 and variance 1
+        sums = torch.stack([grad.sum((0, 2, 3), dtype=kind), (grad * unit).sum((0, 2, 3), dtype=kind)])  # (2, C)
+        along, across = (_mean_over_ranks(sums) / (n * h * w)).view(2, c, 1, 1)
+        grad_x = unit.mul_(-across).add_(grad).sub_(along).mul_((weight * scale).view(-1, 1, 1))
+        return grad_x.to(x.dtype), sums[1].to(weight.dtype), sums[0].to(weight.dtype), None
+
+
+def _mean_over_ranks(value: Tensor) -> Tensor:
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
+
+
 class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
     """Mean and variance for each batch norm of one arch, by layer name: a value, not a state.
 

@@ -35,12 +35,13 @@ class Evaluator:
     def __init__(self, supernet: Supernet, dataset: DataSet, split: str, *, images: int | None = None,
                  recalibration_images: int = RECALIBRATION_IMAGES, batch: int = BATCH) -> None:
         self.supernet, self.batch = supernet, batch
-        self.device = next(supernet.parameters()).device
+        like = next(supernet.parameters())
+        self.device = like.device
         train, held_out = dataset.splits["train"], dataset.splits[split]
         picked = spread(len(train.images), recalibration_images)
-        self._calibration = normalise(train.images[picked].to(self.device), dataset)
+        self._calibration = normalise(train.images[picked].to(self.device), dataset).to(like.dtype)
         judged = spread(len(held_out.images), images or len(held_out.images))
-        self._images = normalise(held_out.images[judged].to(self.device), dataset)
+        self._images = normalise(held_out.images[judged].to(self.device), dataset).to(like.dtype)
         self.labels = held_out.labels[judged].to(self.device)
         self._resized: dict[int, tuple[Tensor, Tensor]] = {}
 

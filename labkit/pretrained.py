@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labkit import checkpoint
 from labkit.checkpoint import CheckpointError
+from labkit.space import Arch
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
 
@@ -14,8 +15,9 @@ SCHEMA = "labkit-supernet-1"
 
 def save(path: Path, supernet: Supernet, record: dict) -> None:
     """Write weights and the record of their training (configuration, curve, hours, machine, date)."""
+    only = {} if supernet.only is None else {"only": supernet.only.to_json()}
     checkpoint.save(path, dict(supernet.named_parameters()),
-                    {"schema": SCHEMA, "space": supernet.space.name, **record})
+                    {"schema": SCHEMA, "space": supernet.space.name, **only, **record})
 
 
 def load(path: Path) -> tuple[Supernet, dict]:
@@ -27,7 +29,8 @@ def load(path: Path) -> tuple[Supernet, dict]:
     if record.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}")
     try:
-        supernet = Supernet(get_space(record["space"]))
+        only = Arch.from_json(record["only"]) if "only" in record else None  # a subnet that was trained alone
+        supernet = Supernet(get_space(record["space"]), only)
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: space: {error}") from None
     checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()))

@@ -9,8 +9,9 @@ from labkit import checkpoint
 from labkit.spaces import FMNIST, get_space
 from labkit.supernet import Supernet
 from labkit.train import RECIPES, TrainConfig, train
-from labkit.train.loop import _State, training_step
+from labkit.train.loop import training_step
 from labkit.train.shrinking import channel_orders, first_steps, sort_channels
+from labkit.train.state import TrainState
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
@@ -32,7 +33,7 @@ def test_sorting_keeps_the_function_of_the_largest_arch_and_puts_important_chann
 
 
 def test_momenta_and_average_move_with_their_weights():
-    state = _State(TrainConfig())
+    state = TrainState(TrainConfig())
     for parameter in state.supernet.parameters():
         state.optimizer.state[parameter]["momentum_buffer"] = 2 * parameter.detach()
     state.sort_channels()
@@ -75,11 +76,11 @@ def test_a_resumed_run_keeps_teacher_and_sorting(tmp_path, monkeypatch):
     whole = checkpoint.read(tmp_path / "whole" / "checkpoint.safetensors")[0]
     assert any(name.startswith("teacher.") for name in whole)
     for cut in (3, 5, 8):  # as the teacher is due, with a teacher, as sorting is due (steps 3 and 8)
-        def dies(*args, cut=cut, state=[0]):  # noqa: B006
+        def dies(*args, cut=cut, state=[0], **options):  # noqa: B006
             state[0] += 1
             if state[0] > cut:
                 raise KeyboardInterrupt
-            return training_step(*args)
+            return training_step(*args, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr("labkit.train.loop.training_step", dies)

@@ -26,6 +26,7 @@ class Recipe:
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).
     phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`. From the
         second on, the labels share the loss with a teacher: the network as the first phase left it.
+    one_arch: every step trains `arch` and nothing else: a subnet on its own, from scratch.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Recipe:
     random_archs: int
     distill: bool
     phases: tuple[Phase, ...] = ()
+    one_arch: bool = False
+    arch: Arch | None = None
 
     def __post_init__(self) -> None:
         if self.distill and not self.sandwich:
@@ -40,6 +43,8 @@ class Recipe:
 
     def archs(self, space: SearchSpace, rng: np.random.Generator, phase: Phase | None = None) -> list[Arch]:
         """The archs of one step, the largest first where there is one."""
+        if self.arch is not None:
+            return [self.arch]
         if phase is not None:
             return _draw(phase.restrict(space), rng, phase.archs)
         ends = [space.largest(), space.smallest()] if self.sandwich else []
@@ -69,6 +74,7 @@ RECIPES = {recipe.name: recipe for recipe in (
     Recipe("sandwich-labels", sandwich=True, random_archs=1, distill=False),
     Recipe("single-path", sandwich=False, random_archs=1, distill=False),
     Recipe("progressive", sandwich=False, random_archs=0, distill=False, phases=PROGRESSIVE),
+    Recipe("alone", sandwich=False, random_archs=0, distill=False, one_arch=True),
 )}
 
 

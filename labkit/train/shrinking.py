@@ -29,6 +29,7 @@ class Phase:
     depths: int = 1
     expands: int = 1
     archs: int = 1
+    rate: float = 1.0  # its peak learning rate over the first phase's, where phases have their own schedules
 
     def restrict(self, space: SearchSpace) -> SearchSpace:
         """The space of the open choices; its archs are archs of `space`."""
@@ -37,15 +38,16 @@ class Phase:
         return replace(space, resolutions=space.resolutions[-self.resolutions:], stages=stages)
 
 
-# Depth and expand ratio open in two halves, with 2 and 4 archs a step, as in OFA.
+# Depth and expand ratio open in two halves, with 2 and 4 archs a step whose gradients add up, as in OFA. Rates:
+# its appendix B trains the full network at 2.6 and the elastic phases at 0.96, then 0.08 and 0.24 twice.
 PROGRESSIVE = (
     Phase("full", 0.3),
-    Phase("resolution", 0.1, ALL),
-    Phase("kernel", 0.15, ALL, ALL),
-    Phase("depth, half", 0.1, ALL, ALL, 2, archs=2),
-    Phase("depth", 0.1, ALL, ALL, ALL, archs=2),
-    Phase("expand, half", 0.1, ALL, ALL, ALL, 2, archs=4),
-    Phase("expand", 0.15, ALL, ALL, ALL, ALL, archs=4),
+    Phase("resolution", 0.1, ALL, rate=0.96 / 2.6),
+    Phase("kernel", 0.15, ALL, ALL, rate=0.96 / 2.6),
+    Phase("depth, half", 0.1, ALL, ALL, 2, archs=2, rate=0.08 / 2.6),
+    Phase("depth", 0.1, ALL, ALL, ALL, archs=2, rate=0.24 / 2.6),
+    Phase("expand, half", 0.1, ALL, ALL, ALL, 2, archs=4, rate=0.08 / 2.6),
+    Phase("expand", 0.15, ALL, ALL, ALL, ALL, archs=4, rate=0.24 / 2.6),
 )
 
 

@@ -1,0 +1,88 @@
+"""Several processes train one network: each takes a part of every batch, all keep the same weights.
+
+`torchrun --nproc-per-node N -m labkit.train ...` starts them. A single process is a world of one, and
+runs the same code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from labkit.elastic import BatchStatistics, DistributedStatistics
+
+
+class World(NamedTuple):
+    """The processes of a run, as one of them sees it."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def part(self, samples: Tensor) -> Tensor:
+        """This rank's part of the samples of a batch, (B,) -> (B / size,)."""
+        return samples.chunk(self.size)[self.rank]
+
+    def statistics(self) -> BatchStatistics:
+        """Batch norm by the joint batch."""
+        return BatchStatistics() if self.size == 1 else DistributedStatistics()
+
+    def mean(self, value: float) -> float:
+        """The mean of every rank's `value`; the same on all of them."""
+        if self.size == 1:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.item() / self.size
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace every gradient by its mean over the ranks, which have trained the same archs."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size > 1:
+            joint = torch.cat([gradient.flatten() for gradient in gradients])
+            dist.all_reduce(joint)
+            joint /= self.size
+            for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients])):
+                gradient.copy_(mean.view_as(gradient))
+
+    def wait(self) -> None:
+        """Until every rank has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def world(device: str | None = None) -> Iterator[World]:
+    """Join the processes that torchrun started, or be the only one.
+
+    `device` is "cpu", "cuda" or None for a GPU if there is one; raises ValueError if it is not there.
+    """
+    if device not in (None, "cpu", "cuda"):
+        raise ValueError(f"unknown device {device!r}, known: cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but torch sees no GPU; leave --device out, or install a torch "
+                         "with CUDA")
+    cuda = torch.cuda.is_available() and device != "cpu"
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    place = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if not dist.is_torchelastic_launched():
+        yield World(0, 1, place)
+        return
+    if cuda:
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), place)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,115 @@
+"""Where a run stands: weights, their moving average, momenta, the teacher; written and read as one checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from labkit import checkpoint, pretrained
+from labkit.spaces import get_space
+from labkit.supernet import Supernet
+from labkit.train.config import TrainConfig, difference
+from labkit.train.shrinking import channel_orders, sort_channels
+
+SCHEMA = "labkit-checkpoint-1"
+
+
+class TrainState:
+    """All that changes while a run goes on."""
+
+    def __init__(self, config: TrainConfig, device: torch.device | None = None) -> None:
+        torch.manual_seed(config.seed)
+        dtype = torch.float64 if config.precision == "float64" else torch.float32
+        self._place = {"device": device or torch.device("cpu"), "dtype": dtype}
+        self.supernet = Supernet(get_space(config.space), config.only).to(**self._place)
+        self.average = Supernet(get_space(config.space), config.only).requires_grad_(False).to(**self._place)
+        self.average.load_state_dict(self.supernet.state_dict())
+        # Decay pulls on what mixes channels, not on scales, offsets or kernel transforms.
+        def decays(name: str, p: Tensor) -> bool:
+            return p.ndim > 1 and "transforms" not in name
+        named = list(self.supernet.named_parameters())
+        self.optimizer = torch.optim.SGD(
+            [{"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
+             {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0}],
+            lr=config.learning_rate, momentum=config.momentum, nesterov=True)
+        # float16 has a short range: losses are scaled up so that small gradients are not lost.
+        self.scaler = torch.amp.GradScaler(self._place["device"].type, enabled=config.precision == "float16")
+        self.teacher: Supernet | None = None
+        if config.teacher is not None:
+            self.teacher = pretrained.load(Path(config.teacher))[0].to(**self._place)
+        self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
+
+    def take_teacher(self) -> None:
+        """From now on, the averaged weights as they are teach."""
+        self.teacher = Supernet(self.average.space).requires_grad_(False).to(**self._place)
+        self.teacher.load_state_dict(self.average.state_dict())
+
+    def sort_channels(self) -> None:
+        """Important channels first, in all that belongs to the weights."""
+        named = dict(self.supernet.named_parameters())
+        orders = channel_orders(self.supernet)
+        momenta = {name: self.optimizer.state[p].get("momentum_buffer") for name, p in named.items() if name in orders}
+        sort_channels(named, orders)
+        sort_channels(dict(self.average.named_parameters()), orders)
+        sort_channels(momenta, {name: moves for name, moves in orders.items() if momenta[name] is not None})
+
+    def update(self, learning_rate: float, ema_decay: float) -> None:
+        """One optimiser step with the gradients that are there, and the average after it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        # A short horizon at first: the average must not remember the initial weights.
+        decay = min(ema_decay, self.step / (self.step + 10))
+        torch._foreach_lerp_([p.data for p in self.average.parameters()],
+                             [p.data for p in self.supernet.parameters()], 1 - decay)
+
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {}
+        for name, parameter in self.supernet.named_parameters():
+            tensors[f"weights.{name}"] = parameter.data
+            buffer = self.optimizer.state[parameter].get("momentum_buffer")
+            tensors[f"momentum.{name}"] = torch.zeros_like(parameter.data) if buffer is None else buffer
+        for name, parameter in self.average.named_parameters():
+            tensors[f"average.{name}"] = parameter.data
+        if self.teacher is not None:
+            tensors |= {f"teacher.{name}": parameter.data for name, parameter in self.teacher.named_parameters()}
+        return tensors
+
+    def save(self, path: Path, config: TrainConfig) -> None:
+        """Write the checkpoint in one step; raises OSError, with the old one whole, where that is not possible."""
+        header = {"schema": SCHEMA, "config": asdict(config), "step": self.step, "cpu_seconds": self.cpu_seconds,
+                  "wall_seconds": self.wall_seconds, "curve": self.curve, "scaler": self.scaler.state_dict()}
+        checkpoint.save(path, self.tensors(), header)
+
+    def load(self, path: Path, config: TrainConfig, teacher_from: int | None = None) -> None:
+        """Take over a checkpoint; raises CheckpointError if it is not whole or of another run."""
+        tensors, header = checkpoint.read(path)
+        if header.get("schema") != SCHEMA:
+            raise checkpoint.CheckpointError(f"{path}: schema is {header.get('schema')!r}, this version reads "
+                                             f"{SCHEMA!r}")
+        other = difference(config, header.get("config") or {})
+        if other:
+            field, theirs, ours = other
+            raise checkpoint.CheckpointError(f"{path} was made with {field}={theirs!r}, this run has {ours!r}; "
+                                             "use the same options or another folder")
+        if teacher_from is not None and header["step"] > teacher_from:
+            self.take_teacher()
+        checkpoint.check_tensors(path, tensors, self.tensors())
+        for name, parameter in self.supernet.named_parameters():
+            parameter.data.copy_(tensors[f"weights.{name}"])
+            if header["step"]:
+                self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(**self._place)
+        for name, parameter in self.average.named_parameters():
+            parameter.data.copy_(tensors[f"average.{name}"])
+        if self.teacher is not None:
+            for name, parameter in self.teacher.named_parameters():
+                parameter.data.copy_(tensors[f"teacher.{name}"])
+        self.step, self.curve = header["step"], header["curve"]
+        self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
+        if header.get("scaler"):
+            self.scaler.load_state_dict(header["scaler"])
