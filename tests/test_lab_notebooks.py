@@ -132,6 +132,22 @@ def test_instructor_notebooks_pass_nbval_from_anywhere(path, tmp_path):
 
 
 @pytest.mark.slow
+@by_name
+def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
+    notebook = student.read(path)
+    for cell in checked(notebook):
+        for output in cell["outputs"]:
+            if "text" in output:
+                output["text"] = ["altered\n"]
+            elif "text/plain" in output["data"]:
+                output["data"]["text/plain"] = ["altered"]
+    copy = tmp_path / path.name
+    copy.write_text(student.as_text(notebook), encoding="utf-8")
+    result = nbval(copy, tmp_path)
+    assert f"{len(checked(notebook))} failed" in result.stdout, result.stdout[-3000:]
+
+
+@pytest.mark.slow
 def test_unsolved_notebooks_run_to_their_end_and_their_checks_fail(tmp_path):
     path = student.INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
     result = nbval(path, tmp_path)
