@@ -12,7 +12,6 @@ them epoch by epoch, so that a collapse is seen.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,13 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
-from tqdm.auto import tqdm
 
 from labkit import checkpoint, data
 from labkit.darts.bilevel import Batch, Weights, first_order, second_order
 from labkit.darts.config import DartsConfig, check_header, cosine, epoch_steps, stack_of
 from labkit.darts.genotype import Genotype, derive_cell
 from labkit.darts.network import Alphas, SearchNetwork, initial_alphas
+from labkit.darts.run import begin, run
 from labkit.data import DataSet, Split
 from labkit.paths import write_atomic
 from labkit.train.epochs import batch_of, plan_epoch
@@ -146,16 +145,8 @@ def search_cell(config: DartsConfig, out: Path, *, resume: bool = False, device:
     dataset = data.load(config.dataset)
     training, validation = halves(dataset.splits["train"], config.seed)
     steps = epoch_steps(config, len(validation.images))
-    total = steps * config.epochs
-
     state = SearchState(config, dataset, device)
-    if path.exists() and not resume:
-        raise FileExistsError(f"{path} exists; resume it, or choose another folder")
-    if path.exists():
-        state.load(path)
-    else:
-        state.save(path)  # an unwritable folder or a full disk shows before any work is done
-
+    begin(state, path, resume=resume)
     plan = lru_cache(maxsize=2)(plan_epoch)
 
     def batch(split: Split, stream: int, index: int, within: int) -> Batch:
@@ -164,28 +155,14 @@ def search_cell(config: DartsConfig, out: Path, *, resume: bool = False, device:
         images, labels = batch_of(split, epoch, samples)
         return data.normalise(images.to(device), dataset), labels.to(device)
 
-    cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
-    with tqdm(total=total, initial=state.step, unit="step", disable=not progress,
-              desc=f"DARTS, order {config.order}") as bar:
-        while state.step < total:
-            index, within = divmod(state.step, steps)
-            for group in state.sgd.param_groups:  # the rate changes by epoch, as published
-                group["lr"] = cosine(config.learning_rate, config.min_learning_rate, index / config.epochs)
-            loss = state.advance(batch(training, 0, index, within), batch(validation, 1, index, within))
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"training loss is {loss} at step {state.step}; lower the learning rate "
-                                         f"({config.learning_rate}). The last checkpoint is in {path}")
-            state.losses.append(loss)
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            if state.step % steps == 0:
-                state.history.append(_summary(index + 1, state))
-                state.losses = []
-            if state.step % steps == 0 or state.step % checkpoint_every == 0:
-                state.cpu_seconds = cpu_before + time.process_time()
-                state.wall_seconds = wall_before + time.perf_counter()
-                state.save(path)
+    def advance(index: int, within: int) -> float:
+        for group in state.sgd.param_groups:  # the rate changes by epoch, as published
+            group["lr"] = cosine(config.learning_rate, config.min_learning_rate, index / config.epochs)
+        return state.advance(batch(training, 0, index, within), batch(validation, 1, index, within))
 
+    run(state, path, epochs=config.epochs, epoch_steps=steps, advance=advance,
+        summary=lambda index: _summary(index + 1, state), learning_rate=config.learning_rate,
+        checkpoint_every=checkpoint_every, progress=progress, name=f"DARTS, order {config.order}")
     result = SearchResult(derive(state.alphas, config.edges_per_node), state.alphas, state.history,
                           state.cpu_seconds, state.wall_seconds)
     _write_genotype(out / "genotype.json", result, config)

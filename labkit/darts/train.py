@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from labkit import checkpoint, data
 from labkit.darts.config import TrainConfig, check_header, cosine, epoch_steps, stack_of
 from labkit.darts.genotype import Genotype
 from labkit.darts.network import DerivedNetwork
+from labkit.darts.run import begin, run
 from labkit.data import DataSet
 from labkit.train.epochs import batch_of, plan_epoch
 
@@ -92,39 +91,21 @@ def train_derived(genotype: Genotype, config: TrainConfig, out: Path, *, resume:
     split = dataset.splits["train"]
     steps = epoch_steps(config, len(split.images))
     total = steps * config.epochs
-
     state = _State(genotype, config, dataset, device)
-    if path.exists() and not resume:
-        raise FileExistsError(f"{path} exists; resume it, or choose another folder")
-    if path.exists():
-        state.load(path)
-    else:
-        state.save(path)  # an unwritable folder or a full disk shows before any work is done
+    begin(state, path, resume=resume)
+    plan = lru_cache(maxsize=1)(plan_epoch)
 
-    cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
-    epoch = None
-    with tqdm(total=total, initial=state.step, unit="step", disable=not progress, desc="derived network") as bar:
-        while state.step < total:
-            index, within = divmod(state.step, steps)
-            if epoch is None or within == 0:
-                epoch = plan_epoch(len(split.images), config.seed, index)
-            images, labels = batch_of(split, epoch, epoch.order[within * config.batch:(within + 1) * config.batch])
-            loss = state.advance(data.normalise(images.to(device), dataset), labels.to(device),
-                                 cosine(config.learning_rate, 0.0, state.step / total),
-                                 config.drop_path * index / config.epochs)
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"loss is {loss} at step {state.step}; lower the learning rate "
-                                         f"({config.learning_rate}). The last checkpoint is in {path}")
-            state.losses.append(loss)
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            if state.step % steps == 0:
-                state.history.append({"epoch": index + 1, "loss": sum(state.losses) / len(state.losses)})
-                state.losses = []
-            if state.step % steps == 0 or state.step % checkpoint_every == 0:
-                state.cpu_seconds = cpu_before + time.process_time()
-                state.wall_seconds = wall_before + time.perf_counter()
-                state.save(path)
+    def advance(index: int, within: int) -> float:
+        epoch = plan(len(split.images), config.seed, index)
+        images, labels = batch_of(split, epoch, epoch.order[within * config.batch:(within + 1) * config.batch])
+        return state.advance(data.normalise(images.to(device), dataset), labels.to(device),
+                             cosine(config.learning_rate, 0.0, state.step / total),
+                             config.drop_path * index / config.epochs)
+
+    run(state, path, epochs=config.epochs, epoch_steps=steps, advance=advance,
+        summary=lambda index: {"epoch": index + 1, "loss": sum(state.losses) / len(state.losses)},
+        learning_rate=config.learning_rate, checkpoint_every=checkpoint_every, progress=progress,
+        name="derived network")
     return TrainResult(state.network.eval(), state.history, state.cpu_seconds, state.wall_seconds)
 
 
