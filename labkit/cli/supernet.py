@@ -53,35 +53,58 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.command()
 @space_option
 @click.option("--recipe", default="sandwich", show_default=True,
-              help="sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking).")
+              help="sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking), alone "
+                   "(one --arch, from scratch).")
+@click.option("--arch", help="With --recipe alone: largest, smallest, a file with an arch, or its JSON text.")
+@click.option("--teacher", type=click.Path(path_type=Path),
+              help="Weights of a trained supernet; its largest arch teaches beside the labels.")
 @click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
-@click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)
+@click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True, help="Of all processes together.")
 @click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
+@click.option("--erase", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+              help="Share of the images that have a rectangle erased.")
+@click.option("--phase-schedules/--one-schedule", default=None,
+              help="With --recipe progressive: a learning-rate schedule for each phase, as in OFA, or one for all.")
 @click.option("--dataset", type=click.Choice(["fashion-mnist", "cifar10"]), default="fashion-mnist", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoint, curve and weights.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said.")
+@click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
+              help="bfloat16 on a GPU, float32 on a CPU, unless said.")
+@click.option("--recompute", is_flag=True, help="Less memory, more time: compute activations again when needed.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=200, show_default=True, help="In steps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
 @seed_option
-def train(space, recipe, epochs, steps_per_epoch, batch, learning_rate, dataset, out, resume, threads, seed) -> None:
+def train(space, recipe, arch, teacher, epochs, steps_per_epoch, batch, learning_rate, erase, phase_schedules,
+          dataset, out, resume, device, precision, recompute, checkpoint_every, threads, seed) -> None:
     """Train a supernet.
 
     A first run that takes about three minutes on two cores, and shows that subnets work:
 
         labkit train --out runs/first --epochs 3 --steps-per-epoch 150
 
-    An interrupted run goes on with the same options and --resume.
+    An interrupted run goes on with the same options and --resume. Several processes, on one machine or many:
+
+        torchrun --nproc-per-node 2 -m labkit.train --out runs/first
     """
     import torch
 
     from labkit.train import TrainConfig
     from labkit.train import train as run
+    from labkit.train.config import arch_text
 
+    if precision is None:
+        precision = "bfloat16" if device != "cpu" and torch.cuda.is_available() else "float32"
     config = TrainConfig(space=space.name, dataset=dataset, recipe=recipe, epochs=epochs,
-                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate, seed=seed)
+                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate, seed=seed,
+                         arch=None if arch is None else arch_text(read_arch(space, arch)),
+                         teacher=None if teacher is None else str(teacher), erase=erase,
+                         phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
+                         precision=precision, recompute=recompute)
     if threads:
         torch.set_num_threads(threads)
-    run(config, out, resume=resume)
+    run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
     click.echo(f"weights are in {out / 'supernet.safetensors'}")
 
 

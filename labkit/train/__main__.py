@@ -1,6 +1,9 @@
-"""`python -m labkit.train` is `labkit train`."""
+"""`python -m labkit.train`, and `torchrun ... -m labkit.train`, are `labkit train`."""
 
-from labkit.cli import train
+import sys
+
+from labkit.cli import main
 
 if __name__ == "__main__":
-    train()
+    sys.argv[1:1] = ["train"]
+    main()

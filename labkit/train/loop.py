@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from labkit import checkpoint, data, pretrained
 from labkit.artifacts import code_revision, sha256
 from labkit.elastic import BatchStatistics
+from labkit.errors import LabError
 from labkit.evaluate import Evaluator
 from labkit.latency.harness import machine_state
 from labkit.paths import write_atomic
@@ -32,6 +33,10 @@ from labkit.train.state import TrainState
 CURVE_IMAGES = 1000  # of val-search, for the accuracies in the curve; and as many to recalibrate with
 WRITTEN = ("checkpoint.safetensors", "curve.csv", "supernet.safetensors")
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Diverged(LabError, FloatingPointError):
+    """The loss is no longer a number."""
 
 
 def training_step(supernet: Supernet, recipe: Recipe, archs: list[Arch], images: Tensor, labels: Tensor,
@@ -129,8 +134,8 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
         loss = ranks.mean(training_step(network, recipe, archs, images, labels, config.label_smoothing, state.teacher,
                                         **step_options))
         if not math.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss} at step {state.step}; lower the learning rate "
-                                     f"({config.learning_rate}). The last checkpoint is in {path}")
+            raise Diverged(f"loss is {loss} at step {state.step}; lower the learning rate "
+                           f"({config.learning_rate}). The last checkpoint is in {path}")
         ranks.average_gradients(network.parameters())
         state.update(learning_rate(config, state.step, steps_per_epoch), config.ema_decay)
         bar.update()

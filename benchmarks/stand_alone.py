@@ -1,0 +1,220 @@
+"""Inherited against stand-alone: what archs reach inside the supernet, and trained alone from scratch.
+
+    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 24] [--distil 3] [--out runs/stand-alone]
+
+Archs are drawn at random, one in each of equal parts of the logarithmic MACs range. Each is initialised
+afresh at its own size and trained by the supernet's own loop, data, augmentation and averaging, on its own.
+The learning rate is chosen on short runs of the middle arch by val-search. The middle arch is trained a
+second time for twice the epochs, to see whether the others were trained long enough, and --distil of the
+archs a second time with the supernet's largest arch as a teacher.
+
+It may be killed at any moment and goes on when started again with the same options; --report-only writes
+the report of what is finished. Runs on one thread. Writes stand_alone.json and stand_alone.png in --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from training_runs import finished, is_finished, one_thread, paired, right_answers, write_json
+
+from labkit import data, pretrained
+from labkit.artifacts import code_revision, sha256, supernet_path
+from labkit.cost import macs_table
+from labkit.lab.plots import BLUE, GREEN, ORANGE, log_axis, save
+from labkit.quality import kendall_tau
+from labkit.records import add_record, records
+from labkit.space import Arch, SearchSpace
+from labkit.train import TrainConfig
+from labkit.train.config import arch_text
+from labkit.train.loop import machine
+
+DRAWN = 20_000  # random archs of which the ones to train are taken
+RESAMPLES = 10_000  # for the confidence interval of Kendall's tau
+
+
+def draw_archs(space: SearchSpace, count: int, seed: int) -> list[Arch]:
+    """`count` random archs, one in each of equal parts of the range of log MACs, by rising MACs."""
+    rng = np.random.default_rng(seed)
+    genes = space.sample(rng, DRAWN)
+    size = np.log(macs_table(space)(genes))
+    edges = np.linspace(size.min(), size.max(), count + 1)
+    part = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, count - 1)
+    picked = [rng.choice(np.flatnonzero(part == i)) for i in range(count)]
+    return space.decode(genes[picked])
+
+
+def tau_interval(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Kendall's tau of two samples, and the ends of its 95 % bootstrap interval over the archs."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(a), (RESAMPLES, len(a)))
+    taus = [kendall_tau(a[pick], b[pick]) for pick in picks]
+    return (kendall_tau(a, b), *map(float, np.percentile(taus, [2.5, 97.5])))
+
+
+def figure(rows: list[dict]) -> Figure:
+    """Accuracy over MACs: one line for each arch, from stand-alone to inherited."""
+    drawing = Figure(figsize=(7, 4.4), layout="constrained")
+    panel = drawing.subplots()
+    macs = [row["macs"] / 1e6 for row in rows]
+    for x, row in zip(macs, rows):
+        panel.plot([x, x], [row["alone"], row["inherited"]], color="0.75", lw=2, zorder=1)
+    panel.scatter(macs, [row["inherited"] for row in rows], color=BLUE, s=55, zorder=3,
+                  label="cut out of the supernet, no training of its own")
+    panel.scatter(macs, [row["alone"] for row in rows], color=ORANGE, marker="s", s=45, zorder=2,
+                  label="trained alone, from scratch")
+    taught = [(x, row["distilled"]) for x, row in zip(macs, rows) if "distilled" in row]
+    if taught:
+        panel.scatter(*zip(*taught), color=GREEN, marker="D", s=40, zorder=2, label="trained alone, with a teacher")
+    log_axis(panel, min(macs), max(macs))
+    ahead = sum(row["inherited"] >= row["alone"] for row in rows)
+    panel.set(xlabel="million MACs", ylabel="test accuracy, %" if rows[0]["split"] == "test" else "accuracy, %",
+              title=f"{ahead} of {len(rows)} subnets are at least as good as if trained alone")
+    panel.legend(loc="lower right", fontsize=9)
+    return drawing
+
+
+class Study:
+    """The runs, what they are called, and what came of those that are finished."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.out = options, options.out
+        self.supernet, self.record = pretrained.load(options.weights)
+        self.space = self.supernet.space
+        self.dataset = data.load(self.record["config"]["dataset"])
+        self.archs = draw_archs(self.space, options.archs, options.seed)
+        self.middle = len(self.archs) // 2
+        ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
+        self.distilled = sorted({round(i) for i in ends})
+
+    def config(self, i: int, rate: float, **changes: object) -> TrainConfig:
+        """The supernet's own configuration for arch i alone."""
+        plain = {"steps_per_epoch": self.options.steps_per_epoch, "phase_schedules": False, "precision": "float32",
+                 "recompute": False, "teacher": None}
+        return TrainConfig.from_record(self.record, **{
+            **plain, "recipe": "alone", "arch": arch_text(self.archs[i]), "learning_rate": rate,
+            "seed": self.options.seed, "epochs": self.options.epochs, **changes})
+
+    def rate(self) -> float:
+        """The learning rate with which short runs of the middle arch end best on val-search."""
+        scores = {}
+        for rate in self.options.rates:
+            net, _ = finished(self.config(self.middle, rate, epochs=self.options.pilot_epochs),
+                              self.out / f"pilot-{rate:g}")
+            scores[rate] = right_answers(net, self.archs[self.middle], self.dataset, "val-search").mean()
+        return max(scores, key=scores.get)
+
+    def runs(self, rate: float) -> list[tuple[str, int, TrainConfig]]:
+        """Folder, arch and configuration of each run, the middle arch first."""
+        order = sorted(range(len(self.archs)), key=lambda i: abs(i - self.middle))
+        runs = [(f"alone-{i}", i, self.config(i, rate)) for i in order]
+        runs.insert(1, (f"double-{self.middle}", self.middle,
+                        self.config(self.middle, rate, epochs=2 * self.options.epochs)))
+        teacher = str(self.options.weights)
+        return runs + [(f"distilled-{i}", i, self.config(i, rate, teacher=teacher)) for i in self.distilled]
+
+    def report(self, rate: float) -> dict | None:
+        """What the finished runs show; None while no arch is finished."""
+        right, hours = {}, {}
+        for name, i, config in self.runs(rate):
+            if is_finished(self.out / name):
+                net, record = finished(config, self.out / name)
+                right[name] = right_answers(net, self.archs[i], self.dataset, self.options.split)
+                hours[name] = record["cpu_hours"]
+        macs, rows = macs_table(self.space)(self.space.encode(self.archs)), []
+        for i, arch in enumerate(self.archs):
+            if f"alone-{i}" not in right:
+                continue
+            inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
+            alone = right[f"alone-{i}"]
+            row = {"arch": arch.to_json(), "macs": int(macs[i]), "split": self.options.split,
+                   "inherited": 100 * float(inherited.mean()), "alone": 100 * float(alone.mean()),
+                   "inherited_minus_alone": paired(inherited, alone), "cpu_hours": hours[f"alone-{i}"]}
+            if f"distilled-{i}" in right:
+                row |= {"distilled": 100 * float(right[f"distilled-{i}"].mean()),
+                        "inherited_minus_distilled": paired(inherited, right[f"distilled-{i}"])}
+            rows.append(row)
+        if not rows:
+            return None
+        gaps = np.array([row["inherited_minus_alone"]["points"] for row in rows])
+        result = {"benchmark": "stand_alone", "date": date.today().isoformat(), "revision": code_revision(),
+                  "machine": machine(), "seed": self.options.seed, "learning_rate": rate, "split": self.options.split,
+                  "weights_sha256": sha256(self.options.weights), "config": asdict(self.config(self.middle, rate)),
+                  "complete": len(rows) == len(self.archs), "rows": rows, "mean_gap": float(gaps.mean()),
+                  "worst_gap": float(gaps.min()), "cpu_hours": sum(hours.values())}
+        double, alone = f"double-{self.middle}", f"alone-{self.middle}"
+        if double in right and alone in right:
+            result["doubling_the_epochs"] = paired(right[double], right[alone])
+        if len(rows) > 2:
+            columns = (np.array([row[key] for row in rows]) for key in ("inherited", "alone"))
+            result["kendall_tau"] = dict(zip(("tau", "low", "high"), tau_interval(*columns, self.options.seed)))
+        return result
+
+    def publish(self, rate: float) -> None:
+        result = self.report(rate)
+        if result is None:
+            print("no arch is finished yet")
+            return
+        write_json(self.out / "stand_alone.json", result)
+        save(figure(result["rows"]), self.out / "stand_alone.png")
+        print(f"{'MACs':>10} {'inherited':>10} {'alone':>8} {'gap':>6} {'+-':>5} {'distilled':>10} {'core-hours':>11}")
+        for row in result["rows"]:
+            gap, taught = row["inherited_minus_alone"], row.get("distilled")
+            print(f"{row['macs']:>10,} {row['inherited']:>10.2f} {row['alone']:>8.2f} {gap['points']:>6.2f} "
+                  f"{gap['standard_error']:>5.2f} {'' if taught is None else format(taught, '.2f'):>10} "
+                  f"{row['cpu_hours']:>11.2f}")
+        print(f"gap: mean {result['mean_gap']:.2f} points, worst {result['worst_gap']:.2f}")
+        if "doubling_the_epochs" in result:
+            double = result["doubling_the_epochs"]
+            print(f"twice the epochs gain the middle arch {double['points']:.2f} points (standard error "
+                  f"{double['standard_error']:.2f})")
+        if "kendall_tau" in result:
+            print("Kendall tau {tau:.3f}, 95 % interval {low:.3f} to {high:.3f}".format(**result["kendall_tau"]))
+
+    def add_records(self, rate: float) -> None:
+        """What each stand-alone run cost, into data/records.json, once."""
+        known = {record["source"] for record in records(self.space.name)}
+        for name, i, config in self.runs(rate):
+            source = f"benchmarks/stand_alone.py --seed {self.options.seed}, arch {i}"
+            if name == f"alone-{i}" and source not in known and is_finished(self.out / name):
+                record = finished(config, self.out / name)[1]
+                add_record({"what": "stand-alone", "space": self.space.name, "source": source,
+                            **{key: record[key] for key in ("cpu_hours", "machine", "date")}})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--archs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=7, help="draws the archs, and seeds their training")
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--steps-per-epoch", type=int, help="shorten epochs: to see that it runs")
+    parser.add_argument("--pilot-epochs", type=int, default=4)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.06, 0.12, 0.25])
+    parser.add_argument("--distil", type=int, default=3, help="archs that are trained with a teacher as well")
+    parser.add_argument("--weights", type=Path, default=supernet_path("fmnist"))
+    parser.add_argument("--split", choices=["test", "val"], default="test")
+    parser.add_argument("--out", type=Path, default=Path("runs/stand-alone"))
+    parser.add_argument("--report-only", action="store_true", help="train nothing, report what is finished")
+    parser.add_argument("--record", action="store_true", help="note the core-hours in data/records.json at the end")
+    options = parser.parse_args()
+    one_thread()
+    study = Study(options)
+    pilots = all(is_finished(options.out / f"pilot-{rate:g}") for rate in options.rates)
+    if options.report_only and not pilots:
+        raise SystemExit("the short runs that choose the learning rate are not finished")
+    rate = study.rate()
+    if not options.report_only:
+        for name, _, config in study.runs(rate):
+            finished(config, options.out / name)
+    study.publish(rate)
+    if options.record:
+        study.add_records(rate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Runs of `labkit.train` that a benchmark is made of: each has a folder, is trained once, and survives being killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labkit import pretrained
+from labkit.data import DataSet
+from labkit.evaluate import Evaluator
+from labkit.paths import write_atomic
+from labkit.space import Arch
+from labkit.supernet import Supernet
+from labkit.train import TrainConfig, train
+from labkit.train.config import difference
+
+
+def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
+    """The averaged weights of the run in `out` and their record; trains what is left of it first."""
+    weights = out / "supernet.safetensors"
+    if not weights.exists():
+        train(config, out, resume=True)
+    supernet, record = pretrained.load(weights)
+    other = difference(config, record["config"])
+    if other:
+        raise SystemExit(f"{weights} was trained with {other[0]}={other[1]!r}, not {other[2]!r}; use another --out")
+    return supernet, record
+
+
+def is_finished(out: Path) -> bool:
+    return (out / "supernet.safetensors").exists()
+
+
+def right_answers(supernet: Supernet, arch: Arch, dataset: DataSet, split: str) -> np.ndarray:
+    """(N,) bool: which images of the split the arch names rightly, after BN recalibration."""
+    evaluator = Evaluator(supernet, dataset, split)
+    return (evaluator.logits(arch).argmax(1) == evaluator.labels).numpy()
+
+
+def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
+    """Difference of two accuracies on the same images, in points, and its standard error."""
+    gains = 100 * (ours.astype(float) - theirs)
+    return {"points": float(gains.mean()), "standard_error": float(gains.std() / np.sqrt(len(gains)))}
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8"))
+
+
+def one_thread() -> None:
+    """Equal arithmetic wherever it runs, and a killed run ends as an uninterrupted one would."""
+    torch.set_num_threads(1)
