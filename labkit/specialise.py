@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 
 from labkit.artifacts import load_predictor, predictor_path
 from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
-from labkit.latency.devices import HOST, Device, flash_table, sram_table
-from labkit.latency.lut import has_host_table, host_table
+from labkit.latency.devices import Device, flash_table, sram_table
 from labkit.search import Budget, SearchResult, best, evolve, random_search
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.separable import Separable
@@ -46,19 +45,16 @@ def accuracy_model(space: SearchSpace) -> AccuracyModel:
 def latency_table(space: SearchSpace, device: Device, progress: bool = True, source: str = "table") -> AdditiveTable:
     """Milliseconds on `device`; where this machine has to be measured first, shows a progress bar.
 
-    `source` is "table", calibrated sums over blocks, or "regression", fitted to whole subnets, which only
-    this machine can be asked for. Raises ValueError for another device's regression.
+    `source` is "table", calibrated sums over blocks, or "regression", fitted to whole subnets of a measured
+    device. Raises ValueError for the regression of a simulated one.
     """
-    if source == "regression":
-        if device.name != HOST:
-            raise ValueError(f"device {device.name!r} has no latency regression, only {HOST!r} has; use its table")
-        from labkit.latency.predictor import host_regression
+    with tqdm(total=100, unit="%", desc="measuring this machine", disable=not progress, delay=1) as bar:
+        def show(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
 
-        return host_regression(space)
-    if device.name != HOST or has_host_table(space):
-        return device.latency_table(space)
-    with tqdm(total=100, unit="%", desc="measuring this machine", disable=not progress) as bar:
-        return host_table(space, progress=lambda share: bar.update(round(100 * share) - bar.n)).table
+        if source == "regression":
+            return device.latency_regression(space, show)
+        return device.latency_table(space, show)
 
 
 class Costs:

@@ -68,6 +68,10 @@ def test_devices_are_listed_with_how_they_are_known(capsys):
     (["search", "--device", "pi4", "--max-latency-ms", "fast"], "'fast' is not a valid float"),
     (["search", "--device", "pi4", "--max-latency-ms", "1e-6"], "cannot be met; the smallest achievable value is"),
     (["search", "--method", "guess"], "'guess' is not one of"),
+    (["search", "--device", "pi4", "--latency", "regression"], "'pi4' is simulated, so there are no measured subnets"),
+    (["lut", "compare", "pi4", "pi5"], "unknown device 'pi5'"),
+    (["lut", "export", "--device", "pi4", "--out", "pi4.json"], "only measured devices have a latency file"),
+    (["lut", "pack", "--out", "kit.tar"], "name it like kit.zip"),
     (["evaluate", "--arch", "huge"], "arch 'huge' is neither"),
     (["evaluate", "--arch", '{"resolution": 28}'], "an arch looks like"),
     (["evaluate", "--arch", '{"resolution": 29, "stages": []}'], "resolution 29 is not in space 'fmnist'"),
@@ -154,6 +158,37 @@ def test_search_cost_is_listed(capsys):
     # OFA, Table 1: 200 N GPU hours to search, 300 N to train.
     assert published["ProxylessNAS"]["total for 40"] == 40 * (200 + 300)
     assert cost["ours"]
+
+
+@pytest.mark.parametrize("latency", ["table", "regression"])
+def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkeypatch, latency):
+    """A shared latency file, from its import to a subnet: both ways to predict meet the limit."""
+    from labkit.latency.devices import get_device
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    shared = tmp_path / "shared.json"
+    assert run(capsys, "lut", "export", "--device", "epyc-1core", "--out", str(shared))[0] == 0
+    assert run(capsys, "lut", "import", str(shared), "--name", "my-board")[0] == 0
+    found = as_json(capsys, "search", "--device", "my-board", "--latency", latency, "--max-latency-ms", "0.11",
+                    "--method", "exact")
+    genes = FMNIST.encode([Arch.from_json(found["arch"])])
+    predicted = getattr(get_device("my-board"), f"latency_{latency}")(FMNIST)(genes)[0]
+    assert found["latency_ms"] == pytest.approx(predicted) and predicted <= 0.11
+    assert (found["latency_is"], found["latency_by"]) == ("measured", latency)
+    compared = as_json(capsys, "lut", "compare", "epyc-1core", "my-board")
+    assert [set(device["ratio"].values()) for device in compared["devices"]] == [{1.0}, {1.0}]
+
+
+def test_this_machine_is_measured_again(capsys, tmp_path, monkeypatch):
+    from latency_for_tests import COARSE, TINY
+
+    from labkit.latency import measure
+    from labkit.spaces import spaces
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(spaces, "tiny", TINY)
+    monkeypatch.setattr(measure, "DEFAULT", COARSE)
+    made = [as_json(capsys, "lut", "measure", "--space", "tiny")["made"] for _ in range(2)]
+    assert made[0]["limits"] == COARSE._asdict() and made[0]["runtime"] == "onnxruntime"
+    assert json.loads((tmp_path / "cache" / "latency" / "host" / "tiny.json").read_text())["made"] == made[1]
 
 
 def test_a_kit_is_packed_and_a_wrong_file_not_imported(capsys, tmp_path, monkeypatch):

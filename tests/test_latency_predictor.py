@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from latency_for_tests import TINY, made_up, save
 from scipy.stats import spearmanr
 
 from labkit.cost import block_sides, macs_table
-from labkit.latency import measure
-from labkit.latency.devices import get_device
-from labkit.latency.harness import Timing
+from labkit.errors import MissingPackage
+from labkit.latency import kit, subnets
+from labkit.latency.devices import DeviceError, get_device
+from labkit.latency.files import TableError
 from labkit.latency.predictor import compare, features, fit_macs, fit_regression, host_regression, judge, spearman
-from labkit.space import mid_channels
-from labkit.spaces import FMNIST
+from labkit.latency.subnets import Subnets
+from labkit.space import Arch, mid_channels
+from labkit.spaces import FMNIST, spaces
 
 
 def test_features_of_one_arch_by_hand():
@@ -62,24 +67,55 @@ def test_a_better_fit_in_relative_error_is_not_possible_without_penalty():
     np.testing.assert_allclose(predicted, measured[500:], rtol=1e-3)
 
 
-def test_host_regression_measures_once(tmp_path, monkeypatch):
+def test_host_regression_learns_from_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
-    table, calls = get_device("pi4").latency_table(FMNIST), []
+    table, asked = get_device("pi4").latency_table(FMNIST), []
 
-    def fake(space, archs, runtime):
-        calls.append(len(archs))
-        return [Timing(float(ms), float(ms), float(ms), 0.0, 5) for ms in table(space.encode(archs))]
-    monkeypatch.setattr(measure, "measure_archs", fake)
+    def fake(space, path, count, *, progress):
+        asked.append((path, count))
+        genes = FMNIST.sample(np.random.default_rng(0), count)
+        return Subnets(genes, table(genes), {}, 0)
+    monkeypatch.setattr(subnets, "measured_subnets", fake)
     genes = FMNIST.sample(np.random.default_rng(1), 50)
-    first = host_regression(FMNIST, 60)(genes)
-    assert spearman(first, table(genes)) > 0.95
-    np.testing.assert_array_equal(host_regression(FMNIST, 60)(genes), first)
-    host_regression(FMNIST, 40)
-    assert calls == [60]
-    host_regression(FMNIST, 80)  # more than are kept
-    (tmp_path / "latency-regression" / "fmnist.json").write_text("{}")
-    host_regression(FMNIST, 40)
-    assert calls == [60, 80, 40]
+    assert spearman(host_regression(FMNIST, 60)(genes), table(genes)) > 0.95
+    assert get_device("host").latency_regression(FMNIST).space == FMNIST
+    assert asked == [(tmp_path / "latency-regression" / "fmnist.json", count) for count in (60, 200)]
+
+
+def test_without_scikit_learn_nothing_is_measured(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    monkeypatch.setattr(subnets, "measured_subnets", None)
+    with pytest.raises(MissingPackage, match=r"pip install 'ofa-labkit\[fit\]'"):
+        host_regression(FMNIST)
+
+
+def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkeypatch):
+    """A linear latency, 60 subnets without noise: other subnets are predicted."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(spaces, "tiny", TINY)
+    value = made_up(subnets=60)
+    genes = TINY.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+    weights = 1e-4 * np.random.default_rng(0).random(features(TINY, genes).shape[1])
+    for subnet, ms in zip(value["subnets"], features(TINY, genes) @ weights + 0.2):
+        subnet.update(median_ms=ms, low_ms=ms, high_ms=ms)
+    monkeypatch.setattr(kit, "CONTRADICTION", 1e9)  # these subnets have nothing to do with the blocks
+    kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    other = TINY.sample(np.random.default_rng(3), 40)
+    np.testing.assert_allclose(get_device("my-board").latency_regression(TINY)(other),
+                               features(TINY, other) @ weights + 0.2, rtol=5e-3)
+
+
+def test_a_board_with_few_subnets_has_no_regression(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(spaces, "tiny", TINY)
+    kit.import_table(save(made_up(subnets=9), tmp_path / "latency.json"), "my-board")
+    with pytest.raises(TableError, match="holds 9 whole subnets.*at least 10.*lut pack --subnets 200"):
+        get_device("my-board").latency_regression(TINY)
+
+
+def test_a_simulated_device_has_no_regression():
+    with pytest.raises(DeviceError, match="'pi4' is simulated, so there are no measured subnets.*--latency table"):
+        get_device("pi4").latency_regression(FMNIST)
 
 
 def test_macs_baseline_recovers_a_line():

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from labkit import __version__
-from labkit.cli.devices import deploy, devices, lut
+from labkit.cli.devices import deploy, devices
+from labkit.cli.lut import lut
 from labkit.cli.search import cost, demo, pareto, search
 from labkit.cli.specialize import specialize
 from labkit.cli.supernet import evaluate, train, weights

@@ -1,4 +1,4 @@
-"""Commands about devices: list and check them, measure your own board, deploy a subnet."""
+"""Commands about devices: list and check them, deploy a subnet."""
 
 from __future__ import annotations
 
@@ -39,35 +39,6 @@ def devices(check, as_json) -> None:
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-@click.group()
-def lut() -> None:
-    """Latency tables of your own boards: pack a kit, run it there, import what it measured."""
-
-
-@lut.command()
-@space_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Zip file to write.")
-def pack(space, out) -> None:
-    """Write a kit that measures a board with nothing but Python 3.8+, numpy and onnxruntime.
-
-    Copy the zip to the board, run `python3 kit.zip` there, and import the latency.json that it leaves.
-    """
-    from labkit.latency.kit import pack as run
-
-    click.echo(f"kit written to {run(space, out)}; on the board: python3 {out.name}")
-
-
-@lut.command(name="import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--name", required=True, help="What to call the board, such as my-pi.")
-def import_(file, name) -> None:
-    """Make a board's latency.json a device like any other, after validating all of it."""
-    from labkit.latency.kit import import_table
-
-    space = import_table(file, name).table.space.name
-    click.echo(f"device {name!r} is ready for space {space!r}: labkit search --space {space} --device {name}")
 
 
 @click.command()

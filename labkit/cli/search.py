@@ -21,7 +21,7 @@ from labkit.space import Arch
                                              "holds anyway.")
 @click.option("--max-flash", type=float, help="Limit on stored weights, in kB; likewise.")
 @click.option("--latency", type=click.Choice(["table", "regression"]), default="table", show_default=True,
-              help="Predict latency from the block table, or (host only) by regression on whole subnets.")
+              help="Predict latency from the block table, or by regression on whole subnets (measured devices).")
 @click.option("--method", type=click.Choice(["evolution", "exact", "random"]), default="evolution", show_default=True)
 @click.option("--population", type=click.IntRange(min=4), default=100, show_default=True)
 @click.option("--generations", type=click.IntRange(min=1), default=500, show_default=True)
@@ -31,8 +31,8 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
            generations, seed, as_json) -> None:
     """Find the most accurate subnet that meets your limits on a device.
 
-    Accuracy is predicted, latency comes from the device's lookup table. The answer says how far it is
-    from the best arch that exists, which is computed exactly.
+    Accuracy is predicted, and so is latency, from the device's lookup table or by regression. The answer
+    says how far it is from the best arch that exists, which is computed exactly.
     """
     from labkit import specialise
 
@@ -46,8 +46,9 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     found = specialise.search(space, model.predict, budgets, method=method, seed=seed, population=population,
                               generations=generations)
     optimum = specialise.search(space, model.predict, budgets, method="exact")
-    result = {"space": space.name, "device": device.name, "latency_is": device.label, "method": method, "seed": seed,
-              "limits": {budget.name: budget.limit for budget in budgets}, "arch": found.arch.to_json(),
+    result = {"space": space.name, "device": device.name, "latency_is": device.label, "latency_by": latency,
+              "method": method, "seed": seed, "limits": {budget.name: budget.limit for budget in budgets},
+              "arch": found.arch.to_json(),
               "predicted_accuracy": found.accuracy, "predictor": model.label, "predictor_rmse": model.rmse,
               "gap_to_optimum": optimum.accuracy - found.accuracy, **costs.of(found.arch)}
     show(result, as_json, [
@@ -55,7 +56,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
         f"accuracy    {found.accuracy:.2f} % predicted ({model.label}"
         + (f"; error {model.rmse:.2f} points RMSE)" if model.rmse is not None else ")"),
         f"            {result['gap_to_optimum']:.3f} points below the exact optimum",
-        f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label})",
+        f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label}; {latency})",
         f"MACs        {result['macs'] / 1e6:.2f}M     parameters {result['params'] / 1e3:.0f}k",
         f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations ({device.precision})"])
 

@@ -16,7 +16,7 @@ import sys
 import time
 import zipfile
 
-from harness import Limits, Session, Timing, machine_state, onnx_call, share_done, time_all
+from harness import Limits, Session, Timing, machine_state, moved, onnx_call, share_done, time_all
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -82,12 +82,16 @@ def main() -> int:
     models = dict(kit["pieces"], **{f"subnet-{i}": f"subnets/{i}.onnx" for i in range(len(kit["subnets"]))})
     names = list(models)
     partial = arguments.out + ".partial"
-    done, anchor_ms = resume(partial, kit["kit"])
-    if done:
-        print(f"going on: {len(done)} of {len(names)} models have been measured before", file=sys.stderr)
     limits = Limits(**kit["limits"])
     if arguments.quick:
         limits = limits._replace(min_repeats=3, max_repeats=20, seconds=0.02, min_rounds=2, max_rounds=2)
+    anchor = onnx_call(read(kit["anchor"]), arguments.threads)
+    done, anchor_ms = resume(partial, kit["kit"])
+    if done and moved(anchor, anchor_ms, limits):
+        print("the board runs at another speed than in the run before: starting again", file=sys.stderr)
+        done, anchor_ms = {}, []
+    if done:
+        print(f"going on: {len(done)} of {len(names)} models have been measured before", file=sys.stderr)
 
     made = dict(machine_state(), runtime="onnxruntime", runtime_version=onnxruntime.__version__,
                 numpy=numpy.__version__, threads=arguments.threads, batch=1, limits=limits._asdict(),
@@ -103,7 +107,7 @@ def main() -> int:
               end="", file=sys.stderr, flush=True)
 
     session = time_all(names, lambda name: onnx_call(read(models[name]), arguments.threads),
-                       onnx_call(read(kit["anchor"]), arguments.threads), limits, done=done, progress=progress)
+                       anchor, limits, done=done, progress=progress)
     made["seconds"] = round(time.time() - begin, 1)
     write(arguments.out, result(kit, session._replace(anchor_ms=anchor_ms + session.anchor_ms), made))
     print(f"\nwrote {arguments.out}", file=sys.stderr)

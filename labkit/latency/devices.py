@@ -11,8 +11,9 @@ Loading a device and computing its table needs neither torch nor a runtime; `che
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ SCHEMA = 1
 TRUSTED_ERROR = 0.30  # largest median held-out error of a device that is more than an order of magnitude
 HOST = "host"
 PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
+Progress = Callable[[float], None]
 ROLES = ("fit", "held-out", "other")  # 'other': another runtime, clock or precision; shown, not counted
 
 
@@ -61,9 +63,14 @@ class Device:
         """How its latencies were come by: to be shown beside every one of them."""
         return self.kind
 
-    def latency_table(self, space: SearchSpace) -> AdditiveTable:
-        """Milliseconds of every block of `space`, batch 1."""
+    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+        """Milliseconds of every block of `space`, batch 1. `progress` is told the share where it is measured first."""
         raise NotImplementedError
+
+    def latency_regression(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+        """Milliseconds by regression on whole subnets; raises DeviceError where none were measured."""
+        raise DeviceError(f"device {self.name!r} is {self.kind}, so there are no measured subnets for a regression; "
+                          "use its table (--latency table)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +90,7 @@ class SimulatedDevice(Device):
         trusted = self.held_out_error is not None and self.held_out_error <= TRUSTED_ERROR
         return "simulated" if trusted else "simulated, order of magnitude"
 
-    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
         return self.roofline.table(space)
 
 
@@ -95,13 +102,22 @@ class MeasuredDevice(Device):
 
     kind = "measured"
 
-    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
         from labkit.latency.lut import load_table
 
+        return load_table(self.file(space), space).table
+
+    def latency_regression(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+        from labkit.latency.predictor import board_regression
+
+        return board_regression(space, self.file(space))
+
+    def file(self, space: SearchSpace) -> Path:
+        """The latency file for `space`; raises DeviceError where there is none."""
         if space.name not in self.files:
             raise DeviceError(f"device {self.name!r} has no latency table for space {space.name!r}, only for "
                               f"{', '.join(self.files)}; measure one on the board with a kit (`labkit lut pack`)")
-        return load_table(self.files[space.name], space).table
+        return self.files[space.name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +126,15 @@ class HostDevice(Device):
 
     kind = "measured"
 
-    def latency_table(self, space: SearchSpace) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
         from labkit.latency.lut import host_table
 
-        return host_table(space).table
+        return host_table(space, progress=progress).table
+
+    def latency_regression(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+        from labkit.latency.predictor import host_regression
+
+        return host_regression(space, progress=progress)
 
 
 # ---- finding devices -------------------------------------------------------------------------------
@@ -127,7 +148,8 @@ def device_names() -> list[str]:
 def get_device(name: str) -> Device:
     """The device called `name`; raises DeviceError with the known names for another."""
     if name == HOST:
-        return HostDevice(name=HOST, title="this machine (ONNX Runtime, 1 thread, batch 1)", precision="fp32")
+        runtime = "ONNX Runtime" if find_spec("onnxruntime") else "PyTorch eager"
+        return HostDevice(name=HOST, title=f"this machine ({runtime}, 1 thread, batch 1)", precision="fp32")
     if name in _simulated_files():
         return load_simulated(_simulated_files()[name])
     measured = _measured_files()

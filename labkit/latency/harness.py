@@ -153,6 +153,16 @@ def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, lim
                    [name for name in names if 2 * unsteady[name] >= len(rounds[name])])
 
 
+def moved(anchor: Call, before: list[float], limits: Limits = DEFAULT,
+          clock: Callable[[], float] = time.perf_counter) -> bool:
+    """Whether the machine runs at another speed than when the anchor took `before` (medians, milliseconds).
+
+    What was measured then and what is measured now do not belong into one table.
+    """
+    now = sorted(time_call(anchor, limits, clock).median_ms for _ in range(3))[1]
+    return bool(before) and abs(now / sorted(before)[len(before) // 2] - 1) > limits.drift
+
+
 def share_done(rounds: dict[str, list[Timing]], limits: Limits) -> float:
     """How much of the fewest rounds is done, from 0 to 1."""
     return sum(min(len(timings), limits.min_rounds) for timings in rounds.values()) / (

@@ -7,7 +7,6 @@ each, so what it has learned is a table too, and every search takes either.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +15,10 @@ import numpy as np
 
 from labkit.cost import AdditiveTable, block_sides, block_table_shape, macs_table, out_side
 from labkit.errors import MissingPackage
-from labkit.latency.files import TableError, check_timing, parse, read_bytes
-from labkit.latency.pieces import space_digest
-from labkit.paths import cache_dir, write_atomic
+from labkit.latency.files import TableError, parse, read_bytes, validate
+from labkit.paths import cache_dir
 from labkit.space import Arch, SearchSpace, mid_channels
 
-SCHEMA = 1
 SAMPLES = (50, 200, 800)
 DEFAULT_SAMPLES = 200
 MIN_SAMPLES = 10
@@ -65,57 +62,52 @@ def fit_regression(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarra
     """
     if len(genes) < MIN_SAMPLES:
         raise ValueError(f"a latency regression needs at least {MIN_SAMPLES} measured subnets, got {len(genes)}")
-    try:
-        from sklearn.linear_model import RidgeCV
-    except ImportError as error:
-        raise MissingPackage("the latency regression needs scikit-learn: pip install 'ofa-labkit[fit]'") from error
-    values = features(space, genes)
+    ridge, values = _ridge(), features(space, genes)
     mean, scale = values.mean(0), values.std(0)
     scale[scale == 0] = 1.0
-    ridge = RidgeCV(alphas=np.logspace(-4, 3, 22)).fit((values - mean) / scale, measured_ms,
-                                                       sample_weight=measured_ms ** -2.0)
+    ridge.fit((values - mean) / scale, measured_ms, sample_weight=measured_ms ** -2.0)
     weights = ridge.coef_ / scale
     base = ridge.intercept_ - mean @ weights + weights[0] * np.array(space.resolutions)
     found = block_features(space)
     return AdditiveTable(space, base, np.einsum("rbkef,bf->rbke", found, weights[1:].reshape(-1, found.shape[-1])))
 
 
-def host_regression(space: SearchSpace, samples: int = DEFAULT_SAMPLES, *, seed: int = 0,
-                    remeasure: bool = False) -> AdditiveTable:
+def _ridge():
+    try:
+        from sklearn.linear_model import RidgeCV
+    except ImportError as error:
+        raise MissingPackage("the latency regression needs scikit-learn: pip install 'ofa-labkit[fit]'") from error
+    return RidgeCV(alphas=np.logspace(-4, 3, 22))
+
+
+def host_regression(space: SearchSpace, samples: int = DEFAULT_SAMPLES, *,
+                    progress: Callable[[float], None] | None = None) -> AdditiveTable:
     """The regression for this machine, from `samples` random subnets that are measured at first use and kept.
 
-    A kept file that holds fewer, or does not fit, is measured again. Raises MissingPackage without scikit-learn.
+    Raises MissingPackage without scikit-learn, before anything is measured.
     """
-    path = cache_dir() / "latency-regression" / f"{space.name}.json"
-    value = None
-    if path.is_file() and not remeasure:
-        try:
-            value = _read_subnets(path, space, samples)
-        except TableError:
-            pass  # measured again below, which replaces it
-    if value is None:
-        from labkit.latency.measure import get_runtime, machine_state, measure_archs
+    from labkit.latency.subnets import measured_subnets
 
-        archs, runtime = space.decode(space.sample(np.random.default_rng(seed), samples)), get_runtime()
-        made = {**machine_state(), "runtime": runtime.name, "runtime_version": runtime.version, "seed": seed}
-        timings = measure_archs(space, archs, runtime)
-        value = {"schema": SCHEMA, "what": "latency of subnets", "space": space.name,
-                 "space_sha256": space_digest(space), "made": made,
-                 "subnets": [{"arch": arch.to_json(), **t._asdict()} for arch, t in zip(archs, timings)]}
-        write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
-    subnets = value["subnets"][:samples]
+    _ridge()
+    path = cache_dir() / "latency-regression" / f"{space.name}.json"
+    measured = measured_subnets(space, path, samples, progress=progress)
+    return fit_regression(space, measured.genes, measured.milliseconds)
+
+
+def board_regression(space: SearchSpace, path: Path) -> AdditiveTable:
+    """The regression for a board, from the whole subnets in its latency file.
+
+    Raises TableError where it holds fewer than 10, MissingPackage without scikit-learn.
+    """
+    value = parse(read_bytes(path), path)
+    validate(value, path, space)
+    subnets = value["subnets"]
+    if len(subnets) < MIN_SAMPLES:
+        raise TableError(f"{path} holds {len(subnets)} whole subnets, a regression needs at least {MIN_SAMPLES}; "
+                         f"measure the board with a kit of more (`labkit lut pack --subnets {DEFAULT_SAMPLES}`), or "
+                         "use its table")
     return fit_regression(space, space.encode([Arch.from_json(subnet["arch"]) for subnet in subnets]),
                           np.array([subnet["median_ms"] for subnet in subnets]))
-
-
-def _read_subnets(path: Path, space: SearchSpace, samples: int) -> dict:
-    value = parse(read_bytes(path), path)
-    subnets = value.get("subnets")
-    if value.get("space_sha256") != space_digest(space) or not isinstance(subnets, list) or len(subnets) < samples:
-        raise TableError(f"{path} does not hold {samples} subnets of this version of {space.name!r}")
-    for i, subnet in enumerate(subnets):
-        check_timing({key: v for key, v in subnet.items() if key != "arch"}, f"{path}: subnets[{i}]")
-    return value
 
 
 def fit_macs(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarray) -> AdditiveTable:
