@@ -10,10 +10,12 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from latency_for_tests import COARSE, TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.latency import kit
+from labkit.latency.devices import get_device
 from labkit.latency.files import climbs_out, parse, validate
 from labkit.latency.harness import Limits, Timing
 
@@ -69,24 +71,63 @@ def test_kit_resumes(packed, tmp_path):
     assert run_kit(packed, folder).returncode == 0
 
 
-def test_kit_survives_being_killed(packed, tmp_path):
-    """Killed in the middle it leaves no latency.json, but what it has measured."""
-    slow = tmp_path / "slow.zip"
-    kit.pack(TINY, slow, limits=Limits(min_repeats=10 ** 9, max_repeats=10 ** 9, chunk=3), subnets=4)
-    folder = tmp_path / "board"
+def test_kit_killed_in_the_middle_goes_on_to_its_end(tmp_path):
+    """SIGKILL leaves no latency.json but what was measured; run again, those timings are in the result."""
+    program, folder = tmp_path / "kit.zip", tmp_path / "board"
+    limits = Limits(warmup=1, min_repeats=10 ** 9, max_repeats=10 ** 9, seconds=0.04, min_rounds=1, max_rounds=1,
+                    chunk=3, redo=0, drift=1e9)
+    kit.pack(TINY, program, limits=limits, subnets=4)
     folder.mkdir()
-    process = subprocess.Popen([sys.executable, str(slow)], cwd=folder, stderr=subprocess.DEVNULL,
+    process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.DEVNULL,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        for _ in range(300):
+        for _ in range(3000):
             if (folder / "latency.json.partial").exists():
                 break
-            time.sleep(0.1)
+            time.sleep(0.01)
     finally:
         process.kill()
         process.wait()
-    assert not (folder / "latency.json").exists()
-    assert json.loads((folder / "latency.json.partial").read_text())["rounds"]
+    assert [path.name for path in folder.iterdir() if path.suffix != ".tmp"] == ["latency.json.partial"]
+    kept = json.loads((folder / "latency.json.partial").read_text())["rounds"]
+    done = run_kit(program, folder)
+    assert done.returncode == 0 and f"going on: {len(kept)} of" in done.stderr
+    value = json.loads((folder / "latency.json").read_text())
+    assert validate(value, Path("x")) == TINY
+    assert kept and all(value["pieces"][name] == rounds[0] for name, rounds in kept.items())
+
+
+def test_kit_starts_again_on_a_board_that_has_changed_speed(tmp_path):
+    program, folder = tmp_path / "kit.zip", tmp_path / "board"
+    kit.pack(TINY, program, limits=COARSE._replace(drift=0.9), subnets=4)
+    run_kit(program, folder)
+    value = json.loads((folder / "latency.json").read_text())
+    mark = Timing(1.25, 1.25, 1.25, 0.0, 9)._asdict()
+    earlier = {"kit": value["made"]["kit"], "rounds": {name: [mark] for name in value["pieces"]},
+               "anchor_ms": [1000.0], "drifted": []}
+    (folder / "latency.json.partial").write_text(json.dumps(earlier))
+    again = run_kit(program, folder)
+    assert "another speed than in the run before: starting again" in again.stderr and "going on" not in again.stderr
+    again = json.loads((folder / "latency.json").read_text())
+    assert mark not in again["pieces"].values() and 1000.0 not in again["anchor_ms"]
+
+
+def test_kit_needs_nothing_but_numpy_and_onnxruntime(packed, tmp_path):
+    """Whatever else the kit imported would raise."""
+    for module in ("torch", "torchvision", "labkit", "onnx", "tqdm", "scipy", "sklearn", "click"):
+        (tmp_path / f"{module}.py").write_text("raise AssertionError('imported on the board')")
+    done = run_kit(packed, tmp_path / "board", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0 and (tmp_path / "board" / "latency.json").is_file(), done.stderr
+
+
+def test_a_kit_of_more_subnets_feeds_a_regression(tmp_path, monkeypatch):
+    program = kit.pack(TINY, tmp_path / "kit.zip", limits=COARSE, subnets=30)
+    assert run_kit(program, tmp_path / "board").returncode == 0
+    monkeypatch.setattr(kit, "CONTRADICTION", 1e9)  # two repeats of each model are not to be trusted
+    monkeypatch.setattr(kit, "check_steady", lambda *_: None)
+    kit.import_table(tmp_path / "board" / "latency.json", "my-board")
+    genes = TINY.sample(np.random.default_rng(0), 20)
+    assert np.isfinite(get_device("my-board").latency_regression(TINY)(genes)).all()
 
 
 def test_kit_says_what_is_missing_on_the_board(packed, tmp_path):
