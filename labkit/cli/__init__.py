@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from labkit import __version__
+from labkit.cli.check import check
 from labkit.cli.devices import deploy, devices
 from labkit.cli.lut import lut
 from labkit.cli.search import cost, demo, pareto, search
@@ -27,12 +28,14 @@ def cli() -> None:
     """The Once-for-All lab: train one supernet, then give every device its own subnet."""
 
 
-for command in (search, pareto, demo, specialize, devices, lut, deploy, evaluate, train, weights, cost):
+for command in (search, pareto, demo, specialize, devices, lut, deploy, evaluate, train, weights, cost, check):
     cli.add_command(command)
 if (Path(__file__).parent / "release.py").is_file():  # the instructor's commands stay out of a student's copy
+    from labkit.cli.grade import grade
     from labkit.cli.release import release
 
     cli.add_command(release)
+    cli.add_command(grade)
 
 
 def main() -> None:

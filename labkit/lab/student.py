@@ -1,6 +1,7 @@
 """Student notebooks from the instructor's: solutions out, outputs out, nothing else changed.
 
-    python -m labkit.lab.student            write notebooks/*.ipynb from notebooks/instructor/*.ipynb
+    python -m labkit.lab.student            write notebooks/*.ipynb from notebooks/instructor/*.ipynb, and their code
+                                            to data/course/, against which `labkit check` checks a student's notebook
     python -m labkit.lab.student --run [NAME ...]  first run the instructor's and store the checked outputs
 
 Structure is carried by comments in the source, which every front end keeps:
@@ -100,6 +101,8 @@ def run(path: Path, timeout: int = 300) -> dict:
 
 
 def main() -> None:
+    from labkit.checking.assemble import write_course  # which reads notebooks with this module
+
     parser = argparse.ArgumentParser(description="Write the students' notebooks from the instructor's.")
     parser.add_argument("--run", nargs="*", metavar="NAME",
                         help="execute these instructor notebooks first (all without a name), e.g. 01_supernet")
@@ -107,7 +110,9 @@ def main() -> None:
     for path in sorted(INSTRUCTOR.glob("*.ipynb")):
         if arguments.run is not None and (not arguments.run or path.stem in arguments.run):
             _write(path, run(path))
-        _write(INSTRUCTOR.parent / path.name, student_copy(read(path), path.name))
+        copy = student_copy(read(path), path.name)
+        _write(INSTRUCTOR.parent / path.name, copy)
+        write_course(path.stem, copy)
 
 
 def _write(path: Path, notebook: dict) -> None:

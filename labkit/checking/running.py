@@ -1,0 +1,74 @@
+"""Execute the notebooks of a job with nbval and collect what the answers returned.
+
+A job is plain JSON: {"notebooks": {"1.2": notebook, ...}, "inputs": {"1.2-grade": text, ...}, "cell_limit_s": 20}.
+So is a result: {"cells": [...], "returned": {"1.2-grade": text, ...}, "kernel_start_s": {"1.2": 0.4, ...}}.
+Each notebook gets a kernel of its own, so that a death or a patch in one exercise does not reach the next.
+
+    python -m labkit.checking.running JOB RESULT      without any isolation: for a student's own machine
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from labkit.checking.files import read_regular
+
+EXCHANGE = "LABKIT_EXCHANGE"
+LARGEST = 24 * 2 ** 20  # bytes of what is returned for one set of inputs
+PRELOADED = ("torch", "numpy", "IPython.core.completerlib", "IPython.core.debugger", "IPython.extensions.storemagic",
+             "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp", "jupyter_client", "matplotlib.figure",
+             "matplotlib.font_manager", "nbformat", "nbval.plugin", "pytest", "tornado.platform.asyncio",
+             "labkit.checking.kernels", "labkit.checking.plugin")
+
+
+def preload() -> None:
+    """Import what kernels and nbval need, so that forked processes find it there. Nothing of labkit's exercises."""
+    sys.modules.setdefault("debugpy", None)  # nobody debugs these kernels, and it is most of a forked kernel's start
+    for module in PRELOADED:
+        if hasattr(os, "fork") or module != "labkit.checking.kernels":
+            __import__(module)
+
+
+def execute(job: dict, folder: Path) -> dict:
+    """Run a job in `folder`, an empty one. Where processes can be forked, call `preload` before."""
+    import pytest
+
+    from labkit.checking.plugin import CellRules, WatchedKernel
+
+    os.environ |= {EXCHANGE: str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name, text in job["inputs"].items():
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    for id, notebook in job["notebooks"].items():
+        (folder / f"{id}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    kernel, waiting = WatchedKernel, []
+    if hasattr(os, "fork"):
+        from labkit.checking.kernels import fork_kernels, from_pool
+
+        waiting = fork_kernels(len(job["notebooks"]))
+        kernel = from_pool(waiting, str(folder))
+    rules = CellRules(lambda item: job["cell_limit_s"], kernel)
+    files = [str(folder / f"{id}.ipynb") for id in job["notebooks"]]
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        pytest.main(["-p", "nbval.plugin", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-q",
+                     f"--rootdir={folder}", "-c", os.devnull, "--noconftest", "--color=no", *files], plugins=[rules])
+    for kernel in waiting:
+        kernel.shutdown_kernel()
+    return {"cells": rules.results, "kernel_start_s": rules.kernel_start_s,
+            "returned": {name: text for name in job["inputs"] if (text := _returned(folder, name)) is not None}}
+
+
+def _returned(folder: Path, name: str) -> str | None:
+    try:
+        return read_regular(folder / f"{name}.returned.json", LARGEST).decode()
+    except (OSError, ValueError):
+        return None
+
+
+if __name__ == "__main__":
+    preload()
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    Path(sys.argv[2]).write_text(json.dumps(execute(job, Path(sys.argv[1]).parent)), encoding="utf-8")

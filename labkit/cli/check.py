@@ -1,0 +1,27 @@
+"""labkit check: what a notebook would be graded with, on the student's own machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from labkit.cli.common import json_option, show
+
+
+@click.command()
+@click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def check(ctx: click.Context, notebook: Path, as_json: bool) -> None:
+    """Run the exercises of a NOTEBOOK and say what is right, and what is wrong with the rest.
+
+    Only the cells with answers are taken from it, as a grader does. The exit code is 0 if all is right, else 1.
+    """
+    from labkit.checking.check import check_file, table
+
+    marks = check_file(notebook)
+    show({"notebook": str(notebook), "points": sum(mark.points for mark in marks), "of": sum(mark.of for mark in marks),
+          "exercises": [asdict(mark) for mark in marks]}, as_json, table(marks))
+    ctx.exit(0 if all(mark.passed for mark in marks) else 1)

@@ -1,0 +1,96 @@
+"""Which students handed in what: notebooks found in folders and files, without following a link anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.checking.assemble import course_names
+from labkit.checking.check import sort_out
+from labkit.checking.submission import NotANotebook, Submission, parse, read_notebook
+
+SKIPPED = re.compile(r"^(\.|__MACOSX$|__pycache__$)")
+COPY = re.compile(r"[ _-]*(\(\d+\)|copy *\d*)", re.IGNORECASE)  # what browsers and Jupyter add to a name
+MOST = 40  # notebooks of one student that are read
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """What one student handed in."""
+
+    student: str
+    submission: Submission
+    digest: str  # of all that was read, for resuming
+    notes: tuple[str, ...] = ()
+
+
+def collect(paths: Iterable[Path], leave_out: Iterable[Path] = ()) -> list[HandIn]:
+    """Hand-ins by student, in the order of their names.
+
+    A file is a student, named like it. In a folder each sub-folder and each notebook is a student; a folder that
+    holds the course's notebooks under their own names is one student itself. Raises ValueError for a path that
+    is not there.
+    """
+    left_out = {path.resolve() for path in leave_out}
+    found: list[tuple[str, list[Path], list[str]]] = []
+    for path in map(Path, paths):
+        if path.is_symlink():
+            found.append((path.stem, [], [f"{path.name} is a link to somewhere else, which is not followed"]))
+        elif path.is_dir():
+            found += _students_in(path, left_out)
+        elif path.exists():
+            found.append((path.stem, [path], []))
+        else:
+            raise ValueError(f"{path} is not there")
+    taken: dict[str, int] = {}
+    hand_ins = []
+    for name, files, notes in found:
+        name = name.encode("utf-8", "replace").decode()
+        taken[name] = taken.get(name, 0) + 1
+        hand_ins.append(_read(name if taken[name] == 1 else f"{name} #{taken[name]}", files, notes))
+    return sorted(hand_ins, key=lambda one: one.student)
+
+
+def _students_in(folder: Path, left_out: set[Path]) -> list[tuple[str, list[Path], list[str]]]:
+    entries = [entry for entry in sorted(folder.iterdir())
+               if not SKIPPED.match(entry.name) and entry.resolve() not in left_out]
+    notebooks = [entry for entry in entries if entry.suffix == ".ipynb" and not entry.is_dir()]
+    folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    names = set(course_names().values())
+    if notebooks and all(COPY.sub("", notebook.stem) in names for notebook in notebooks):
+        return [(folder.resolve().name, *_notebooks_below(folder))]
+    students = [(entry.name, *_notebooks_below(entry)) for entry in folders]
+    students += [(entry.stem, [entry], []) for entry in notebooks]
+    return students + [(entry.name, [], [f"{entry.name} is a link to somewhere else, which is not followed"])
+                       for entry in entries if entry.is_symlink() and entry not in notebooks]
+
+
+def _notebooks_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Notebooks at any depth, and what is to be said about what was not read."""
+    files, notes = [], []
+    for place, folders, names in os.walk(folder, followlinks=False):
+        here = Path(place)
+        links = [name for name in folders if (here / name).is_symlink()]
+        notes += [f"{name} is a link to somewhere else, which is not followed" for name in links]
+        folders[:] = sorted(name for name in folders if name not in links and not SKIPPED.match(name))
+        files += [here / name for name in sorted(names) if name.endswith(".ipynb") and not SKIPPED.match(name)]
+    if len(files) > MOST:
+        notes.append(f"{len(files)} notebooks, of which the first {MOST} were read")
+    return files[:MOST], notes if files else [*notes, "no notebook was handed in"]
+
+
+def _read(name: str, files: list[Path], notes: list[str]) -> HandIn:
+    cells, digest, notes = [], hashlib.sha256(), list(notes)
+    for path in files:
+        try:
+            content = read_notebook(path)
+            digest.update(hashlib.sha256(content).digest())
+            cells += [("file", path.name), *parse(content)]
+        except NotANotebook as error:
+            notes.append(f"{path.name}: {error}")
+    submission = sort_out(cells)
+    return HandIn(name, submission, digest.hexdigest(), (*notes, *submission.notes))

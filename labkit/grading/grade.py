@@ -1,0 +1,132 @@
+"""Grade hand-ins: each in a confined process of its own, several at a time, judged after that process is gone.
+
+    grade([Path("submissions")], Path("grades.csv"))
+
+writes grades.csv, grades.json and a folder `grades` with the class report, a feedback file for each student and
+the results that a later run goes on from.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from labkit.checking.check import shadows
+from labkit.checking.marking import Mark, make_job, mark
+from labkit.checking.shadow import PACKAGE
+from labkit.grading.collect import HandIn, collect
+from labkit.grading.report import read_seed, write_reports
+from labkit.grading.sandbox import Limits
+from labkit.grading.store import Store, entry, fresh, grader_hash
+from labkit.grading.zygote import Zygote, ask
+from labkit.lab.exercise import NOTEBOOKS, exercises, get_exercise
+from labkit.paths import data_dir
+
+HIDDEN = ("labkit", "notebooks", "tests", ".git", "runs")  # of the checkout, should it lie in what can be seen
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all hand-ins of a run have in common; handed to the processes of the pool."""
+
+    labkit_paths: dict[str, Path]
+    readable: list[Path]
+    hidden: list[Path]
+    seed: int
+    grader: str
+    limits: Limits
+
+
+def grade(paths: Iterable[Path], out: Path, *, only: Iterable[str] = (), jobs: int | None = None,
+          seed: int | None = None, limits: Limits | None = None, progress: bool = True) -> dict:
+    """Grade, write the reports, and return what grades.json holds.
+
+    `only` regrades these exercises and leaves other marks as they were. Without `seed` that of an earlier run into
+    `out` is used, else a new one is drawn. Raises ValueError for an unknown exercise or a path that is not there.
+    """
+    out, limits = Path(out), limits or Limits()
+    folder, only = out.with_suffix(""), list(only)
+    wanted = {id: get_exercise(id) for id in only}
+    hand_ins = collect(paths, leave_out=(out, out.with_suffix(".json"), folder))
+    if not hand_ins:
+        raise ValueError("no notebooks were found; give files, or folders that hold them")
+    if seed is None:
+        seed = read_seed(out)
+    seed = secrets.randbelow(2 ** 31) if seed is None else seed
+    numbers = sorted({number for one in hand_ins for number in one.submission.notebooks}
+                     | {int(id.partition(".")[0]) for id in only})
+    ids = [id for number in numbers for id in exercises(number)]
+    store, grader = Store(folder / "results"), grader_hash(limits)
+    results = {one.student: store.load(one.student, one.digest) for one in hand_ins}
+    to_run = {one.student: [id for id in ids if (id in wanted if only else
+                                                 not fresh(results[one.student], id, seed, grader))]
+              for one in hand_ins}
+    waiting = [one for one in hand_ins if to_run[one.student]]
+    for result in _run_all(waiting, to_run, results, seed, grader, limits, jobs or os.cpu_count() or 1, progress):
+        results[result["student"]] = result
+        if not result.pop("failure", None):
+            store.save(result)
+    return write_reports(out, folder, hand_ins, results, ids, seed=seed, grader=grader, limits=asdict(limits))
+
+
+def _run_all(hand_ins: list[HandIn], to_run: dict[str, list[str]], results: dict[str, dict], seed: int, grader: str,
+             limits: Limits, jobs: int, progress: bool) -> Iterable[dict]:
+    """Results as they come in."""
+    if not hand_ins:
+        return
+    numbers = sorted({int(id.partition(".")[0]) for ids in to_run.values() for id in ids})
+    with tempfile.TemporaryDirectory(prefix="labkit-grade-") as temporary, \
+            Zygote({"LABKIT_DATA": str(data_dir())}) as zygote:
+        os.chmod(temporary, 0o755)
+        paths = {}
+        for number in numbers:
+            paths |= shadows(Path(temporary) / NOTEBOOKS[number], number, list(exercises(number)))
+        root = PACKAGE.parent
+        plan = Plan(paths, [Path(sys.prefix), Path(sys.base_prefix), data_dir(), Path(temporary)],
+                    [PACKAGE, *(root / name for name in HIDDEN)], seed, grader, limits)
+        method = "fork" if sys.platform == "linux" else "spawn"
+        with ProcessPoolExecutor(min(jobs, len(hand_ins)), multiprocessing.get_context(method)) as pool:
+            futures = [pool.submit(_grade_one, one, to_run[one.student], results[one.student], plan, zygote.address)
+                       for one in hand_ins]
+            try:
+                yield from (future.result() for future in tqdm(as_completed(futures), "grading", len(futures),
+                                                               unit="student", disable=not progress))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _grade_one(hand_in: HandIn, ids: list[str], result: dict, plan: Plan, address: str) -> dict:
+    """Run and judge some exercises of one hand-in. Whatever goes wrong is its result; others are not touched."""
+    for number in dict.fromkeys(int(id.partition(".")[0]) for id in ids):
+        of_number = [id for id in ids if int(id.partition(".")[0]) == number]
+        try:
+            ran = _run_notebook(hand_in, of_number, plan, address)
+            marks = [mark(id, hand_in.submission, ran, plan.seed) for id in of_number]
+            if "failure" in ran:
+                raise RuntimeError(ran["failure"])
+        except Exception:  # ours, not the student's: said so, and not kept, so that the next run tries again
+            result["failure"] = traceback.format_exc()
+            marks = [Mark(id, 0, get_exercise(id).points, "could not be graded because of a failure in the grader; "
+                          "this is no fault of yours", f"{id} not graded: run again") for id in of_number]
+            ran = {"failure": result["failure"]}
+        about = ("seconds", "cpu_s", "kernel_start_s", "walls", "ended", "failure")
+        result["runs"][NOTEBOOKS[number]] = {name: ran[name] for name in about if name in ran}
+        result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
+    return result
+
+
+def _run_notebook(hand_in: HandIn, ids: list[str], plan: Plan, address: str) -> dict:
+    job = make_job(hand_in.submission, ids, plan.labkit_paths, plan.seed, plan.limits.cell_s)
+    if not job["notebooks"]:
+        return {}
+    return ask(address, job, plan.limits, plan.readable, plan.hidden)
