@@ -120,3 +120,34 @@ def test_wrong_resolution_and_foreign_statistics():
         recalibrate(supernet, small, [])
     with pytest.raises(ValueError, match="resolution 21"):
         Subnet(space, Arch(21, small.stages))
+
+
+def test_a_network_of_one_arch_has_the_shapes_of_a_plain_subnet_and_computes_what_it_computes():
+    space = spaces["fmnist"]
+    for arch in random_archs(space, 3, seed=4):
+        alone, plain = make_it_bite(Supernet(space, arch)), Subnet(space, arch)
+        weights = dict(alone.named_parameters())
+        assert {n: p.shape for n, p in weights.items()} == {n: p.shape for n, p in plain.named_parameters()}
+        assert not any("transforms" in name for name in weights)
+        plain.load_state_dict(weights, strict=False)
+        x = images_for(space, arch)
+        torch.testing.assert_close(alone(x, arch), plain.train()(x), rtol=1e-4, atol=1e-4)
+    other = random_archs(space, 1, seed=5)[0]
+    with pytest.raises(ValueError, match="holds one arch"):
+        alone(images_for(space, other), other)
+
+
+@pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
+def test_recomputed_activations_give_the_same_gradients(name):
+    space = spaces[name]
+    supernet = make_it_bite(Supernet(space)).double()
+    arch = random_archs(space, 1, seed=6)[0]
+    x, gradients = images_for(space, arch, n=2).double(), []
+    for recompute in (False, True):
+        supernet.zero_grad()
+        F.cross_entropy(supernet(x, arch, recompute=recompute), torch.tensor([1, 2])).backward()
+        gradients.append({n: p.grad.clone() for n, p in supernet.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for at, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][at], gradient, rtol=1e-10, atol=1e-12)
+    assert max(g.abs().max() for g in gradients[0].values()) > 1e-3
