@@ -17,6 +17,7 @@ from labkit.latency import kit, lut
 from labkit.latency.devices import DeviceError, device_names, get_device
 from labkit.latency.files import TableError, climbs_out, parse
 from labkit.latency.pieces import pieces
+from labkit.space import Arch
 from labkit.spaces import FMNIST
 
 
@@ -39,12 +40,35 @@ def test_a_board_can_have_tables_for_several_spaces(tmp_path):
 
 
 FIRST = next(iter(pieces(TINY)))
+
+
+def faster_than_nothing(value: dict) -> None:
+    """Subnets that only a large negative intercept explains, and none of them the smallest."""
+    del value["subnets"][:2]
+    genes = TINY.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+    raw = lut.build_table(value, TINY).uncalibrated
+    smallest = float(raw(TINY.encode([TINY.smallest()]))[0])
+    for subnet, ms in zip(list(value["subnets"]), 0.01 + raw(genes) - 1.2 * smallest):
+        subnet.update(median_ms=ms, low_ms=ms, high_ms=ms) if ms > 0.01 else value["subnets"].remove(subnet)
+
+
 BAD = {
     "blocks are missing": lambda v: v["pieces"].pop(FIRST),
     "blocks are not of space 'tiny'": lambda v: v["pieces"].update({"block-9": v["pieces"][FIRST]}),
     "median_ms is -1": lambda v: v["pieces"][FIRST].update(median_ms=-1),
     "median_ms is 0": lambda v: v["pieces"][FIRST].update(median_ms=0),
     "median_ms is 1000000000.0": lambda v: v["pieces"][FIRST].update(median_ms=1e9),
+    "NaN is not a time": lambda v: v["pieces"][FIRST].update(median_ms=float("nan")),
+    "Infinity is not a time": lambda v: v["subnets"][2].update(high_ms=float("inf")),
+    "median_ms is 1e-06": lambda v: v["pieces"][FIRST].update(median_ms=1e-6, low_ms=1e-6, high_ms=1e-6),
+    "alone took 5000 ms, no whole subnet more than": lambda v: v["pieces"][FIRST].update(
+        median_ms=5000.0, low_ms=5000.0, high_ms=5000.0),
+    "measured for space 'fmnist'|another version of space 'fmnist'": lambda v: v.update(space="fmnist"),
+    "blocks are missing, such as": lambda v: v.update(pieces=made_up(FMNIST)["pieces"]),  # another space's blocks
+    "made.'cpu' is no number and no short printable text": lambda v: v["made"].update(cpu="\x1b[2J"),
+    "made.'governor' is no": lambda v: v["made"].update(governor="x" * 1000),
+    "made.'load' is no": lambda v: v["made"].update(load=[1, 2]),
+    "predicts -.* ms for a whole subnet": lambda v: faster_than_nothing(v),
     "median_ms is '1'": lambda v: v["pieces"][FIRST].update(median_ms="1"),
     "median_ms is True": lambda v: v["pieces"][FIRST].update(median_ms=True),
     "low_ms is None": lambda v: v["pieces"][FIRST].update(low_ms=None),
@@ -143,6 +167,11 @@ def test_a_huge_file_is_refused_unread(tmp_path):
         file.truncate(10 ** 9)  # sparse: takes no room
     with pytest.raises(TableError, match="1000000000 bytes, a latency file has at most"):
         kit.import_table(path, "my-board")
+    with pytest.raises(TableError, match="is not a file"):
+        kit.import_table(tmp_path, "my-board")
+    if Path("/dev/zero").exists():  # never ends
+        with pytest.raises(TableError, match="is not a file"):
+            kit.import_table(Path("/dev/zero"), "my-board")
     with pytest.raises(TableError, match="cannot be read"):
         kit.import_table(tmp_path / "nowhere.json", "my-board")
 
@@ -158,6 +187,20 @@ def test_a_zip_with_the_result_is_taken(tmp_path):
     path = zip_of(tmp_path / "back.zip", **{"folder/latency.json": json.dumps(made_up()), "run.py": ""})
     kit.import_table(path, "my-board")
     assert "my-board" in device_names()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damaged_zip_ends_in_another_error(tmp_path, data):
+    """Truncated, or some bytes changed: decompression fails in many ways."""
+    whole = zip_of(tmp_path / "whole.zip", **{"latency.json": json.dumps({"a": "bcd" * 400}), "x": "y"}).read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.zip"
+    path.write_bytes(bytes(content[:data.draw(st.integers(1, len(content)))]))
+    with pytest.raises(TableError, match="damaged.zip"):
+        kit.import_table(path, "my-board")
 
 
 @pytest.mark.parametrize("name", ["../latency.json", "/etc/latency.json", "a/../../b", "C:\\latency.json",

@@ -7,7 +7,9 @@ duplicate keys), its space, its set of pieces and every time in it are checked b
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -20,6 +22,7 @@ from labkit.spaces import get_space
 SCHEMA = 1
 MAX_BYTES = 20_000_000
 SHORTEST_MS, LONGEST_MS = 1e-4, 60_000.0
+LONGEST_TEXT = 300  # characters of a field that describes the machine
 MAX_ANCHOR_RANGE = 1.25  # slowest over fastest timing of the anchor, a tenth at either end left out
 
 
@@ -31,25 +34,29 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of latency.json: the file itself, or the one inside a zip; nothing is unpacked to disk."""
     path = Path(path)
     try:
-        if not zipfile.is_zipfile(path):
-            if path.stat().st_size > MAX_BYTES:
-                raise TableError(f"{path} has {path.stat().st_size} bytes, a latency file has at most {MAX_BYTES}")
-            return path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if climbs_out(info.filename):
-                    raise TableError(f"{path} holds {info.filename!r}, a path that climbs out of the archive; "
-                                     "pass latency.json itself")
-            found = [i for i in archive.infolist() if PurePosixPath(i.filename).name == "latency.json"]
-            if len(found) != 1:
-                raise TableError(f"{path} holds {len(found)} files called latency.json, want one; run the kit on the "
-                                 "board first, it writes that file")
-            if found[0].file_size > MAX_BYTES:
-                raise TableError(f"latency.json in {path} has {found[0].file_size} bytes, at most {MAX_BYTES} are read")
-            with archive.open(found[0]) as file:  # the size in the directory is a claim: read no more than that
-                return file.read(MAX_BYTES)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise TableError(f"{path} cannot be read: {error}") from None
+        if path.exists() and not path.is_file():
+            raise TableError(f"{path} is not a file; pass latency.json, or a zip that holds it")
+        if path.stat().st_size > MAX_BYTES:
+            raise TableError(f"{path} has {path.stat().st_size} bytes, a latency file has at most {MAX_BYTES}")
+        return _from_zip(path) if zipfile.is_zipfile(path) else path.read_bytes()
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise TableError(f"{path} cannot be read: {error}; copy it from the board again") from None
+
+
+def _from_zip(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if climbs_out(info.filename):
+                raise TableError(f"{path} holds {info.filename!r}, a path that climbs out of the archive; "
+                                 "pass latency.json itself")
+        found = [i for i in archive.infolist() if PurePosixPath(i.filename).name == "latency.json"]
+        if len(found) != 1:
+            raise TableError(f"{path} holds {len(found)} files called latency.json, want one; run the kit on the "
+                             "board first, it writes that file")
+        if found[0].file_size > MAX_BYTES:
+            raise TableError(f"latency.json in {path} has {found[0].file_size} bytes, at most {MAX_BYTES} are read")
+        with archive.open(found[0]) as file:  # the size in the directory is a claim: read no more than that
+            return file.read(MAX_BYTES)
 
 
 def climbs_out(name: str) -> bool:
@@ -106,6 +113,7 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
     for field, kind in (("made", dict), ("pieces", dict), ("subnets", list), ("anchor_ms", list), ("drifted", list)):
         want(isinstance(value.get(field), kind), f"field {field!r} is missing or not a {kind.__name__}")
     want(isinstance(value["made"].get("runtime"), str), "field 'made.runtime' is missing")
+    check_made(value["made"], f"{path}: made")
 
     expected = pieces(space)
     missing, strange = expected.keys() - value["pieces"].keys(), value["pieces"].keys() - expected.keys()
@@ -124,6 +132,17 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
     for i, ms in enumerate(value["anchor_ms"]):
         check_ms(ms, f"{path}: anchor_ms[{i}]")
     return space
+
+
+def check_made(made: Mapping, where: str) -> None:
+    """The state of a machine is shown to people: short printable texts and numbers, nothing else."""
+    for field, value in made.items():
+        if field == "limits" and isinstance(value, Mapping) and all(map(is_number, value.values())):
+            continue
+        text = field + (value if isinstance(value, str) else "")
+        if not (isinstance(value, str) or value is None or is_number(value)) or len(text) > LONGEST_TEXT \
+                or not text.isprintable():
+            raise TableError(f"{where}.{field[:40]!r} is no number and no short printable text")
 
 
 def check_timing(value: object, where: str) -> None:

@@ -34,6 +34,7 @@ latency.json back and import it:
 
     labkit lut import latency.json --name my-board
 """
+BLOCK_OVER_SUBNET = 3.0  # a block timed alone carries a call of the runtime, so it may exceed a small subnet a little
 CONTRADICTION = 0.5  # median relative error of the calibrated table on the subnets it was calibrated on
 
 
@@ -84,16 +85,27 @@ def import_table(path: Path, name: str) -> LatencyTable:
     value = parse(read_bytes(path), path)
     space = validate(value, path)
     check_steady(value, path)
-    table = build_table(value, space)
+    check_consistent(value, path, space)
+    return write_table(value, table_path(name, space), space)
+
+
+def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
+    """Raise TableError unless the blocks of a valid latency file and its whole subnets fit together."""
+    table, advice = build_table(value, space).table, "run the kit again, on an idle board"
     if value["subnets"]:
         genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
         measured = [subnet["median_ms"] for subnet in value["subnets"]]
-        error = sorted(abs(table.table(genes) / measured - 1))[len(measured) // 2]
+        slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])
+        if value["pieces"][slowest]["median_ms"] > BLOCK_OVER_SUBNET * max(measured):
+            raise TableError(f"{path}: block {slowest!r} alone took {value['pieces'][slowest]['median_ms']:.4g} ms, no "
+                             f"whole subnet more than {max(measured):.4g} ms; {advice}")
+        error = sorted(abs(table(genes) / measured - 1))[len(measured) // 2]
         if error > CONTRADICTION:
             raise TableError(f"{path}: blocks and whole subnets contradict each other (the calibrated table is off by "
-                             f"{100 * error:.0f} % on the subnets it was calibrated on); run the kit again, on an "
-                             "idle board")
-    return write_table(value, table_path(name, space), space)
+                             f"{100 * error:.0f} % on the subnets it was calibrated on); {advice}")
+    extremes = table(space.encode([space.smallest(), space.largest()]))
+    if extremes.min() <= 0:
+        raise TableError(f"{path}: the table predicts {extremes.min():.4g} ms for a whole subnet; {advice}")
 
 
 def check_board_name(name: str) -> None:
