@@ -14,17 +14,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.paths import data_dir
 from labkit.records import amount, field, machine_text, read_json
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 NOT_MEASURED = "not measured"
 UNITS = {"cpu_hours": "CPU hours", "gpu_hours": "GPU hours"}
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#777777")  # Okabe and Ito
 ONCE_FOR_ALL = "OFA with progressive shrinking"  # the published row that others are compared with
 
 # Our own methods: name, parts paid once, parts paid for each device.
@@ -179,33 +174,3 @@ def _cheaper_from(reference: Method, method: Method) -> int | str:
         return NOT_MEASURED
     devices = break_even(reference, method)
     return "never" if devices is None else devices
-
-
-def cost_figure(published: Sequence[Method], ours: Sequence[Method], devices: int = 40) -> Figure:
-    """Total hours over the number of devices, up to `devices`: the published table beside our own records.
-
-    Each kind of hours has its own axes. Methods of which a part is not measured are named below them
-    instead of drawn.
-    """
-    from matplotlib.figure import Figure
-
-    panels = [("Published, ImageNet", published)]
-    for unit in dict.fromkeys(method.unit for method in ours):
-        panels.append(("Measured by this package", [method for method in ours if method.unit == unit]))
-    figure = Figure(figsize=(6 * len(panels), 4.8), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)
-    counts = range(1, devices + 1)
-    for ax, (title, methods) in zip(axes[0], panels):
-        for i, method in enumerate(methods):
-            if not method.missing:
-                ax.loglog(counts, [method.total(n) for n in counts], ls="-" if _sum(method.once) else "--",
-                          color=COLOURS[i % len(COLOURS)], label=method.name)
-        unknown = [f"{method.name}: {', '.join(method.missing)} not measured" for method in methods if method.missing]
-        ax.set_title(title)
-        ax.set_ylabel(f"total {methods[0].unit}" if methods else "")
-        ax.set_xlabel("\n".join(["number of devices", *unknown]), fontsize=8)
-        ax.grid(alpha=0.3)
-        if ax.lines:
-            ax.set_ylim(top=30 * ax.get_ylim()[1])  # room for the legend
-            ax.legend(fontsize=7, ncols=2, loc="upper left")
-    return figure

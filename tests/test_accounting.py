@@ -15,11 +15,11 @@ from labkit.accounting import (
     Method,
     Part,
     break_even,
-    cost_figure,
     cost_rows,
     measured,
     published,
 )
+from labkit.lab.pictures_cost import cost_figure, totals
 
 RUN = {"what": "supernet", "cpu_hours": 3.0, "machine": {"processor": "EPYC", "cores": 2}, "date": "2026-11-24",
        "source": "benchmarks/x.py"}
@@ -194,3 +194,12 @@ def test_the_figure_shows_both():
     assert "table, gradient-search not measured" in right.get_xlabel()
     assert (left.get_ylabel(), right.get_ylabel()) == ("total GPU hours", "total CPU hours")
     assert len(cost_figure(published(), []).axes) == 1
+
+
+def test_dots_where_the_reference_becomes_cheaper():
+    methods = by_name(published())
+    few = [methods[name] for name in ("MnasNet", "DARTS", "MobileNetV3-Large", ONCE_FOR_ALL)]
+    (panel,) = totals(few, 40, methods[ONCE_FOR_ALL]).axes
+    dots = {tuple(line.get_xydata()[0]) for line in panel.lines if len(line.get_xydata()) == 1}
+    assert dots == {(4, 4 * 346), (7, 7 * 180)}  # MnasNet is dearer from the first device on
+    assert {text.get_text().strip() for text in panel.texts} == {"4", "7", *(method.name for method in few)}

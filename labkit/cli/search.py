@@ -129,9 +129,10 @@ def cost(space, count, picture, as_json) -> None:
     reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
     rows = {"published": accounting.cost_rows(published, count, reference), "ours": accounting.cost_rows(ours, count)}
     if picture:
+        from labkit.lab.pictures_cost import cost_figure
         from labkit.lab.plots import save
 
-        save(accounting.cost_figure(published, ours, count), picture)
+        save(cost_figure(published, ours, count), picture)
     lines = []
     for title, table in rows.items():
         lines += ["", f"{title}:"]

@@ -20,6 +20,7 @@ from labkit.specialise import Costs
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9",
                                                "#777777")
+PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#000000", GREY)  # in the order in which lines take them
 
 
 def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequence[dict]) -> Figure:

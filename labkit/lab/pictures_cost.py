@@ -1,0 +1,106 @@
+"""Pictures of what searches cost: total hours over the number of devices, and how sure a rank agreement is.
+
+As in `labkit.lab.plots`, each function returns a figure and shows nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from labkit.accounting import Method, break_even
+from labkit.lab.plots import BLUE, GREY, PALETTE, RED
+
+LABEL_GAP = 0.055  # of the panel's height, between two labels
+
+
+def cost_figure(published: Sequence[Method], ours: Sequence[Method], devices: int = 40) -> Figure:
+    """Total hours over the number of devices, up to `devices`: the published table beside our own records.
+
+    Each kind of hours has its own axes. Methods of which a part is not measured are named below them
+    instead of drawn.
+    """
+    panels = [("Published, ImageNet", published)]
+    for unit in dict.fromkeys(method.unit for method in ours):
+        panels.append(("Measured by this package", [method for method in ours if method.unit == unit]))
+    figure = Figure(figsize=(7.4 * len(panels), 4.6), layout="constrained")
+    for panel, (title, methods) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        draw_totals(panel, methods, devices)
+        panel.set_title(title)
+    return figure
+
+
+def totals(methods: Sequence[Method], devices: int, reference: Method, title: str = "") -> Figure:
+    """Total hours of a few methods over the number of devices; a dot where `reference` becomes the cheaper one."""
+    figure = Figure(figsize=(8.2, 4.2), layout="constrained")
+    panel = figure.subplots()
+    draw_totals(panel, methods, devices, reference)
+    panel.set_title(title, fontsize=10)
+    return figure
+
+
+def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference: Method | None = None) -> None:
+    """One line a method with its name at the end; dashed where nothing is paid once.
+
+    A dot on a line, with its N at the bottom, is where `reference` becomes the cheaper one.
+    """
+    counts = np.unique(np.geomspace(1, devices, 80).round().astype(int)).tolist()
+    known = [method for method in methods if not method.missing]
+    ends: dict[float, list[tuple[str, str]]] = {}  # lines that end at one place share a place for their names
+    for i, method in enumerate(known):
+        colour, values = PALETTE[i % len(PALETTE)], [method.total(n) for n in counts]
+        panel.loglog(counts, values, ls="-" if any(part.hours for part in method.once) else "--", color=colour,
+                     linewidth=3 if method is reference else 1.6, label=method.name)
+        ends.setdefault(values[-1], []).append((method.name, colour))
+        since = break_even(reference, method) if reference and method is not reference else None
+        if since and 1 < since <= devices:
+            panel.plot(since, method.total(since), color=colour, marker="o", markersize=7, zorder=5)
+            panel.axvline(since, color=colour, linestyle=":", linewidth=1)
+            panel.text(since, 0.02, f" {since}", transform=panel.get_xaxis_transform(), color=colour, weight="bold")
+    unknown = [f"{method.name}: {', '.join(method.missing)} not measured" for method in methods if method.missing]
+    panel.set_ylabel(f"total {methods[0].unit}" if methods else "")
+    panel.set_xlabel("\n".join(["number of devices N", *unknown]), fontsize=9)
+    panel.set_xlim(1, devices)
+    panel.set_xticks([n for n in (1, 2, 5, 10, 20, 40, 100, 200, 500, 1000) if n <= devices])
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter("")
+    panel.grid(alpha=0.3)
+    if known:
+        _end_labels(panel, ends)
+    else:
+        panel.set(xticks=[], yticks=[])
+        panel.text(0.5, 0.5, "not measured yet", transform=panel.transAxes, ha="center", color=GREY)
+
+
+def _end_labels(panel: Axes, ends: Mapping[float, Sequence[tuple[str, str]]]) -> None:
+    """Names beside the ends of their lines, moved apart where they would cover each other."""
+    low, high = map(math.log, panel.get_ylim())
+    place = -math.inf
+    for value in sorted(ends):
+        for name, colour in ends[value]:
+            place = max((math.log(value) - low) / (high - low), place + LABEL_GAP)
+            panel.annotate(name, (1, (math.log(value) - low) / (high - low)), xycoords="axes fraction",
+                           xytext=(1.03, place), textcoords="axes fraction", va="center", fontsize=9, color=colour,
+                           arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6})
+
+
+def intervals(numbers: Sequence[int], values: Sequence[float], ends: Sequence[tuple[float, float]], *, x_label: str,
+              y_label: str, truth: float | None = None) -> Figure:
+    """A value with its interval for each number of models; `truth`, if given, as a line."""
+    figure = Figure(figsize=(6.6, 3.6), layout="constrained")
+    panel = figure.subplots()
+    places = np.arange(len(numbers))
+    low, high = np.array(ends).T
+    if truth is not None:
+        panel.axhline(truth, color=GREY, linestyle=":", label="all of them")
+    panel.vlines(places, low, high, color=BLUE, linewidth=5, alpha=0.45, label="95 % interval")
+    panel.plot(places, values, color=RED, marker="o", linestyle="none", label="from this many")
+    panel.set_xticks(places, [f"{n:,}" for n in numbers])
+    panel.set(xlabel=x_label, ylabel=y_label)
+    panel.grid(axis="y", alpha=0.25)
+    panel.legend(loc="lower right", fontsize=9)
+    return figure
