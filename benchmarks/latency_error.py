@@ -1,27 +1,34 @@
-"""How exact is predicted latency on this machine? `python benchmarks/latency_error.py [--json FILE]`
+"""How exact is a lookup table on this machine? `python benchmarks/latency_error.py [--space ofa-mbv3 --resolution 224]`
 
-Measures the lookup table of a space (with 20 whole subnets for calibration), then held-out subnets end to
-end, and reports the error of the calibrated table, of the uncalibrated one, and of a regression and MACs
-alone at 50, 200 and 800 measured subnets. Run it on an idle machine: its state goes into the report.
+First the table is measured as `labkit lut measure` does, against the clock. Then its blocks, its 20
+calibration subnets and 60 held-out subnets are measured in turns: all of them see the same machine, so
+that what is left is the error of the table and not the drift between two measurements. Both tables are
+judged on the held-out subnets, end to end. Run it on an idle machine: its state goes into the report.
+
+Writes benchmarks/results/latency_error-SPACE.json and its section of benchmarks/LATENCY.md; with
+--page the page is written again from that file and nothing is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import page
+from tqdm import tqdm
 
-from labkit.latency.harness import DEFAULT, Limits
+from labkit.artifacts import code_revision
 from labkit.latency.lut import build_table
-from labkit.latency.measure import CALIBRATION_SUBNETS, get_runtime, measure, measure_archs
-from labkit.latency.predictor import SAMPLES, compare, judge
+from labkit.latency.measure import CALIBRATION_SUBNETS, Runtime, get_runtime, measure
+from labkit.latency.predictor import judge
+from labkit.space import Arch, SearchSpace
 from labkit.spaces import get_space
 
-MANY = DEFAULT._replace(min_rounds=3, max_rounds=3, redo=0, max_repeats=50)  # for hundreds of subnets to learn from
+TITLE = "Latency: how exact tables and predictors are"
 
 
 def main() -> None:
@@ -30,49 +37,65 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, help="only this resolution, such as 224 for ofa-mbv3")
     parser.add_argument("--runtime", choices=("onnxruntime", "torch"), default="onnxruntime")
     parser.add_argument("--held-out", type=int, default=60, help="held-out subnets (default: 60)")
-    parser.add_argument("--train", type=int, default=max(SAMPLES),
-                        help=f"subnets measured for the regression (default: {max(SAMPLES)}; 0 leaves it out)")
     parser.add_argument("--thread-time", action="store_true",
                         help="CPU time of the thread instead of wall time: on a busy machine, to see the model's error")
-    parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--page", action="store_true", help="only write the page again")
     arguments = parser.parse_args()
-    space, runtime = get_space(arguments.space), get_runtime(arguments.runtime)
+    space = get_space(arguments.space)
     if arguments.resolution:
         space = replace(space, resolutions=(arguments.resolution,))
-    clock = time.thread_time if arguments.thread_time else time.perf_counter
+    name = f"latency_error-{arguments.space}" + ("" if arguments.runtime == "onnxruntime" else "-torch")
+    path = page.HERE / "results" / f"{name}.json"
+    if not arguments.page:
+        clock = time.thread_time if arguments.thread_time else time.perf_counter
+        page.save(path, run(space, get_runtime(arguments.runtime), arguments.held_out, clock))
+    report = json.loads(path.read_text())
+    page.put(page.HERE / "LATENCY.md", name, text(report), TITLE)
+    print(text(report))
 
-    start = time.time()
-    value = measure(space, runtime, clock=clock)
-    table = build_table(value, space)
-    seconds = time.time() - start
-    rng = np.random.default_rng(1)  # calibration draws from seed 0
 
-    def measured(count: int, limits: Limits = DEFAULT) -> tuple[np.ndarray, np.ndarray]:
-        genes = space.sample(rng, count)
-        timings = measure_archs(space, space.decode(genes), runtime, limits=limits, clock=clock)
-        return genes, np.array([timing.median_ms for timing in timings])
+def run(space: SearchSpace, runtime: Runtime, held_out: int, clock: Callable[[], float]) -> dict:
+    """Measure and judge."""
+    alone = timed(space, runtime, CALIBRATION_SUBNETS, "table", clock)
+    together = timed(space, runtime, CALIBRATION_SUBNETS + held_out, "table and held-out subnets", clock)
+    subnets = together["subnets"]
+    genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in subnets[CALIBRATION_SUBNETS:]])
+    milliseconds = np.array([subnet["median_ms"] for subnet in subnets[CALIBRATION_SUBNETS:]])
+    table = build_table({**together, "subnets": subnets[:CALIBRATION_SUBNETS]}, space)
+    before = build_table(alone, space)
+    judged = [("measured before, calibrated", before.table), ("measured before, uncalibrated", before.uncalibrated),
+              ("in turns, calibrated", table.table), ("in turns, uncalibrated", table.uncalibrated)]
+    return {"space": space.name, "resolutions": space.resolutions, "revision": code_revision(), "made": alone["made"],
+            "clock": clock.__name__, "blocks": len(alone["pieces"]), "seconds": alone["made"]["seconds"],
+            "drifted": [len(value["drifted"]) for value in (alone, together)],
+            "anchor_ms": [float(np.median(value["anchor_ms"])) for value in (alone, together)],
+            "calibration": before.calibration._asdict(), "held_out": held_out,
+            "held_out_ms": [float(milliseconds.min()), float(milliseconds.max())],
+            "rows": [judge(name, CALIBRATION_SUBNETS, table, genes, milliseconds)._asdict() for name, table in judged]}
 
-    held_out = measured(arguments.held_out)
-    train = measured(arguments.train, MANY) if arguments.train else None
-    samples = [n for n in SAMPLES if n <= arguments.train]
-    rows = [judge("table, uncalibrated", 0, table.uncalibrated, *held_out)]
-    rows += (compare(space, table.table, CALIBRATION_SUBNETS, train, held_out, samples) if samples
-             else [judge("table", CALIBRATION_SUBNETS, table.table, *held_out)])
 
-    print(json.dumps(value["made"]), file=sys.stderr)
-    print(f"{len(value['pieces'])} blocks and {len(value['subnets'])} subnets measured in {seconds:.0f} s; "
-          f"{len(value['drifted'])} marked as drifted; {table.calibration}")
-    print(f"held-out subnets: {len(held_out[1])}, {held_out[1].min():.3f} to {held_out[1].max():.3f} ms\n")
-    print(f"{'method':22}{'subnets':>8}{'mean error':>12}{'max error':>12}{'Spearman':>10}")
-    for row in rows:
-        print(f"{row.method:22}{row.samples:8}{100 * row.mean_error:10.2f} %{100 * row.max_error:10.2f} %"
-              f"{row.spearman:10.4f}")
-    if arguments.json:
-        report = {"space": space.name, "resolutions": space.resolutions, "made": value["made"], "seconds": seconds,
-                  "drifted": len(value["drifted"]), "calibration": table.calibration._asdict(),
-                  "held_out": len(held_out[1]), "rows": [row._asdict() for row in rows]}
-        with open(arguments.json, "w") as file:
-            json.dump(report, file, indent=1)
+def timed(space: SearchSpace, runtime: Runtime, subnets: int, title: str, clock: Callable[[], float]) -> dict:
+    with tqdm(total=100, unit="%", desc=title) as bar:
+        return measure(space, runtime, subnets=subnets, clock=clock,
+                       progress=lambda share: bar.update(round(100 * share) - bar.n))
+
+
+def text(report: dict) -> str:
+    """The section of the page."""
+    sides = ", ".join(map(str, report["resolutions"]))
+    low, high = report["held_out_ms"]
+    moved = report["anchor_ms"][1] / report["anchor_ms"][0] - 1
+    rows = [(row["method"], f"{100 * row['mean_error']:.2f} %", f"{100 * row['max_error']:.2f} %",
+             f"{row['spearman']:.4f}") for row in report["rows"]]
+    return "\n".join([
+        f"## Lookup table of `{report['space']}` at {sides} px, {report['made']['runtime']}", "",
+        f"{report['blocks']} blocks and {CALIBRATION_SUBNETS} whole subnets measured in {report['seconds']:.0f} s; "
+        f"judged on {report['held_out']} held-out subnets of {low:.3g} to {high:.3g} ms, measured end to end "
+        f"(`latency_error.py`, revision {report['revision']}).", "",
+        page.table(("table", "mean error", "largest error", "Spearman"), rows), "",
+        f"{page.machine(report['made'])}. The anchor moved by {100 * moved:+.1f} % between the two measurements; "
+        f"{report['drifted'][0]} and {report['drifted'][1]} models were timed while it moved"
+        + ("." if report["clock"] == "perf_counter" else f". Clock: {report['clock']}, not wall time.")])
 
 
 if __name__ == "__main__":

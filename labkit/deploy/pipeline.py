@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnx
+from torch import Tensor
 
 from labkit.cost import activation_table
 from labkit.data import DataSet, normalise, resize
@@ -67,9 +68,7 @@ def deploy(space: SearchSpace, subnet: Subnet, dataset: DataSet, path: Path, *, 
     verified = export(space, subnet, images[:VERIFY_IMAGES], path)
     models = {"float": verified.model}
     if int8:
-        train = dataset.splits["train"].images
-        chosen = train[::len(train) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
-        models["int8"] = quantise(verified.model, resize(normalise(chosen, dataset), resolution))
+        models["int8"] = quantise(verified.model, calibration_images(dataset, resolution))
         int8_path = path.with_suffix(".int8.onnx")
         write_atomic(int8_path, lambda temporary: onnx.save(models["int8"], temporary))
     milliseconds = latency_ms(models, (1, space.in_channels, resolution, resolution), threads)
@@ -82,6 +81,13 @@ def deploy(space: SearchSpace, subnet: Subnet, dataset: DataSet, path: Path, *, 
                  if int8 else {})
     return Deployed(subnet.arch, str(path), verified.max_difference, verified.images, split, **report["float"],
                     **quantised)
+
+
+def calibration_images(dataset: DataSet, resolution: int) -> Tensor:
+    """(512, C, r, r): training images that set the activation ranges."""
+    train = dataset.splits["train"].images
+    chosen = train[::len(train) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
+    return resize(normalise(chosen, dataset), resolution)
 
 
 def latency_ms(models: dict[str, onnx.ModelProto], shape: tuple[int, ...], threads: int = 1) -> dict[str, float]:

@@ -110,6 +110,35 @@ def deployment_matrix(found: Matrix) -> Figure:
     return figure
 
 
+def latency_predictors(rows: Sequence[dict]) -> Figure:
+    """Mean error and rank correlation of ways to predict latency, over the number of subnets that were measured.
+
+    `rows` are fields of `labkit.latency.predictor.Comparison`.
+    """
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    error, rank = figure.subplots(1, 2)
+    for method, colour, marker in (("MACs only", RED, "s"), ("regression", BLUE, "o"), ("table", GREEN, "D")):
+        own = [row for row in rows if row["method"] == method]
+        samples = [row["samples"] for row in own]
+        for panel, values, form in ((error, [100 * row["mean_error"] for row in own], "{:.1f} %"),
+                                    (rank, [row["spearman"] for row in own], "{:.3f}")):
+            panel.plot(samples, values, color=colour, marker=marker, label=method)
+            for x, y in zip(samples, values):
+                panel.annotate(form.format(y), (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8,
+                               color=colour)
+    for panel, title in ((error, "mean error, %: lower is better"), (rank, "Spearman's rank correlation: 1 is best")):
+        counts = sorted({row["samples"] for row in rows})
+        panel.set(xscale="log", xlabel="whole subnets measured", title=title)
+        panel.set_xticks(counts, counts, minor=False)
+        panel.xaxis.set_minor_formatter("")
+        panel.margins(0.12, 0.15)
+        panel.grid(alpha=0.25)
+    error.set_ylim(bottom=0)
+    rank.set_ylim(top=1.003)
+    error.legend(fontsize=9)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a picture in one step; the format follows the file's ending."""
     write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120))

@@ -1,0 +1,49 @@
+"""What benchmarks share: figures are kept as JSON, and pages of Markdown are written from them.
+
+A page consists of sections, each between two comments that name it, so that every script replaces its own
+section and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from labkit.paths import write_atomic
+
+HERE = Path(__file__).resolve().parent
+
+
+def save(path: Path, report: dict) -> None:
+    """Write a report as JSON, in one step."""
+    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n"))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def put(page: Path, section: str, text: str, title: str = "") -> None:
+    """Put `text` into `section` of `page`, which begins with `title` if it is new."""
+    begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
+    whole = page.read_text(encoding="utf-8") if page.is_file() else f"# {title}\n"
+    block = f"{begin}\n{text.strip()}\n{end}"
+    before, found, rest = whole.partition(begin)
+    if found:
+        _, closed, after = rest.partition(end)
+        if not closed:
+            raise ValueError(f"{page}: section {section!r} has no end; put the line {end} back")
+        whole = before + block + after
+    else:
+        whole = f"{whole.rstrip()}\n\n{block}\n"
+    write_atomic(page, lambda temporary: temporary.write_text(whole, encoding="utf-8"))
+
+
+def machine(made: dict) -> str:
+    """One line about the machine and what ran on it."""
+    return (f"{made['cpu']}, {made['cores']} cores; {made['runtime']} {made['runtime_version']}, {made['threads']} "
+            f"thread(s), batch {made['batch']}; load {made['load']} at the start, governor {made['governor']}; "
+            f"{made['date'][:10]}")
