@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import subprocess
+import time
 import zipfile
 from collections.abc import Mapping
 from datetime import date
@@ -19,13 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from labkit.errors import LabError
-from labkit.paths import data_dir, write_atomic
+from labkit.paths import cache_dir, data_dir, write_atomic
 from labkit.predict import SeparablePredictor, fit_separable
 from labkit.quality import cross_validate
 from labkit.space import SearchSpace
 from labkit.spaces import get_space
 
 PAIRS, HELD_OUT, SEED = 2000, 0.2, 0
+PAIRS_AT_ONCE = 50  # archs measured between two saves: a minute or two of work
+PARTIAL = "labkit-pairs-partial-1"
 
 
 class ArtifactError(LabError):
@@ -127,19 +130,54 @@ def stale() -> list[str]:
 
 
 def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> None:
-    """Accuracy of random archs of the shipped supernet on val-search, into data/pairs/."""
+    """Accuracy of random archs of the shipped supernet on val-search, into data/pairs/.
+
+    Archs are measured in order of their genes, neighbours together, because they share their first blocks.
+    What is measured is kept in the cache folder, so that a run that was killed goes on from there.
+    """
+    from tqdm.auto import tqdm
+
     from labkit import data, pretrained  # torch is for making pairs, not for reading them
     from labkit.evaluate import RECALIBRATION_IMAGES, Evaluator
+    from labkit.train.loop import machine
 
     supernet, record = pretrained.load(supernet_path(space.name))
-    genes = np.unique(space.sample(np.random.default_rng(seed), 2 * archs + 100), axis=0)
-    genes = np.random.default_rng(seed).permutation(genes)[:archs]  # np.unique sorts
+    genes = random_genes(space, archs, seed)
+    order = np.lexsort(genes.T[::-1])
+    partial = cache_dir() / "pairs" / f"{space.name}-{archs}-{seed}-{sha256(supernet_path(space.name))[:16]}.npz"
+    accuracy, cpu_seconds = _measured_before(partial, space, genes)
     evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), "val-search")
-    accuracy = np.array(evaluator.accuracies(space.decode(genes), progress=True))
+    todo = [i for i in order if np.isnan(accuracy[i])]
+    with tqdm(total=archs, initial=archs - len(todo), desc=f"pairs of {space.name}", unit="arch") as bar:
+        for begin in range(0, len(todo), PAIRS_AT_ONCE):
+            now, start = todo[begin:begin + PAIRS_AT_ONCE], time.process_time()
+            accuracy[now] = evaluator.accuracies(space.decode(genes[now]))
+            cpu_seconds += time.process_time() - start
+            write_npz(partial, {"schema": PARTIAL, "space": space.name, "cpu_seconds": cpu_seconds},
+                      {"genes": genes, "accuracy": accuracy})
+            bar.update(len(now))
     command = f"python -m labkit.artifacts --space {space.name} --pairs {archs}"
     header = {"schema": "labkit-pairs-1", **provenance(space.name, command, [supernet_path(space.name)], seed),
-              "split": "val-search", "recalibration_images": RECALIBRATION_IMAGES}
+              "split": "val-search", "recalibration_images": RECALIBRATION_IMAGES,
+              "cpu_hours": round(cpu_seconds / 3600, 3), "machine": machine()}
     write_npz(pairs_path(space.name), header, {"genes": genes, "accuracy": accuracy.astype(np.float32)})
+    partial.unlink()
+
+
+def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
+    """(count, G) different random archs."""
+    genes = np.unique(space.sample(np.random.default_rng(seed), 2 * count + 100), axis=0)
+    return np.random.default_rng(seed).permutation(genes)[:count]  # np.unique sorts
+
+
+def _measured_before(partial: Path, space: SearchSpace, genes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Accuracies (N,) so far, NaN where there is none yet, and the CPU seconds that they took."""
+    if not partial.is_file():
+        return np.full(len(genes), np.nan), 0.0
+    header, (theirs, accuracy) = read_npz(partial, PARTIAL, space, ["genes", "accuracy"])
+    if not np.array_equal(theirs, genes) or accuracy.shape != genes.shape[:1]:
+        raise ArtifactError(f"{partial} holds other archs than this run measures; remove it")
+    return accuracy, header["cpu_seconds"]
 
 
 def fit_predictor(space: SearchSpace, seed: int = SEED) -> dict:

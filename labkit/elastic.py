@@ -200,7 +200,8 @@ class _FastDepthwise(torch.autograd.Function):
 def depthwise_conv(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """`F.conv2d` with one filter (C, 1, K, K) for each channel of x, quick to differentiate on a CPU."""
     k = weight.shape[-1]
-    if stride == 1 and k > 3 and x.device.type == "cpu" and torch.is_grad_enabled():
+    if (stride == 1 and k > 3 and x.device.type == "cpu" and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")):
         return _FastDepthwise.apply(x, weight)
     return F.conv2d(x, weight, None, stride, k // 2, groups=len(weight))
 

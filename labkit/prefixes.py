@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from labkit.cost import macs_table
 from labkit.elastic import BatchNormStats, Recorder
-from labkit.space import Arch, Block, block_name
+from labkit.space import Arch, Block, SearchSpace, block_name
 from labkit.supernet import Supernet
 
 Path = tuple[tuple[str, Block], ...]  # an arch's blocks by name, in order
@@ -115,3 +117,36 @@ class Walk:
             kept = buffer[:size].view(total, h, w, c).permute(0, 3, 1, 2)
         kept[begin:begin + len(x)].copy_(x)
         return kept
+
+
+def sample_families(space: SearchSpace, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """(count, G) random archs in families of `size` that differ only in their last stage, and so share the others.
+
+    Each arch by itself is as likely as from `SearchSpace.sample`, so that averages over archs are unbiased; but the
+    archs of a family are not independent: of the earlier stages there are only count / size different ones.
+    """
+    families = -(-count // size)
+    genes = space.sample(rng, families).repeat(size, 0)[:count]
+    last = space.depth_columns[-1]
+    genes[:, last:] = space.sample(rng, count)[:, last:]
+    return genes
+
+
+def work(space: SearchSpace, genes: np.ndarray) -> tuple[float, float]:
+    """MACs of an image through all archs (N, G), one at a time and with shared prefixes.
+
+    What comes before and after the elastic blocks counts as not shared: a few percent, that only its first part is.
+    """
+    table = macs_table(space)
+    column = {(shape.stage, shape.index): b for b, shape in enumerate(space.blocks)}
+    seen, shared = set(), 0.0
+    for arch, row in zip(space.decode(genes), genes):
+        path = path_of(arch)
+        shared += table.base[row[0]]
+        steps = [(s, i, block) for s, blocks in enumerate(arch.stages) for i, block in enumerate(blocks)]
+        for length, (s, i, (kernel, expand)) in enumerate(steps, 1):
+            if (arch.resolution, path[:length]) not in seen:
+                seen.add((arch.resolution, path[:length]))
+                stage = space.stages[s]
+                shared += table.blocks[row[0], column[s, i], stage.kernels.index(kernel), stage.expands.index(expand)]
+    return float(table(genes).sum()), float(shared)

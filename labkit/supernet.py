@@ -42,12 +42,14 @@ class ElasticConvNorm(nn.Module):
         self.add_module("0", conv)
         self.add_module("1", ElasticBatchNorm(channels, eps))
         self.act = ACTIVATION_FUNCTIONS[act] if act else None
+        self.act_in_place = act != "h_swish"  # whose gradient needs its input
 
     def forward(self, x: Tensor, size: int | None, stats: BatchStatistics | BatchNormStats) -> Tensor:
         """`size` is what the convolution takes: output channels, or a kernel size if depthwise."""
         conv, norm = self._modules["0"], self._modules["1"]
         x = norm(conv(x, size), stats)
-        return self.act(x, inplace=not torch.is_grad_enabled()) if self.act else x
+        # Batch norm's gradient does not need its output, so that need not be kept: fresh memory is slow.
+        return self.act(x, inplace=self.act_in_place or not torch.is_grad_enabled()) if self.act else x
 
 
 class ElasticBlock(nn.Module):
@@ -76,7 +78,7 @@ class ElasticBlock(nn.Module):
         y = self.project(y, None, stats)
         if not self.shape.has_shortcut:
             return y
-        return x + y if torch.is_grad_enabled() else y.add_(x)
+        return y.add_(x)
 
 
 class Supernet(nn.Module):
@@ -151,7 +153,8 @@ class Supernet(nn.Module):
 
     def begin(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
         """Images -> what enters the first elastic block: the part that all archs share."""
-        x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
+        # Up to twice as fast on CPUs. `contiguous` would leave images of one channel as they are.
+        x = x.to(memory_format=torch.channels_last)
         x = self.stem(x, None, stats)
         return x if self.first is None else self.first(x, Block(3, 1), stats)
 

@@ -79,3 +79,51 @@ def test_damaged_files_are_named(copied):
     path.unlink()
     with pytest.raises(artifacts.ArtifactError, match="missing.*make artifacts"):
         artifacts.load_pairs(FMNIST)
+
+
+def test_measuring_pairs_goes_on_where_it_was_killed(copied, tmp_path, monkeypatch):
+    from labkit.evaluate import Evaluator
+    from labkit.records import records
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("labkit.data.load", lambda name: None)
+    monkeypatch.setattr(artifacts, "PAIRS_AT_ONCE", 4)
+    measured = []
+
+    class Measures:
+        def __init__(self, supernet, dataset, split):
+            assert split == "val-search"
+
+        def accuracies(self, archs):
+            if len(measured) == 8 and not resumed:
+                raise KeyboardInterrupt
+            measured.extend(archs)
+            return [float(arch.resolution) + len(arch.stages[0]) for arch in archs]
+
+    monkeypatch.setattr("labkit.evaluate.Evaluator", Measures)
+    before = artifacts.pairs_path("fmnist").read_bytes()
+    resumed = False
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.measure_pairs(FMNIST, archs=11, seed=3)
+    assert artifacts.pairs_path("fmnist").read_bytes() == before and len(measured) == 8
+    resumed = True
+    artifacts.measure_pairs(FMNIST, archs=11, seed=3)
+    genes, accuracy, header = artifacts.load_pairs(FMNIST)
+    archs = FMNIST.decode(genes)
+    assert len(measured) == len(set(measured)) == 11 and set(measured) == set(archs)
+    assert accuracy.tolist() == [arch.resolution + len(arch.stages[0]) for arch in archs]
+    ordered = FMNIST.encode(measured).tolist()
+    assert ordered == sorted(ordered)  # neighbours share prefixes
+    assert header["cpu_hours"] >= 0 and header["machine"]["cpu"]
+    assert [record["what"] for record in records("fmnist") if record["source"] == "pairs/fmnist.npz"] == ["pairs"]
+    assert not list((tmp_path / "cache" / "pairs").iterdir())
+    assert Evaluator is not Measures
+
+
+def test_partial_pairs_of_other_archs_are_refused(tmp_path):
+    rows = artifacts.random_genes(FMNIST, 5, seed=0)
+    path = tmp_path / "partial.npz"
+    artifacts.write_npz(path, {"schema": artifacts.PARTIAL, "space": "fmnist", "cpu_seconds": 1.0},
+                        {"genes": rows, "accuracy": np.full(5, np.nan)})
+    assert artifacts._measured_before(path, FMNIST, rows)[1] == 1.0
+    with pytest.raises(artifacts.ArtifactError, match="partial.npz holds other archs"):
+        artifacts._measured_before(path, FMNIST, artifacts.random_genes(FMNIST, 5, seed=1))

@@ -30,7 +30,7 @@ def test_extracted_subnet_computes_what_the_supernet_computes(name, archs):
         calibration = images_for(space, arch, n=8, seed=1)
         stats = recalibrate(supernet, arch, calibration.split(4))
         # In the supernet's layout, so that both run the same kernels and round alike.
-        x = images_for(space, arch).contiguous(memory_format=torch.channels_last)
+        x = images_for(space, arch).to(memory_format=torch.channels_last)
         with torch.no_grad():
             inside = supernet(x, arch, stats)
             torch.testing.assert_close(supernet.extract(arch, stats)(x), inside, rtol=0, atol=1e-5)

@@ -10,10 +10,11 @@ from spaces_for_tests import make_it_bite
 
 from labkit import checkpoint, data, pretrained
 from labkit.data import Split
+from labkit.space import Arch
 from labkit.spaces import FMNIST
 from labkit.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
-from labkit.train.config import learning_rate
+from labkit.train.config import arch_text, learning_rate
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.loop import training_step
 
@@ -188,3 +189,99 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert header == {"n": 1} and tensors["a"].tolist() == [1, 1, 1]
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
     assert json.dumps(header)
+
+
+def test_erased_rectangles_belong_to_samples_and_are_as_large_as_they_say():
+    plain, erasing = plan_epoch(4000, 5, 1), plan_epoch(4000, 5, 1, erase=0.4)
+    assert all(torch.equal(a, b) for a, b in zip(plain[:3], erasing[:3])) and plain.boxes is None
+    top, left, height, width = erasing.boxes.T
+    erased = height > 0
+    assert 0.37 < erased.float().mean() < 0.43
+    area = (height * width)[erased]
+    assert 0.019 < area.min() and area.max() < 0.331 and 0.14 < area.mean() < 0.19  # uniform from 0.02 to 0.33
+    assert ((top + height <= 1.0001) & (left + width <= 1.0001) & (top >= 0) & (left >= 0)).all()
+
+    split = Split(torch.full((4000, 2, 28, 28), 250, dtype=torch.uint8), torch.zeros(4000, dtype=torch.long))
+    indices = torch.tensor([3, 1999, 7, 5])
+    before, _ = batch_of(split, plain, indices)
+    after, _ = batch_of(split, erasing, indices, fill=(0.2, 0.4))
+    for i, old, new in zip(indices, before, after):
+        expected = old.clone()
+        if erased[i]:
+            row, column, high, wide = (round(28 * value) for value in erasing.boxes[i].tolist())
+            expected[0, row:row + high, column:column + wide] = 51
+            expected[1, row:row + high, column:column + wide] = 102
+        assert torch.equal(new, expected)
+    assert erased[indices].any()
+
+
+def test_one_arch_alone_learns_and_its_weights_can_be_read_again(tmp_path):
+    arch = FMNIST.decode(FMNIST.sample(np.random.default_rng(2), 1))[0]
+    config = replace(TINY, recipe="alone", arch=arch_text(arch), epochs=1)
+    trained = train(config, tmp_path, progress=False)
+    again, record = pretrained.load(tmp_path / "supernet.safetensors")
+    assert again.only == arch and Arch.from_json(record["config"]["arch"]) == arch
+    assert record["curve"][0].keys() >= {"alone"} and "largest" not in record["curve"][0]
+    x = torch.randn(2, 1, arch.resolution, arch.resolution)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x, arch), trained(x, arch))
+    assert config.resolved_recipe.archs(FMNIST, np.random.default_rng(0)) == [arch]
+
+
+def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monkeypatch):
+    from labkit.artifacts import sha256
+    pretrained.save(tmp_path / "teacher.safetensors", make_it_bite(Supernet(FMNIST)), {"config": {}})
+    config = replace(TINY, recipe="alone", arch=arch_text(FMNIST.smallest()), epochs=1,
+                     teacher=str(tmp_path / "teacher.safetensors"))
+    seen = []
+    monkeypatch.setattr("labkit.train.loop.training_step",
+                        lambda *args, **options: seen.append(args[6]) or training_step(*args, **options))
+    train(config, tmp_path / "run", progress=False)
+    teacher = pretrained.load(tmp_path / "teacher.safetensors")[0]
+    assert len(seen) == 3 and all(torch.equal(p, q) for p, q in zip(seen[0].parameters(), teacher.parameters()))
+    assert "teacher.classifier.weight" in weights(tmp_path / "run" / "checkpoint.safetensors")
+    record = pretrained.load(tmp_path / "run" / "supernet.safetensors")[1]
+    assert record["teacher_sha256"] == sha256(tmp_path / "teacher.safetensors")
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(recipe="alone"), "recipe 'alone' trains one arch: say which"),
+    (dict(arch=arch_text(FMNIST.smallest())), "recipe 'sandwich' trains many archs; leave out arch"),
+    (dict(recipe="alone", arch='{"resolution": 21, "stages": []}'), "resolution 21 is not in space 'fmnist'"),
+    (dict(recipe="progressive", teacher="x"), "makes its own teacher"),
+    (dict(phase_schedules=True), "recipe 'sandwich' has no phases"),
+    (dict(erase=1.5), "erase is a share of the images, from 0 to 1, got 1.5"),
+    (dict(precision="int8"), "unknown precision 'int8', known: float32")])
+def test_options_that_contradict_each_other(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_keeps_weights_whole_and_comes_close(precision):
+    """On a CPU: the same calls as on a GPU."""
+    images, labels = torch.randn(8, 1, 28, 28), torch.arange(8)
+    arch, gradients = FMNIST.largest(), []
+    for autocast in (None, getattr(torch, precision)):
+        supernet = make_it_bite(Supernet(FMNIST))
+        scaler = torch.amp.GradScaler("cpu", enabled=autocast == torch.float16, init_scale=256.0)
+        training_step(supernet, RECIPES["single-path"], [arch], images, labels, 0.1, autocast=autocast, scaler=scaler)
+        assert all(p.dtype == torch.float32 for p in supernet.parameters())
+        gradients.append(supernet.classifier.weight.grad / scaler.get_scale())
+    assert F.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), 0) > 0.95
+    assert not torch.equal(*gradients)
+
+
+def test_each_phase_has_its_own_schedule():
+    config = TrainConfig(recipe="progressive", phase_schedules=True, epochs=10, learning_rate=0.26)
+    rates = np.array([learning_rate(config, step, 100) for step in range(1000)])
+    # OFA, appendix B: 2.6 for the full network, 0.96 for elastic kernels, 0.08 and 0.24 for depth and for width.
+    for (begin, end), peak in zip(((0, 300), (300, 400), (400, 550), (550, 650), (650, 750), (750, 850), (850, 1000)),
+                                  (0.26, 0.096, 0.096, 0.008, 0.024, 0.008, 0.024)):
+        part = rates[begin:end]
+        top = part.argmax()
+        assert part.max() == pytest.approx(peak, rel=0.02) and top <= 0.34 * (end - begin)
+        assert (np.diff(part[:top + 1]) >= 0).all() and (np.diff(part[top:]) <= 0).all()
+        assert part[-1] < 0.002 * peak
+    one = TrainConfig(recipe="progressive", epochs=10, learning_rate=0.26)
+    assert learning_rate(one, 600, 100) == learning_rate(TrainConfig(epochs=10, learning_rate=0.26), 600, 100)
