@@ -16,11 +16,14 @@ def read_regular(path: Path, largest: int) -> bytes:
     if path.is_symlink():  # where the platform has no O_NOFOLLOW
         raise OSError(0, "a link to another file")
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(0, "not a file")
+    handle = os.open(path, flags)
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise OSError(0, "not a file")
+    with os.fdopen(handle, "rb") as file:
         content = file.read(largest + 1) if about.st_size <= largest else b""
-        if about.st_size > largest or len(content) > largest:
-            raise ValueError(f"{about.st_size / 2 ** 20:.0f} MiB; at most {largest / 2 ** 20:.0f} MiB are read")
+    size = max(about.st_size, len(content))
+    if size > largest:
+        raise ValueError(f"{size / 2 ** 20:.0f} MiB; at most {largest / 2 ** 20:.0f} MiB are read")
     return content

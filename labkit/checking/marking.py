@@ -70,7 +70,7 @@ def make_job(submission: Submission, ids: list[str], labkit_paths: dict[str, Pat
 
 
 def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
-    """Judge one exercise. `result` is whatever came back from `running.execute`; it is not trusted."""
+    """Judge one exercise. `result` is whatever came back of a job with its answer; it is not trusted."""
     exercise = get_exercise(id)
     if id not in submission.answers:
         name = course_names()[int(id.partition(".")[0])]

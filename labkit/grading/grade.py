@@ -13,10 +13,11 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from labkit.checking.check import shadows
 from labkit.checking.marking import Mark, make_job, mark
 from labkit.checking.shadow import PACKAGE
+from labkit.checking.submission import Submission
 from labkit.grading.collect import HandIn, collect
 from labkit.grading.report import read_seed, write_reports
 from labkit.grading.sandbox import Limits
@@ -87,13 +89,7 @@ def _run_all(hand_ins: list[HandIn], to_run: dict[str, list[str]], results: dict
     numbers = sorted({int(id.partition(".")[0]) for ids in to_run.values() for id in ids})
     with tempfile.TemporaryDirectory(prefix="labkit-grade-") as temporary, \
             Zygote({"LABKIT_DATA": str(data_dir())}) as zygote:
-        os.chmod(temporary, 0o755)
-        paths = {}
-        for number in numbers:
-            paths |= shadows(Path(temporary) / NOTEBOOKS[number], number, list(exercises(number)))
-        root = PACKAGE.parent
-        plan = Plan(paths, [Path(sys.prefix), Path(sys.base_prefix), data_dir(), Path(temporary)],
-                    [PACKAGE, *(root / name for name in HIDDEN)], seed, grader, limits)
+        plan = make_plan(Path(temporary), numbers, seed, grader, limits)
         method = "fork" if sys.platform == "linux" else "spawn"
         with ProcessPoolExecutor(min(jobs, len(hand_ins)), multiprocessing.get_context(method)) as pool:
             futures = [pool.submit(_grade_one, one, to_run[one.student], results[one.student], plan, zygote.address)
@@ -105,28 +101,60 @@ def _run_all(hand_ins: list[HandIn], to_run: dict[str, list[str]], results: dict
                 pool.shutdown(cancel_futures=True)
 
 
+def make_plan(folder: Path, numbers: Iterable[int], seed: int, grader: str, limits: Limits) -> Plan:
+    """A plan for some notebooks; copies of labkit for their exercises are made in `folder`."""
+    folder.chmod(0o755)
+    paths = {}
+    for number in numbers:
+        paths |= shadows(folder / NOTEBOOKS[number], number, list(exercises(number)))
+    readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
+    return Plan(paths, readable, [PACKAGE, *(PACKAGE.parent / name for name in HIDDEN)], seed, grader, limits)
+
+
 def _grade_one(hand_in: HandIn, ids: list[str], result: dict, plan: Plan, address: str) -> dict:
     """Run and judge some exercises of one hand-in. Whatever goes wrong is its result; others are not touched."""
     for number in dict.fromkeys(int(id.partition(".")[0]) for id in ids):
         of_number = [id for id in ids if int(id.partition(".")[0]) == number]
         try:
-            ran = _run_notebook(hand_in, of_number, plan, address)
-            marks = [mark(id, hand_in.submission, ran, plan.seed) for id in of_number]
-            if "failure" in ran:
-                raise RuntimeError(ran["failure"])
+            replies = run_confined(hand_in.submission, of_number, plan, address)
+            marks = [mark(id, hand_in.submission, replies.get(id, {}), plan.seed) for id in of_number]
+            run = _summary(replies)
         except Exception:  # ours, not the student's: said so, and not kept, so that the next run tries again
             result["failure"] = traceback.format_exc()
             marks = [Mark(id, 0, get_exercise(id).points, "could not be graded because of a failure in the grader; "
                           "this is no fault of yours", f"{id} not graded: run again") for id in of_number]
-            ran = {"failure": result["failure"]}
-        about = ("seconds", "cpu_s", "kernel_start_s", "walls", "ended", "failure")
-        result["runs"][NOTEBOOKS[number]] = {name: ran[name] for name in about if name in ran}
+            run = {"failure": result["failure"]}
+        result["runs"][NOTEBOOKS[number]] = run
         result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
     return result
 
 
-def _run_notebook(hand_in: HandIn, ids: list[str], plan: Plan, address: str) -> dict:
-    job = make_job(hand_in.submission, ids, plan.labkit_paths, plan.seed, plan.limits.cell_s)
-    if not job["notebooks"]:
-        return {}
-    return ask(address, job, plan.limits, plan.readable, plan.hidden)
+def run_confined(submission: Submission, ids: list[str], plan: Plan, address: str) -> dict[str, dict]:
+    """Run the answers to `ids` of one notebook, each in a confined process of its own; replies by exercise id.
+
+    So nothing that an answer does can reach another one. Raises RuntimeError where the confined process failed
+    before an answer ran.
+    """
+    replies, until = {}, time.monotonic() + plan.limits.submission_s
+    for id in ids:
+        job = make_job(submission, [id], plan.labkit_paths, plan.seed, plan.limits.cell_s)
+        left_s = until - time.monotonic()
+        if not job["notebooks"]:
+            continue
+        if left_s < 1:
+            replies[id] = {"ended": f"the exercises before it took more than {plan.limits.submission_s:g} s"}
+            continue
+        replies[id] = ask(address, job, replace(plan.limits, submission_s=left_s), plan.readable, plan.hidden)
+        if "failure" in replies[id]:
+            raise RuntimeError(replies[id]["failure"])
+    return replies
+
+
+def _summary(replies: dict[str, dict]) -> dict:
+    """What running one notebook took and how it was confined."""
+    walls = {str(reply["walls"]) for reply in replies.values() if "walls" in reply}
+    starts = [reply.get("kernel_start_s") for reply in replies.values()]
+    return {"seconds": sum(reply.get("seconds", 0) for reply in replies.values()),
+            "cpu_s": sum(reply.get("cpu_s", 0) for reply in replies.values()), "walls": "; ".join(sorted(walls)),
+            "kernel_start_s": [value for start in starts if isinstance(start, dict) for value in start.values()
+                               if isinstance(value, float)]}

@@ -134,7 +134,7 @@ def _quoted(text: str) -> list[str]:
 def class_report(grades: dict) -> str:
     """Markdown on the whole class: each exercise with its commonest mistakes, flags, what grading cost."""
     students = grades["students"]
-    runs = [run for student in students for run in student["runs"].values() if "seconds" in run]
+    runs = [run for student in students for run in student["runs"].values() if run.get("seconds")]
     lines = ["# Class report", "",
              f"{len(students)} students; mean {mean(s['total'] for s in students):.1f} of "
              f"{sum(grades['exercises'].values())} points. Seed {grades['seed']}, grader {grades['grader']}, labkit "
@@ -146,12 +146,11 @@ def class_report(grades: dict) -> str:
     lines += [f"- {_inline(s['student'])}: {_inline('; '.join(s['flags']))}" for s in flagged] or ["Nothing."]
     lines += ["", "## How it ran", ""]
     lines += [f"- walls: {walls} ({count} notebooks)" for walls, count in Counter(
-        run["walls"] for run in runs if "walls" in run).most_common()]
+        run["walls"] for run in runs).most_common()]
     if runs:
-        starts = [value for run in runs for value in (run.get("kernel_start_s") or {}).values()]
-        cpu = [run["cpu_s"] for run in runs if "cpu_s" in run]
-        lines += [f"- {len(runs)} notebooks ran, on average {mean(run['seconds'] for run in runs):.1f} s each"
-                  + (f", {mean(cpu):.1f} s of them on a core" if cpu else "")]
+        starts = [value for run in runs for value in run["kernel_start_s"]]
+        lines += [f"- {len(runs)} notebooks ran, on average {mean(run['seconds'] for run in runs):.1f} s each, "
+                  f"{mean(run['cpu_s'] for run in runs):.1f} s of them on a core"]
         lines += [f"- a kernel's start took {mean(starts):.2f} s on average, {sum(starts):.0f} s in all; what it "
                   "imports is shared by all of them"] if starts else []
     return "\n".join(lines) + "\n"

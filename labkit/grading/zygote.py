@@ -174,7 +174,7 @@ def _watched(receive: int, limits: Limits, started: float) -> tuple[bytes, str]:
                 return b"", "more was returned than can be read"
             continue
         if time.monotonic() - started > limits.submission_s:
-            return b"", f"the notebook did not come to an end within {limits.submission_s:g} s"
+            return b"", f"the notebook did not come to an end within {limits.submission_s:.0f} s"
         if memory_mib(descendants(os.getpid())) > limits.all_memory_mib:
             return b"", f"the notebook used more than {limits.all_memory_mib} MiB of memory"
 
