@@ -1,0 +1,109 @@
+"""Exercise 5.5, the capstone: real tables of a small microcontroller, limits for them, and the exact optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from labkit.artifacts import load_predictor
+from labkit.cost import activation_table
+from labkit.lab.exercise import Wrong
+from labkit.lab.judging import parts, whole
+from labkit.latency.devices import flash_table, get_device
+from labkit.search import Budget, Optimum, best
+from labkit.separable import Separable
+from labkit.space import SearchSpace
+from labkit.spaces import get_space
+
+TOLERANCE = 0.05  # points of predicted accuracy below the optimum that still count as right
+COSTS = {"latency_ms": ("latency", "ms"), "sram_bytes": ("SRAM", "bytes"), "flash_bytes": ("flash", "bytes")}
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[SearchSpace, dict[str, Separable]]:
+    """The shipped predictor, and what subnets cost on the small microcontroller."""
+    space, device = get_space("fmnist"), get_device("mcu-64k")
+    return space, {"score": load_predictor(space)[0], "latency_ms": device.latency_table(space),
+                   "flash_bytes": flash_table(space, device), "sram_bytes": activation_table(space, 1)}
+
+
+def _stage_tables() -> list[list[dict[str, np.ndarray]]]:
+    """For each resolution and stage, the terms of every configuration; what all subnets share is in stage 0."""
+    space, tables = _tables()
+    resolutions = []
+    for r in range(len(space.resolutions)):
+        stages = []
+        for s in range(len(space.stages)):
+            terms = {name: table.stage_values(s)[r, space.valid_codes(s)] for name, table in tables.items()}
+            stages.append({name: tables[name].combine(term, tables[name].base[r]) if s == 0 else term.copy()
+                           for name, term in terms.items()})
+        resolutions.append(stages)
+    return resolutions
+
+
+@lru_cache(maxsize=32)
+def _limits(seed: int) -> tuple[tuple[str, float], ...]:
+    """Limits of which the last that is set, another for each of three seeds, is broken by whoever ignores it.
+
+    Where memory comes first it is so tight that the largest resolution does not fit.
+    """
+    space, tables = _tables()
+    rng = np.random.default_rng(seed)
+    order = tuple(COSTS)[seed % 3:] + tuple(COSTS)[:seed % 3]
+    smallest, some = space.encode([space.smallest()]), space.sample(rng, 500)
+    share = rng.uniform(0.06, 0.3) if order[0] == "sram_bytes" else rng.uniform(0.3, 0.7)
+    limits = {order[0]: float(np.floor(np.quantile(tables[order[0]](some), share)))}
+    for name in order[1:]:
+        genes = _optimum(tuple(limits.items())).genes[None]
+        spent, least = float(tables[name](genes)[0]), float(tables[name](smallest)[0])
+        limits[name] = float(np.floor(least + (spent - least) * rng.uniform(0.6, 0.9)))
+    if order[-1] == "sram_bytes":  # to be met exactly
+        limits["sram_bytes"] = float(tables["sram_bytes"](_optimum(tuple(limits.items())).genes[None])[0])
+    return tuple(limits.items())
+
+
+@lru_cache(maxsize=128)
+def _optimum(limits: tuple[tuple[str, float], ...]) -> Optimum:
+    space, tables = _tables()
+    return best(space, tables["score"], [Budget(tables[name], limit, *COSTS[name]) for name, limit in limits])
+
+
+def choose_inputs(seed: int) -> dict:
+    return {"resolutions": _stage_tables(), "limits": dict(_limits(seed))}
+
+
+def choose_judge(inputs: dict, returned: object) -> None:
+    r, stages, picks = _read_choice(inputs["resolutions"], returned)
+    chosen = {name: [float(stage[name][i]) for stage, i in zip(stages, picks)] for name in ("score", *COSTS)}
+    limits = inputs["limits"]
+    for name, (what, unit) in COSTS.items():
+        spent = (max if name == "sram_bytes" else sum)(chosen[name])
+        if spent > limits[name] * (1 + 1e-9):
+            raise Wrong(f"the subnet (resolution {r}, configurations {picks}) needs {what} {spent:.6g} {unit}; the "
+                        f"limit is {limits[name]:.6g} {unit}")
+    accuracy = 100 - np.exp(-sum(chosen["score"]))
+    optimum = _optimum(tuple(limits.items())).value
+    gap = optimum - accuracy
+    if gap > TOLERANCE:
+        raise Wrong(f"the subnet meets all limits and is predicted to get {accuracy:.2f} % right, {gap:.2f} points "
+                    f"below the best that meets them ({optimum:.2f} %); full points for a gap of at most {TOLERANCE}")
+
+
+def _read_choice(resolutions: list, returned: object) -> tuple[int, list, Sequence[int]]:
+    what = "what choose returns"
+    if returned is None:
+        raise Wrong("choose returned None: it found no subnet, but there are some that meet all limits. Scores are "
+                    "negative; is a first best score of 0 in the way?")
+    r, picks = parts(returned, 2, f"{what}, (index of the resolution, indices of the configurations),")
+    r = whole(r, "the index of the resolution")
+    if not 0 <= r < len(resolutions):
+        raise Wrong(f"there are resolutions 0 to {len(resolutions) - 1}, got {r}")
+    stages = resolutions[r]
+    picks = [whole(i.item() if isinstance(i, np.generic) else i, "the index of a configuration")
+             for i in parts(picks, len(stages), "the configurations, one for each stage,")]
+    for s, (stage, i) in enumerate(zip(stages, picks)):
+        if not 0 <= i < len(stage["score"]):
+            raise Wrong(f"stage {s} has configurations 0 to {len(stage['score']) - 1}, got {i}")
+    return r, stages, picks
