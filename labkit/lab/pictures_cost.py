@@ -70,6 +70,8 @@ def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference:
     panel.xaxis.set_minor_formatter("")
     panel.grid(alpha=0.3)
     if known:
+        if panel.get_ylim()[1] < 1e4:
+            panel.yaxis.set_major_formatter("{x:g}")
         _end_labels(panel, ends)
     else:
         panel.set(xticks=[], yticks=[])
@@ -88,18 +90,16 @@ def _end_labels(panel: Axes, ends: Mapping[float, Sequence[tuple[str, str]]]) ->
                            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6})
 
 
-def intervals(numbers: Sequence[int], values: Sequence[float], ends: Sequence[tuple[float, float]], *, x_label: str,
-              y_label: str, truth: float | None = None) -> Figure:
-    """A value with its interval for each number of models; `truth`, if given, as a line."""
-    figure = Figure(figsize=(6.6, 3.6), layout="constrained")
+def spreads(draws: Mapping[str, np.ndarray], truth: float, *, x_label: str, y_label: str) -> Figure:
+    """For each name, where the middle 95 % of its values lie, and their median; `truth` as a line."""
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
     panel = figure.subplots()
-    places = np.arange(len(numbers))
-    low, high = np.array(ends).T
-    if truth is not None:
-        panel.axhline(truth, color=GREY, linestyle=":", label="all of them")
-    panel.vlines(places, low, high, color=BLUE, linewidth=5, alpha=0.45, label="95 % interval")
-    panel.plot(places, values, color=RED, marker="o", linestyle="none", label="from this many")
-    panel.set_xticks(places, [f"{n:,}" for n in numbers])
+    places = np.arange(len(draws))
+    low, middle, high = np.array([np.quantile(values, (0.025, 0.5, 0.975)) for values in draws.values()]).T
+    panel.axhline(truth, color=GREY, linestyle=":", label="from all of them")
+    panel.vlines(places, low, high, color=BLUE, linewidth=7, alpha=0.4, label="95 % of the samples")
+    panel.plot(places, middle, color=RED, marker="o", linestyle="none", label="median")
+    panel.set_xticks(places, list(draws))
     panel.set(xlabel=x_label, ylabel=y_label)
     panel.grid(axis="y", alpha=0.25)
     panel.legend(loc="lower right", fontsize=9)

@@ -28,6 +28,7 @@ def days_inputs(seed: int) -> dict:
     unknown = {**whole_list[int(rng.integers(2, 5))], "time": None}
     return {"cases": [{"runs": whole_list[1:3], "devices": int(rng.integers(2, 40))},
                       {"runs": whole_list[2:4], "devices": 1},
+                      {"runs": [whole_list[4]], "devices": int(rng.integers(2, 40))},
                       {"runs": whole_list, "devices": int(rng.integers(2, 40))},
                       {"runs": [*whole_list[:4], unknown], "devices": 7}]}
 
