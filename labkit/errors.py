@@ -7,3 +7,7 @@ class LabError(Exception):
 
 class MissingPackage(LabError, ImportError):
     """An optional package is not installed. The message says how to install it."""
+
+
+class ExportError(LabError):
+    """An exported model does not compute what the torch subnet computes, or does not run."""

@@ -16,17 +16,13 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.deploy.graph import Weights, network_model
-from labkit.errors import LabError, MissingPackage
+from labkit.errors import ExportError, MissingPackage
 from labkit.paths import write_atomic
 from labkit.space import SearchSpace
 from labkit.subnet import Subnet
 
 TOLERANCE = 1e-4  # largest difference of a logit
 BATCH = 64
-
-
-class ExportError(LabError):
-    """The exported model does not compute what the torch subnet computes."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""The memory arena of a subnet on a microcontroller, as a maximum over operators plus a sum over operators.
+
+TensorFlow Lite Micro takes all memory from one arena. From one end grow the activations, whose places are
+given back: what they need is the largest, over the operators, of the tensors that are alive while it runs.
+From the other end grow persistent buffers, which stay: for every operator its entry, its tensors' entries
+and its kernel's data, and for every output channel of a convolution the multiplier and the shift that bring
+32-bit sums back to 8 bits. Neither batch norms nor ReLUs are operators: they are folded into convolutions.
+
+The sizes below are those of the interpreter on a 64-bit machine, where it can be run and asked
+(benchmarks/mcu_memory.py). On a 32-bit microcontroller pointers are half as long and the persistent part of
+an operator is smaller, so the model errs on the safe side there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from labkit.cost import AdditiveTable, MaxTable, block_sides, final_side, out_side
+from labkit.separable import MaxPlusSum
+from labkit.space import BlockShape, SearchSpace, mid_channels, se_channels
+
+ALIGNMENT = 16  # bytes; every tensor starts at a multiple
+INTERPRETER = 820  # what the interpreter itself keeps, with the model's input and constants that operators share
+OPERATOR = 64  # an operator's entry
+TENSOR = 24  # a tensor's entry; weights and biases are tensors too
+CHANNEL = 8  # multiplier and shift, 32 bits each
+KERNEL_DATA = {"conv": 108, "hard_swish": 28, "mean": 72, "mul": 56, "add": 76}  # a kernel's options and data
+OWN_TENSORS = {"conv": 3, "hard_swish": 1, "mean": 1, "mul": 1, "add": 1}  # a convolution's output, weight, bias
+
+
+class Operator(NamedTuple):
+    """One operator of the converted network: bytes alive while it runs, and what it keeps."""
+
+    kind: str
+    alive: int
+    channels: int = 0  # output channels of a convolution or linear layer
+
+    @property
+    def persistent(self) -> int:
+        return (OPERATOR + TENSOR * OWN_TENSORS[self.kind] + KERNEL_DATA[self.kind] + CHANNEL * self.channels)
+
+
+def _alive(*values: int) -> int:
+    """Bytes of int8 tensors of so many values each."""
+    return sum(-(-n // ALIGNMENT) * ALIGNMENT for n in values)
+
+
+def _convolution(source: int, channels: int, area: int, act: str | None, *kept: int) -> Iterator[Operator]:
+    """A convolution, and the hard swish behind it, which is an operator of its own and not done in place."""
+    yield Operator("conv", _alive(source, channels * area, *kept), channels)
+    if act == "h_swish":
+        yield Operator("hard_swish", _alive(channels * area, channels * area, *kept))
+
+
+def block_operators(shape: BlockShape, expand: int, side: int, act: str, se: bool) -> Iterator[Operator]:
+    """The operators of an inverted residual block on a map of `side` pixels; a shortcut's input is kept."""
+    mid, area, out_area = mid_channels(shape.in_channels, expand), side ** 2, out_side(side, shape.stride) ** 2
+    source, wide, result = shape.in_channels * area, mid * out_area, shape.out_channels * out_area
+    kept = (source,) if shape.has_shortcut else ()
+    if expand > 1:
+        conv, *swish = _convolution(source, mid, area, act)
+        yield conv
+        for operator in swish:
+            yield operator._replace(alive=operator.alive + _alive(*kept))
+        yield from _convolution(mid * area, mid, out_area, act, *kept)
+    else:
+        yield from _convolution(source, mid, out_area, act)
+    if se:
+        squeezed = se_channels(mid)
+        yield Operator("mean", _alive(wide, mid, 4 * mid, *kept))  # with its 32-bit sums
+        yield from _convolution(mid, squeezed, 1, None, wide, *kept)
+        yield from _convolution(squeezed, mid, 1, None, wide, *kept)
+        yield Operator("mul", _alive(mid, mid, wide, *kept))  # by 1/6: the hard sigmoid is ReLU6(x + 3) / 6
+        yield Operator("mul", _alive(mid, wide, wide, *kept))
+    yield from _convolution(wide, shape.out_channels, out_area, None, *kept)
+    if shape.has_shortcut:
+        yield Operator("add", _alive(source, result, result))
+
+
+def base_operators(space: SearchSpace, resolution: int) -> Iterator[Operator]:
+    """The operators that every subnet has: stem, fixed block, final convolution, pooling, classifier."""
+    side = out_side(resolution, space.stem_stride)
+    yield from _convolution(space.in_channels * resolution ** 2, space.stem_width, side ** 2, space.stem_act)
+    if space.first_width:
+        shape = BlockShape(-1, 0, space.stem_width, space.first_width, 1)
+        yield from block_operators(shape, 1, side, space.first_act, False)
+    width, area = space.stages[-1].width, final_side(space, resolution) ** 2
+    if space.final_width:
+        yield from _convolution(width * area, space.final_width, area, space.head_act)
+        width = space.final_width
+    yield Operator("mean", _alive(width * area, width, 4 * width))
+    if space.feature_width:
+        yield from _convolution(width, space.feature_width, 1, space.head_act)
+        width = space.feature_width
+    yield from _convolution(width, space.num_classes, 1, None)
+
+
+def arch_operators(space: SearchSpace, arch) -> list[Operator]:
+    """The operators of one subnet, those of the base first."""
+    operators = list(base_operators(space, arch.resolution))
+    for shape, side in zip(space.blocks, block_sides(space, arch.resolution)):
+        if shape.index < len(arch.stages[shape.stage]):
+            stage = space.stages[shape.stage]
+            expand = arch.stages[shape.stage][shape.index].expand
+            operators += block_operators(shape, expand, side, stage.act, stage.se)
+    return operators
+
+
+@dataclass(frozen=True, eq=False)
+class PeakTable(MaxTable):
+    """The largest of base, blocks, and pairs of neighbours with the same expand ratio: `pairs` (R, B, E).
+
+    The interpreter gives large tensors their places first. Around them, the input that a shortcut keeps lies
+    behind the block's two widest tensors. Its sum is kept for the next shortcut: where the next block's widest
+    tensors are as large, they leave it no place before the first kept tensor, only one behind it.
+    """
+
+    pairs: np.ndarray
+
+    def _stage_values(self, s: int) -> np.ndarray:
+        values, configs = super()._stage_values(s), self.space.stage_configs(s)
+        first = next(b for b, shape in enumerate(self.space.blocks) if shape.stage == s)
+        depth, codes = np.array(self.space.stages[s].depths)[configs[:, 0]], self.space.valid_codes(s)
+        for i in range(self.space.stages[s].max_depth - 1):
+            same = (depth > i + 1) & (configs[:, 2 + 2 * i] == configs[:, 4 + 2 * i])
+            pair = np.where(same, self.pairs[:, first + i, configs[:, 2 + 2 * i]], -np.inf)  # (R, configs)
+            values[:, codes] = np.maximum(values[:, codes], pair)
+        return values
+
+
+def arena_table(space: SearchSpace) -> MaxPlusSum:
+    """Bytes of arena of int8 subnets, batch 1: activations (`maximum`) plus persistent buffers (`total`)."""
+    def operators(shape: BlockShape, expand: int, side: int) -> list[Operator]:
+        stage = space.stages[shape.stage]
+        return list(block_operators(shape, expand, side, stage.act, stage.se))
+
+    def largest(shape: BlockShape, kernel: int, expand: int, side: int) -> int:
+        return max(operator.alive for operator in operators(shape, expand, side))
+
+    def pair(shape: BlockShape, kernel: int, expand: int, side: int) -> float:
+        kept = _alive(shape.in_channels * side ** 2)
+        return largest(shape, kernel, expand, side) + kept if shape.has_shortcut else 0
+
+    def base(resolution: int) -> int:
+        return max(operator.alive for operator in base_operators(space, resolution))
+
+    def persistent(shape: BlockShape, kernel: int, expand: int, side: int) -> int:
+        return sum(operator.persistent for operator in operators(shape, expand, side))
+
+    peak, pairs = MaxTable.build(space, base, largest), MaxTable.build(space, base, pair)
+    return MaxPlusSum(
+        PeakTable(space, peak.base, peak.blocks, pairs.blocks[:, :, 0]),
+        AdditiveTable.build(space, lambda resolution: INTERPRETER + sum(
+            operator.persistent for operator in base_operators(space, resolution)), persistent))
