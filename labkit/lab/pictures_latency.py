@@ -32,7 +32,7 @@ def trace(ms: Sequence[float]) -> Figure:
     panel.yaxis.set_major_formatter("{x:g}")
     panel.yaxis.set_minor_formatter("")
     panel.set(xlabel="call number", ylabel="time of the call, ms")
-    panel.legend(loc="upper right", fontsize=9)
+    figure.legend(loc="outside upper right", fontsize=9, ncols=2)
     return figure
 
 
@@ -56,7 +56,7 @@ def predicted_and_measured(measured: np.ndarray, predictions: Mapping[str, np.nd
     panel.set(xlabel=f"measured latency, {unit}", ylabel=f"predicted latency, {unit}", xlim=(low, high),
               ylim=(low, high), aspect="equal")
     panel.grid(alpha=0.25)
-    panel.legend(loc="upper left", fontsize=10)
+    panel.legend(loc="best", fontsize=10)
     return figure
 
 
@@ -74,6 +74,10 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -
                color=GREY)
     panel.text(0.6, 1.25 * 0.6 * roof.bandwidth_gb, f"memory, {roof.bandwidth_gb:g} GB/s", fontsize=9, color=GREY,
                ha="right", va="bottom")
+    for kind in ("pointwise", "depthwise"):
+        reach = roof.peak_gmacs * roof.efficiency[kind]
+        panel.plot([reach / roof.bandwidth_gb, x[-1]], [reach, reach], color=GREY, linewidth=1, linestyle=":")
+        panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GREY)
     for (name, layers), (colour, _) in zip(networks.items(), SERIES):
         for kind, marker in KINDS.items():
             own = [layer for layer in layers if layer.kind == kind and layer.macs]
