@@ -36,7 +36,7 @@ def grader_hash(limits: Limits) -> str:
 def slug(student: str) -> str:
     """A file name for a student: safe everywhere, and not the same for two students."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", student)[:60]
-    return safe if safe == student else f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    return safe if safe == student != "" else f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 
 
 class Store:
