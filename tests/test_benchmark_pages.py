@@ -1,0 +1,42 @@
+"""What benchmarks share: tables, and sections that are replaced one by one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import page  # noqa: E402
+
+
+def test_a_table_escapes_bars():
+    assert page.table(("a", "b"), [(1, "x | y")]) == "| a | b |\n| --- | --- |\n| 1 | x \\| y |"
+
+
+def test_sections_are_added_and_replaced_in_place(tmp_path):
+    path = tmp_path / "PAGE.md"
+    page.put(path, "first", "one", "Title")
+    page.put(path, "second", "two", "ignored: the page is there")
+    page.put(path, "first", "three")
+    assert path.read_text() == ("# Title\n\n<!-- first -->\nthree\n<!-- end of first -->\n\n"
+                                "<!-- second -->\ntwo\n<!-- end of second -->\n")
+
+
+def test_text_around_sections_stays_and_a_lost_end_is_named(tmp_path):
+    path = tmp_path / "PAGE.md"
+    path.write_text("# T\n\nby hand\n\n<!-- a -->\nold\n<!-- end of a -->\n\nbelow\n")
+    page.put(path, "a", "new")
+    assert path.read_text() == "# T\n\nby hand\n\n<!-- a -->\nnew\n<!-- end of a -->\n\nbelow\n"
+    path.write_text("# T\n\n<!-- a -->\nold\n")
+    with pytest.raises(ValueError, match="section 'a' has no end"):
+        page.put(path, "a", "new")
+
+
+def test_a_report_must_be_json(tmp_path):
+    page.save(tmp_path / "new" / "r.json", {"a": 1})
+    assert (tmp_path / "new" / "r.json").read_text() == '{\n "a": 1\n}\n'
+    with pytest.raises(ValueError):
+        page.save(tmp_path / "bad.json", {"a": float("nan")})
+    assert not (tmp_path / "bad.json").exists()
