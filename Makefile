@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lab artifacts lint clean
+.PHONY: demo test test-all test-browser browser lab artifacts lint clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -13,8 +13,20 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(STAMP)
+test-all: browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# Notebooks 00 and 04 in a real browser; screenshots are left in results/browser/.
+test-browser: browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/test_browser.py
+
+# What that test needs, as far as it can be had here; where it cannot, the test is skipped and says why.
+browser: $(STAMP)
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[browser]' \
+	  || echo 'selenium could not be installed; the browser test will be skipped'
+	@command -v chromedriver >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -qq chromium chromium-driver; } \
+	  || echo 'Chromium is missing and could not be installed: sudo apt install chromium chromium-driver'
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
@@ -25,6 +37,8 @@ artifacts: $(STAMP)
 	$(BIN)/python -m labkit.lab.student --run
 	$(BIN)/labkit demo
 	cp results/pareto.png docs/pareto.png
+	$(BIN)/labkit specialize --out results/specialize
+	cp results/specialize/specialize.png docs/specialize.png
 
 lint: $(STAMP)
 	$(BIN)/ruff check labkit tests benchmarks
