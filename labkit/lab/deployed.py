@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.errors import MissingPackage
 from labkit.latency.harness import Call, Limits, onnx_call, time_all
 from labkit.space import SearchSpace
 from labkit.subnet import Subnet
@@ -94,7 +93,7 @@ def measured_here(space: SearchSpace, subnet: Subnet, calibration: Tensor, image
     """
     try:
         forms = _onnx_forms(space, subnet, calibration, images, labels)
-    except MissingPackage:
+    except ImportError:  # of onnx or of onnxruntime
         forms = _torch_forms(subnet, images, labels)
     calls = {form.name: form.call for form in forms}
     timings = time_all(list(calls), calls.__getitem__, forms[0].call, limits).timings
