@@ -127,7 +127,8 @@ def test_what_only_other_cells_define_is_explained(grader):
 
 def test_an_answer_may_use_another_answer(grader):
     cells = [("code", "# Exercise 1.1\ndef product(r, s):\n    for d, k, e in s:\n"
-                      "        r *= sum((k * e) ** n for n in d)\n    return r"), ("code", "# Exercise 1.3\ndef count_subnets(r, s):\n    return product(r, s)")]
+                      "        r *= sum((k * e) ** n for n in d)\n    return r"),
+             ("code", "# Exercise 1.3\ndef count_subnets(r, s):\n    return product(r, s)")]
     marks = grader.marks(cells, ["1.1", "1.3"])
     assert marks["1.3"].passed and not marks["1.1"].passed
 

@@ -6,6 +6,6 @@ Exercise 1.1: correct, 4 of 4 points
 """
 
 from labkit.lab.exercise import check
-from labkit.lab.notebook import beside, show
+from labkit.lab.notebook import beside, check_notebook, show
 
-__all__ = ["beside", "check", "show"]
+__all__ = ["beside", "check", "check_notebook", "show"]

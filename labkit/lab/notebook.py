@@ -1,8 +1,9 @@
-"""Small things that notebooks do in a front end: show a figure, put a prediction beside a result."""
+"""Small things that notebooks do in a front end: show a figure, put a prediction beside a result, check all answers."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +32,26 @@ def beside(predicted: float | str | None, result: float | str, unit: str = "") -
 
     said = "you made no prediction" if predicted is None else f"you predicted {text(predicted)}"
     print(f"{said}; the result is {text(result)}")
+
+
+def check_notebook(path: str | Path | None = None) -> None:
+    """Print what the notebook would be graded with: exercise, points, pass or what is wrong.
+
+    Without `path` it is the answers as they last ran in this session, in any front end; with it, the saved file.
+    Answers run in a process of their own, so this takes about a minute. Raises LabError where there is no answer.
+    """
+    from labkit.checking.check import check_cells, check_file, table
+
+    print("\n".join(table(check_cells(_executed()) if path is None else check_file(Path(path)))))
+
+
+def _executed() -> list[tuple[str, str]]:
+    """The answer cells that ran in this session, each as it was last."""
+    from IPython import get_ipython
+
+    from labkit.checking.submission import MARKER
+
+    shell, last = get_ipython(), {}
+    for source in shell.user_ns.get("In", []) if shell else []:
+        last |= dict.fromkeys(MARKER.findall(source), source)
+    return [("code", source) for source in dict.fromkeys(last.values())]

@@ -1,0 +1,80 @@
+"""How long grading takes: one submission on one core, and a class on several, beside the sum of its submissions.
+
+    python benchmarks/grading_throughput.py [--notebook 1] [--students 60] [--jobs 2] [--record results/grading.json]
+
+Each student hands in the instructor's solutions of one notebook. What is shown: seconds of wall and of core time for
+one submission, what its kernels' starts cost, forked and started anew, and the wall time of the class against
+1.1 x sum / jobs. Run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean
+
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+
+from labkit.grading.grade import grade
+from labkit.lab import student
+from labkit.lab.exercise import NOTEBOOKS
+from labkit.paths import write_atomic
+
+
+def hand_ins(folder: Path, notebook: int, count: int) -> Path:
+    source = next(student.INSTRUCTOR.glob(f"{notebook:02}_*.ipynb")).read_bytes()
+    folder.mkdir()
+    for i in range(count):
+        (folder / f"student{i:03}.ipynb").write_bytes(source)
+    return folder
+
+
+def timed(folder: Path, notebook: int, count: int, jobs: int) -> tuple[float, list[dict]]:
+    """Wall seconds of grading `count` equal hand-ins, all that is started included, and what each run took."""
+    started = time.perf_counter()
+    grades = grade([hand_ins(folder / "in", notebook, count)], folder / "grades.csv", seed=1, jobs=jobs)
+    seconds = time.perf_counter() - started
+    assert all(one["total"] == one["of"] > 0 for one in grades["students"]), "a reference solution lost points"
+    return seconds, [one["runs"][NOTEBOOKS[notebook]] for one in grades["students"]]
+
+
+def started_kernel_s(count: int = 3) -> float:
+    """Seconds until a kernel that is started anew, as nbval does it, has imported torch."""
+    taken = []
+    for _ in range(count):
+        started = time.perf_counter()
+        kernel = RunningKernel(CURRENT_ENV_KERNEL_NAME)
+        kernel.await_reply(kernel.execute_cell_input("import torch"), timeout=120)
+        taken.append(time.perf_counter() - started)
+        kernel.stop()
+    return mean(taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--notebook", type=int, default=1)
+    parser.add_argument("--students", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--record", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as many:
+        alone_s, (run,) = timed(Path(one), options.notebook, 1, 1)
+        class_s, runs = timed(Path(many), options.notebook, options.students, options.jobs)
+    total = sum(run["seconds"] for run in runs)
+    result = {
+        "notebook": options.notebook, "students": options.students, "jobs": options.jobs, "cores": os.cpu_count(),
+        "one_submission_s": run["seconds"], "one_submission_core_s": run["cpu_s"], "one_with_everything_s": alone_s,
+        "class_s": class_s, "sum_of_submissions_s": total, "ratio": class_s / (total / options.jobs),
+        "forked_kernel_s": mean(mean(run["kernel_start_s"]) for run in runs), "started_kernel_s": started_kernel_s()}
+    for name, value in result.items():
+        print(f"{name:<24}{value:.3f}" if isinstance(value, float) else f"{name:<24}{value}")
+    if options.record:
+        write_atomic(options.record, lambda path: path.write_text(json.dumps(result, indent=1) + "\n"))
+
+
+if __name__ == "__main__":
+    main()
