@@ -128,7 +128,7 @@ def searches_on_front(front: Front, found: Mapping[str, tuple[float, float]], li
     right.axhline(limit, color=GREY, linestyle=":", linewidth=1.2, label="limit")
     right.set(xlabel="step of gradient search", ylabel="expected latency, ms")
     right.grid(alpha=0.25)
-    right.legend(loc="upper center", fontsize=9, ncols=3)
+    right.legend(loc="upper center", fontsize=8, ncols=3, handlelength=1.4, columnspacing=1.2)
     right.set_ylim(top=1.12 * max(expected))  # room for the legend
     price = right.twinx()
     price.plot(prices, color=ORANGE, linestyle="--")
