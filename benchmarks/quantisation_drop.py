@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import page
@@ -23,7 +24,7 @@ from labkit.cost import macs_table
 from labkit.data import normalise, resize
 from labkit.deploy.export import export
 from labkit.deploy.pipeline import VERIFY_IMAGES, calibration_images
-from labkit.deploy.quantise import quantise_and_compare
+from labkit.deploy.quantise import PERCENTILE, quantise_and_compare
 from labkit.evaluate import Evaluator
 from labkit.space import Arch, SearchSpace
 from labkit.spaces import get_space
@@ -60,12 +61,12 @@ def main() -> None:
     print(text(report))
 
 
-def run(space: SearchSpace, path, count: int) -> None:
-    """Measure what is not in `path` yet; a report of other weights begins anew."""
-    weights = sha256(supernet_path(space.name))
+def run(space: SearchSpace, path: Path, count: int) -> None:
+    """Measure what is not in `path` yet; a report of other weights or another quantiser begins anew."""
+    made_of = {"space": space.name, "supernet_sha256": sha256(supernet_path(space.name)), "percentile": PERCENTILE}
     report = json.loads(path.read_text()) if path.is_file() else {}
-    if report.get("supernet_sha256") != weights:
-        report = {"space": space.name, "supernet_sha256": weights, "split": "test", "rows": []}
+    if any(report.get(field) != value for field, value in made_of.items()):
+        report = {**made_of, "split": "test", "rows": []}
     done = [row["arch"] for row in report["rows"]]
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(record["config"]["dataset"])

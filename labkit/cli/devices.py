@@ -64,5 +64,5 @@ def deploy(space, arch, out, int8, split, as_json) -> None:
              f"fp32  {done.accuracy:.2f} % of {split}  {done.latency_ms:.3f} ms here  {done.file_bytes / 1000:.0f} kB"]
     if int8:
         lines.append(f"int8  {done.int8_accuracy:.2f} % of {split}  {done.int8_latency_ms:.3f} ms here  "
-                     f"{done.int8_file_bytes / 1000:.0f} kB  ({done.int8_path})")
+                     f"{done.int8_file_bytes / 1000:.0f} kB  loses {done.accuracy_drop:.2f} points  ({done.int8_path})")
     show(done.to_json(), as_json, lines)

@@ -26,9 +26,10 @@ from labkit.deploy.export import accuracy
 from labkit.errors import MissingPackage
 
 BATCH = 64
-# A range that leaves out the rarest values loses less than one that stretches to the single largest: on six
-# subnets of fmnist 0.08 points of accuracy on average instead of 0.22.
-PERCENTILE = 99.99
+# A range that leaves out the very rarest values loses less than one that stretches to the single largest, or one that
+# cuts off more: over five subnets of fmnist the logits are off by 0.087 (root mean square), with 99.99 by 0.099; the
+# two that lost most accuracy on val lose 0.24 and 0.28 points instead of 0.57 and 0.50.
+PERCENTILE = 99.999
 
 
 @dataclass(frozen=True)
