@@ -1,10 +1,16 @@
 """The explorer without a front end: answers against exact search, and the panel's reactions."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from labkit.lab.explorer import DEVICES, Explorer
+from labkit.lab.live import DPI, LivePicture
+from labkit.lab.notebook import png
 from labkit.lab.panel import panel
+from labkit.search import Budget, InfeasibleBudget
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.spaces import get_space
 from labkit.specialise import AccuracyModel
@@ -49,10 +55,38 @@ def test_panel_follows_its_controls(explorer):
     device.value = "mcu-64k"
     seen.add((bytes(picture.value), text.value))
     assert len(seen) == 4 and bytes(picture.value).startswith(b"\x89PNG")
-    assert memory.options[-1][1] <= 24576
-    latency.value = latency.options[0][1]
-    memory.value = memory.options[0][1]
-    assert "predicted accuracy" in text.value or "cannot be met" in text.value
+    assert memory.options[-1][1] <= explorer.costs("mcu-64k").device.sram_bytes
+
+
+def test_limits_that_nothing_meets_are_said_and_shown(explorer):
+    box = panel(explorer, explorer.first_answer())
+    device, latency, memory, picture, text = box.children
+    before = bytes(picture.value)
+    explorer_answer, explorer.answer = explorer.answer, refuse
+    try:
+        latency.value = latency.options[0][1]
+    finally:
+        explorer.answer = explorer_answer
+    assert "cannot be met" in text.value and "0.5 ms" in text.value and bytes(picture.value) != before
+
+
+def refuse(*_):
+    raise InfeasibleBudget(Budget(lambda genes: genes[:, 0] + 0.5, 0.1, "latency", "ms"), 0.5)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
+
+
+def test_the_live_picture_is_the_static_one(explorer):
+    live = LivePicture(explorer, "pi4")
+    costs = explorer.costs("pi4")
+    memory = int(explorer.memories("pi4")[-1])
+    answers = [explorer.answer("pi4", float(ms), memory) for ms in explorer.latencies("pi4")[[10, 50, 30]]]
+    assert len({answer.found.arch for answer in answers}) == 3 and costs is answers[0].costs
+    for answer in answers:  # nothing of an answer is left in the picture of the next
+        drawn, static = pixels(live.png(answer)), pixels(png(explorer.figure(answer), DPI))
+        assert drawn.shape == static.shape and (np.abs(drawn - static).max(2) > 40).mean() < 0.01
 
 
 def test_a_picture_and_a_text_stand_in_for_the_panel(explorer):

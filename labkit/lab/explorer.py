@@ -15,9 +15,8 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.figure import Figure
 
+from labkit.lab.live import frame, marks
 from labkit.lab.notebook import png
-from labkit.lab.pictures import draw_arch
-from labkit.lab.plots import BLUE, GREY, RED, log_axis
 from labkit.latency.devices import get_device
 from labkit.search import Front, SearchResult, front
 from labkit.space import SearchSpace
@@ -60,9 +59,10 @@ class Explorer:
     def __init__(self, space: SearchSpace, model: AccuracyModel, devices: Sequence[str] = DEVICES) -> None:
         self.space, self.model, self.devices = space, model, tuple(devices)
         self.costs = lru_cache(maxsize=None)(lambda name: Costs(space, get_device(name)))
-        self._fronts = lru_cache(maxsize=64)(self._front)
+        self.front = lru_cache(maxsize=len(self.devices) * MEMORY_STEPS)(self._front)
 
     def _front(self, device: str, memory_bytes: int) -> Front:
+        """The best that exists for each latency under a limit on memory."""
         costs = self.costs(device)
         return front(self.space, self.model.predict, costs.latency_ms,
                      [b for b in costs.budgets(sram_bytes=memory_bytes) if not b.name.startswith("flash")])
@@ -83,10 +83,11 @@ class Explorer:
     def answer(self, device: str, latency_ms: float, memory_bytes: int) -> Answer:
         """Raises InfeasibleBudget where no subnet meets the limits."""
         costs = self.costs(device)
-        budgets = costs.budgets(latency_ms=latency_ms, sram_bytes=memory_bytes)
+        budgets = costs.budgets(latency_ms=latency_ms, sram_bytes=min(memory_bytes, costs.device.sram_bytes or np.inf))
+        budgets = [budget for budget in budgets if not budget.name.startswith("SRAM of")]  # said already
         optimum = search(self.space, self.model.predict, budgets, method="exact")
         found = search(self.space, self.model.predict, budgets, **EVOLUTION)
-        return Answer(costs, latency_ms, memory_bytes, found, optimum, self._fronts(device, memory_bytes))
+        return Answer(costs, latency_ms, memory_bytes, found, optimum, self.front(device, memory_bytes))
 
     def first_answer(self) -> Answer:
         """What the panel shows before anybody has moved a slider."""
@@ -95,23 +96,8 @@ class Explorer:
 
     def figure(self, answer: Answer) -> Figure:
         """The subnet as blocks above its place on the front."""
-        figure = Figure(figsize=(7.4, 4.9))  # fixed margins: a layout engine takes longer than the drawing
-        above, below = figure.subplots(2, height_ratios=(1, 1.5),
-                                       gridspec_kw={"left": 0.1, "right": 0.98, "top": 0.94, "bottom": 0.11,
-                                                    "hspace": 0.18})
-        arch, device = answer.found.arch, answer.costs.device
-        draw_arch(above, self.space, arch)
-        above.set_title(f"{arch.resolution} px, {sum(arch.depths)} blocks, predicted {answer.found.accuracy:.2f} %",
-                        fontsize=10, loc="left")
-        below.plot(answer.front.cost, answer.front.accuracy, color=BLUE, label="best possible")
-        below.axvline(answer.latency_limit_ms, color=GREY, linestyle=":", label="limit")
-        latency = float(answer.costs.latency_ms(answer.found.genes[None])[0])
-        below.plot(latency, answer.found.accuracy, "o", color=RED, label="this subnet")
-        latencies = self.latencies(device.name)
-        log_axis(below, latencies[0], latencies[-1])
-        below.set(xlabel=f"latency, ms ({device.label})", ylabel="predicted accuracy, %",
-                  xlim=(0.93 * latencies[0], 1.07 * latencies[-1]))
-        below.legend(loc="lower right", fontsize=8)
+        figure = frame(self, answer.costs.device.name)
+        marks(figure, self, answer)
         return figure
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from labkit.lab.notebook import png
+from labkit.lab.live import LivePicture
 from labkit.search import InfeasibleBudget
 
 if TYPE_CHECKING:
     from labkit.lab.explorer import Answer, Explorer
 
-DPI = 80  # drawn again at every move of a slider
 WIDE = {"description_width": "80px"}
 
 
@@ -23,9 +23,10 @@ def panel(explorer: Explorer, answer: Answer) -> widgets.Widget:
                               description="device", style=WIDE, layout=layout)
     latency = widgets.SelectionSlider(options=[0], description="latency", style=WIDE, layout=layout)
     memory = widgets.SelectionSlider(options=[0], description="memory", style=WIDE, layout=layout)
-    picture = widgets.Image(value=png(explorer.figure(answer), DPI), format="png")
-    text = widgets.Textarea(value=answer.text(), rows=4, disabled=True,
-                            layout=widgets.Layout(width="720px", height="100px"))
+    live = {name: LivePicture(explorer, name) for name in explorer.devices}
+    picture = widgets.Image(value=live[device.value].png(answer), format="png",
+                            layout=widgets.Layout(width=f"{live[device.value].width}px", max_width="100%"))
+    text = widgets.HTML(value=as_html(answer.text()))
     settling = [False]  # while the sliders get another device's settings, nothing is searched
 
     def update(_change=None) -> None:
@@ -34,9 +35,10 @@ def panel(explorer: Explorer, answer: Answer) -> widgets.Widget:
         try:
             found = explorer.answer(device.value, latency.value, memory.value)
         except InfeasibleBudget as error:
-            text.value = str(error)
+            picture.value = live[device.value].png(None)
+            text.value = as_html(str(error))
             return
-        picture.value, text.value = png(explorer.figure(found), DPI), found.text()
+        picture.value, text.value = live[device.value].png(found), as_html(found.text())
 
     def change_device(_change=None) -> None:
         settling[0] = True
@@ -53,3 +55,7 @@ def panel(explorer: Explorer, answer: Answer) -> widgets.Widget:
     for control in (device, latency, memory):
         control.observe(update, names="value")
     return widgets.VBox([device, latency, memory, picture, text])
+
+
+def as_html(text: str) -> str:
+    return f'<pre class="explorer-text" style="white-space: pre-wrap; line-height: 1.4">{escape(text)}</pre>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -31,23 +32,41 @@ def lit_supernet(space: SearchSpace, archs: Mapping[str, Arch]) -> Figure:
 
 def draw_arch(panel: Axes, space: SearchSpace, arch: Arch) -> None:
     """Blocks from left to right: height is the expand ratio, colour and label the kernel size."""
-    x, widest = 0.0, max(max(stage.expands) for stage in space.stages)
-    for s, (stage, blocks) in enumerate(zip(space.stages, arch.stages)):
-        left = x
+    draw_outlines(panel, space)
+    draw_blocks(panel, space, arch)
+
+
+def _left_edges(space: SearchSpace) -> list[float]:
+    """Where each stage begins: blocks are 1 apart and 0.84 wide, stages half a block further apart."""
+    return [0.5 * s + sum(stage.max_depth for stage in space.stages[:s]) for s in range(len(space.stages))]
+
+
+def draw_outlines(panel: Axes, space: SearchSpace) -> None:
+    """The supernet at full size, in grey outline."""
+    edges, widest = _left_edges(space), max(max(stage.expands) for stage in space.stages)
+    for s, (stage, left) in enumerate(zip(space.stages, edges)):
+        full = max(stage.expands)
         for i in range(stage.max_depth):
-            full = max(stage.expands)
-            panel.add_patch(Rectangle((x, -full / 2), 0.84, full, fill=False, edgecolor="#BBBBBB", linewidth=0.8))
-            if i < len(blocks):
-                kernel, expand = blocks[i]
-                panel.add_patch(Rectangle((x, -expand / 2), 0.84, expand, color=KERNEL_COLOURS.get(kernel, GREY)))
-                panel.text(x + 0.42, 0, f"{kernel}×{kernel}", ha="center", va="center", color="white", fontsize=8)
-            x += 1
-        panel.text((left + x - 0.16) / 2, -widest / 2 - 0.35, f"stage {s}, {stage.width} channels", ha="center",
-                   va="top", fontsize=8)
-        x += 0.5
-    panel.set(xlim=(-0.3, x - 0.3), ylim=(-widest / 2 - 1.2, widest / 2 + 0.2), yticks=[], xticks=[])
+            panel.add_patch(Rectangle((left + i, -full / 2), 0.84, full, fill=False, edgecolor="#BBBBBB",
+                                      linewidth=0.8))
+        panel.text(left + (stage.max_depth - 0.16) / 2, -widest / 2 - 0.35, f"stage {s}, {stage.width} channels",
+                   ha="center", va="top", fontsize=8)
+    right = edges[-1] + space.stages[-1].max_depth
+    panel.set(xlim=(-0.3, right + 0.2), ylim=(-widest / 2 - 1.2, widest / 2 + 0.2), yticks=[], xticks=[])
     panel.set_ylabel("width\n(expand ratio)", fontsize=8)
     panel.spines[:].set_visible(False)
+
+
+def draw_blocks(panel: Axes, space: SearchSpace, arch: Arch) -> list[Artist]:
+    """What a subnet uses of the supernet, filled; the artists added."""
+    drawn: list[Artist] = []
+    for left, blocks in zip(_left_edges(space), arch.stages):
+        for i, (kernel, expand) in enumerate(blocks):
+            colour = KERNEL_COLOURS.get(kernel, GREY)
+            drawn.append(panel.add_patch(Rectangle((left + i, -expand / 2), 0.84, expand, color=colour)))
+            drawn.append(panel.text(left + i + 0.42, 0, f"{kernel}×{kernel}", ha="center", va="center", color="white",
+                                    fontsize=8))
+    return drawn
 
 
 def shrinking_kernels(kernels: Sequence[np.ndarray], crops: Sequence[np.ndarray], channels: Sequence[int]) -> Figure:

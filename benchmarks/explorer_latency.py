@@ -1,0 +1,54 @@
+"""How long the explorer takes in the kernel from a move of a control to the new picture and text.
+
+    OMP_NUM_THREADS=1 python benchmarks/explorer_latency.py [--moves 200]
+
+Moves go to random settings of the latency slider, the memory slider and the list of devices; the aim is
+150 ms. Prints a table of median, 95th percentile and worst in milliseconds, and one JSON object last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+
+from labkit.lab.explorer import Explorer
+from labkit.lab.panel import panel
+from labkit.spaces import get_space
+from labkit.specialise import accuracy_model
+
+
+def moves(explorer: Explorer, count: int, seed: int = 0) -> dict[str, list[float]]:
+    """Milliseconds of each move, by control; every third move is of each control."""
+    rng = np.random.default_rng(seed)
+    device, latency, memory, _, text = panel(explorer, explorer.first_answer()).children
+    taken: dict[str, list[float]] = {"device": [], "latency": [], "memory": []}
+    while min(map(len, taken.values())) < count:
+        for name, control in (("device", device), ("latency", latency), ("memory", memory)):
+            values = [value for _, value in control.options if value != control.value]
+            value = values[rng.integers(len(values))]
+            start = time.perf_counter()
+            control.value = value
+            taken[name].append(1000 * (time.perf_counter() - start))
+            assert text.value
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--moves", type=int, default=200, help="of each control")
+    arguments = parser.parse_args()
+    space = get_space("fmnist")
+    taken = moves(Explorer(space, accuracy_model(space)), arguments.moves)
+    rows = {name: {"median_ms": float(np.median(ms)), "p95_ms": float(np.percentile(ms, 95)), "worst_ms": max(ms)}
+            for name, ms in taken.items()}
+    print(f"{'control':<10} {'median':>8} {'95 %':>8} {'worst':>8}")
+    for name, row in rows.items():
+        print(f"{name:<10} {row['median_ms']:>8.1f} {row['p95_ms']:>8.1f} {row['worst_ms']:>8.1f}")
+    print(json.dumps({"moves": arguments.moves, "aim_ms": 150, **rows}))
+
+
+if __name__ == "__main__":
+    main()
