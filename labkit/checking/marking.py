@@ -166,7 +166,9 @@ def _what_happened(id: str, result: dict) -> str:
     for cell in failed:
         where = "the cell" if cell["role"] == "answer" else get_exercise(id).function
         if cell.get("how") == "timeout":
-            return f"{where} did not come to an end within {result.get('cell_limit_s', CELL_LIMIT_S):g} s"
+            limit = result.get("cell_limit_s")
+            within = f" within {limit:g} s" if isinstance(limit, (int, float)) else ""
+            return f"{where} did not come to an end{within}"
         if cell.get("how") == "died":
             return f"the kernel died while {where} ran: it left Python, crashed, or used too much memory"
         if cell.get("error"):

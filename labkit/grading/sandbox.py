@@ -239,14 +239,23 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def memory_mib(pids: list[int]) -> float:
-    """Memory of their own that processes hold, pages that they share counted once for none."""
+def memory_above(pids: list[int], limit_mib: float) -> bool:
+    """Whether processes hold more memory than a limit, pages that several share counted once in all.
+
+    That is slow to find out, so it is only asked for where the sum with shared pages counted often is too large.
+    """
     pages = 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
             resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
             pages += int(resident) - int(shared)
-    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+    if pages * os.sysconf("SC_PAGE_SIZE") <= limit_mib * MIB:
+        return False
+    kib = 0
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            kib += int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("\nPss:")[1].split()[0])
+    return kib == 0 or kib / 1024 > limit_mib
 
 
 def end_all(first: int) -> None:

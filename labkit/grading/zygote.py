@@ -35,7 +35,7 @@ from labkit.grading.sandbox import (
     die_with_parent,
     end_all,
     enter_namespaces,
-    memory_mib,
+    memory_above,
 )
 
 LARGEST_RESULT = 128 * MIB
@@ -175,7 +175,7 @@ def _watched(receive: int, limits: Limits, started: float) -> tuple[bytes, str]:
             continue
         if time.monotonic() - started > limits.submission_s:
             return b"", f"the notebook did not come to an end within {limits.submission_s:.0f} s"
-        if memory_mib(descendants(os.getpid())) > limits.all_memory_mib:
+        if memory_above(descendants(os.getpid()), limits.all_memory_mib):
             return b"", f"the notebook used more than {limits.all_memory_mib} MiB of memory"
 
 
