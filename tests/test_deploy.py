@@ -173,7 +173,7 @@ def test_int8_stays_close_to_float_and_shrinks():
         optimiser.step()
     model = onnx_model(space, subnet.eval())
     assert accuracy(model, images, labels) > 90
-    result = quantise_and_compare(model, images[:64], images, labels)
+    result = quantise_and_compare(model, images[:100], images, labels)  # not a whole number of batches
     assert abs(result.drop) <= 5 and result.accuracy_int8 > 85
     assert result.bytes_int8 < 0.6 * result.bytes_float
     assert result.drop == result.accuracy_float - result.accuracy_int8

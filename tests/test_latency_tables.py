@@ -135,9 +135,14 @@ def test_runtimes_by_name():
         measure.get_runtime("abacus")
 
 
-def test_without_onnxruntime_torch_measures_and_the_error_says_how_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
+def test_torch_measures_where_either_package_is_missing(missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
     assert measure.get_runtime(None).name == "torch"
+
+
+def test_without_onnxruntime_the_error_says_how_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match="pip install"):
         measure.get_runtime("onnxruntime")
 

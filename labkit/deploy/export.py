@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.deploy.graph import Weights, network_model
+from labkit.deploy.graph import Weights, network_model, onnx
 from labkit.errors import ExportError, MissingPackage
 from labkit.paths import write_atomic
 from labkit.space import SearchSpace

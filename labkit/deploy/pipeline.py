@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import onnx
 from torch import Tensor
 
 from labkit.cost import activation_table
 from labkit.data import DataSet, normalise, resize
 from labkit.deploy.export import accuracy, export
+from labkit.deploy.graph import onnx
 from labkit.deploy.quantise import quantise
 from labkit.errors import LabError
 from labkit.latency.harness import onnx_call, time_all

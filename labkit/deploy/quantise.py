@@ -19,10 +19,10 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
 from torch import Tensor
 
 from labkit.deploy.export import accuracy
+from labkit.deploy.graph import onnx
 from labkit.errors import MissingPackage
 
 BATCH = 64
@@ -72,7 +72,9 @@ def quantise(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
 
     class Images(CalibrationDataReader):
         def __init__(self) -> None:
-            self.batches = iter(calibration.split(BATCH))
+            # Percentiles are taken over batches of one size: what does not fill the last one is left out.
+            whole = len(calibration) // BATCH * BATCH or len(calibration)
+            self.batches = iter(calibration[:whole].split(BATCH))
 
         def get_next(self) -> dict | None:
             batch = next(self.batches, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -116,16 +117,13 @@ RUNTIMES = {"onnxruntime": OnnxRuntime, "torch": TorchEager}
 
 
 def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Runtime:
-    """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it is not installed.
+    """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it or onnx is not installed.
 
     Raises ValueError for an unknown name, MissingPackage (with the command that installs it) for one that is
     not installed.
     """
     if name is None:
-        try:
-            return OnnxRuntime(threads, batch)
-        except MissingPackage:
-            return TorchEager(threads, batch)
+        name = "onnxruntime" if all(map(find_spec, ("onnx", "onnxruntime"))) else "torch"
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}, known: {', '.join(RUNTIMES)}")
     return RUNTIMES[name](threads, batch)
