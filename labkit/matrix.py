@@ -95,12 +95,10 @@ class Matrix:
 
 def specialise(space: SearchSpace, requests: Sequence[Request], out: Path, *, seed: int = 0,
                progress: bool = True) -> Matrix:
-    """Choose, deploy and measure a subnet for each device; write specialize.json, specialize.png and models to `out`.
+    """Choose, deploy and measure a subnet for each device; write specialize.json and models to `out`.
 
     In a space without a trained supernet nothing can be deployed: accuracies are predicted there.
     """
-    from labkit.lab.plots import deployment_matrix, save
-
     model = accuracy_model(space)
     wanted, choices = choose(space, model, targets(space, requests, seed))
     deployed = None
@@ -110,7 +108,6 @@ def specialise(space: SearchSpace, requests: Sequence[Request], out: Path, *, se
     found = matrix(space, model, wanted, choices, deployed)
     write_atomic(out / "specialize.json",
                  lambda path: path.write_text(json.dumps({**found.to_json(), "seed": seed}, indent=1) + "\n"))
-    save(deployment_matrix(found), out / "specialize.png")
     return found
 
 

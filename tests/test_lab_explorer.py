@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labkit.lab.explorer import DEVICES, Explorer
+from labkit.lab.answers import DEVICES
+from labkit.lab.explorer import Explorer
 from labkit.lab.live import DPI, LivePicture
 from labkit.lab.notebook import png
 from labkit.lab.panel import panel

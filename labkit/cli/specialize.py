@@ -36,8 +36,10 @@ def specialize(space, requests, out, seed, as_json) -> None:
     Subnets are chosen exactly from predicted accuracy and the devices' tables, then exported, quantised
     and measured on val. The matrix shows what one network for all devices would cost.
     """
+    from labkit.lab.plots import deployment_matrix, save
     from labkit.matrix import as_text, specialise
 
     found = specialise(space, requests, out, seed=seed)
+    save(deployment_matrix(found), out / "specialize.png")
     show(json.loads((out / "specialize.json").read_text()), as_json,
          [as_text(found), f"written to {out}: specialize.json, specialize.png and the models"])

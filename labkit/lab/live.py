@@ -19,7 +19,7 @@ from labkit.lab.pictures import draw_blocks, draw_outlines
 from labkit.lab.plots import BLUE, GREEN, GREY, RED, log_axis
 
 if TYPE_CHECKING:
-    from labkit.lab.explorer import Answer, Explorer
+    from labkit.lab.answers import Answer, Answers
     from labkit.search import SearchResult
 
 DPI = 92
@@ -29,7 +29,7 @@ FOUND = {"color": RED, "marker": "o", "linestyle": "none"}
 BEST = {"color": GREEN, "marker": "D", "linestyle": "none", "markersize": 11, "fillstyle": "none"}
 
 
-def frame(explorer: Explorer, device: str) -> Figure:
+def frame(explorer: Answers, device: str) -> Figure:
     """What the pictures of all answers for one device have in common."""
     costs, latencies = explorer.costs(device), explorer.latencies(device)
     reachable = explorer.front(device, int(explorer.memories(device)[-1])).accuracy
@@ -48,7 +48,7 @@ def frame(explorer: Explorer, device: str) -> Figure:
     return figure
 
 
-def marks(figure: Figure, explorer: Explorer, answer: Answer) -> list[Artist]:
+def marks(figure: Figure, explorer: Answers, answer: Answer) -> list[Artist]:
     """Add what one answer is about to a frame; the artists added."""
     above, below = figure.axes
     arch = answer.found.arch
@@ -71,7 +71,7 @@ def title(figure: Figure, text: str) -> Artist:
 class LivePicture:
     """Pictures of one device's answers, as PNG."""
 
-    def __init__(self, explorer: Explorer, device: str) -> None:
+    def __init__(self, explorer: Answers, device: str) -> None:
         self.explorer, self.figure = explorer, frame(explorer, device)
         self.figure.set_dpi(DPI)
         self.canvas = FigureCanvasAgg(self.figure)

@@ -11,12 +11,12 @@ from labkit.lab.live import LivePicture
 from labkit.search import InfeasibleBudget
 
 if TYPE_CHECKING:
-    from labkit.lab.explorer import Answer, Explorer
+    from labkit.lab.answers import Answer, Answers
 
 WIDE = {"description_width": "80px"}
 
 
-def panel(explorer: Explorer, answer: Answer) -> widgets.Widget:
+def panel(explorer: Answers, answer: Answer) -> widgets.Widget:
     """Controls above picture and text, which follow them; starts with `answer` shown."""
     layout = widgets.Layout(width="560px")
     device = widgets.Dropdown(options=[(explorer.costs(name).device.title, name) for name in explorer.devices],
