@@ -20,13 +20,13 @@ from statistics import mean
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
 from labkit.grading.grade import grade
-from labkit.lab import student
+from labkit.lab import copies
 from labkit.lab.exercise import NOTEBOOKS
 from labkit.paths import write_atomic
 
 
 def hand_ins(folder: Path, notebook: int, count: int) -> Path:
-    source = next(student.INSTRUCTOR.glob(f"{notebook:02}_*.ipynb")).read_bytes()
+    source = next(copies.INSTRUCTOR.glob(f"{notebook:02}_*.ipynb")).read_bytes()
     folder.mkdir()
     for i in range(count):
         (folder / f"student{i:03}.ipynb").write_bytes(source)

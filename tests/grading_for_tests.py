@@ -12,17 +12,17 @@ from labkit.checking.submission import MARKER
 from labkit.grading.grade import make_plan, run_confined
 from labkit.grading.sandbox import Limits
 from labkit.grading.zygote import Zygote
-from labkit.lab import student
+from labkit.lab import copies
 from labkit.paths import data_dir
 
 
 def instructor(number):
-    return student.read(next(student.INSTRUCTOR.glob(f"{number:02}_*.ipynb")))
+    return copies.read(next(copies.INSTRUCTOR.glob(f"{number:02}_*.ipynb")))
 
 
 def solutions(number):
     """Solved answer cells of a notebook, by exercise id."""
-    cells = [student.source(cell) for cell in instructor(number)["cells"] if cell["cell_type"] == "code"]
+    cells = [copies.source(cell) for cell in instructor(number)["cells"] if cell["cell_type"] == "code"]
     return {id: source for source in cells for id in MARKER.findall(source)}
 
 
@@ -34,11 +34,11 @@ def cells_of(answers):
 def notebook(cells, minor=5, ids=True):
     made = []
     for i, (kind, source) in enumerate(cells):
-        cell = {"cell_type": kind, "metadata": {}, "source": student.lines(source)}
+        cell = {"cell_type": kind, "metadata": {}, "source": copies.lines(source)}
         if kind == "code":
             cell |= {"execution_count": None, "outputs": []}
         made.append(cell | ({"id": f"cell-{i}"} if ids else {}))
-    return {"cells": made, "metadata": student.METADATA, "nbformat": 4, "nbformat_minor": minor}
+    return {"cells": made, "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": minor}
 
 
 def write(path, cells, **how):

@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from labkit.lab import student
+from labkit.lab import copies
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: make test-browser")
@@ -28,7 +28,7 @@ if not CHROMIUM or not DRIVER:
     pytest.skip("Chromium and its driver are not installed: apt install chromium chromium-driver",
                 allow_module_level=True)
 
-SHOTS = student.INSTRUCTOR.parents[1] / "results" / "browser"
+SHOTS = copies.INSTRUCTOR.parents[1] / "results" / "browser"
 WIDTH, HEIGHT = 1100, 1500
 SECONDS = 600  # a notebook may take
 SETTINGS = {"notebook-extension/tracker": '{"windowingMode": "none"}',  # all cells are on the page
@@ -53,7 +53,7 @@ def wait(condition, what, seconds=30):
 def lab(tmp_path_factory):
     """Address of a JupyterLab that serves copies of the students' notebooks."""
     home = tmp_path_factory.mktemp("lab")
-    shutil.copytree(student.INSTRUCTOR.parent, home / "notebooks", ignore=shutil.ignore_patterns("instructor", ".*"))
+    shutil.copytree(copies.INSTRUCTOR.parent, home / "notebooks", ignore=shutil.ignore_patterns("instructor", ".*"))
     for name, text in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def run_all(browser, address, name):
     """Open a notebook, run all its cells, and wait for the last one."""
     browser.get(f"{address}/doc/tree/{name}.ipynb")
     cells = sum(cell["cell_type"] == "code"
-                for cell in student.read(student.INSTRUCTOR.parent / f"{name}.ipynb")["cells"])
+                for cell in copies.read(copies.INSTRUCTOR.parent / f"{name}.ipynb")["cells"])
     wait(lambda: len(find(browser, ".jp-CodeCell")) == cells, "the notebook to open", 120)
     wait(lambda: find(browser, ".jp-Notebook-ExecutionIndicator[data-status='idle']"), "the kernel", 120)
     click(browser, ".lm-MenuBar-item", "Run")

@@ -9,8 +9,8 @@ from lab_mutants import mutants
 from labkit.checking.assemble import course_dir, course_names, pristine, stubs
 from labkit.checking.marking import time_limit
 from labkit.checking.submission import parse
+from labkit.lab import copies
 from labkit.lab import exercise as lab
-from labkit.lab import student
 
 NUMBERS = [number for number in lab.NOTEBOOKS if number in course_names() and lab.exercises(number)]
 ANSWERS = solutions(1)
@@ -142,10 +142,10 @@ def test_the_same_submission_and_seed_give_the_same_marks(grader):
     assert first == second
 
 
-@pytest.mark.parametrize("path", sorted(student.INSTRUCTOR.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(copies.INSTRUCTOR.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_course_that_checks_use_is_fresh(path):
-    made = student.student_copy(student.read(path), path.name)
-    sources = [student.source(cell) for cell in made["cells"] if cell["cell_type"] == "code"]
+    made = copies.student_copy(copies.read(path), path.name)
+    sources = [copies.source(cell) for cell in made["cells"] if cell["cell_type"] == "code"]
     kept = json.loads((course_dir() / f"{path.stem}.json").read_text(encoding="utf-8"))["cells"]
     assert kept == sources, "stale: run python -m labkit.lab.student"
 

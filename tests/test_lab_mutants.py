@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from lab_mutants import mutants
 
+from labkit.lab import copies
 from labkit.lab import exercise as lab
-from labkit.lab import student
 
 REVIEWED = json.loads((Path(__file__).parent / "equivalent_mutants.json").read_text(encoding="utf-8"))
 CPU_SECONDS = 3  # a mutant that loops for ever is stopped, and counts as rejected; a right answer takes milliseconds
 
 ANSWERS = {}
-for path in sorted(student.INSTRUCTOR.glob("*.ipynb")):
-    for cell in student.read(path)["cells"]:
-        header = student.EXERCISE.match(student.source(cell))
+for path in sorted(copies.INSTRUCTOR.glob("*.ipynb")):
+    for cell in copies.read(path)["cells"]:
+        header = copies.EXERCISE.match(copies.source(cell))
         if header and cell["cell_type"] == "code":
-            ANSWERS[header[1]] = student.source(cell)
+            ANSWERS[header[1]] = copies.source(cell)
 
 
 def stop(*_):

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from labkit.lab import copies, student
 from labkit.lab import exercise as lab
-from labkit.lab import student
 
-NOTEBOOKS = sorted(student.INSTRUCTOR.glob("*.ipynb"))
+NOTEBOOKS = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -20,7 +20,7 @@ def code(notebook):
 
 
 def checked(notebook):
-    return [cell for cell in code(notebook) if student.source(cell).startswith(student.CHECKED)]
+    return [cell for cell in code(notebook) if copies.source(cell).startswith(copies.CHECKED)]
 
 
 def text_of(cell):
@@ -29,34 +29,34 @@ def text_of(cell):
 
 @by_name
 def test_checked_cells_keep_output_and_count(path):
-    cells = checked(student.read(path))
+    cells = checked(copies.read(path))
     assert len(cells) >= 3
     for cell in cells:
-        assert text_of(cell).strip() and cell["execution_count"], student.source(cell)
+        assert text_of(cell).strip() and cell["execution_count"], copies.source(cell)
 
 
 @by_name
 def test_other_cells_keep_nothing(path):
-    notebook = student.read(path)
-    assert notebook == student.settled(notebook)
-    assert notebook["metadata"] == student.METADATA and len({cell["id"] for cell in notebook["cells"]}) == len(
+    notebook = copies.read(path)
+    assert notebook == copies.settled(notebook)
+    assert notebook["metadata"] == copies.METADATA and len({cell["id"] for cell in notebook["cells"]}) == len(
         notebook["cells"])
 
 
 @by_name
 def test_student_copies_are_fresh(path):
-    copy = student.INSTRUCTOR.parent / path.name
-    made = student.as_text(student.student_copy(student.read(path), path.name))
+    copy = copies.INSTRUCTOR.parent / path.name
+    made = copies.as_text(copies.student_copy(copies.read(path), path.name))
     assert copy.read_text(encoding="utf-8") == made, "stale: run python -m labkit.lab.student"
 
 
 @by_name
 def test_student_copies_hold_no_solution_and_no_output(path):
-    notebook = student.read(student.INSTRUCTOR.parent / path.name)
-    sources = "\n".join(map(student.source, code(notebook)))
+    notebook = copies.read(copies.INSTRUCTOR.parent / path.name)
+    sources = "\n".join(map(copies.source, code(notebook)))
     assert "SOLUTION" not in sources and "NBVAL" not in sources
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code(notebook))
-    solutions = student.SOLUTION.findall("\n".join(map(student.source, code(student.read(path)))))
+    solutions = copies.SOLUTION.findall("\n".join(map(copies.source, code(copies.read(path)))))
     assert sources.count("raise NotImplementedError") == len(solutions)
 
 
@@ -64,40 +64,40 @@ def test_student_copies_hold_no_solution_and_no_output(path):
 def test_each_exercise_is_where_its_check_is(path):
     number = int(path.name[:2])
     known = lab.exercises(number) if number else {}
-    cells = [student.source(cell) for cell in code(student.read(path))]
+    cells = [copies.source(cell) for cell in code(copies.read(path))]
     found = {}
     for answer, check in zip(cells, cells[1:]):
-        header = student.EXERCISE.match(answer)
+        header = copies.EXERCISE.match(answer)
         if header:
             exercise = known[header[1]]
             found[header[1]] = int(header[2])
             assert f"def {exercise.function}(" in answer and "# BEGIN SOLUTION" in answer
-            assert check == f'{student.CHECKED}check("{exercise.id}", {exercise.function})'
+            assert check == f'{copies.CHECKED}check("{exercise.id}", {exercise.function})'
     assert found == {id: exercise.points for id, exercise in known.items()}
 
 
 @by_name
 def test_solutions_are_right_and_short(path):
-    for cell in code(student.read(path)):
-        header = student.EXERCISE.match(student.source(cell))
+    for cell in code(copies.read(path)):
+        header = copies.EXERCISE.match(copies.source(cell))
         if header:
-            body = re.search(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", student.source(cell), re.DOTALL)[1]
+            body = re.search(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL)[1]
             assert len(body.rstrip().splitlines()) <= 15
             scope = {}
-            exec("import numpy as np, torch\n" + student.source(cell), scope)
+            exec("import numpy as np, torch\n" + copies.source(cell), scope)
             verdict = lab.verdict(header[1], scope[lab.get_exercise(header[1]).function], seeds=range(10))
             assert verdict.passed, verdict.message
 
 
 @by_name
 def test_opens_and_closes_as_a_lesson(path):
-    cells = student.read(path)["cells"]
-    opening, closing = student.source(cells[0]), student.source(cells[-1])
+    cells = copies.read(path)["cells"]
+    opening, closing = copies.source(cells[0]), copies.source(cells[-1])
     assert "you can" in opening and "minute" in opening
     assert "What you have learned" in closing and "arxiv.org" in closing
-    assert sum("Commit to a prediction" in student.source(cell) for cell in cells) >= 1
+    assert sum("Commit to a prediction" in copies.source(cell) for cell in cells) >= 1
     bootstrap = next(cell for cell in cells if cell["cell_type"] == "code")
-    assert "google.colab" in student.source(bootstrap)
+    assert "google.colab" in copies.source(bootstrap)
 
 
 # ---- the generator ---------------------------------------------------------------------------------
@@ -105,14 +105,14 @@ def test_opens_and_closes_as_a_lesson(path):
 
 def test_solutions_are_replaced_at_their_indentation():
     text = "def f(x):\n    # BEGIN SOLUTION\n    y = x\n    return y\n    # END SOLUTION\n\ndef g():\n    return 1\n"
-    assert student.without_solution(text) == "def f(x):\n    raise NotImplementedError\n\ndef g():\n    return 1\n"
+    assert copies.without_solution(text) == "def f(x):\n    raise NotImplementedError\n\ndef g():\n    return 1\n"
 
 
 @pytest.mark.parametrize("text", ["# BEGIN SOLUTION\nx = 1", "x = 1\n# END SOLUTION",
                                   "    # BEGIN SOLUTION\n    x\n# END SOLUTION"])
 def test_unpaired_markers_are_refused(text):
     with pytest.raises(ValueError, match="pair up"):
-        student.without_solution(text)
+        copies.without_solution(text)
 
 
 # ---- nbval -----------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_instructor_notebooks_pass_nbval_from_anywhere(path, tmp_path):
 @pytest.mark.slow
 @by_name
 def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
-    notebook = student.read(path)
+    notebook = copies.read(path)
     for cell in checked(notebook):
         for output in cell["outputs"]:
             if "text" in output:
@@ -142,14 +142,14 @@ def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
             elif "text/plain" in output["data"]:
                 output["data"]["text/plain"] = ["altered"]
     copy = tmp_path / path.name
-    copy.write_text(student.as_text(notebook), encoding="utf-8")
+    copy.write_text(copies.as_text(notebook), encoding="utf-8")
     result = nbval(copy, tmp_path)
     assert f"{len(checked(notebook))} failed" in result.stdout, result.stdout[-3000:]
 
 
 @pytest.mark.slow
 def test_unsolved_notebooks_run_to_their_end_and_their_checks_fail(tmp_path):
-    path = student.INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
+    path = copies.INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
     result = nbval(path, tmp_path)
     failed = len(lab.exercises(4))
     assert f"{failed} failed" in result.stdout and result.stdout.count("not solved yet") >= failed
@@ -164,12 +164,12 @@ def test_nbval_notices_altered_and_stripped_outputs(harm, tmp_path):
     cells = [{"cell_type": "code", "id": id, "metadata": {}, "execution_count": None, "outputs": [], "source": text}
              for id, text in SMALL.items()]
     path = tmp_path / "small.ipynb"
-    path.write_text(json.dumps({"cells": cells, "metadata": student.METADATA, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(json.dumps({"cells": cells, "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": 5}))
     notebook = student.run(path)
     assert [cell["execution_count"] for cell in notebook["cells"]] == [1, 2]
     if harm == "altered":
         notebook["cells"][0]["outputs"][0]["text"] = "43\n"
     if harm == "count stripped":
         notebook["cells"][1]["execution_count"] = None
-    path.write_text(student.as_text(notebook))
+    path.write_text(copies.as_text(notebook))
     assert (nbval(path, tmp_path).returncode == 0) == (harm is None)

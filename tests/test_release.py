@@ -13,11 +13,11 @@ import pytest
 from labkit import cli
 from labkit.grading import release as module
 from labkit.grading.release import MANIFEST, ROOT, ReleaseError, badge, check_address, release
-from labkit.lab import student
+from labkit.lab import copies
 
 HTTPS, TAG = "https://github.com/someone/once-for-all", "2026-spring"
 TRIVIAL = {"with torch.no_grad():"}  # lines of more than two words that say nothing of a solution
-INSTRUCTOR = sorted(student.INSTRUCTOR.glob("*.ipynb"))
+INSTRUCTOR = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def small(tmp_path):
     """A checkout with one notebook, which is released quickly."""
     root = tmp_path / "instructor"
     folder = root / "notebooks" / "instructor"
-    shutil.copytree(student.INSTRUCTOR / module.TEMPLATES, folder / module.TEMPLATES)
+    shutil.copytree(copies.INSTRUCTOR / module.TEMPLATES, folder / module.TEMPLATES)
     shutil.copy(INSTRUCTOR[0], folder)
     (root / "labkit").mkdir()
     (root / "labkit" / "__init__.py").write_text("")
@@ -49,10 +49,10 @@ def files(folder):
 def solution_lines():
     """Every line of every solution that says something: (exercise, line)."""
     for path in INSTRUCTOR:
-        for cell in student.read(path)["cells"]:
-            header = student.EXERCISE.match(student.source(cell))
+        for cell in copies.read(path)["cells"]:
+            header = copies.EXERCISE.match(copies.source(cell))
             if header and cell["cell_type"] == "code":
-                body = re.search(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", student.source(cell), re.DOTALL)[1]
+                body = re.search(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL)[1]
                 for line in map(str.strip, body.splitlines()):
                     if len(re.findall(r"\w+", line)) > 2 and line not in TRIVIAL:
                         yield header[1], line
@@ -62,7 +62,7 @@ def test_no_line_of_any_solution_is_anywhere_outside_labkit(course):
     lines = list(solution_lines())
     assert len(lines) >= 50
     texts = {name: data for name, data in files(course).items() if not name.startswith("labkit/")}
-    notebooks = {name: "\n".join(student.source(cell) for cell in json.loads(data)["cells"]).encode()
+    notebooks = {name: "\n".join(copies.source(cell) for cell in json.loads(data)["cells"]).encode()
                  for name, data in texts.items() if name.endswith(".ipynb")}  # as read, not as JSON escapes it
     for exercise, line in lines:
         for name, data in (texts | notebooks).items():
@@ -85,21 +85,21 @@ def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(co
 
 def test_address_is_in_every_badge_and_bootstrap_cell(course):
     for path in INSTRUCTOR:
-        cells = student.read(course / "notebooks" / path.name)["cells"]
+        cells = copies.read(course / "notebooks" / path.name)["cells"]
         bootstrap = next(cell for cell in cells if cell["cell_type"] == "code")
-        assert f'REPOSITORY, TAG = "{HTTPS}", "{TAG}"\n' in student.source(bootstrap)
-        assert student.source(cells[0]).startswith(
+        assert f'REPOSITORY, TAG = "{HTTPS}", "{TAG}"\n' in copies.source(bootstrap)
+        assert copies.source(cells[0]).startswith(
             "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
             "(https://colab.research.google.com/github/someone/once-for-all/blob/2026-spring/"
             f"notebooks/{path.name})\n\n# ")
-        assert "OWNER" not in "".join(map(student.source, cells))
+        assert "OWNER" not in "".join(map(copies.source, cells))
     assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(INSTRUCTOR)
 
 
 def test_student_notebooks_differ_in_address_alone(course):
     for path in INSTRUCTOR:
-        plain = student.student_copy(student.read(path))
-        stamped = student.read(course / "notebooks" / path.name)
+        plain = copies.student_copy(copies.read(path))
+        stamped = copies.read(course / "notebooks" / path.name)
         changed = [i for i, (a, b) in enumerate(zip(plain["cells"], stamped["cells"], strict=True)) if a != b]
         assert changed == [0, 1]
 
@@ -107,8 +107,8 @@ def test_student_notebooks_differ_in_address_alone(course):
 def test_links_lead_to_files(course):
     texts = {path: path.read_text(encoding="utf-8") for path in [*course.glob("*.md"), *course.glob("data/*.md")]}
     for path in course.glob("notebooks/*.ipynb"):
-        cells = student.read(path)["cells"]
-        texts[path] = "\n".join(student.source(cell) for cell in cells if cell["cell_type"] == "markdown")
+        cells = copies.read(path)["cells"]
+        texts[path] = "\n".join(copies.source(cell) for cell in cells if cell["cell_type"] == "markdown")
     for path, text in texts.items():
         for link in re.findall(r"\]\((?!https?:|#|attachment:)([^)\s]+)\)", text):
             assert (path.parent / link.partition("#")[0]).exists(), f"{path.name} links to {link}"

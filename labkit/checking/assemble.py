@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.checking.slices import Piece, needed, piece, statements
 from labkit.checking.submission import MARKER
 from labkit.errors import LabError
-from labkit.lab import student
+from labkit.lab import copies
 from labkit.lab.exercise import NOTEBOOKS, Exercise
 from labkit.paths import data_dir, write_atomic
 
@@ -31,7 +31,7 @@ def course_dir() -> Path:
 
 def write_course(name: str, notebook: dict) -> None:
     """Store the code cells of a student's copy, as it is handed out, for `pristine`."""
-    cells = [student.source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = [copies.source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     text = json.dumps({"schema": SCHEMA, "made_by": "python -m labkit.lab.student", "cells": cells}, indent=1,
                       ensure_ascii=False) + "\n"
     write_atomic(course_dir() / f"{name}.json", lambda path: path.write_text(text, encoding="utf-8"))
@@ -39,16 +39,16 @@ def write_course(name: str, notebook: dict) -> None:
 
 def course_names() -> dict[int, str]:
     """Notebook number -> the name of its file, without the suffix."""
-    paths = sorted(student.INSTRUCTOR.glob("[0-9][0-9]_*.ipynb")) or sorted(course_dir().glob("[0-9][0-9]_*.json"))
+    paths = sorted(copies.INSTRUCTOR.glob("[0-9][0-9]_*.ipynb")) or sorted(course_dir().glob("[0-9][0-9]_*.json"))
     return {int(path.stem[:2]): path.stem for path in paths}
 
 
 @cache
 def pristine(number: int) -> tuple[str, ...]:
     """The code cells of notebook `number` as it is handed out; raises LabError for one that is not there."""
-    for path in sorted(student.INSTRUCTOR.glob(f"{number:02}_*.ipynb")):
-        cells = student.student_copy(student.read(path), path.name)["cells"]
-        return tuple(student.source(cell) for cell in cells if cell["cell_type"] == "code")
+    for path in sorted(copies.INSTRUCTOR.glob(f"{number:02}_*.ipynb")):
+        cells = copies.student_copy(copies.read(path), path.name)["cells"]
+        return tuple(copies.source(cell) for cell in cells if cell["cell_type"] == "code")
     for path in sorted(course_dir().glob(f"{number:02}_*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def pristine(number: int) -> tuple[str, ...]:
         except (ValueError, KeyError, TypeError):
             pass
         raise LabError(f"{path} is not of schema {SCHEMA}; fetch the course again")
-    raise LabError(f"notebook {number} ({NOTEBOOKS[number]}) is not in {student.INSTRUCTOR} nor in {course_dir()}")
+    raise LabError(f"notebook {number} ({NOTEBOOKS[number]}) is not in {copies.INSTRUCTOR} nor in {course_dir()}")
 
 
 def stubs(number: int) -> dict[str, str]:
@@ -79,7 +79,7 @@ def assemble(exercise: Exercise, answers: dict[str, str], labkit_path: str, sets
     cells += [(CALL.format(id=exercise.id, inputs=name, function=exercise.function), "call") for name in sets]
     return {"cells": [{"cell_type": "code", "id": f"{role}-{i}", "metadata": {"labkit": role}, "execution_count": None,
                        "outputs": [], "source": source} for i, (source, role) in enumerate(cells)],
-            "metadata": student.METADATA, "nbformat": 4, "nbformat_minor": 5}
+            "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
 def _around(id: str, answers: dict[str, str]) -> list[Piece]:

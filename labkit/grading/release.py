@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 from labkit import __version__
 from labkit.errors import LabError
-from labkit.lab import student
+from labkit.lab import copies
 
-ROOT = student.INSTRUCTOR.parents[1]
+ROOT = copies.INSTRUCTOR.parents[1]
 TEMPLATES = "student-repository"  # folder beside the instructor's notebooks: README and Makefile that students get
 MANIFEST, SCHEMA = "release.json", "labkit-release-1"
 
@@ -97,7 +97,7 @@ def student_files(root: Path, repository: str | None, tag: str | None) -> dict[s
     if not notebooks:
         raise ReleaseError(f"{instructor} holds no notebooks; a release is made from the instructor's checkout")
     for name, notebook in notebooks.items():
-        files[f"notebooks/{name}"] = student.as_text(notebook).encode()
+        files[f"notebooks/{name}"] = copies.as_text(notebook).encode()
     for template in sorted((instructor / TEMPLATES).iterdir()):
         text = template.read_text(encoding="utf-8")
         files[template.name] = text.replace("{notebooks}", _table(notebooks, repository, tag)).encode()
@@ -112,13 +112,13 @@ def badge(name: str, repository: str | None, tag: str | None) -> str:
 
 def _stamped(path: Path, repository: str | None, tag: str | None) -> dict:
     """The students' copy of an instructor's notebook, with badge and address."""
-    notebook = student.student_copy(student.read(path), path.name)
-    opening, places = notebook["cells"][0], [cell for cell in notebook["cells"] if PLACE in student.source(cell)]
+    notebook = copies.student_copy(copies.read(path), path.name)
+    opening, places = notebook["cells"][0], [cell for cell in notebook["cells"] if PLACE in copies.source(cell)]
     if opening["cell_type"] != "markdown" or len(places) != 1:
         raise ReleaseError(f"{path}: expected a title in markdown, and one code cell with the line {PLACE.strip()!r}")
     if repository:
         address = f'REPOSITORY, TAG = "{repository}", "{tag}"\n'
-        places[0]["source"] = student.lines(student.source(places[0]).replace(PLACE, address))
+        places[0]["source"] = copies.lines(copies.source(places[0]).replace(PLACE, address))
     if badge(path.name, repository, tag):
         opening["source"] = [badge(path.name, repository, tag) + "\n", "\n", *opening["source"]]
     return notebook
@@ -128,9 +128,9 @@ def _table(notebooks: dict[str, dict], repository: str | None, tag: str | None) 
     """The notebooks in Markdown, one line each: title, points, badge."""
     rows = ["| notebook | what it is about | points | |", "|---|---|---|---|"]
     for name, notebook in notebooks.items():
-        title = re.search(r"^# (.+)$", student.source(notebook["cells"][0]), re.MULTILINE)
+        title = re.search(r"^# (.+)$", copies.source(notebook["cells"][0]), re.MULTILINE)
         points = sum(int(header[2]) for cell in notebook["cells"] if cell["cell_type"] == "code"
-                     for header in student.EXERCISE.finditer(student.source(cell)))
+                     for header in copies.EXERCISE.finditer(copies.source(cell)))
         rows.append(f"| [{name.removesuffix('.ipynb')}](notebooks/{name}) | {title[1] if title else ''} "
                     f"| {points or ''} | {badge(name, repository, tag)} |")
     return "\n".join(rows)
