@@ -124,6 +124,28 @@ class MaxPlusSum:
     def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
         return self._joint(genes).sum(0)
 
+    def floor(self) -> Separable:
+        """A maximum over stages that is nowhere above this cost: what a stage's configuration costs at least,
+        whatever the other stages are. A limit on it takes out only archs that exceed it."""
+        return _Floor(self)
+
+
+class _Floor(Separable):
+    combine = np.maximum
+
+    def __init__(self, cost: MaxPlusSum) -> None:
+        self.space, self._cost = cost.space, cost
+        codes = list(map(cost.space.valid_codes, range(len(cost.space.stages))))
+        peak, self._least = (np.array([table.stage_values(s)[:, code].min(1) for s, code in enumerate(codes)])
+                             for table in (cost.maximum, cost.total))  # (S, R)
+        self._peak = np.maximum(peak.max(0), cost.maximum.base)  # (R,)
+        self._rest = cost.total.base + self._least.sum(0)
+        self.base = self._peak + self._rest
+
+    def stage_values(self, s: int) -> np.ndarray:
+        peak = np.maximum(self._cost.maximum.stage_values(s), self._peak[:, None])
+        return peak + self._cost.total.stage_values(s) + (self._rest - self._least[s])[:, None]
+
 
 def is_separable(function: object, space: SearchSpace) -> TypeGuard[Separable]:
     return isinstance(function, Separable) and function.space == space

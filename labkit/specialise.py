@@ -83,7 +83,7 @@ class Costs:
         return budgets
 
     def memory_caps(self) -> list[Budget]:
-        """The device's SRAM limit, if it has one: the limit that can hold on a whole front."""
+        """The device's SRAM limit, if it has one; of a whole front it takes out what cannot meet it."""
         limit = self.device.sram_bytes
         return [] if limit is None else [Budget(self.sram_bytes, limit, f"SRAM of {self.device.name!r}", "bytes")]
 

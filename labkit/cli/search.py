@@ -71,8 +71,8 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 def pareto(space, device, picture, seed, as_json) -> None:
     """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
 
-    A microcontroller's SRAM limit holds on the whole front; its flash limit does not, since it adds up
-    over the network (`labkit search --method exact` applies both).
+    A microcontroller's SRAM and flash needs add up over the network, so its front is an upper bound: left out
+    is what no network within the SRAM limit contains (`labkit search --method exact` applies both limits).
     """
     import numpy as np
 

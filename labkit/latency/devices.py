@@ -20,10 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.cost import AdditiveTable, MaxTable, activation_table
+from labkit.deploy.arena import arena_table
 from labkit.errors import LabError
 from labkit.latency.layers import Layer, base_layers, block_layers
 from labkit.latency.roofline import Roofline
 from labkit.paths import data_dir
+from labkit.separable import MaxPlusSum
 from labkit.space import SearchSpace
 
 SCHEMA = 1
@@ -42,8 +44,8 @@ class DeviceError(LabError):
 class Device:
     """What the search needs to know of a device.
 
-    `sram_bytes` and `flash_bytes` are what is left for activations and weights once the runtime has
-    taken its own share, None where memory is no limit.
+    `sram_bytes` is what is left for the interpreter's arena once stack and application have taken their
+    share, `flash_bytes` what is left for the model beside the runtime's code; None where memory is no limit.
     """
 
     name: str
@@ -280,9 +282,10 @@ CHANNEL_BYTES = 16  # int32 bias, float32 scale, int64 zero point
 OPERATOR_BYTES = 400  # an operator's entry and its tensors' in the flatbuffer
 
 
-def sram_table(space: SearchSpace, device: Device) -> MaxTable:
-    """Bytes of activations at once. The largest over the operators; batch 1, the device's precision."""
-    return activation_table(space, device.bytes_per_value)
+def sram_table(space: SearchSpace, device: Device) -> MaxTable | MaxPlusSum:
+    """Bytes of memory that a subnet takes, batch 1: on a microcontroller, a device with an SRAM limit, the
+    interpreter's arena; elsewhere activations at once, the largest over the operators."""
+    return activation_table(space, device.bytes_per_value) if device.sram_bytes is None else arena_table(space)
 
 
 def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:

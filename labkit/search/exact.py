@@ -15,7 +15,7 @@ Shapes in trailing comments: P points, R resolutions, S stages, C configurations
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from labkit.search.bound import check_feasible
 from labkit.search.fronts import merge, pareto
 from labkit.search.problem import Budget
 from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
-from labkit.separable import Separable
+from labkit.separable import MaxPlusSum, Separable
 from labkit.space import SearchSpace
 
 
@@ -50,16 +50,20 @@ class Front:
 def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = ()) -> Front:
     """The whole front of `accuracy` against the additive `cost`, under `limits` of maximum type.
 
+    A limit on a maximum plus a sum only takes out what no arch within it has, so archs that exceed it may
+    remain: the front bounds what can be reached under it, and `labkit.search.best` finds that.
+
     Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable.
     """
     require_exact(space, accuracy, [Budget(cost, 0.0, "cost"), *limits])
     if getattr(cost, "combine", None) is not np.add:
         raise TypeError("a front needs a cost that adds up over stages; give another one as a limit")
+    check_feasible(space, limits)
+    limits = [replace(b, cost=b.cost.floor()) if isinstance(b.cost, MaxPlusSum) else b for b in limits]
     for budget in limits:
         if not is_cap(budget):
             raise TypeError(f"{budget.name!r} adds up over stages, so it cannot limit a whole front; "
                             "labkit.search.best finds the best arch for given budgets of that kind")
-    check_feasible(space, limits)
     stages = StageTerms(space, (accuracy, cost), [budget.cost for budget in limits])
     parts = []
     for r in range(len(space.resolutions)):
