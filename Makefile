@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-browser browser lab artifacts lint clean
+.PHONY: demo test test-all test-browser browser test-mcu lab artifacts lint clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -28,6 +28,20 @@ browser: $(STAMP)
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -qq chromium chromium-driver; } \
 	  || echo 'Chromium is missing and could not be installed: sudo apt install chromium chromium-driver'
 
+# A subnet in TensorFlow Lite Micro's interpreter. Its packages want other versions than Jupyter does, so they get
+# an environment of their own, on top of .venv; where they cannot be had, the test is skipped and says why.
+MCU := .venv-mcu
+test-mcu: $(STAMP)
+	@test -f $(MCU)/.installed || { \
+	  $(BIN)/python -m venv $(MCU) \
+	  && echo "import site; site.addsitedir('$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+	    > "$$($(MCU)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth" \
+	  && timeout 300 $(MCU)/bin/python -m pip install --quiet litert-torch ai-edge-quantizer tflite-micro \
+	  && touch $(MCU)/.installed; } \
+	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
+	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python \
+	  -m pytest -rs tests/test_deploy_micro.py
+
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
@@ -50,4 +64,4 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) results build *.egg-info
+	rm -rf $(VENV) $(MCU) results build *.egg-info

@@ -44,12 +44,18 @@ def _short(value: object) -> str:
 @click.command()
 @space_option
 @click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
-@click.option("--to", "out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="ONNX file to write.")
+@click.option("--to", "out", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              help="File to write: NAME.onnx, or NAME.tflite for a microcontroller (always int8).")
 @click.option("--int8", is_flag=True, help="Also quantise (NAME.int8.onnx), calibrated on training images.")
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
+@click.option("--images", type=click.IntRange(min=1), default=2000, show_default=True,
+              help="Images of the split that a .tflite file is judged on; its interpreter is slow.")
 @json_option
-def deploy(space, arch, out, int8, split, as_json) -> None:
-    """Extract a subnet, fold its batch norms, export it to ONNX, verify and measure it here."""
+def deploy(space, arch, out, int8, split, images, as_json) -> None:
+    """Extract a subnet, fold its batch norms, export it, verify and measure it here.
+
+    A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`.
+    """
     chosen = read_arch(space, arch)
     from labkit import data, pretrained
     from labkit.artifacts import supernet_path
@@ -59,6 +65,9 @@ def deploy(space, arch, out, int8, split, as_json) -> None:
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(record["config"]["dataset"])
     subnet = supernet.extract(chosen, Evaluator(supernet, dataset, "val").recalibrate(chosen))
+    if out.suffix == ".tflite":
+        _to_microcontroller(space, subnet, dataset, out, split, images, as_json)
+        return
     done = run(space, subnet, dataset, out, int8=int8, split=split)
     lines = [f"{done.path} agrees with torch within {done.max_difference:.1e} on {done.verified_images} images",
              f"fp32  {done.accuracy:.2f} % of {split}  {done.latency_ms:.3f} ms here  {done.file_bytes / 1000:.0f} kB"]
@@ -66,3 +75,16 @@ def deploy(space, arch, out, int8, split, as_json) -> None:
         lines.append(f"int8  {done.int8_accuracy:.2f} % of {split}  {done.int8_latency_ms:.3f} ms here  "
                      f"{done.int8_file_bytes / 1000:.0f} kB  loses {done.accuracy_drop:.2f} points  ({done.int8_path})")
     show(done.to_json(), as_json, lines)
+
+
+def _to_microcontroller(space, subnet, dataset, out, split, images, as_json) -> None:
+    from labkit.deploy.microcontroller import deploy_micro
+
+    done = deploy_micro(space, subnet, dataset, out, split=split, images=images, progress=not as_json)
+    show(done.to_json(), as_json, [
+        f"{done.path} runs in TensorFlow Lite Micro, on the first {done.images} images of {split}",
+        f"int8   {done.int8_accuracy:.2f} %, loses {done.accuracy_drop:.2f} points to torch in float32",
+        f"arena  {done.arena_bytes / 1000:.1f} kB: {done.activation_bytes / 1000:.1f} activations, "
+        f"{done.persistent_bytes / 1000:.1f} persistent ({done.predicted_arena_bytes / 1000:.1f} kB predicted)",
+        f"flash  {done.flash_bytes / 1000:.1f} kB",
+        f"fits   {', '.join(done.fits) or 'no microcontroller that labkit knows'}"])

@@ -17,12 +17,14 @@ Two things have to be done by hand, or the arena grows far beyond what the netwo
 from __future__ import annotations
 
 import copy
+import io
 import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,12 +186,11 @@ class MicroInterpreter:
             from tflite_micro.python.tflite_micro import runtime
         except ImportError as error:
             raise MissingPackage(MISSING) from error
-        with quiet() as said:
+        with quiet():
             try:
                 self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
             except RuntimeError as error:
                 raise ExportError(f"TensorFlow Lite Micro refuses the model: {error}") from error
-        del said
         self._entry, self._exit = (self._interpreter.get_input_details(0), self._interpreter.get_output_details(0))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -247,7 +248,10 @@ def quiet() -> Iterator[Said]:
     try:
         for stream in (1, 2):
             os.dup2(said._file.fileno(), stream)
-        yield said
+        with io.TextIOWrapper(io.FileIO(os.dup(1), "w"), write_through=True) as text, redirect_stdout(text), \
+                redirect_stderr(text), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield said
     finally:
         sys.stdout.flush(), sys.stderr.flush()
         for stream, copy_ in zip((1, 2), kept):

@@ -1,0 +1,104 @@
+"""The arena that the search predicts beside the one that TensorFlow Lite Micro reports, on 20 subnets of fmnist.
+
+The sizes in labkit/deploy/arena.py were found on single operators and on 25 other subnets (seed 1). These 20
+cover all resolutions, depths, kernels and expand ratios of every stage, with the smallest and the largest.
+Memory does not depend on the weights, so they are random. Flash is the size of the .tflite file.
+
+    python benchmarks/mcu_memory.py --out results/mcu       # writes mcu_memory.json and mcu_memory.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from labkit.deploy import micro
+from labkit.deploy.arena import arena_table
+from labkit.latency.devices import flash_table, get_device
+from labkit.latency.harness import machine_state
+from labkit.paths import write_atomic
+from labkit.space import Arch, SearchSpace
+from labkit.spaces import FMNIST
+from labkit.subnet import Subnet
+
+PACKAGES = ("torch", "litert-torch", "ai-edge-quantizer", "tflite-micro")
+
+
+def chosen_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
+    """The smallest, the largest and random archs, drawn until every choice of the space occurs."""
+    rng = np.random.default_rng(seed)
+    ends = space.encode([space.smallest(), space.largest()])
+    for _ in range(10_000):
+        genes = np.concatenate([ends, space.sample(rng, n - 2)])
+        if all(len(np.unique(genes[:, i])) == count for i, count in enumerate(space.choices)):
+            return space.decode(genes)
+    raise SystemExit(f"{n} archs of {space.name!r} cannot show every choice; take more")
+
+
+def random_subnet(space: SearchSpace, arch: Arch) -> tuple[Subnet, torch.Tensor]:
+    """A subnet whose biases all differ, as a trained one's do, and two images."""
+    torch.manual_seed(0)
+    subnet = Subnet(space, arch).eval()
+    for module in subnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.uniform_(-0.5, 0.5)
+    return subnet, torch.randn(2, space.in_channels, arch.resolution, arch.resolution)
+
+
+def measure(space: SearchSpace, arch: Arch) -> dict:
+    subnet, images = random_subnet(space, arch)
+    model = micro.quantise(micro.float_model(space, subnet, images), images)
+    arena, table, genes = micro.MicroInterpreter(model).arena(), arena_table(space), space.encode([arch])
+    predicted = float(table(genes)[0])
+    return {"arch": arch.to_json(), "subnet": str(arch), "activations": arena.activations,
+            "predicted_activations": int(table.maximum(genes)[0]), "persistent": arena.persistent,
+            "predicted_persistent": int(table.total(genes)[0]), "arena": arena.total, "predicted_arena": int(predicted),
+            "error": predicted / arena.total - 1, "flash": len(model),
+            "predicted_flash": int(flash_table(space, get_device("mcu-64k"))(genes)[0])}
+
+
+def markdown(result: dict) -> str:
+    lines = ["| subnet | activations | predicted | persistent | predicted | arena | predicted | error | flash "
+             "| predicted |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for row in result["rows"]:
+        lines.append(f"| {row['subnet'].replace('|', '/')} | {row['activations']:,} | {row['predicted_activations']:,} "
+                     f"| {row['persistent']:,} | {row['predicted_persistent']:,} | {row['arena']:,} "
+                     f"| {row['predicted_arena']:,} | {row['error']:+.2%} | {row['flash']:,} "
+                     f"| {row['predicted_flash']:,} |")
+    errors = [abs(row["error"]) for row in result["rows"]]
+    flash = [row["predicted_flash"] / row["flash"] - 1 for row in result["rows"]]
+    made = result["made"]
+    lines += ["", f"Arena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash: predicted "
+              f"{min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes. {made['cpu']}, {made['date']}, "
+              + ", ".join(f"{name} {number}" for name, number in made["versions"].items()) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("results/mcu"))
+    args = parser.parse_args()
+    rows = [measure(FMNIST, arch) for arch in tqdm(chosen_archs(FMNIST, args.archs, args.seed), unit="subnet")]
+    result = {"schema": 1, "made": {"by": f"benchmarks/mcu_memory.py --archs {args.archs} --seed {args.seed}",
+                                    "date": str(date.today()), "cpu": machine_state()["cpu"],
+                                    "versions": {name: version(name) for name in PACKAGES}}, "rows": rows}
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_atomic(args.out / "mcu_memory.json", lambda path: path.write_text(json.dumps(result, indent=1) + "\n"))
+    write_atomic(args.out / "mcu_memory.md", lambda path: path.write_text(markdown(result)))
+    print(markdown(result))
+
+
+if __name__ == "__main__":
+    main()
