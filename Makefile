@@ -36,7 +36,7 @@ test-mcu: $(STAMP)
 	  $(BIN)/python -m venv $(MCU) \
 	  && echo "import site; site.addsitedir('$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 	    > "$$($(MCU)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth" \
-	  && timeout 300 $(MCU)/bin/python -m pip install --quiet litert-torch ai-edge-quantizer tflite-micro \
+	  && timeout 180 $(MCU)/bin/python -m pip install --quiet litert-torch ai-edge-quantizer tflite-micro \
 	  && touch $(MCU)/.installed; } \
 	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
 	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python \

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.cost import AdditiveTable, MaxTable, block_table_mask, block_table_shape
-from labkit.separable import Joint, StageTable
+from labkit.separable import Joint, MaxPlusSum, StageTable
 from labkit.space import SearchSpace, Stage
 
 SPACE = SearchSpace("mixed", (16, 24), (Stage(8, 1, (1, 3), (3, 5), (2, 3, 4)), Stage(16, 2, (2,), (3,), (4,)),
@@ -96,3 +96,17 @@ def test_codes_no_arch_has_may_hold_anything():
         values[:, SPACE.valid_codes(s)] = 1.0
     table = StageTable(SPACE, np.zeros(2), stages)
     assert (table(SPACE.draw(np.random.default_rng(0), 1000)) == 3.0).all()
+
+
+def test_floor_of_a_maximum_plus_a_sum_takes_out_only_what_exceeds_a_limit():
+    """Against every arch: nothing costs less than its floor. Without a maximum, the floor is the least cost of
+    any arch of that resolution with one of its stages, the largest over the stages."""
+    genes = SPACE.encode(list(SPACE.enumerate()))
+    cost = MaxPlusSum(block_table(MaxTable, 1), block_table(AdditiveTable, 2))
+    assert (cost.floor()(genes) <= cost(genes) + 1e-12).all()
+    flat = MaxTable(SPACE, np.zeros(2), np.where(block_table_mask(SPACE), 0.0, np.nan))
+    cost = MaxPlusSum(flat, cost.total)
+    values, codes = cost(genes), SPACE.stage_codes(genes)
+    least = [max(values[(genes[:, 0] == row[0]) & (codes[:, s] == code[s])].min() for s in range(len(SPACE.stages)))
+             for row, code in zip(genes[::97], codes[::97])]
+    np.testing.assert_allclose(cost.floor()(genes[::97]), least)
