@@ -5,11 +5,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from grading_for_tests import confined, notebook, solutions
+from grading_for_tests import confined, notebook, running, solutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -204,14 +203,7 @@ def count_subnets(resolutions, stages):
     return 1
 """
     grader.run([("code", source)], ["1.3"])
-    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _content(path)]
-
-
-def _content(path):
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert not running(mark)
 
 
 def test_a_death_is_noticed_at_once(grader):
