@@ -40,7 +40,9 @@ from labkit.darts import (
     train_derived,
 )
 from labkit.darts.config import stack_of
+from labkit.darts.genotype import CELL_INPUTS, Edge
 from labkit.darts.on_space import GradientConfig, gradient_search
+from labkit.darts.operations import PRIMITIVES
 from labkit.evaluate import Evaluator
 from labkit.latency.lut import load_table
 from labkit.paths import write_atomic
@@ -52,7 +54,7 @@ from labkit.train.loop import machine
 
 RANDOM_CELLS = 10
 SIZE_TOLERANCE = 0.1  # of the derived network's parameters
-DRAWS = 2000  # random cells looked at to find ten of that size
+DRAWS = 200_000  # random cells looked at to find ten of that size; cells of a strong operation are seldom small
 BUDGETS = 5
 POPULATION = 20  # evolution that measures accuracies cannot afford OFA's hundred
 CHUNK = 5  # archs measured between two looks at the clock
@@ -78,17 +80,40 @@ def parameters(genotype: Genotype, config: TrainConfig) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+def size_of_cells(nodes: int, edges_per_node: int, config: TrainConfig) -> Callable[[Genotype], int]:
+    """Parameters of the network of a genotype, as a function that is quick enough for many thousands.
+
+    They add up over edges: what an edge needs depends on its operation, its cell, and whether it reads one of
+    the cell's two inputs, which a reduction cell halves.
+    """
+    plain = tuple(tuple(Edge("max_pool_3x3", state) for state in range(edges_per_node)) for _ in range(nodes))
+    nothing = parameters(Genotype(plain, plain), config)
+
+    def alone(kind: str, operation: str, state: int) -> int:
+        last = (Edge(operation, state), *[edge for edge in plain[-1] if edge.state != state][:edges_per_node - 1])
+        cell = (*plain[:-1], tuple(sorted(last, key=lambda edge: edge.state)))
+        return parameters(Genotype(**{"normal": plain, "reduce": plain, kind: cell}), config) - nothing
+
+    inside = range(CELL_INPUTS - 1, CELL_INPUTS + (nodes > 1))  # a state that is an input, and one that is none
+    needs = {(kind, operation, state >= CELL_INPUTS): alone(kind, operation, state)
+             for kind in ("normal", "reduce") for operation in PRIMITIVES[1:] for state in inside}
+    return lambda genotype: nothing + sum(
+        needs[kind, edge.operation, edge.state >= CELL_INPUTS]
+        for kind in ("normal", "reduce") for node in getattr(genotype, kind) for edge in node)
+
+
 def random_cells_like(genotype: Genotype, config: TrainConfig, edges_per_node: int) -> list[Genotype]:
     """Random genotypes with about as many parameters as `genotype`: a larger one would not be a fair rival."""
-    rng, size, cells = np.random.default_rng(config.seed), parameters(genotype, config), []
-    for _ in range(DRAWS):
+    rng, cells = np.random.default_rng(config.seed), []
+    count = size_of_cells(genotype.nodes, edges_per_node, config)
+    for _ in tqdm(range(DRAWS), desc="random cells of that size", leave=False):
         cell = random_genotype(rng, genotype.nodes, edges_per_node)
-        if abs(parameters(cell, config) / size - 1) <= SIZE_TOLERANCE:
+        if abs(count(cell) / count(genotype) - 1) <= SIZE_TOLERANCE:
             cells.append(cell)
             if len(cells) == RANDOM_CELLS:
                 return cells
     raise SystemExit(f"only {len(cells)} of {DRAWS} random cells are within {SIZE_TOLERANCE:.0%} of the derived cell's "
-                     f"{size} parameters: {genotype}")
+                     f"{count(genotype)} parameters: {genotype}")
 
 
 def compare_cells(out: Path, search_config: DartsConfig, train_config: TrainConfig) -> dict:
