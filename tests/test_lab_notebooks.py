@@ -96,8 +96,14 @@ def test_opens_and_closes_as_a_lesson(path):
     assert "you can" in opening and "minute" in opening
     assert "What you have learned" in closing and "arxiv.org" in closing
     assert sum("Commit to a prediction" in copies.source(cell) for cell in cells) >= 1
-    bootstrap = next(cell for cell in cells if cell["cell_type"] == "code")
-    assert "google.colab" in copies.source(bootstrap)
+
+
+def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
+    assert len(NOTEBOOKS) == 8
+    first = {copies.source(code(copies.read(path))[0]) for path in NOTEBOOKS}
+    assert len(first) == 1 and "google.colab" in next(iter(first))
+    for path in NOTEBOOKS:  # and only there is the course fetched
+        assert sum("google.colab" in copies.source(cell) for cell in code(copies.read(path))) == 1
 
 
 # ---- the generator ---------------------------------------------------------------------------------
