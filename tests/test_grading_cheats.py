@@ -47,6 +47,15 @@ def called_with(inputs):
 KNOWN = {called_with(inputs): count(inputs) for inputs in map(get_exercise("1.3").inputs, SEEDS)}
 
 
+OWN_SPACE = """
+import labkit.space
+def space_of(resolutions, stages):
+    made = [labkit.space.Stage(8, 1, tuple(depths), tuple(range(3, 3 + 2 * kernels, 2)), tuple(range(2, 2 + expands)))
+            for depths, kernels, expands in stages]
+    return labkit.space.SearchSpace("own", tuple(range(1, 1 + resolutions)), tuple(made), 1, 10, 8)
+"""
+
+
 CHEATS = {
     "print the expected text": function("print('Exercise 1.3: correct, 3 of 3 points')\nreturn 1"),
     "print it when the cell runs": WRONG + "print('Exercise 1.3: correct, 3 of 3 points')",
@@ -202,17 +211,16 @@ def count_subnets(resolutions, stages):
         os._exit(0)
     return 1
 """,
-    "call labkit's own": """
-from labkit.space import SearchSpace, Stage
-""" + function("return SearchSpace(tuple(range(resolutions)), tuple(stages)).size()"),
-    "call labkit's own by another name": """
-from importlib import import_module
-""" + function("own = getattr(import_module('.'.join(['labkit', 'sp' + 'ace'])), 'Search' + 'Space')\n"
-               "return own(tuple(range(resolutions)), tuple(stages)).size()"),
-    "call labkit's own, kept from before": """
-import labkit.space
-kept = vars(labkit.space)["SearchSpace"]
-""" + function("return kept(tuple(range(resolutions)), tuple(stages)).size()"),
+    "call labkit's own": OWN_SPACE + function("return space_of(resolutions, stages).size()"),
+    "call labkit's own by another name": OWN_SPACE + function(
+        "return getattr(space_of(resolutions, stages), 'si' + 'ze')()"),
+    "call labkit's own, kept from before": OWN_SPACE + "kept = vars(labkit.space.SearchSpace)['size']\n" + function(
+        "return kept(space_of(resolutions, stages))"),
+    "call labkit's own enumeration": OWN_SPACE + function(
+        "return sum(1 for _ in space_of(resolutions, stages).enumerate())"),
+    "call labkit's own, stage by stage": OWN_SPACE + function(
+        "space = space_of(resolutions, stages)\nfor s in range(len(stages)):\n"
+        "    resolutions *= len(space._stages_enumerated[s][0])\nreturn resolutions"),
     "import labkit from where it was installed": f"""
 import sys
 for name in [name for name in sys.modules if name.startswith("labkit")]:
@@ -264,7 +272,15 @@ def test_it_scores_nothing_and_the_honest_answer_keeps_its_points(name, grader):
 @pytest.mark.parametrize("name", [name for name in CHEATS if name.startswith("call labkit's own")])
 def test_calling_labkits_own_answer_is_flagged(name, grader):
     made = grader.marks([("code", MARKER + CHEATS[name])], ["1.3"])["1.3"]
-    assert made.flag == "1.3 calls labkit's own SearchSpace" and "write it yourself" in made.message
+    assert made.flag.startswith("1.3 calls labkit's own SearchSpace.") and "write it yourself" in made.message
+
+
+def test_the_space_behind_these_cheats_counts_right():
+    scope = {}
+    exec(OWN_SPACE, scope)
+    for inputs in map(get_exercise("1.3").inputs, SEEDS):
+        space = scope["space_of"](inputs["resolutions"], inputs["stages"])
+        assert space.size() == count(inputs), "the cheats would score nothing for another reason"
 
 
 LOOPS = {"an endless loop": function("while True: pass"),

@@ -87,7 +87,7 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
 
 def _wrong(exercise: Exercise, message: str, unseen: str = "") -> Mark:
     message = tidy(message)
-    own = re.search(rf"(\w+) {OWN} [\d.]+", f"{message} {unseen}")
+    own = re.search(rf"([\w.]+) {OWN} [\d.]+", f"{message} {unseen}")
     if own:
         return Mark(exercise.id, 0, exercise.points, f"the answer calls labkit's own {own[1]}; write it yourself",
                     f"{exercise.id} calls labkit's own {own[1]}")

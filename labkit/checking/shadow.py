@@ -149,15 +149,15 @@ def _emptied(text: str, insides: list[str], exercise: Exercise) -> str:
         if not found:
             raise ValueError(f"instead_of of exercise {exercise.id}: {inside!r} is not defined where it is said to be")
         for node in found:
-            _Empty(exercise.id).visit(node)
+            _Empty(exercise.id, inside.rpartition(".")[0]).visit(node)
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
 class _Empty(ast.NodeTransformer):
     """Functions raise, and classes cannot be made instances of."""
 
-    def __init__(self, id: str) -> None:
-        self.id = id
+    def __init__(self, id: str, owner: str) -> None:
+        self.id, self.owner = id, f"{owner}." if owner else ""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.body = self._raise(node.name)
@@ -175,4 +175,4 @@ class _Empty(ast.NodeTransformer):
         return node
 
     def _raise(self, name: str) -> list[ast.stmt]:
-        return ast.parse(f"raise RuntimeError({f'{name} {OWN} {self.id}'!r})").body
+        return ast.parse(f"raise RuntimeError({f'{self.owner}{name} {OWN} {self.id}'!r})").body

@@ -282,7 +282,7 @@ def _slope(alphas: np.ndarray, latencies: np.ndarray, j: int, step: float = 1e-4
 
 EXERCISES = (
     Exercise("6.1", 2, "mixed_node", node_inputs, node_run, node_judge,
-             ("labkit.darts.network.MixedOp", "labkit.darts.network.SearchCell")),
+             ("labkit.darts.network.MixedOp.forward", "labkit.darts.network.SearchCell.forward")),
     Exercise("6.2", 3, "mixed_product", product_inputs, product_run, product_judge,
              ("labkit.darts.bilevel.second_order",)),
     Exercise("6.3", 2, "derive_node", derive_inputs, derive_run, derive_judge,

@@ -354,5 +354,6 @@ EXERCISES = (
     Exercise("5.3", 2, "int8_layer", layer_inputs, layer_run, layer_judge),
     Exercise("5.4", 3, "peak_memory", memory_inputs, memory_run, memory_judge),
     Exercise("5.5", 4, "choose", choose_inputs, choose_run, choose_judge,
-             ("labkit.search.bound", "labkit.search.exact", "labkit.specialise.search")),
+             ("labkit.search.bound.best", "labkit.search.bound.cheapest", "labkit.search.bound._maximise",
+              "labkit.search.exact.front", "labkit.specialise.search")),
 )

@@ -317,10 +317,11 @@ def front_judge(inputs: dict, returned: object) -> None:
 EXERCISES = (
     Exercise("4.1", 3, "one_hot", one_hot_inputs, one_hot_run, one_hot_judge),
     Exercise("4.2", 3, "mutate", mutate_inputs, mutate_run, mutate_judge,
-             ("labkit.space.SearchSpace.mutate", "labkit.search.evolution")),
+             ("labkit.space.SearchSpace.mutate", "labkit.search.variation.Variation.mutants")),
     Exercise("4.3", 3, "cross_stages", cross_inputs, cross_run, cross_judge,
-             ("labkit.space.SearchSpace.crossover", "labkit.search.evolution")),
-    Exercise("4.4", 4, "select", select_inputs, select_run, select_judge),
-    Exercise("4.5", 4, "evolve", evolve_inputs, evolve_run, evolve_judge, ("labkit.search.evolution",)),
-    Exercise("4.6", 3, "on_front", front_inputs, front_run, front_judge, ("labkit.search.fronts",)),
+             ("labkit.space.SearchSpace.crossover", "labkit.search.variation.Variation.crossed")),
+    Exercise("4.4", 4, "select", select_inputs, select_run, select_judge, ("labkit.search.evolution.select",)),
+    Exercise("4.5", 4, "evolve", evolve_inputs, evolve_run, evolve_judge, ("labkit.search.evolution.evolve",)),
+    Exercise("4.6", 3, "on_front", front_inputs, front_run, front_judge, tuple(
+        f"labkit.search.fronts.{name}" for name in ("pareto", "undominated", "nondominated", "_covered"))),
 )

@@ -374,13 +374,14 @@ def roofline_judge(inputs: dict, returned: object) -> None:
 
 
 EXERCISES = (
-    Exercise("3.1", 4, "time_until_sure", timer_inputs, timer_run, timer_judge, ("labkit.latency.harness",)),
+    Exercise("3.1", 4, "time_until_sure", timer_inputs, timer_run, timer_judge, ("labkit.latency.harness.time_call",)),
     Exercise("3.2", 2, "predict_ms", predict_inputs, predict_run, predict_judge,
-             ("labkit.cost.AdditiveTable", "labkit.latency.pieces")),
+             ("labkit.separable.Separable.__call__", "labkit.separable.Joint.__call__",
+              "labkit.cost.BlockTable.stage_values")),
     Exercise("3.3", 3, "error_and_tau", agreement_inputs, agreement_run, agreement_judge,
              ("labkit.quality.kendall_tau", "labkit.latency.predictor.judge")),
     Exercise("3.4", 3, "calibrate", calibrate_inputs, calibrate_run, calibrate_judge,
              ("labkit.latency.lut.calibrate",)),
     Exercise("3.5", 2, "where_time_goes", roofline_inputs, roofline_run, roofline_judge,
-             ("labkit.latency.roofline.Roofline",)),
+             ("labkit.latency.roofline.Roofline.layer_us", "labkit.latency.roofline.Roofline.latency_ms")),
 )

@@ -221,7 +221,8 @@ def gradients_judge(inputs: dict, returned: object) -> None:
 
 EXERCISES = (
     Exercise("2.1", 4, "soft_loss", distill_inputs, distill_run, distill_judge),
-    Exercise("2.2", 3, "sandwich", sandwich_inputs, sandwich_run, sandwich_judge, ("labkit.train.recipes.Recipe",)),
+    Exercise("2.2", 3, "sandwich", sandwich_inputs, sandwich_run, sandwich_judge,
+             ("labkit.train.recipes.Recipe.archs",)),
     Exercise("2.3", 3, "allowed_choices", schedule_inputs, schedule_run, schedule_judge),
     Exercise("2.4", 4, "add_gradients", gradients_inputs, gradients_run, gradients_judge,
              ("labkit.train.loop.training_step",)),

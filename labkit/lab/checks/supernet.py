@@ -231,10 +231,14 @@ def _normalised(x: np.ndarray, scale: np.ndarray, offset: np.ndarray, seen: list
 
 
 EXERCISES = (
-    Exercise("1.1", 4, "small_kernel", kernel_inputs, kernel_run, kernel_judge, ("labkit.elastic.ElasticDepthwise",)),
-    Exercise("1.2", 4, "sort_channels", sort_inputs, sort_run, sort_judge),
-    Exercise("1.3", 3, "count_subnets", count_inputs, count_run, count_judge, ("labkit.space.SearchSpace",)),
+    Exercise("1.1", 4, "small_kernel", kernel_inputs, kernel_run, kernel_judge,
+             ("labkit.elastic.ElasticDepthwise.active",)),
+    Exercise("1.2", 4, "sort_channels", sort_inputs, sort_run, sort_judge,
+             ("labkit.train.shrinking.channel_orders", "labkit.train.shrinking.sort_channels")),
+    Exercise("1.3", 3, "count_subnets", count_inputs, count_run, count_judge,
+             tuple(f"labkit.space.SearchSpace.{name}" for name in (
+                 "size", "enumerate", "stage_configs", "valid_codes", "_stages_enumerated"))),
     Exercise("1.4", 3, "batch_norm_stats", stats_inputs, stats_run, stats_judge,
-             ("labkit.elastic.Recorder", "labkit.evaluate.recalibrate")),
+             ("labkit.elastic.Recorder.normalise", "labkit.evaluate.recalibrate")),
     Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge),
 )
