@@ -78,6 +78,9 @@ def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray |
         raise InfeasibleBudget(budget, smallest, others)
 
     arch = None
+    smallest = space.encode([space.smallest()])
+    if limits and all(budget.cost(smallest)[0] <= budget.limit for budget in limits):
+        return smallest[0]  # nothing to prove, which takes longer
     for budget in limits:
         arch = check(budget, ())
     ordered = sorted(limits, key=lambda budget: not is_cap(budget))
@@ -97,12 +100,12 @@ def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], le
     """
     cases = Cases(space, value, limits, less)
     rough = [(case.rough_bound, key) for key in cases if (case := cases.make(*key))]
-    found, known, bounded = None, -np.inf, []
+    found, known, bounded, prices = None, -np.inf, [], None
     for rough_bound, key in sorted(rough, key=lambda item: -item[0]):
         if rough_bound <= known or known >= enough:
             break
         case = cases.make(*key)
-        bound, prices, picks = _best_prices(case, known)
+        bound, prices, picks = _best_prices(case, known, prices)
         if picks is not None and case.value(picks) > known:
             found, known = (case, picks), case.value(picks)
         bounded.append((bound, key, prices))
@@ -120,13 +123,15 @@ def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], le
     return assemble(space, np.array([case.r]), [kept[[i]] for kept, i in zip(case.kept, picks)])[0]
 
 
-def _best_prices(case: Case, known: float) -> tuple[float, np.ndarray, np.ndarray | None]:
+def _best_prices(case: Case, known: float, guess: np.ndarray | None) -> tuple[float, np.ndarray, np.ndarray | None]:
     """Lowest bound found, its prices (L,), and the best choices (S,) within budget met on the way, if any.
 
     The bound is a convex function of the prices, piecewise linear; the ellipsoid method minimises it
     (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1. It stops
-    early at a bound that cannot beat the value `known`.
+    early at a bound that cannot beat the value `known`, at once where the prices `guess` give one already.
     """
+    if guess is not None and (bound := case.priced(guess)[0]) + case.slack <= known:
+        return bound, guess, None
     limits = len(case.room)
     unit = np.array([sum(np.ptp(costs[i]) for costs in case.costs) or 1.0 for i in range(limits)])
     span = case.span or 1.0

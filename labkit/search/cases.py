@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -71,6 +72,12 @@ class Case:
         return sum(values[i] for values, i in zip(self.values, picks)) + self.base
 
 
+@lru_cache(maxsize=2)
+def _thin_terms(space: SearchSpace, tables: tuple[Separable, ...], capped: tuple[Separable, ...]) -> StageTerms:
+    """Kept for the next question, which is often about the same tables and another limit."""
+    return StageTerms(space, tables, capped, thin=True)
+
+
 class Cases:
     """All cases of maximising `value`, less the level of the maximum `less`, under budgets."""
 
@@ -79,9 +86,9 @@ class Cases:
         caps = [budget for budget in limits if is_cap(budget)]
         mixed = [budget for budget in limits if isinstance(budget.cost, MaxPlusSum)]
         sums = [budget for budget in limits if budget not in caps and budget not in mixed]
-        self._terms = StageTerms(
-            space, [value, *(budget.cost for budget in sums), *(budget.cost.total for budget in mixed)],
-            [*(budget.cost for budget in caps), *(budget.cost.maximum for budget in mixed), *([less] if less else [])])
+        self._terms = _thin_terms(
+            space, (value, *(budget.cost for budget in sums), *(budget.cost.total for budget in mixed)),
+            (*(budget.cost for budget in caps), *(budget.cost.maximum for budget in mixed), *([less] if less else [])))
         self._caps = [budget.limit for budget in caps]
         self._sums, self._mixed = (np.array([b.limit for b in group], dtype=float) for group in (sums, mixed))
         self._less = less is not None

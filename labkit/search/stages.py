@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.search.fronts import nondominated
 from labkit.search.problem import Budget
 from labkit.separable import MaxPlusSum, Separable, is_separable
 from labkit.space import SearchSpace
@@ -28,11 +29,15 @@ class Terms:
 class StageTerms:
     """The terms of `tables`, resolution by resolution, where the maxima `capped` stay below caps.
 
-    A maximum stays below its cap exactly when all its terms do, so a cap takes out configurations.
+    A maximum stays below its cap exactly when all its terms do, so a cap takes out configurations. With
+    `thin`, so does a configuration of the same stage that is nowhere worse: no less of the first table, no more
+    of any other and of what is capped. An arch is then never better for having the one that was taken out.
     """
 
-    def __init__(self, space: SearchSpace, tables: Sequence[Separable], capped: Sequence[Separable] = ()) -> None:
-        self._tables, self._capped = tables, capped
+    def __init__(self, space: SearchSpace, tables: Sequence[Separable], capped: Sequence[Separable] = (), *,
+                 thin: bool = False) -> None:
+        self._tables, self._capped, self._thin = tables, capped, thin
+        self._options: dict[int, list[np.ndarray]] = {}
         codes = [space.valid_codes(s) for s in range(len(space.stages))]
         self._values, self._levels = (  # S of T of (R, C)
             [[table.stage_values(s)[:, code] for table in group] for s, code in enumerate(codes)]
@@ -49,15 +54,36 @@ class StageTerms:
         if any(table.base[r] > cap for table, cap in zip(self._capped, caps)):
             return None
         kept = []
-        for values, levels in zip(self._values, self._levels):
-            within = np.ones(values[0].shape[1], dtype=bool)
+        for options, levels in zip(self._options_at(r), self._levels):
             for level, cap in zip(levels, caps):
-                within &= level[r] <= cap
-            kept.append(np.flatnonzero(within))
-            if not len(kept[-1]):
+                options = options[level[r].take(options) <= cap]
+            if not len(options):
                 return None
+            kept.append(options)
         stages = [np.stack([v[r].take(k) for v in values]) for values, k in zip(self._values, kept)]
         return Terms(r, np.array([table.base[r] for table in self._tables]), stages, kept)
+
+    def _options_at(self, r: int) -> list[np.ndarray]:
+        """S of (C,): the configurations to choose from at resolution `r` before caps."""
+        if r not in self._options:
+            self._options[r] = [
+                undominated_rows(np.stack([-values[0][r], *(v[r] for v in [*values[1:], *levels])]))
+                if self._thin else np.arange(values[0].shape[1]) for values, levels in zip(self._values, self._levels)]
+        return self._options[r]
+
+
+def undominated_rows(costs: np.ndarray) -> np.ndarray:
+    """Ascending indices of the points with costs (M, N), all minimised, that no other dominates; copies count once.
+
+    A few points that are good on the whole take out nearly all others before these are compared in pairs.
+    """
+    span = np.ptp(costs, axis=1)
+    weights = (1 + 4 * np.vstack([np.zeros(len(costs)), np.eye(len(costs))])) / np.where(span > 0, span, 1)
+    rest = np.arange(costs.shape[1])
+    for i in np.unique((weights @ costs).argmin(1)):
+        covered = (costs[:, i, None] <= costs[:, rest]).all(0)
+        rest = np.append(rest[~covered], i)
+    return np.sort(rest[nondominated(costs[:, rest].T)])
 
 
 def assemble(space: SearchSpace, r: np.ndarray, choices: Sequence[np.ndarray]) -> np.ndarray:
