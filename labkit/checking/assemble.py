@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from labkit.checking.limits import time_limit
 from labkit.checking.slices import Piece, needed, piece, statements
 from labkit.checking.submission import MARKER
 from labkit.errors import LabError
@@ -20,6 +21,7 @@ from labkit.lab.exercise import NOTEBOOKS, Exercise
 from labkit.paths import data_dir, write_atomic
 
 SCHEMA = "labkit-course-1"
+PARSE_LIMIT_S = 10.0  # of one answer; thousands of magics take IPython that long
 FIRST = "import sys\nsys.path.insert(0, {path!r})"
 CALL = "from labkit.checking.handover import hand_over\nhand_over({id!r}, {inputs!r}, globals().get({function!r}))"
 
@@ -68,17 +70,18 @@ def stubs(number: int) -> dict[str, str]:
 def assemble(exercise: Exercise, answers: dict[str, str], labkit_path: str, sets: tuple[str, ...]) -> dict:
     """A notebook that calls the answer to `exercise` on the inputs of each of `sets`; needs `answers[exercise.id]`.
 
-    Each of its cells says in its metadata what it is: setup, answer or call. `labkit_path` is where the kernel
-    finds labkit.
+    Each of its cells says in its metadata what it is: setup, answer or call, and a call which inputs it needs.
+    `labkit_path` is where the kernel finds labkit.
     """
     own = _answer(exercise.id, answers[exercise.id])
     chosen = needed(own.uses - own.binds, _around(exercise.id, answers))
-    cells = [(FIRST.format(path=labkit_path), "setup")]
-    cells += [(one.source, "setup" if one.origin == "setup" else "answer") for one in chosen]
-    cells += [(own.source, "answer")]
-    cells += [(CALL.format(id=exercise.id, inputs=name, function=exercise.function), "call") for name in sets]
-    return {"cells": [{"cell_type": "code", "id": f"{role}-{i}", "metadata": {"labkit": role}, "execution_count": None,
-                       "outputs": [], "source": source} for i, (source, role) in enumerate(cells)],
+    cells = [(FIRST.format(path=labkit_path), {"labkit": "setup"})]
+    cells += [(one.source, {"labkit": "setup" if one.origin == "setup" else "answer"}) for one in chosen]
+    cells += [(own.source, {"labkit": "answer"})]
+    cells += [(CALL.format(id=exercise.id, inputs=name, function=exercise.function),
+               {"labkit": "call", "inputs": f"{exercise.id}-{name}"}) for name in sets]
+    return {"cells": [{"cell_type": "code", "id": f"{about['labkit']}-{i}", "metadata": about, "execution_count": None,
+                       "outputs": [], "source": source} for i, (source, about) in enumerate(cells)],
             "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -103,8 +106,9 @@ def _around(id: str, answers: dict[str, str]) -> list[Piece]:
 
 def _answer(id: str, source: str) -> Piece:
     try:
-        return replace(piece(plain_python(source), id), source=source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # it fails when it runs, with a message of its own
+        with time_limit(PARSE_LIMIT_S):
+            return replace(piece(plain_python(source), id), source=source)
+    except Exception:  # whatever Python or IPython make of it; it fails when it runs, with a message of its own
         return Piece(source, frozenset(), frozenset(), id)
 
 

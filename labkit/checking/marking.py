@@ -1,18 +1,14 @@
 """From answers to marks: the job that is run, and what its result is worth once no student code runs any more.
 
 Each answer is called on two sets of inputs: those of the notebook's own checks, which students see, and others.
-It is right if both are. What a student is told comes from the first set only, so that no message can show inputs
-or values of the second.
+It is right if both are. What a student is told comes from the first set only, and what an answer says about that
+is taken before it meets the second: no message can show inputs or values that are hidden.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +16,7 @@ import numpy as np
 
 from labkit.checking import values
 from labkit.checking.assemble import assemble, course_names
+from labkit.checking.limits import time_limit
 from labkit.checking.shadow import OWN
 from labkit.checking.submission import Submission
 from labkit.lab.exercise import SEEDS, Exercise, Outcome, Verdict, get_exercise, judge
@@ -63,7 +60,7 @@ def make_job(submission: Submission, ids: list[str], labkit_paths: dict[str, Pat
     for id in ids:
         if id in submission.answers:
             exercise = get_exercise(id)
-            notebooks[id] = assemble(exercise, submission.answers, str(labkit_paths[id]), (HIDDEN, SHOWN))
+            notebooks[id] = assemble(exercise, submission.answers, str(labkit_paths[id]), (SHOWN, HIDDEN))
             for name, seeds in ((HIDDEN, hidden_seeds(seed)), (SHOWN, SEEDS)):
                 inputs[f"{id}-{name}"] = values.dumps([exercise.inputs(s) for s in seeds])
     return {"notebooks": notebooks, "inputs": inputs, "cell_limit_s": cell_limit_s}
@@ -89,8 +86,9 @@ def _wrong(exercise: Exercise, message: str, unseen: str = "") -> Mark:
     message = tidy(message)
     own = re.search(rf"([\w.]+) {OWN} [\d.]+", f"{message} {unseen}")
     if own:
-        return Mark(exercise.id, 0, exercise.points, f"the answer calls labkit's own {own[1]}; write it yourself",
-                    f"{exercise.id} calls labkit's own {own[1]}")
+        name = next((own[1] for dotted in exercise.instead_of if f".{dotted}".endswith(f".{own[1]}")), "answer")
+        return Mark(exercise.id, 0, exercise.points, f"the answer calls labkit's own {name}; write it yourself",
+                    f"{exercise.id} calls labkit's own {name}")
     if "NameError" in message:
         message += ". Only this cell counts, with what the course's own cells above it define: what else it needs, " \
                    "such as imports and helper functions, belongs into it"
@@ -139,25 +137,6 @@ def _judged(exercise: Exercise, outcome: dict, seed: int) -> Verdict:
         return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the body after `seconds`, where the platform and the thread allow it."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _what_happened(id: str, result: dict) -> str:
     """Why an answer returned nothing, from what its cells did."""
     cells = result.get("cells") if isinstance(result.get("cells"), list) else []
@@ -171,6 +150,8 @@ def _what_happened(id: str, result: dict) -> str:
             return f"{where} did not come to an end{within}"
         if cell.get("how") == "died":
             return f"the kernel died while {where} ran: it left Python, crashed, or used too much memory"
+        if cell.get("inputs") == f"{id}-{HIDDEN}":
+            return UNSEEN
         if cell.get("error"):
             return f"{where} raised {cell['error']}"
     return str(result.get("ended") or "nothing came back: the answer left Python, or kept its results from being read")

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from queue import Empty
 
 import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
 
+from labkit.checking.files import read_regular
+
 POLL = 0.1  # seconds
+LARGEST = 24 * 2 ** 20  # bytes of what is returned for one set of inputs
 MOST_OUTPUT = 2 ** 20  # characters of a cell's output that are kept
 ESSENTIAL = ("status", "error", "execute_input")
 
@@ -111,9 +116,37 @@ class CellRules:
         if report.when == "call" or report.failed:
             self.results.append({
                 "notebook": item.path.stem, "cell": item.cell_num, "role": item.cell.metadata.get("labkit"),
+                "inputs": item.cell.metadata.get("inputs"),
                 "ok": report.passed, "seconds": report.duration, "how": _how(call.excinfo),
                 "error": _last_error(item.test_outputs)})
         return report
+
+
+class Exchange:
+    """Inputs to a kernel just before the cell that needs them, and what it returned right after.
+
+    So what an answer says about its first inputs is out of its reach before it can see the next. Each of `inputs`
+    is a text, by name; `returned` fills with texts by the same names.
+    """
+
+    def __init__(self, inputs: Mapping[str, str], folder: Path) -> None:
+        self.inputs, self.folder, self.returned = inputs, folder, {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item):
+        name = item.cell.metadata.get("inputs")
+        if name is None:
+            return (yield)
+        path = self.folder / f"{name}.json"
+        with suppress(FileNotFoundError):
+            path.unlink()
+        with open(path, "x", encoding="utf-8") as file:  # a new file, not what an answer may have put there
+            file.write(self.inputs[name])
+        try:
+            return (yield)
+        finally:
+            with suppress(OSError, ValueError):
+                self.returned[name] = read_regular(self.folder / f"{name}.returned.json", LARGEST).decode()
 
 
 def _how(excinfo: pytest.ExceptionInfo | None) -> str:

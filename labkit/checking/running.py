@@ -12,13 +12,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from labkit.checking.files import read_regular
-
 EXCHANGE = "LABKIT_EXCHANGE"
-LARGEST = 24 * 2 ** 20  # bytes of what is returned for one set of inputs
 PRELOADED = ("torch", "numpy", "IPython.core.completerlib", "IPython.core.debugger", "IPython.extensions.storemagic",
              "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp", "jupyter_client", "matplotlib.figure",
              "matplotlib.font_manager", "nbformat", "nbval.plugin", "pytest", "tornado.platform.asyncio",
@@ -33,15 +31,17 @@ def preload() -> None:
             __import__(module)
 
 
-def execute(job: dict, folder: Path) -> dict:
-    """Run a job in `folder`, an empty one. Where processes can be forked, call `preload` before."""
+def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None = None) -> dict:
+    """Run a job in `folder`, an empty one. Where processes can be forked, call `preload` before.
+
+    `inputs`, if given, is called for the job's inputs once the kernels are there: they are copies of this process,
+    and what it does not hold yet cannot be found in them.
+    """
     import pytest
 
-    from labkit.checking.plugin import CellRules, WatchedKernel
+    from labkit.checking.plugin import CellRules, Exchange, WatchedKernel
 
     os.environ |= {EXCHANGE: str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    for name, text in job["inputs"].items():
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
     for id, notebook in job["notebooks"].items():
         (folder / f"{id}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     kernel, waiting = WatchedKernel, []
@@ -50,23 +50,18 @@ def execute(job: dict, folder: Path) -> dict:
 
         waiting = fork_kernels(len(job["notebooks"]))
         kernel = from_pool(waiting, str(folder))
+    exchange = Exchange(inputs() if inputs else job["inputs"], folder)
     rules = CellRules(lambda item: job["cell_limit_s"], kernel)
     files = [str(folder / f"{id}.ipynb") for id in job["notebooks"]]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere), suppress(Exception):
         # It raises if an answer took its folder away; what came before that is kept, and is the answer's own doing.
         pytest.main(["-p", "nbval.plugin", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-q",
-                     f"--rootdir={folder}", "-c", os.devnull, "--noconftest", "--color=no", *files], plugins=[rules])
+                     f"--rootdir={folder}", "-c", os.devnull, "--noconftest", "--color=no", *files],
+                    plugins=[rules, exchange])
     for kernel in waiting:
         kernel.shutdown_kernel()
     return {"cells": rules.results, "cell_limit_s": job["cell_limit_s"], "kernel_start_s": rules.kernel_start_s,
-            "returned": {name: text for name in job["inputs"] if (text := _returned(folder, name)) is not None}}
-
-
-def _returned(folder: Path, name: str) -> str | None:
-    try:
-        return read_regular(folder / f"{name}.returned.json", LARGEST).decode()
-    except (OSError, ValueError):
-        return None
+            "returned": exchange.returned}
 
 
 if __name__ == "__main__":

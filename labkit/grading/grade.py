@@ -90,6 +90,7 @@ def _run_all(hand_ins: list[HandIn], to_run: dict[str, list[str]], results: dict
     with tempfile.TemporaryDirectory(prefix="labkit-grade-") as temporary, \
             Zygote({"LABKIT_DATA": str(data_dir())}) as zygote:
         plan = make_plan(Path(temporary), numbers, seed, grader, limits)
+        zygote.wait()  # it has been importing meanwhile
         method = "fork" if sys.platform == "linux" else "spawn"
         with ProcessPoolExecutor(min(jobs, len(hand_ins)), multiprocessing.get_context(method)) as pool:
             futures = [pool.submit(_grade_one, one, to_run[one.student], results[one.student], plan, zygote.address)
@@ -115,10 +116,12 @@ def _grade_one(hand_in: HandIn, ids: list[str], result: dict, plan: Plan, addres
     """Run and judge some exercises of one hand-in. Whatever goes wrong is its result; others are not touched."""
     for number in dict.fromkeys(int(id.partition(".")[0]) for id in ids):
         of_number = [id for id in ids if int(id.partition(".")[0]) == number]
+        started, own_cpu = time.monotonic(), time.process_time()
         try:
             replies = run_confined(hand_in.submission, of_number, plan, address)
             marks = [mark(id, hand_in.submission, replies.get(id, {}), plan.seed) for id in of_number]
             run = _summary(replies)
+            run |= {"seconds": time.monotonic() - started, "cpu_s": run["cpu_s"] + time.process_time() - own_cpu}
         except Exception:  # ours, not the student's: said so, and not kept, so that the next run tries again
             result["failure"] = traceback.format_exc()
             marks = [Mark(id, 0, get_exercise(id).points, "could not be graded because of a failure in the grader; "
@@ -151,10 +154,9 @@ def run_confined(submission: Submission, ids: list[str], plan: Plan, address: st
 
 
 def _summary(replies: dict[str, dict]) -> dict:
-    """What running one notebook took and how it was confined."""
+    """How one notebook was confined, and what its runs took on a core."""
     walls = {str(reply["walls"]) for reply in replies.values() if "walls" in reply}
     starts = [reply.get("kernel_start_s") for reply in replies.values()]
-    return {"seconds": sum(reply.get("seconds", 0) for reply in replies.values()),
-            "cpu_s": sum(reply.get("cpu_s", 0) for reply in replies.values()), "walls": "; ".join(sorted(walls)),
+    return {"cpu_s": sum(reply.get("cpu_s", 0) for reply in replies.values()), "walls": "; ".join(sorted(walls)),
             "kernel_start_s": [value for start in starts if isinstance(start, dict) for value in start.values()
                                if isinstance(value, float)]}

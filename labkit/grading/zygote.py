@@ -62,6 +62,10 @@ class Zygote:
         self.process.wait()
         rmtree(self.folder, ignore_errors=True)
 
+    def wait(self) -> None:
+        """Until it has imported what it has to."""
+        _connected(self.address).close()
+
     def run(self, job: dict, limits: Limits, readable: list[Path], hidden: list[Path]) -> dict:
         return ask(self.address, job, limits, readable, hidden)
 
@@ -69,10 +73,12 @@ class Zygote:
 def ask(address: str, job: dict, limits: Limits, readable: list[Path], hidden: list[Path]) -> dict:
     """The reply of the zygote at `address`: what `running.execute` gives, "walls", "seconds", "cpu_s", and perhaps
     "ended" (it was cut short, and why) or "failure" (the confined process did not get as far as running the job)."""
-    request = {"job": job, "limits": asdict(limits), "readable": list(map(str, readable)),
+    request = {"job": {name: part for name, part in job.items() if name != "inputs"},
+               "limits": asdict(limits), "readable": list(map(str, readable)),
                "hidden": list(map(str, hidden))}
     with _connected(address) as connection, connection.makefile("rwb") as stream:
-        stream.write(json.dumps(request).encode())
+        first = json.dumps(request).encode()
+        stream.write(len(first).to_bytes(8, "big") + first + json.dumps(job["inputs"]).encode())
         stream.flush()
         connection.shutdown(socket.SHUT_WR)
         reply = stream.read(LARGEST_RESULT + MIB)
@@ -119,8 +125,12 @@ def serve(address: str) -> None:
 
 def _supervise(connection: socket.socket) -> None:
     """Run one job in a confined child, watch it, end all that it started, and only then reply."""
-    with connection, connection.makefile("rwb") as stream:
-        request = json.loads(stream.read())
+    with connection:
+        length = _received(connection, 8)
+        if not length:  # somebody only waited until this process was there
+            return
+        # No byte more: the inputs that follow must not be in this process's memory, which kernels are copies of.
+        request = json.loads(_received(connection, int.from_bytes(length, "big")))
         limits, started = Limits(**request["limits"]), time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp" if os.path.isdir("/tmp") else None)).resolve()
         walls = enter_namespaces()
@@ -129,8 +139,7 @@ def _supervise(connection: socket.socket) -> None:
         child = os.fork()
         if not child:
             os.close(receive)
-            connection.close()
-            _confined(request, limits, walls, folder, send)
+            _confined(request, limits, walls, folder, send, connection)
         os.close(send)
         content, ended = _watched(receive, limits, started)
         end_all(child)
@@ -144,14 +153,24 @@ def _supervise(connection: socket.socket) -> None:
                  "cpu_s": used.ru_utime + used.ru_stime}
         if ended or not isinstance(result, dict):
             about["ended"] = ended or "nothing came back"
-        stream.write(json.dumps((result if isinstance(result, dict) else {}) | about).encode())
+        _received(connection)  # what nobody read would break the connection
+        connection.sendall(json.dumps((result if isinstance(result, dict) else {}) | about).encode())
 
 
-def _confined(request: dict, limits: Limits, walls, folder: Path, send: int) -> None:
+def _received(connection: socket.socket, length: int | None = None) -> bytes:
+    """The next `length` bytes, or all up to the end."""
+    chunks, left = [], LARGEST_RESULT if length is None else length
+    while left and (chunk := connection.recv(min(left, 1 << 20))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)
+
+
+def _confined(request: dict, limits: Limits, walls, folder: Path, send: int, connection: socket.socket) -> None:
     """What the confined child does; never returns."""
     try:
         confine(walls, limits, folder, [Path(p) for p in request["readable"]], [Path(p) for p in request["hidden"]])
-        result = running.execute(request["job"], folder)
+        result = running.execute(request["job"], folder, lambda: json.loads(_received(connection)))
     except BaseException:
         result = {"failure": traceback.format_exc()[-2000:]}
     with suppress(BaseException), os.fdopen(send, "wb") as pipe:
