@@ -39,10 +39,14 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["header"])
+            if not isinstance(header, dict):
+                raise ValueError("its header is not an object")
             return {name: file.get_tensor(name) for name in file.keys()}, header
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except KeyError:
+        raise CheckpointError(f"{path} was not written by labkit: it has no header that says what it is") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); "
                               "restore it, or remove it to start over") from error
 

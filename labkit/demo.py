@@ -57,15 +57,16 @@ def judge(rows: Sequence[dict], supernet_file: Path) -> None:
 
 def demo(space: SearchSpace, out: Path, devices: Sequence[str] = DEVICES, seed: int = 0) -> list[dict]:
     """Run the demo, write `out`/demo.csv, demo.json and pareto.png, and return the table's rows."""
+    chosen = [get_device(name) for name in devices]  # what is wrong with names or folder shows before any work
+    out.mkdir(parents=True, exist_ok=True)
     model = accuracy_model(space)
-    all_costs = [Costs(space, get_device(name)) for name in devices]
+    all_costs = [Costs(space, device) for device in chosen]
     rows = [row for costs in all_costs for row in choose(space, model, costs, seed)]
     judge(rows, supernet_path(space.name))
     ours = [row for row in rows if row["device"] == HOST]
     for row, timing in zip(ours, measure_archs(space, [row["arch"] for row in ours]) if ours else ()):
         row["measured_ms"] = timing.median_ms
 
-    out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, lineterminator="\n", restval="")

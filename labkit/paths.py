@@ -7,27 +7,48 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.errors import LabError
+
 
 def data_dir() -> Path:
-    """`LABKIT_DATA` if it is set, else data/ beside the package. Never the working directory."""
+    """`LABKIT_DATA` if it is set, else data/ beside the package. Never the working directory.
+
+    Raises LabError if LABKIT_DATA is no folder: without its files much would still work, differently.
+    """
     configured = os.environ.get("LABKIT_DATA")
+    if configured and not os.path.isdir(configured):
+        raise LabError(f"LABKIT_DATA is {configured!r}, which is not a folder; unset it, or set it to a copy "
+                       "of labkit's data/")
     return Path(configured) if configured else Path(__file__).resolve().parent.parent / "data"
 
 
 def cache_dir() -> Path:
-    """Folder for what this machine computes once: `LABKIT_CACHE`, else ~/.cache/labkit."""
+    """Folder for what this machine computes once: `LABKIT_CACHE`, else ~/.cache/labkit.
+
+    Raises LabError if neither is known, as for a user without a home folder.
+    """
     configured = os.environ.get("LABKIT_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "labkit"
+    try:
+        return Path(configured) if configured else Path.home() / ".cache" / "labkit"
+    except RuntimeError:
+        raise LabError("this user has no home folder for a cache; set LABKIT_CACHE to a folder that can be "
+                       "written") from None
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
-    Whoever reads `path` sees the old file or the new one, whole; a crash leaves the old one.
+    Whoever reads `path` sees the old file or the new one, whole; a crash leaves the old one. Raises OSError
+    that names `path` if its folder cannot be made or written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        elsewhere = "set LABKIT_CACHE to" if path.is_relative_to(cache_dir()) else "choose"
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; {elsewhere} a folder that can be written"
+                      ) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "rb"):

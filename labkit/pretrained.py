@@ -31,7 +31,7 @@ def load(path: Path) -> tuple[Supernet, dict]:
     try:
         only = Arch.from_json(record["only"]) if "only" in record else None  # a subnet that was trained alone
         supernet = Supernet(get_space(record["space"]), only)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: space: {error}") from None
     checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()))
     supernet.load_state_dict(tensors)

@@ -84,6 +84,13 @@ def test_devices_are_listed_with_how_they_are_known(capsys):
     (["specialize", "--device", "pi4:4"], "takes two devices or more"),
     (["specialize", "--device", "pi4:4", "--device", "pi5:4"], "unknown device 'pi5', known: host"),
     (["specialize", "--device", "pi4:4", "--device", "mcu-64k:1"], "latency on 'mcu-64k' budget 1 ms cannot be met"),
+    (["train", "--out", "x", "--seed", "9" * 30], "seed of a training must be from 0 to 4294967295, got 999"),
+    (["train", "--out", "x", "--space", "cifar10"], "'fashion-mnist' has 1 image channels and 10 classes"),
+    (["train", "--out", __file__], "is a file"),
+    (["demo", "--devices", "pi4,,mcu-64k"], "unknown device '', known: host"),
+    (["demo", "--out", __file__], "is a file"),
+    (["evaluate", "--arch", "x" * 5000], "xx...' is neither 'largest', 'smallest', JSON nor a file"),
+    (["evaluate", "--arch", '{"arch": ' * 100_000], "arch is not valid JSON"),
     (["sail"], "No such command 'sail'"),
     (["search", "--sail"], "No such option"),
 ])
@@ -101,6 +108,52 @@ def test_a_truncated_weights_file_is_one_line(capsys, tmp_path):
     cut.write_bytes(supernet_path("fmnist").read_bytes()[:5000])
     code, _, err = run(capsys, "evaluate", "--arch", "smallest", "--weights", str(cut))
     assert code == 2 and "cut.safetensors is not a whole" in err and err.count("\n") == 1
+
+
+def test_an_arch_file_that_is_no_text_is_named(capsys, tmp_path):
+    picture = tmp_path / "arch.png"
+    picture.write_bytes(b"\x89PNG\xff\xfe")
+    code, _, err = run(capsys, "evaluate", "--arch", str(picture))
+    assert code == 2 and "arch.png is not a text file" in err and err.count("\n") == 1
+
+
+def test_weights_that_do_not_name_their_data_set_are_refused(capsys, tmp_path):
+    """As converted official ones, whose images are not here."""
+    from labkit import pretrained
+    from labkit.supernet import Supernet
+    file = tmp_path / "converted.safetensors"
+    pretrained.save(file, Supernet(FMNIST), {"source": {}})
+    code, _, err = run(capsys, "evaluate", "--arch", "smallest", "--weights", str(file))
+    assert code == 2 and "does not say which data set" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", [[], ["lut"], ["weights"]])
+def test_without_a_command_the_commands_are_listed(capsys, group):
+    _, out, err = run(capsys, *group)
+    assert "Usage:" in out + err and (out + err).count("\n") > 5
+
+
+def test_a_data_folder_that_is_not_there_is_one_line(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "gone"))
+    code, out, err = run(capsys, "search", "--device", "pi4")
+    assert code == 2 and out == "" and "LABKIT_DATA" in err and err.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly():
+    """As in `labkit pareto | head -1`."""
+    with subprocess.Popen([sys.executable, "-m", "labkit.cli", "devices", "--json"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
+
+
+def test_ctrl_c_in_a_training_says_how_it_goes_on(capsys, monkeypatch, tmp_path):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labkit.train.train", interrupted)
+    code, _, err = run(capsys, "train", "--out", str(tmp_path / "run"))
+    assert code == 130 and "--resume goes on from the last checkpoint" in err and "Traceback" not in err
 
 
 def test_archs_come_by_name_json_or_file(tmp_path):

@@ -7,6 +7,7 @@ seconds to import, and a search does not need it.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -38,10 +39,20 @@ if (Path(__file__).parent / "release.py").is_file():  # the instructor's command
     cli.add_command(grade)
 
 
+# What click 8.2 and later raise for a group without a command, to show its help; earlier versions print it themselves.
+NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can mend."""
     try:
         code = cli(standalone_mode=False)
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `labkit pareto | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        code = 1
+    except NO_COMMAND as error:
+        click.echo(error.format_message(), err=True)
+        code = 2
     except click.ClickException as error:
         code = _fail(error.format_message())
     except (LabError, ValueError, OSError) as error:

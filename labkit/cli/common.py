@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -35,13 +36,17 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
     if text in ("largest", "smallest"):
         return getattr(space, text)()
     if not text.lstrip().startswith("{"):
-        path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"arch {text!r} is neither 'largest', 'smallest', JSON nor a file that is there")
-        text = path.read_text(encoding="utf-8")
+        if not os.path.isfile(text):
+            shown = text if len(text) <= 100 else text[:100] + "..."
+            raise ValueError(f"arch {shown!r} is neither 'largest', 'smallest', JSON nor a file that is there")
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{text} is not a text file; an arch file holds JSON, as `labkit search --json` prints "
+                             "it") from None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"arch is not valid JSON: {error}") from None
     if isinstance(value, dict) and "arch" in value:
         value = value["arch"]

@@ -64,7 +64,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 @click.command()
 @space_option
 @device_option
-@click.option("--picture", type=click.Path(path_type=Path),
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False),
               help="Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
 @seed_option
 @json_option
@@ -101,7 +101,7 @@ def pareto(space, device, picture, seed, as_json) -> None:
 @click.command()
 @space_option
 @click.option("--devices", default="host,pi4,stm32h743,mcu-64k", show_default=True, help="Names, with commas between.")
-@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="results", show_default=True)
 @seed_option
 @json_option
 def demo(space, devices, out, seed, as_json) -> None:
@@ -118,7 +118,8 @@ def demo(space, devices, out, seed, as_json) -> None:
 @space_option
 @click.option("--devices", "count", type=click.IntRange(min=1), default=40, show_default=True,
               help="Number of devices that each need their own network.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the totals here (PNG, SVG or PDF).")
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False),
+              help="Draw the totals here (PNG, SVG or PDF).")
 @json_option
 def cost(space, count, picture, as_json) -> None:
     """What a search costs for N devices: published methods, and this package's own records."""

@@ -46,6 +46,9 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
         from labkit import data
         from labkit.evaluate import Evaluator
 
+        if "config" not in record:  # converted weights
+            raise ValueError(f"{file} does not say which data set it was trained on; for official weights pass "
+                             "--data imagenet --path FOLDER")
         accuracy = Evaluator(supernet, data.load(record["config"]["dataset"]), split).accuracy(chosen)
         show({**result, "accuracy": accuracy}, as_json, [f"{accuracy:.2f} % of {split} images right: {chosen}"])
 
@@ -67,7 +70,8 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--phase-schedules/--one-schedule", default=None,
               help="With --recipe progressive: a learning-rate schedule for each phase, as in OFA, or one for all.")
 @click.option("--dataset", type=click.Choice(["fashion-mnist", "cifar10"]), default="fashion-mnist", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoint, curve and weights.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
+              help="Folder for checkpoint, curve and weights.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
@@ -104,7 +108,12 @@ def train(space, recipe, arch, teacher, epochs, steps_per_epoch, batch, learning
                          precision=precision, recompute=recompute)
     if threads:
         torch.set_num_threads(threads)
-    run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
+    try:
+        run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
+    except KeyboardInterrupt:
+        click.echo(f"\nlabkit: stopped; the same command with --resume goes on from the last checkpoint in {out}",
+                   err=True)
+        raise
     click.echo(f"weights are in {out / 'supernet.safetensors'}")
 
 

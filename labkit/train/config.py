@@ -12,6 +12,7 @@ from labkit.train.recipes import RECIPES, Recipe
 from labkit.train.shrinking import first_steps
 
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
+SEEDS = 2 ** 32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
 
@@ -50,6 +51,10 @@ class TrainConfig:
             value = getattr(self, field)
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise ValueError(f"{field} must be positive, got {value}")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch must be positive, or None for all images, got {self.steps_per_epoch}")
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed of a training must be from 0 to {SEEDS - 1}, got {self.seed}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if not 0 <= self.erase <= 1:

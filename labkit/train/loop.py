@@ -23,6 +23,7 @@ from labkit.evaluate import Evaluator
 from labkit.latency.harness import machine_state
 from labkit.paths import write_atomic
 from labkit.space import Arch
+from labkit.spaces import get_space
 from labkit.supernet import Supernet
 from labkit.train.config import TrainConfig, learning_rate
 from labkit.train.distributed import World, world
@@ -105,9 +106,15 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
         raise ValueError(f"batch {config.batch} does not divide into {ranks.size} processes with equal parts; "
                          f"use a multiple of {ranks.size}")
 
+    channels, classes = split.images.shape[1], len(dataset.classes)
+    space = get_space(config.space)
+    if (channels, classes) != (space.in_channels, space.num_classes):
+        raise ValueError(f"data set {config.dataset!r} has {channels} image channels and {classes} classes, space "
+                         f"{space.name!r} is for {space.in_channels} and {space.num_classes}; change one of the two")
+
     state, path = TrainState(config, ranks.device), out / "checkpoint.safetensors"
     _begin(state, config, path, ranks, resume, recipe.teacher_from(total))
-    space, network = state.supernet.space, state.supernet
+    network = state.supernet
     shown = {"alone": config.only} if config.only else {"largest": space.largest(), "smallest": space.smallest()}
     evaluator = Evaluator(state.average, dataset, "val-search", images=CURVE_IMAGES, recalibration_images=CURVE_IMAGES)
     step_options = {"stats": ranks.statistics(), "autocast": AUTOCAST.get(config.precision), "scaler": state.scaler,

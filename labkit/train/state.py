@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from labkit import checkpoint, pretrained
+from labkit.space import SearchSpace
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
 from labkit.train.config import TrainConfig, difference
 from labkit.train.shrinking import channel_orders, sort_channels
 
 SCHEMA = "labkit-checkpoint-1"
+HEADER = {"config": dict, "step": int, "curve": list, "cpu_seconds": (int, float), "wall_seconds": (int, float)}
 
 
 class TrainState:
@@ -39,7 +41,7 @@ class TrainState:
         self.scaler = torch.amp.GradScaler(self._place["device"].type, enabled=config.precision == "float16")
         self.teacher: Supernet | None = None
         if config.teacher is not None:
-            self.teacher = pretrained.load(Path(config.teacher))[0].to(**self._place)
+            self.teacher = _teacher(Path(config.teacher), self.supernet.space).to(**self._place)
         self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
 
     def take_teacher(self) -> None:
@@ -92,7 +94,11 @@ class TrainState:
         if header.get("schema") != SCHEMA:
             raise checkpoint.CheckpointError(f"{path}: schema is {header.get('schema')!r}, this version reads "
                                              f"{SCHEMA!r}")
-        other = difference(config, header.get("config") or {})
+        for field, kind in HEADER.items():
+            if not isinstance(header.get(field), kind):
+                raise checkpoint.CheckpointError(f"{path}: field {field!r} is missing or not what labkit writes; "
+                                                 "restore the file, or remove it to start over")
+        other = difference(config, header["config"])
         if other:
             field, theirs, ours = other
             raise checkpoint.CheckpointError(f"{path} was made with {field}={theirs!r}, this run has {ours!r}; "
@@ -113,3 +119,16 @@ class TrainState:
         self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
         if header.get("scaler"):
             self.scaler.load_state_dict(header["scaler"])
+
+
+def _teacher(path: Path, space: SearchSpace) -> Supernet:
+    """The supernet in `path`; raises CheckpointError unless its largest arch can teach networks of `space`."""
+    teacher = pretrained.load(path)[0]
+    theirs, ours = ((s.in_channels, s.num_classes) for s in (teacher.space, space))
+    if theirs != ours:
+        raise checkpoint.CheckpointError(f"teacher {path}: space {teacher.space.name!r} has {theirs[0]} image channels "
+                                         f"and {theirs[1]} classes, {space.name!r} has {ours[0]} and {ours[1]}")
+    if teacher.only is not None and teacher.only != teacher.space.largest():
+        raise checkpoint.CheckpointError(f"teacher {path} is one subnet that was trained alone, not a supernet; its "
+                                         "largest arch would teach")
+    return teacher
