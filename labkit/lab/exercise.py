@@ -12,6 +12,7 @@ JSON and npz hold.
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ import numpy as np
 
 SEEDS = (0, 1, 2)  # of the checks in a notebook; a grader takes others
 NOTEBOOKS = {1: "supernet", 2: "shrinking", 3: "latency", 4: "evolution", 5: "deployment", 6: "darts", 7: "cost"}
+
+# What judges raise over values that no run makes.
+UNREADABLE = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 Plain = object  # None, bool, int, float, str, numpy array, list or dict of them
 
@@ -103,31 +107,52 @@ def judge(exercise: Exercise, outcome: Outcome, seed: int) -> Verdict:
         exercise.judge(exercise.inputs(seed), outcome.returned)
     except Wrong as wrong:
         return Verdict(False, str(wrong))
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:  # values that no run makes
+    except UNREADABLE as error:
         return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
     return Verdict(True, "")
 
 
 def verdict(id: str, function: Callable, seeds: tuple[int, ...] = SEEDS) -> Verdict:
     """Run and judge with each seed; the first failure, or a pass."""
-    exercise = get_exercise(id)
+    return _tried(get_exercise(id), function, seeds)[0]
+
+
+def _tried(exercise: Exercise, function: Callable, seeds: tuple[int, ...]) -> tuple[Verdict, Plain, int]:
+    """The first failure among the seeds, with what the function returned for which seed; or a pass."""
     for seed in seeds:
-        result = judge(exercise, attempt(exercise, function, seed), seed)
+        outcome = attempt(exercise, function, seed)
+        result = judge(exercise, outcome, seed)
         if not result.passed:
-            return result
-    return Verdict(True, "")
+            return result, outcome.returned, seed
+    return Verdict(True, ""), None, 0
 
 
 def check(id: str, function: Callable) -> None:
     """Say whether an answer is right, and if not, what is wrong with it.
 
-    A notebook goes on after a wrong answer; under pytest (nbval) a wrong answer raises, so that its cell fails.
+    A notebook goes on after a wrong answer, with a picture of the wrong tensor under the message where that helps;
+    under pytest (nbval) a wrong answer raises, so that its cell fails.
     """
-    exercise, result = get_exercise(id), verdict(id, function)
+    exercise = get_exercise(id)
+    result, returned, seed = _tried(exercise, function, SEEDS)
     if not result.passed and "PYTEST_VERSION" in os.environ:
         raise Wrong(f"Exercise {id}: {result.message}")
     print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points" if result.passed else
           f"Exercise {id}: 0 of {exercise.points} points\n  {result.message}")
+    if not result.passed and _in_a_notebook():
+        from labkit.lab.wrong_tensors import picture  # with matplotlib; only where somebody sees it
+
+        figure = picture(id, exercise.inputs(seed), returned)
+        if figure is not None:
+            from labkit.lab.notebook import show
+
+            show(figure)
+
+
+def _in_a_notebook() -> bool:
+    """Whether a front end shows pictures: a kernel runs this, no terminal and no script."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def plain(value: object, depth: int = 0) -> Plain:

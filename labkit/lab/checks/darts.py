@@ -35,15 +35,22 @@ def node_run(function: Callable, inputs: dict) -> object:
     return {"output": output, "gradient": gradient}
 
 
-def node_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"output", "gradient"}:
-        raise Wrong("the node's output could not be read")
+def node_asked(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.ndarray]:
+    """What each operation computes, the weight of each, and the node's output."""
     alphas, states = inputs["alphas"], inputs["states"]
     edges, count = alphas.shape
     outputs = [[inputs["linear"][e, o] * states[e] + inputs["square"][e, o] * states[e] ** 2 for o in range(count)]
                for e in range(edges)]
     weights = np.array([[math.exp(a) / math.fsum(map(math.exp, row)) for a in row] for row in alphas])
-    expected = sum(weights[e, o] * outputs[e][o] for e in range(edges) for o in range(count))
+    return outputs, weights, sum(weights[e, o] * outputs[e][o] for e in range(edges) for o in range(count))
+
+
+def node_judge(inputs: dict, returned: object) -> None:
+    if not isinstance(returned, dict) or set(returned) != {"output", "gradient"}:
+        raise Wrong("the node's output could not be read")
+    alphas = inputs["alphas"]
+    edges, count = alphas.shape
+    outputs, weights, expected = node_asked(inputs)
     result = array(returned["output"], expected.shape, "the node's output")
 
     def mixture(other: np.ndarray) -> np.ndarray:
@@ -251,7 +258,7 @@ def latency_judge(inputs: dict, returned: object) -> None:
         for b, got in enumerate(parts(gradients, len(alphas), "the gradients, one array a block:")):
             if _has_nan(got):
                 raise Wrong(f"the gradient of block {b} has NaN; subtract the largest weight before exp")
-            numeric = np.array([_slope(alphas[b], latencies[b], j) for j in range(len(alphas[b]))])
+            numeric = latency_gradient(alphas[b], latencies[b])
             got = array(got, numeric.shape, f"the gradient of block {b}")
             p = np.array(_softmax(alphas[b]))
             for other, mistake in ((p, "the softmax weights"), (p * latencies[b], "each choice's own part of the mean"),
@@ -271,6 +278,10 @@ def _softmax(alphas: np.ndarray) -> list[float]:
 
 def _mean_latency(alphas: np.ndarray, latencies: np.ndarray) -> float:
     return math.fsum(p * t for p, t in zip(_softmax(alphas), latencies))
+
+
+def latency_gradient(alphas: np.ndarray, latencies: np.ndarray) -> np.ndarray:
+    return np.array([_slope(alphas, latencies, j) for j in range(len(alphas))])
 
 
 def _slope(alphas: np.ndarray, latencies: np.ndarray, j: int, step: float = 1e-4) -> float:

@@ -189,13 +189,19 @@ def layer_run(function: Callable, inputs: dict) -> object:
                     inputs["multiplier"].copy(), inputs["y_zero"])
 
 
+def layer_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray]:
+    """(N, outputs) sums of products, and codes before they are rounded and clipped."""
+    x, weight = inputs["x"].tolist(), inputs["weight"].tolist()
+    sums = np.array([[sum((code - inputs["x_zero"]) * w for code, w in zip(row, of_output)) for of_output in weight]
+                     for row in x], dtype=float)  # Python's own integers: nothing overflows
+    return sums, (sums + inputs["bias"]) * inputs["multiplier"] + inputs["y_zero"]
+
+
 def layer_judge(inputs: dict, returned: object) -> None:
     x, weight = inputs["x"].tolist(), inputs["weight"].tolist()
     x_zero, y_zero, bias, multiplier = inputs["x_zero"], inputs["y_zero"], inputs["bias"], inputs["multiplier"]
     result = array(returned, (len(x), len(weight)), "the codes")
-    sums = np.array([[sum((code - x_zero) * w for code, w in zip(row, of_output)) for of_output in weight]
-                     for row in x], dtype=float)  # Python's own integers: nothing overflows
-    exact = (sums + bias) * multiplier + y_zero
+    sums, exact = layer_asked(inputs)
     if (np.abs(result - np.clip(exact, 0, 255)) <= 0.5 + 1e-3).all() and (result % 1 == 0).all():
         return
     narrow = (inputs["x"].astype(np.int16) - np.int16(x_zero)) @ inputs["weight"].astype(np.int16).T

@@ -37,6 +37,14 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return e / e.sum(1, keepdims=True)
 
 
+def distill_gradient(inputs: dict) -> np.ndarray:
+    """Of the loss, over the student's logits."""
+    t, share, onehot = inputs["temperature"], inputs["share"], np.eye(5)[inputs["labels"]]
+    hard = _softmax(inputs["student"]) - onehot
+    soft = _softmax(inputs["student"] / t) - _softmax(inputs["teacher"] / t)
+    return ((1 - share) * hard + share * t * soft) / len(onehot)
+
+
 def distill_judge(inputs: dict, returned: object) -> None:
     n, t, share = len(inputs["labels"]), inputs["temperature"], inputs["share"]
     p, soft, target = (_softmax(inputs["student"]), _softmax(inputs["student"] / t), _softmax(inputs["teacher"] / t))
@@ -53,8 +61,7 @@ def distill_judge(inputs: dict, returned: object) -> None:
             raise Wrong(f"the loss is {loss:.5g}: {what}")
     close(np.array(loss), np.array((1 - share) * hard_loss + share * t ** 2 * divergence), "the loss", rtol=1e-5,
           hint="KL runs from the teacher to the student: the teacher's probabilities are the weights")
-    onehot = np.eye(5)[inputs["labels"]]
-    close(returned["student"], ((1 - share) * (p - onehot) + share * t * (soft - target)) / n,
+    close(returned["student"], distill_gradient(inputs),
           "the gradient at the student's logits", rtol=1e-4, atol=1e-6)
     if returned["teacher"] is not None and array(returned["teacher"], (n, 5), "the teacher's gradient").any():
         raise Wrong("the teacher gets a gradient: it would learn to be easy to imitate. Detach its logits")
@@ -186,19 +193,25 @@ def gradients_run(function: Callable, inputs: dict) -> object:
             "kept": model.kept_before}
 
 
-def gradients_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"total", "gradients", "weights", "kept"}:
-        raise Wrong("the result could not be read")
+def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
+    """Gradients of both layers and the loss, each summed over the subnets."""
     x, first, second, n = inputs["images"], inputs["first"], inputs["second"], len(inputs["labels"])
-    expected, loss = [np.zeros_like(first), np.zeros_like(second)], 0.0
+    gradients, loss = [np.zeros_like(first), np.zeros_like(second)], 0.0
     for width in inputs["widths"]:
         hidden = np.maximum(x @ first[:, :width], 0)
         p = _softmax(hidden @ second[:width])
         loss -= np.log(p[np.arange(n), inputs["labels"]]).mean()
         error = (p - np.eye(3)[inputs["labels"]]) / n
-        expected[1][:width] += hidden.T @ error
-        expected[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
-    for got, before in zip(parts(returned["weights"], 2), (first, second)):
+        gradients[1][:width] += hidden.T @ error
+        gradients[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
+    return gradients, loss
+
+
+def gradients_judge(inputs: dict, returned: object) -> None:
+    if not isinstance(returned, dict) or set(returned) != {"total", "gradients", "weights", "kept"}:
+        raise Wrong("the result could not be read")
+    expected, loss = gradients_asked(inputs)
+    for got, before in zip(parts(returned["weights"], 2), (inputs["first"], inputs["second"])):
         close(got, before, "a weight", rtol=0, atol=0, hint="Only gradients are asked for; the optimizer's step is not "
                                                             "part of it")
     got = parts(returned["gradients"], 2, "the gradients")

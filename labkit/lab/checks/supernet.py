@@ -26,14 +26,22 @@ def kernel_run(function: Callable, inputs: dict) -> object:
     return function(torch.tensor(inputs["weight"]), torch.tensor(inputs["transform"]), inputs["size"])
 
 
+def kernel_asked(inputs: dict) -> np.ndarray:
+    """The small kernel, tap by tap."""
+    weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
+    edge = (weight.shape[-1] - size) // 2
+    asked = np.zeros((len(weight), 1, size, size))
+    for channel, row, column in itertools.product(range(len(weight)), range(size), range(size)):
+        for i, j in itertools.product(range(size), range(size)):  # tap (row, column) from every tap of the centre
+            asked[channel, 0, row, column] += (transform[row * size + column, i * size + j]
+                                               * weight[channel, 0, edge + i, edge + j])
+    return asked
+
+
 def kernel_judge(inputs: dict, returned: object) -> None:
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
-    expected = np.zeros((len(weight), 1, size, size))
-    for channel, row, column in itertools.product(range(len(weight)), range(size), range(size)):
-        for i, j in itertools.product(range(size), range(size)):  # tap (row, column) from every tap of the centre
-            expected[channel, 0, row, column] += (transform[row * size + column, i * size + j]
-                                                  * weight[channel, 0, edge + i, edge + j])
+    expected = kernel_asked(inputs)
     result = array(returned, expected.shape, "the small kernel")
     centre = weight[:, :, edge:edge + size, edge:edge + size]
     if np.allclose(result, centre, atol=1e-5):
@@ -138,12 +146,18 @@ def stats_run(function: Callable, inputs: dict) -> object:
     return function([torch.tensor(batch) for batch in inputs["batches"]])
 
 
-def stats_judge(inputs: dict, returned: object) -> None:
+def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, unbiased and biased variance of each channel, averaged over the batches."""
     by_channel = [[batch[:, c].ravel().astype(float) for c in range(3)] for batch in inputs["batches"]]
     mean = np.mean([[np.mean(values) for values in batch] for batch in by_channel], axis=0)
     squares = [[np.sum((values - values.mean()) ** 2) for values in batch] for batch in by_channel]
     unbiased = np.mean([[s / (len(v) - 1) for s, v in zip(*pair)] for pair in zip(squares, by_channel)], axis=0)
     biased = np.mean([[s / len(v) for s, v in zip(*pair)] for pair in zip(squares, by_channel)], axis=0)
+    return mean, unbiased, biased
+
+
+def stats_judge(inputs: dict, returned: object) -> None:
+    mean, unbiased, biased = stats_asked(inputs)
     got_mean, got_variance = parts(returned, 2, "what batch_norm_stats returns")
     close(got_mean, mean, "the mean", hint="Average the means of the batches, each batch with the same weight")
     got_variance = array(got_variance, (3,), "the variance")
