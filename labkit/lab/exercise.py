@@ -139,7 +139,7 @@ def check(id: str, function: Callable) -> None:
         raise Wrong(f"Exercise {id}: {result.message}")
     print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points" if result.passed else
           f"Exercise {id}: 0 of {exercise.points} points\n  {result.message}")
-    if not result.passed and _in_a_notebook():
+    if returned is not None and not result.passed and _in_a_notebook():
         from labkit.lab.wrong_tensors import picture  # with matplotlib; only where somebody sees it
 
         figure = picture(id, exercise.inputs(seed), returned)
