@@ -63,10 +63,10 @@ class Evaluator:
 
     def accuracy(self, arch: Arch, stats: BatchNormStats | None = None) -> float:
         """Top-1 accuracy in percent."""
-        return self._percent(self.logits(arch, stats))
+        return self._percent(hits(self.logits(arch, stats), self.labels))
 
-    def _percent(self, logits: Tensor) -> float:
-        return 100 * (logits.argmax(1) == self.labels).sum().item() / len(self.labels)
+    def _percent(self, right: int) -> float:
+        return 100 * right / len(self.labels)
 
     @torch.inference_mode()
     def accuracies(self, archs: Sequence[Arch], progress: bool = False) -> list[float]:
@@ -88,12 +88,17 @@ class Evaluator:
                 right = [0] * len(members)
                 for labels, chunk in zip(self.labels.split(CHUNK), images.split(CHUNK)):
                     def count(i: int, logits: Tensor, labels: Tensor = labels, right: list[int] = right) -> None:
-                        right[i] += (logits.argmax(1) == labels).sum().item()
+                        right[i] += hits(logits, labels)
                         bar.update(len(labels) / len(self.labels))
                     walk.logits(tree, chunk, count)
-                for i, hits in zip(members, right):
-                    results[i] = 100 * hits / len(self.labels)
+                for i, total in zip(members, right):
+                    results[i] = self._percent(total)
         return results
+
+
+def hits(logits: Tensor, labels: Tensor) -> int:
+    """How many of the images (N,) have their label's logit (N, classes) as the largest."""
+    return (logits.argmax(1) == labels).sum().item()
 
 
 def spread(total: int, count: int) -> Tensor:

@@ -59,7 +59,6 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     chosen = read_arch(space, arch)
     from labkit import data, pretrained
     from labkit.artifacts import supernet_path
-    from labkit.deploy.pipeline import deploy as run
     from labkit.evaluate import Evaluator
 
     supernet, record = pretrained.load(supernet_path(space.name))
@@ -68,6 +67,8 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     if out.suffix == ".tflite":
         _to_microcontroller(space, subnet, dataset, out, split, images, as_json)
         return
+    from labkit.deploy.pipeline import deploy as run  # needs onnx, which a .tflite file does not
+
     done = run(space, subnet, dataset, out, int8=int8, split=split)
     lines = [f"{done.path} agrees with torch within {done.max_difference:.1e} on {done.verified_images} images",
              f"fp32  {done.accuracy:.2f} % of {split}  {done.latency_ms:.3f} ms here  {done.file_bytes / 1000:.0f} kB"]
