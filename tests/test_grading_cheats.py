@@ -1,7 +1,7 @@
 """Cheats score nothing, and an honest answer in the same notebook keeps its points.
 
-Each cheat is an answer to exercise 1.3 (how many subnets), which the grader runs, confined, beside the honest
-answer to exercise 1.2.
+Each cheat is an answer to exercise 1.3 (how many subnets), which the grader runs, confined; what reaches out of
+its process is run beside the honest answer to exercise 1.2.
 """
 
 import json
@@ -262,16 +262,23 @@ def count_subnets(resolutions, stages):
 }
 
 
+# What reaches out of its own process; of the others one is enough, for no two answers share one.
+REACHING = ("print the expected text", "fork a process that writes later", "kill everything", "kill the parent",
+            "fill the memory", "fill the disk", "fill the disk with many files", "write the next kernel's files",
+            "delete the grader's files")
+
+
 @pytest.mark.parametrize("name", CHEATS)
 def test_it_scores_nothing_and_the_honest_answer_keeps_its_points(name, grader):
-    marks = grader.marks([("code", MARKER + CHEATS[name]), HONEST], ["1.3", "1.2"])
+    ids = ["1.3", "1.2"] if name in REACHING else ["1.3"]
+    marks = grader.marks([("code", MARKER + CHEATS[name]), HONEST], ids)
     assert marks["1.3"].points == 0 and len(marks["1.3"].message) > 10
-    assert marks["1.2"].points == 4, marks["1.2"].message
+    assert all(marks[id].points == 4 for id in ids[1:]), marks["1.2"].message
+    assert (marks["1.3"].flag != "") == name.startswith("call labkit's own"), "only calling labkit's own is flagged"
 
 
-@pytest.mark.parametrize("name", [name for name in CHEATS if name.startswith("call labkit's own")])
-def test_calling_labkits_own_answer_is_flagged(name, grader):
-    made = grader.marks([("code", MARKER + CHEATS[name])], ["1.3"])["1.3"]
+def test_calling_labkits_own_answer_is_flagged(grader):
+    made = grader.marks([("code", MARKER + CHEATS["call labkit's own"])], ["1.3"])["1.3"]
     assert made.flag.startswith("1.3 calls labkit's own SearchSpace.") and "write it yourself" in made.message
 
 

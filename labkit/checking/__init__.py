@@ -5,5 +5,6 @@ assemble    puts one answer into a pristine notebook, with the setup that it nee
 shadow      the copy of labkit that answers run with: without judges, without what is asked
 running     executes assembled notebooks with nbval (plugin, kernels), in a process without labkit
 handover    what a kernel calls: inputs in, returned values out, as plain JSON (values)
+limits      a limit of time for what is done with an answer outside of its process
 marking     expected values, after the kernels are gone: from returned values to marks
 """

@@ -17,7 +17,8 @@ from labkit.errors import LabError
 from labkit.lab.exercise import NOTEBOOKS, Exercise, exercises
 
 LARGEST = 64 * 2 ** 20  # bytes; pictures in stored outputs make honest notebooks of a few MiB
-MARKER = re.compile(r"^[ \t]*#+[ \t]*exercise[ \t]+(\d{1,3}\.\d{1,3})\b", re.MULTILINE | re.IGNORECASE)
+LONGEST_ANSWER = 100_000  # characters; parsing takes up to a thousand times the memory
+MARKER = re.compile(r"^[^\S\n]*#+[^\S\n]*exercise[^\S\n]+([0-9]{1,3}\.[0-9]{1,3})\b", re.MULTILINE | re.IGNORECASE)
 
 
 class NotANotebook(LabError):
@@ -112,6 +113,9 @@ def _answer(exercise: Exercise, marked: list[tuple[int, str, str]], cells: list,
     if len(different) > 1:
         raise _NoAnswer(f"duplicated: {len(different)} different cells have the comment {comment}; keep one")
     place, source = next(iter(different.values()))
+    if len(source) > LONGEST_ANSWER:
+        raise _NoAnswer(f"the cell with the comment {comment} has {len(source):,} characters; at most "
+                        f"{LONGEST_ANSWER:,} are read")
     following = cells[place + 1] if place + 1 < len(cells) else ("", "")
     if following[0] == "code" and _continues(source, following[1], exercise.function):
         raise _NoAnswer(f"split: the answer goes on in the cell after the one with the comment {comment}; "
@@ -134,8 +138,12 @@ def _continues(source: str, following: str, function: str) -> bool:
 
 
 def _defines(source: str, function: str) -> bool:
-    """Whether a name gets a value in a cell; told by its text where the cell is no valid Python."""
+    """Whether a name gets a value in a cell; told by its text where the cell is no valid Python, or very long."""
+    if function not in source:
+        return False
     try:
+        if len(source) > LONGEST_ANSWER:
+            raise ValueError
         body = ast.walk(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return re.search(rf"^(async )?(def|class) +{function}\b|^{function} *=", source, re.MULTILINE) is not None

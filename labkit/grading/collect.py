@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from labkit.checking.check import sort_out
 from labkit.checking.submission import NotANotebook, Submission, parse, read_notebook
 
 SKIPPED = re.compile(r"^(\.|__MACOSX$|__pycache__$)")
+NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)  # some browsers put another suffix behind it
 COPY = re.compile(r"[ _-]*(\(\d+\)|copy *\d*)", re.IGNORECASE)  # what browsers and Jupyter add to a name
 MOST = 40  # notebooks of one student that are read
 
@@ -39,17 +41,20 @@ def collect(paths: Iterable[Path], leave_out: Iterable[Path] = ()) -> list[HandI
     found: list[tuple[str, list[Path], list[str]]] = []
     for path in map(Path, paths):
         if path.is_symlink():
-            found.append((path.stem, [], [f"{path.name} is a link to somewhere else, which is not followed"]))
+            found.append((_stem(path), [], [f"{path.name} is a link to somewhere else, which is not followed"]))
         elif path.is_dir():
             found += _students_in(path, left_out)
         elif path.exists():
-            found.append((path.stem, [path], []))
+            found.append((_stem(path), [path], []))
         else:
             raise ValueError(f"{path} is not there")
     taken: dict[str, int] = {}
+    often = Counter(name for name, _, _ in found)
     hand_ins = []
     for name, files, notes in found:
-        name = name.encode("utf-8", "replace").decode()
+        if often[name] > 1:
+            notes = [*notes, f"{often[name]} hand-ins have this name; each is graded apart"]
+        name = _text(name)
         taken[name] = taken.get(name, 0) + 1
         hand_ins.append(_read(name if taken[name] == 1 else f"{name} #{taken[name]}", files, notes))
     return sorted(hand_ins, key=lambda one: one.student)
@@ -57,14 +62,14 @@ def collect(paths: Iterable[Path], leave_out: Iterable[Path] = ()) -> list[HandI
 
 def _students_in(folder: Path, left_out: set[Path]) -> list[tuple[str, list[Path], list[str]]]:
     entries = [entry for entry in sorted(folder.iterdir())
-               if not SKIPPED.match(entry.name) and entry.resolve() not in left_out]
-    notebooks = [entry for entry in entries if entry.suffix == ".ipynb" and not entry.is_dir()]
+               if not SKIPPED.match(entry.name) and folder.resolve() / entry.name not in left_out]
+    notebooks = [entry for entry in entries if NOTEBOOK.search(entry.name) and not entry.is_dir()]
     folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     names = set(course_names().values())
-    if notebooks and all(COPY.sub("", notebook.stem) in names for notebook in notebooks):
+    if notebooks and all(COPY.sub("", _stem(notebook)) in names for notebook in notebooks):
         return [(folder.resolve().name, *_notebooks_below(folder))]
     students = [(entry.name, *_notebooks_below(entry)) for entry in folders]
-    students += [(entry.stem, [entry], []) for entry in notebooks]
+    students += [(_stem(entry), [entry], []) for entry in notebooks]
     return students + [(entry.name, [], [f"{entry.name} is a link to somewhere else, which is not followed"])
                        for entry in entries if entry.is_symlink() and entry not in notebooks]
 
@@ -72,12 +77,16 @@ def _students_in(folder: Path, left_out: set[Path]) -> list[tuple[str, list[Path
 def _notebooks_below(folder: Path) -> tuple[list[Path], list[str]]:
     """Notebooks at any depth, and what is to be said about what was not read."""
     files, notes = [], []
-    for place, folders, names in os.walk(folder, followlinks=False):
+
+    def unreadable(error: OSError) -> None:
+        notes.append(f"{Path(error.filename).name} cannot be read: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=False):
         here = Path(place)
         links = [name for name in folders if (here / name).is_symlink()]
         notes += [f"{name} is a link to somewhere else, which is not followed" for name in links]
         folders[:] = sorted(name for name in folders if name not in links and not SKIPPED.match(name))
-        files += [here / name for name in sorted(names) if name.endswith(".ipynb") and not SKIPPED.match(name)]
+        files += [here / name for name in sorted(names) if NOTEBOOK.search(name) and not SKIPPED.match(name)]
     if len(files) > MOST:
         notes.append(f"{len(files)} notebooks, of which the first {MOST} were read")
     return files[:MOST], notes if files else [*notes, "no notebook was handed in"]
@@ -93,4 +102,13 @@ def _read(name: str, files: list[Path], notes: list[str]) -> HandIn:
         except NotANotebook as error:
             notes.append(f"{path.name}: {error}")
     submission = sort_out(cells)
-    return HandIn(name, submission, digest.hexdigest(), (*notes, *submission.notes))
+    return HandIn(name, submission, digest.hexdigest(), tuple(map(_text, (*notes, *submission.notes))))
+
+
+def _stem(path: Path) -> str:
+    return NOTEBOOK.sub("", path.name)
+
+
+def _text(name: str) -> str:
+    """A name that may be in no encoding, as text that can be written."""
+    return name.encode("utf-8", "replace").decode()

@@ -12,6 +12,7 @@ import io
 import json
 import platform
 import re
+import unicodedata
 from collections import Counter
 from importlib.metadata import version
 from itertools import groupby
@@ -79,7 +80,7 @@ def _write(path: Path, text: str) -> None:
 def as_csv(grades: dict) -> str:
     """One line a student: name, points of each exercise (empty where it was not graded), total, flags."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # where ; separates, too
     table.writerow(["student", *grades["exercises"], "total", "flags"])
     for student in grades["students"]:
         points = {mark["id"]: mark["points"] for mark in student["marks"]}
@@ -91,7 +92,8 @@ def as_csv(grades: dict) -> str:
 def _cell(text: str) -> str:
     """Text that a spreadsheet shows, and does not calculate."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"'{text}" if text[:1] in "=+-@|%" and text else text
+    first = unicodedata.normalize("NFKC", text[:1])  # wide forms of these count for some spreadsheets
+    return f"'{text}" if first and first in "=+-@|%" else text
 
 
 # ---- for the student -------------------------------------------------------------------------------
