@@ -133,8 +133,8 @@ class SearchSpace:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError(f"space {self.name!r} has no stages")
-        if not self.resolutions or list(self.resolutions) != sorted(set(self.resolutions)):
-            raise ValueError(f"space {self.name!r}: resolutions must be ascending, got {self.resolutions}")
+        if not self.resolutions or list(self.resolutions) != sorted(set(self.resolutions)) or self.resolutions[0] < 1:
+            raise ValueError(f"space {self.name!r}: resolutions must be positive and ascending, got {self.resolutions}")
         if self.choices.max() > 127:
             raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
 

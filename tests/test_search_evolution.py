@@ -8,6 +8,7 @@ from labkit.search import Budget, InfeasibleBudget, evolve, random_search
 from labkit.search.feasible import FeasibleStart
 from labkit.search.problem import Scorer
 from labkit.search.synthetic import synthetic_accuracy
+from labkit.search.variation import Variation
 from labkit.space import SearchSpace, Stage
 from labkit.spaces import get_space
 
@@ -147,3 +148,17 @@ def test_no_budget_no_limit():
     genes = space.encode(list(space.enumerate()))
     accuracy = synthetic_accuracy(space)
     assert evolve(space, accuracy, rng=np.random.default_rng(0)).accuracy == accuracy(genes).max()
+
+
+@pytest.mark.parametrize("rate", [0.21, 0.47, 0.5, 1.0])
+def test_the_largest_roll_below_a_rate_redraws_to_a_choice_that_is_there(rate):
+    """A roll just below the rate, times choices / rate, rounds up to the number of choices for some rates."""
+    class Largest:
+        def random(self, size, dtype=np.float64):
+            below = np.ceil(float(np.float32(rate)) * 2 ** 24) - 1  # random float32 are multiples of 2^-24
+            return np.full(size, below / 2 ** 24, dtype=dtype)
+
+    space = SearchSpace("seven", tuple(range(16, 30, 2)), (Stage(8, 1, (1, 2), (3, 5, 7), (2, 3)),), in_channels=1,
+                        num_classes=2, stem_width=8)
+    mutants = Variation(space, Largest(), rate, rate).mutants(space.encode([space.smallest()]), 1)
+    assert (mutants >= 0).all() and (mutants < space.choices).all()

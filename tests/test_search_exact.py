@@ -149,6 +149,8 @@ def test_front_and_bound_agree(problem):
     np.testing.assert_allclose(best(space, accuracy, [Budget(cost, limit)]).value, found.accuracy[i], rtol=1e-12)
     with pytest.raises(ValueError, match="smallest cost"):
         found.best(found.cost[0] - 0.1)
+    with pytest.raises(ValueError, match="costs nan"):
+        found.best(np.nan)
 
 
 def test_what_is_not_separable_is_named():

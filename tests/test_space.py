@@ -173,6 +173,8 @@ def test_errors_name_value_and_way_out():
         Stage(8, 1, (1,), kernels=(4,))
     with pytest.raises(ValueError, match="ascending"):
         Stage(8, 1, (2, 1))
+    with pytest.raises(ValueError, match=r"positive and ascending, got \(0, 16\)"):
+        SearchSpace("flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8)
 
 
 @given(st.integers(1, 5000))

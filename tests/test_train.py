@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from spaces_for_tests import make_it_bite
 
 from labkit import checkpoint, data, pretrained
 from labkit.data import Split
 from labkit.space import Arch
-from labkit.spaces import FMNIST
+from labkit.spaces import FMNIST, get_space
 from labkit.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
 from labkit.train.config import arch_text, learning_rate
@@ -172,6 +173,11 @@ def test_checkpoints_are_validated(tmp_path):
     checkpoint.save(path, tensors, {**header, "schema": "labkit-supernet-9"})
     with pytest.raises(checkpoint.CheckpointError, match="labkit-supernet-9"):
         pretrained.load(path)
+    for foreign, message in ((None, "was not written by labkit"), ({"header": "[]"}, "its header is not an object"),
+                             ({"header": "{"}, "is not a whole labkit safetensors file")):
+        save_file(tensors, path, metadata=foreign)
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            pretrained.load(path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -244,7 +250,20 @@ def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monk
     assert record["teacher_sha256"] == sha256(tmp_path / "teacher.safetensors")
 
 
+@pytest.mark.parametrize("network, message", [
+    (lambda: Supernet(get_space("ofa-mbv3")), "has 3 image channels and 1000 classes, 'fmnist' has 1 and 10"),
+    (lambda: Supernet(FMNIST, FMNIST.smallest()), "one subnet that was trained alone")])
+def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, network, message):
+    pretrained.save(tmp_path / "teacher.safetensors", network(), {})
+    config = replace(TINY, teacher=str(tmp_path / "teacher.safetensors"))
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("changes, message", [
+    (dict(seed=2 ** 32), "seed of a training must be from 0 to 4294967295, got 4294967296"),
+    (dict(steps_per_epoch=-1), "steps_per_epoch must be positive, or None for all images, got -1"),
     (dict(recipe="alone"), "recipe 'alone' trains one arch: say which"),
     (dict(arch=arch_text(FMNIST.smallest())), "recipe 'sandwich' trains many archs; leave out arch"),
     (dict(recipe="alone", arch='{"resolution": 21, "stages": []}'), "resolution 21 is not in space 'fmnist'"),

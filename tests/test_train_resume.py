@@ -150,7 +150,9 @@ def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     tensors, header = checkpoint.read(path)
     for change, message in (({"config": {**asdict(TINY), "steps_per_epoch": 1, "mixup": 0.2}}, "mixup=0.2"),
-                            ({"schema": "labkit-checkpoint-9"}, "labkit-checkpoint-9")):
+                            ({"schema": "labkit-checkpoint-9"}, "labkit-checkpoint-9"),
+                            ({"step": "1"}, "field 'step' is missing or not"),
+                            ({"curve": None}, "field 'curve' is missing or not")):
         checkpoint.save(path, tensors, {**header, **change})
         with pytest.raises(checkpoint.CheckpointError, match=message):
             train(replace(TINY, steps_per_epoch=1), tmp_path, resume=True, progress=False)

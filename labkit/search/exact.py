@@ -42,7 +42,7 @@ class Front:
     def best(self, limit: float) -> int:
         """Index of the most accurate arch of cost at most `limit`; raises ValueError if there is none."""
         i = int(np.searchsorted(self.cost, limit, side="right")) - 1
-        if i < 0:
+        if i < 0 or np.isnan(limit):
             raise ValueError(f"no arch on the front costs {limit:.6g} or less; the smallest cost is {self.cost[0]:.6g}")
         return i
 

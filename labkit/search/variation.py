@@ -27,7 +27,8 @@ class Variation:
         # A roll below the rate is uniform below it, so the same number tells what to redraw to.
         self._scale = space.choices / np.maximum(self._rates, np.float32(1e-6))
         self._scale[space.kernel_columns + 1] = space.choices[space.kernel_columns + 1]
-        self._scale = self._scale.astype(np.float32)
+        # A hair less, so that no product rounds up to a choice that is not there.
+        self._scale = (self._scale * (1 - 2.0 ** -21)).astype(np.float32)
         self._stage_of = np.searchsorted(space.depth_columns, np.arange(space.num_genes), side="right")  # (G,)
         self._num_stages = len(space.stages)
 
