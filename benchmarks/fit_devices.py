@@ -14,7 +14,8 @@ import sys
 import numpy as np
 from scipy.optimize import minimize
 
-from labkit.latency.devices import check, held_out_error, load_simulated
+from labkit.latency.devices import load_simulated
+from labkit.latency.published import check, held_out_error
 from labkit.latency.references import networks
 from labkit.latency.roofline import Roofline
 from labkit.paths import data_dir, write_atomic

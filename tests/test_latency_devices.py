@@ -20,15 +20,14 @@ from labkit.latency.devices import (
     TRUSTED_ERROR,
     DeviceError,
     SimulatedDevice,
-    check,
     device_names,
     flash_table,
     get_device,
-    held_out_error,
     load_simulated,
     sram_table,
 )
 from labkit.latency.layers import Layer, arch_layers, conv
+from labkit.latency.published import CheckRow, as_text, check, held_out_error
 from labkit.latency.roofline import Roofline
 from labkit.paths import data_dir
 from labkit.spaces import FMNIST, get_space
@@ -203,6 +202,15 @@ def test_unknown_device_names_the_known_ones():
     (lambda v: v["references"][0].update(role="guess"), "references.0. has role 'guess'"),
     (lambda v: v["references"][0].update(latency_ms=0), "0 ms"),
     (lambda v: v.update(sram={"device_bytes": 65536, "source": "x"}), "sram.reserved_bytes"),
+    (lambda v: v.update(sram={"device_bytes": 10, "reserved_bytes": 10, "source": "x"}), "sram has 10 bytes, 10 of"),
+    (lambda v: v.update(flash={"device_bytes": 10, "reserved_bytes": -1, "source": "x"}), "-1 of them reserved"),
+    (lambda v: v["parameters"]["bandwidth_gb"].update(value=-5.5), "parameters.bandwidth_gb.value is -5.5"),
+    (lambda v: v["parameters"]["bandwidth_gb"].update(value=float("nan")), "bandwidth_gb.value is nan"),
+    (lambda v: v["parameters"]["bandwidth_gb"].update(value=True), "bandwidth_gb.value is missing or of the wrong"),
+    (lambda v: v["references"][0].update(latency_ms=float("nan")), "nan ms"),
+    (lambda v: v["references"][0].update(latency_ms=True), "references.0..latency_ms is missing or of the wrong"),
+    (lambda v: v.update(held_out_error=-0.1), "held_out_error is -0.1"),
+    (lambda v: v.update(held_out_error="little"), "held_out_error is missing or of the wrong type"),
 ])
 def test_damaged_device_file_is_named(tmp_path, change, message):
     path = tmp_path / "pi4.json"
@@ -220,6 +228,24 @@ def test_truncated_device_file_is_named(tmp_path):
     path.write_text(text[:len(text) // 2])
     with pytest.raises(DeviceError, match="cannot be read.*git checkout"):
         load_simulated(path)
+
+
+def test_a_device_file_nested_without_end_is_named(tmp_path):
+    path = tmp_path / "pi4.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(DeviceError, match="cannot be read"):
+        load_simulated(path)
+
+
+def test_the_check_says_what_was_held_out_and_what_that_means():
+    rows = [CheckRow("net a", "fit", 10.0, 11.0, 0.1, "", "paper a"),
+            CheckRow("net b", "held-out", 20.0, 10.0, -0.5, "only MACs are published", "paper b")]
+    text = as_text(get_device("pi4"), rows)
+    assert "held-out references 50 %, above the 30 %" in text
+    a, b = text.splitlines()[-2:]
+    assert a.split() == "net a fit 10 ms 11 ms +10 % paper a".split()
+    assert b.split() == "net b held-out 20 ms 10 ms -50 % paper b [only MACs are published]".split()
+    assert "order of magnitude only" in as_text(get_device("pi4"), rows[:1])
 
 
 def test_a_device_answers_without_torch():

@@ -14,7 +14,6 @@ from labkit.cli.common import json_option, read_arch, show, space_option
 @json_option
 def devices(check, as_json) -> None:
     """List the devices: this machine, simulated ones, and boards whose latency was imported."""
-    from labkit.latency.devices import check as check_device
     from labkit.latency.devices import device_names, get_device
 
     listed = [get_device(name) for name in device_names()]
@@ -26,19 +25,16 @@ def devices(check, as_json) -> None:
         lines.append(f"{row['name']:<14} {row['latency_is']:<32} {row['precision']:<9} {sram:>8} {flash:>8}  "
                      f"{row['title']}")
     if check:
+        from labkit.latency import published
+
         for device, row in zip(listed, rows):
             if device.kind != "simulated":
                 continue
-            checked = check_device(device)
+            checked = published.check(device)
             row["references"] = [reference._asdict() for reference in checked]
-            lines += ["", f"{device.name}: {device.label}"]
-            for reference in row["references"]:
-                lines.append("  " + "  ".join(f"{key} {_short(value)}" for key, value in reference.items()))
+            row["held_out_error"] = published.held_out_error(checked)
+            lines += ["", published.as_text(device, checked)]
     show({"devices": rows}, as_json, lines)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 @click.command()

@@ -5,19 +5,18 @@ that it was fitted to or is checked against. Its error on those it was not fitte
 above 30 % (median), or with nothing to check against, it is good for an order of magnitude only, and
 says so wherever it is shown.
 
-Loading a device and computing its table needs neither torch nor a runtime; `check` needs torchvision.
+Loading a device and computing its table needs neither torch nor a runtime. The published latencies are in
+`labkit.latency.published`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from labkit.cost import AdditiveTable, MaxTable, activation_table
 from labkit.deploy.arena import arena_table
@@ -186,8 +185,8 @@ def _measured_files() -> dict[str, dict[str, Path]]:
 def load_simulated(path: Path) -> SimulatedDevice:
     """Read a device file; raises DeviceError that names the file and the field."""
     try:
-        value = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DeviceError(f"device file {path} cannot be read: {error}; restore it with "
                           f"`git checkout -- {path}`") from None
     fields = _Fields(path, value)
@@ -203,7 +202,7 @@ def load_simulated(path: Path) -> SimulatedDevice:
     references = tuple(fields.get("references", list))
     for i, reference in enumerate(references):
         row = _Fields(path, reference, f"references[{i}].")
-        if row.get("role", str) not in ROLES or row.get("latency_ms", (int, float)) <= 0:
+        if row.get("role", str) not in ROLES or not 0 < row.get("latency_ms", (int, float)) < math.inf:
             raise DeviceError(f"device file {path}: references[{i}] has role {reference['role']!r} and "
                               f"{reference['latency_ms']} ms; want one of {', '.join(ROLES)} and a positive time")
         row.get("network", str), row.get("source", str)
@@ -212,11 +211,18 @@ def load_simulated(path: Path) -> SimulatedDevice:
         if kind in value:
             row = _Fields(path, value[kind], f"{kind}.")
             row.get("source", str)
-            memory[f"{kind}_bytes"] = row.get("device_bytes", int) - row.get("reserved_bytes", int)
+            there, reserved = row.get("device_bytes", int), row.get("reserved_bytes", int)
+            if not 0 <= reserved < there:
+                raise DeviceError(f"device file {path}: {kind} has {there} bytes, {reserved} of them reserved; want "
+                                  "some left for the network")
+            memory[f"{kind}_bytes"] = there - reserved
+    error = None if value.get("held_out_error") is None else fields.get("held_out_error", (int, float))
+    if error is not None and not 0 <= error < math.inf:
+        raise DeviceError(f"device file {path}: held_out_error is {error}, want a share such as 0.3, or null")
     return SimulatedDevice(
         name=fields.get("name", str), title=fields.get("title", str), precision=precision, **memory,
         roofline=Roofline(**rates, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
-        references=references, held_out_error=value.get("held_out_error"), note=value.get("note", ""),
+        references=references, held_out_error=error, note=value.get("note", ""),
         sources={name: parameter["source"] for name, parameter in value["parameters"].items()})
 
 
@@ -229,7 +235,7 @@ class _Fields:
             raise DeviceError(f"device file {path}: {prefix.rstrip('.') or 'the file'} must be an object")
 
     def get(self, name: str, kind: type | tuple[type, ...]):
-        if not isinstance(self.value.get(name), kind):
+        if not isinstance(self.value.get(name), kind) or isinstance(self.value[name], bool):
             raise DeviceError(f"device file {self.path}: field {self.prefix}{name} is missing or of the wrong type")
         return self.value[name]
 
@@ -237,43 +243,9 @@ class _Fields:
         parameter = _Fields(self.path, self.get(name, dict), f"{self.prefix}{name}.")
         value = parameter.get("value", (int, float))
         parameter.get("source", str)
-        if not 0 < value < float("inf"):
+        if not 0 < value < math.inf:
             raise DeviceError(f"device file {self.path}: {self.prefix}{name}.value is {value}, want a positive number")
         return float(value)
-
-
-# ---- against published latencies -------------------------------------------------------------------
-
-
-class CheckRow(NamedTuple):
-    """One published latency beside the simulated one. `error` is simulated / published - 1."""
-
-    network: str
-    role: str
-    published_ms: float
-    simulated_ms: float
-    error: float
-    stand_in: str  # what replaces the reference's layers where they are not published
-    source: str
-
-
-def check(device: SimulatedDevice) -> list[CheckRow]:
-    """Every reference of `device` with published and simulated latency."""
-    from labkit.latency.references import describe, networks, stand_in
-
-    rows = []
-    for reference in device.references:
-        simulated = float(np.median([device.roofline.latency_ms(layers) for layers in networks(reference)]))
-        published = reference["latency_ms"]
-        rows.append(CheckRow(describe(reference), reference["role"], published, simulated, simulated / published - 1,
-                             stand_in(reference), reference["source"]))
-    return rows
-
-
-def held_out_error(rows: list[CheckRow]) -> float | None:
-    """Median of the absolute relative errors on the held-out references, None without any."""
-    errors = [abs(row.error) for row in rows if row.role == "held-out"]
-    return float(np.median(errors)) if errors else None
 
 
 # ---- memory ----------------------------------------------------------------------------------------
