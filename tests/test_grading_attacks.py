@@ -272,6 +272,15 @@ def test_the_comment_may_be_written_otherwise(marker):
     assert sort_out([("code", source)]).answers == {"1.3": source}
 
 
+@pytest.mark.parametrize("other", ["# Exercise 1.3, tried out\nprint(count_subnets(1, []))", "# Exercise 1.3\n# hard",
+                                   "text = '''\n# Exercise 1.3 (3 points)\n'''"])
+def test_a_cell_that_only_names_the_exercise_is_no_other_answer(other):
+    for cells in ([("code", ANSWERS["1.3"]), ("code", other)], [("code", other), ("code", ANSWERS["1.3"])]):
+        assert sort_out(cells).answers == {"1.3": ANSWERS["1.3"]}
+    rest = "# Exercise 1.3\n    return total"
+    assert "duplicated" in sort_out([("code", ANSWERS["1.3"]), ("code", rest)]).problems["1.3"]
+
+
 def test_two_answers_in_one_cell_are_both_found():
     both = ANSWERS["1.2"] + "\n\n" + ANSWERS["1.3"]
     assert sort_out([("code", both)]).answers == {"1.2": both, "1.3": both}

@@ -110,6 +110,9 @@ def _answer(exercise: Exercise, marked: list[tuple[int, str, str]], cells: list,
     different = {_essence(source): (place, source) for place, source in code}
     if len(different) > 1:
         different.pop(_essence(stub), None)  # an unsolved copy beside the answer does no harm
+    if len(different) > 1:  # of cells that only name the exercise, to try the answer out, none is another answer
+        different = {essence: (place, source) for essence, (place, source) in different.items()
+                     if _defines(source, exercise.function) or _goes_on(source)} or different
     if len(different) > 1:
         raise _NoAnswer(f"duplicated: {len(different)} different cells have the comment {comment}; keep one")
     place, source = next(iter(different.values()))
@@ -132,9 +135,13 @@ def _continues(source: str, following: str, function: str) -> bool:
     """Whether the cell `following` holds the rest of an answer."""
     if MARKER.search(following):
         return False
-    first = next((line for line in following.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
-    indented = first[:1] in (" ", "\t")
-    return indented or not _defines(source, function) and _defines(following, function)
+    return _goes_on(following) or not _defines(source, function) and _defines(following, function)
+
+
+def _goes_on(source: str) -> bool:
+    """Whether a cell begins inside of a function."""
+    first = next((line for line in source.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
+    return first[:1] in (" ", "\t")
 
 
 def _defines(source: str, function: str) -> bool:
