@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import page  # noqa: E402
+import search_page  # noqa: E402
 
 
 def test_a_table_escapes_bars():
@@ -40,3 +41,24 @@ def test_a_report_must_be_json(tmp_path):
     with pytest.raises(ValueError):
         page.save(tmp_path / "bad.json", {"a": float("nan")})
     assert not (tmp_path / "bad.json").exists()
+
+
+def test_the_search_page_is_written_from_what_a_script_prints(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "exact_front.py").write_text(
+        "import json, sys\nprint('progress')\nprint(json.dumps({'machine': {'cpu': 'made up'}, 'date': '2020-02-03', "
+        "'budgets': int(sys.argv[1]), 'pairs': 4, 'ours': {'a|b': {'front': {'points': 1234, 'seconds': 0.5}, "
+        "'evolution_gap': {'median': 0.25, 'worst': 1}, 'random_search_gap': {'median': 2, 'worst': 3}, "
+        "'pairs_of_budgets': {'seconds': {'median': 4, 'worst': 5}}}}}))")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    monkeypatch.setattr(search_page, "PAGE", tmp_path / "SEARCH.md")
+    monkeypatch.setattr(sys, "argv", ["search_page.py", "exact_front", "7"])
+    search_page.main()
+    text = (tmp_path / "SEARCH.md").read_text()
+    assert "| a\\|b | 1,234 archs, 0.50 s | 0.250 / 1.000 | 2.00 | 4.00 / 5.00 s |" in text
+    assert "7 random latency budgets, 8 random pairs" in text and "made up, one thread, 2020-02-03." in text
+    (tmp_path / "SEARCH.md").unlink()
+    (tmp_path / "exact_front.py").unlink()  # not needed to write the page again
+    monkeypatch.setattr(sys, "argv", ["search_page.py"])
+    search_page.main()
+    assert (tmp_path / "SEARCH.md").read_text() == text
