@@ -147,6 +147,21 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly():
         assert process.stderr.read() == b"" and process.wait() == 1
 
 
+def test_a_terminal_of_few_letters_shows_what_it_can(tmp_path):
+    """The title of a board is printed, whatever the encoding has."""
+    import os
+
+    from labkit.paths import data_dir
+    cache = tmp_path / "cache" / "latency" / "my-board"
+    cache.mkdir(parents=True)
+    value = json.loads((data_dir() / "latency" / "epyc-1core" / "fmnist.json").read_text(encoding="utf-8"))
+    value["made"]["cpu"] = "\N{GREEK CAPITAL LETTER OMEGA} core"
+    (cache / "fmnist.json").write_text(json.dumps(value), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "labkit.cli", "devices"], capture_output=True, timeout=120,
+                          env={**os.environ, "LABKIT_CACHE": str(tmp_path / "cache"), "PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0 and b"? core" in done.stdout and done.stderr == b""
+
+
 def test_ctrl_c_in_a_training_says_how_it_goes_on(capsys, monkeypatch, tmp_path):
     def interrupted(*args, **options):
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ seconds to import, and a search does not need it.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can mend."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a board's name that the terminal's encoding lacks is no error
     try:
         code = cli(standalone_mode=False)
     except BrokenPipeError:  # whoever read the output has seen enough, as in `labkit pareto | head -1`
