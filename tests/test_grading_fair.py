@@ -71,7 +71,7 @@ HONEST = {
     "a magic": "%matplotlib inline\n", "a cell magic": "%%time\n", "blank lines": "\n\n   \n",
     "many lines of output": "for i in range(3000):\n    print('line', i)\n",
     "a check in the cell": "from labkit.lab import check\ncheck('1.3', lambda *a: 1)\n",
-    "names of the setup": "print(space.size(), len(dataset.splits), np if 'np' in globals() else torch)\n",
+    "names of the setup": "print(space.num_genes, space.smallest(), len(dataset.splits), torch)\n",
     "an answer with an error after it": None, "unusual formatting": None, "another right solution": None,
     "a helper in the cell": None, "an import in the cell": None}
 OTHERS = {
@@ -88,9 +88,8 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_what_does_not_matter_costs_nothing(name, grader):
-    id = "1.2" if name == "names of the setup" else "1.3"  # a space would be labkit's own answer to 1.3
-    source = OTHERS[name] if HONEST[name] is None else HONEST[name] + ANSWERS[id]
-    made = grader.marks([("code", source)], [id])[id]
+    source = OTHERS[name] if HONEST[name] is None else HONEST[name] + ANSWERS["1.3"]
+    made = grader.marks([("code", source)], ["1.3"])["1.3"]
     assert made.passed, made.message
 
 
