@@ -8,7 +8,6 @@ measured. They are in data/records.json and in the headers of the weights and pa
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ from labkit.paths import data_dir, write_atomic
 
 SCHEMA = "labkit-records-1"
 HOURS = ("cpu_hours", "gpu_hours")
+LARGEST = 1e15  # of any amount; JSON integers may have thousands of digits
 
 # What a record can be of. Several records of one thing are runs of it.
 WHAT = {
@@ -124,7 +124,7 @@ def read_json(path: Path, schema: str) -> dict:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path} is missing; restore it from the repository") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not valid JSON ({error}); restore it from the repository") from None
     if not isinstance(value, dict) or value.get("schema") != schema:
         raise RecordError(f"{path}: schema: want {schema!r}, got {str(value)[:60]!r}")
@@ -142,6 +142,6 @@ def field(path: Path, value: object, name: str, kind: type, where: str = "") -> 
 def amount(path: Path, value: Mapping, name: str, where: str) -> float:
     """`value[name]`, which must be a number of at least 0; raises RecordError naming the field."""
     found = value.get(name)
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or not (math.isfinite(found) and found >= 0):
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < LARGEST:
         raise RecordError(f"{path}: {where}.{name}: want a number of at least 0, got {found!r}")
     return float(found)

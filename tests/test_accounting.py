@@ -151,6 +151,7 @@ def test_records_come_from_the_ledger_and_from_headers(data):
     ({"gpu_hours": 1.0}, "either cpu_hours or gpu_hours, got cpu_hours and gpu_hours"),
     ({"cpu_hours": -1.0}, r"cpu_hours: want a number of at least 0, got -1.0"),
     ({"cpu_hours": math.nan}, "cpu_hours: want a number of at least 0, got nan"),
+    ({"cpu_hours": 10 ** 400}, "cpu_hours: want a number of at least 0, got 1000"),
     ({"cpu_hours": True}, "cpu_hours: want a number of at least 0, got True"),
     ({"energy_kwh": "much"}, "energy_kwh: want a number"),
     ({"machine": ""}, "machine: every figure says its machine"),
@@ -164,7 +165,7 @@ def test_senseless_records_are_refused(data, change, message):
 
 
 @pytest.mark.parametrize("text,message", [
-    ("{", "not valid JSON"), ("[]", "schema: want 'labkit-records-1'"),
+    ("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[]", "schema: want 'labkit-records-1'"),
     ('{"schema": "labkit-records-1"}', "records: want list, got None"),
     ('{"schema": "labkit-records-1", "records": [3]}', r"records\[0\].what: want str, got None")])
 def test_damaged_ledgers(data, text, message):

@@ -104,7 +104,15 @@ def test_impossible_settings():
     for change, message in (({"nodes": 0}, "at least one node, got 0"),
                             ({"edges_per_node": 3}, "edges per node must be 1 to 2, got 3"),
                             ({"order": 3}, "1 or 2, got 3"), ({"batch": 0}, "batch must be positive, got 0"),
-                            ({"learning_rate": math.nan}, "learning_rate must be positive, got nan")):
+                            ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
+                            ({"nodes": 2.5}, "at least one node, got 2.5"),
+                            ({"cells": 0}, "cells must be positive, got 0"),
+                            ({"epochs": 1.5}, "epochs must be whole, got 1.5"),
+                            ({"channels": True}, "channels must be whole, got True"),
+                            ({"steps_per_epoch": -3}, "steps_per_epoch must be positive, got -3"),
+                            ({"momentum": math.nan}, "momentum must be at least 0, got nan"),
+                            ({"arch_weight_decay": -1}, "arch_weight_decay must be at least 0, got -1"),
+                            ({"seed": -1}, "seed must be at least 0, got -1")):
         with pytest.raises(ValueError, match=message):
             replace(TINY, **change)
     with pytest.raises(ValueError, match=r"drop_path must be in \[0, 1\), got 1"):

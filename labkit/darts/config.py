@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,10 @@ class DartsConfig:
         check_cell(self.nodes, self.edges_per_node)
         if self.order not in (1, 2):
             raise ValueError(f"order of the architecture gradient must be 1 or 2, got {self.order}")
-        check_positive(self, "channels", "epochs", "batch", "learning_rate", "gradient_clip", "arch_learning_rate")
+        check_whole(self, "channels", "cells", "stem_stride", "epochs", "batch", "steps_per_epoch")
+        check_whole(self, "seed", least=0)
+        check_positive(self, "learning_rate", "gradient_clip", "arch_learning_rate")
+        check_not_negative(self, "min_learning_rate", "momentum", "weight_decay", "arch_weight_decay")
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,38 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "channels", "epochs", "batch", "learning_rate", "gradient_clip")
+        check_whole(self, "channels", "cells", "stem_stride", "epochs", "batch", "steps_per_epoch")
+        check_whole(self, "seed", least=0)
+        check_positive(self, "learning_rate", "gradient_clip")
+        check_not_negative(self, "momentum", "weight_decay")
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path must be in [0, 1), got {self.drop_path}")
 
 
-def check_positive(config: DartsConfig | TrainConfig, *fields: str) -> None:
+def check_positive(config: object, *fields: str) -> None:
+    _check(config, fields, lambda value: _finite(value) and value > 0, "must be positive")
+
+
+def check_not_negative(config: object, *fields: str) -> None:
+    _check(config, fields, lambda value: _finite(value) and value >= 0, "must be at least 0")
+
+
+def check_whole(config: object, *fields: str, least: int = 1) -> None:
+    """Raise ValueError unless the fields are whole numbers, or None where that is their default."""
+    _check(config, fields, lambda value: isinstance(value, int) and not isinstance(value, bool), "must be whole")
+    _check(config, fields, lambda value: value is not None and value >= least,
+           "must be positive" if least else "must be at least 0")
+
+
+def _check(config: object, fields: Iterable[str], sound: Callable[[object], bool], want: str) -> None:
     for field in fields:
         value = getattr(config, field)
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-            raise ValueError(f"{field} must be positive, got {value}")
+        if not (sound(value) or value is None and getattr(type(config), field) is None):
+            raise ValueError(f"{field} {want}, got {value!r}")
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def stack_of(config: DartsConfig | TrainConfig, dataset: DataSet) -> dict[str, int]:

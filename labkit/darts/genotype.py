@@ -84,11 +84,11 @@ class Genotype:
 
 def check_cell(nodes: int, edges_per_node: int) -> None:
     """Raise ValueError unless a cell of `nodes` nodes can give each of them `edges_per_node` edges."""
-    if nodes < 1:
-        raise ValueError(f"a cell needs at least one node, got {nodes}")
-    if not 1 <= edges_per_node <= CELL_INPUTS:
-        raise ValueError(f"edges per node must be 1 to {CELL_INPUTS}, got {edges_per_node}: the first node has no more "
-                         f"than the cell's {CELL_INPUTS} inputs to read")
+    if not isinstance(nodes, int) or nodes < 1:
+        raise ValueError(f"a cell needs at least one node, got {nodes!r}")
+    if not isinstance(edges_per_node, int) or not 1 <= edges_per_node <= CELL_INPUTS:
+        raise ValueError(f"edges per node must be 1 to {CELL_INPUTS}, got {edges_per_node!r}: the first node has no "
+                         f"more than the cell's {CELL_INPUTS} inputs to read")
 
 
 def num_edges(nodes: int) -> int:

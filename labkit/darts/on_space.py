@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from labkit import checkpoint, data
 from labkit.cost import AdditiveTable
-from labkit.darts.config import check_header, check_positive
+from labkit.darts.config import check_header, check_not_negative, check_positive, check_whole
 from labkit.darts.mixture import Probabilities, expected_cost, log_probability, mixed_forward
 from labkit.data import DataSet
 from labkit.evaluate import Evaluator
@@ -57,9 +57,10 @@ class GradientConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "steps", "batch", "candidates", "learning_rate", "hot", "cold", "price_rate")
-        if not self.penalty >= 0:
-            raise ValueError(f"penalty must be at least 0, got {self.penalty}")
+        check_whole(self, "steps", "batch", "candidates")
+        check_whole(self, "seed", least=0)
+        check_positive(self, "learning_rate", "hot", "cold", "price_rate")
+        check_not_negative(self, "penalty")
 
 
 @dataclass(frozen=True, eq=False)
