@@ -4,9 +4,11 @@
     python benchmarks/darts_comparison.py space   gradient search, evolution and random search in the supernet
     python benchmarks/darts_comparison.py all
 
-Each finished piece stays in the output folder, so an interrupted run goes on where it stopped; the last
-thing printed is one JSON object. Accuracies are of `val`, which no search has seen. Run it on a machine
-that does nothing else: equal cost is equal CPU time, and only an idle machine makes that comparable.
+Each finished piece stays in the output folder, so an interrupted run goes on where it stopped. Accuracies are
+of `val`, which no search has seen. Run it on a machine that does nothing else: equal cost is equal CPU time,
+and only an idle machine makes that comparable.
+
+The report of each part goes to benchmarks/results/darts_PART.json and into DARTS.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import page
 import torch
 from tqdm.auto import tqdm
 
@@ -45,12 +48,12 @@ from labkit.darts.on_space import GradientConfig, gradient_search
 from labkit.darts.operations import PRIMITIVES
 from labkit.evaluate import Evaluator
 from labkit.latency.lut import load_table
+from labkit.machine import machine
 from labkit.paths import write_atomic
 from labkit.records import add_record
 from labkit.search import Budget, evolve, random_search
 from labkit.space import SearchSpace
 from labkit.spaces import get_space
-from labkit.train.loop import machine
 
 RANDOM_CELLS = 10
 SIZE_TOLERANCE = 0.1  # of the derived network's parameters
@@ -58,6 +61,7 @@ DRAWS = 200_000  # random cells looked at to find ten of that size; cells of a s
 BUDGETS = 5
 POPULATION = 20  # evolution that measures accuracies cannot afford OFA's hundred
 CHUNK = 5  # archs measured between two looks at the clock
+VAL_IMAGES = 5000
 
 
 def once(path: Path, options: dict, make: Callable[[], dict]) -> dict:
@@ -224,6 +228,57 @@ def compare_searches(out: Path, space: SearchSpace, table: AdditiveTable, unit: 
                               for method in ("gradient", "evolution", "random")}}
 
 
+# ---- what came of it --------------------------------------------------------------------------------------
+
+
+def cells_text(report: dict) -> str:
+    derived, error = report["derived"], standard_error(report["derived"]["accuracy"])
+    rows = [(name, f"{run['accuracy']:.2f} %", f"{run['parameters']:,}", run["skip_connections"],
+             f"{run['cpu_seconds'] / 60:.1f}")
+            for name, run in [("derived by DARTS", derived), *(
+                (f"random {i}", run) for i, run in enumerate(report["random"], start=1))]]
+    return (f"**A derived cell against {len(report['random'])} random cells** within {SIZE_TOLERANCE:.0%} of its "
+            f"parameters, all trained for {report['training']['epochs']} epochs (`darts_comparison.py cells`). The "
+            f"search took {report['search']['cpu_seconds'] / 60:.1f} CPU minutes. The derived cell has rank "
+            f"{report['rank_of_derived']} of {report['of']}; random cells reach {report['random_mean']:.2f} % on "
+            f"average (standard deviation {report['random_sd']:.2f}, best {report['random_best']:.2f} %). One standard "
+            f"error of an accuracy on the {VAL_IMAGES:,} images is {error:.2f} points.\n\n"
+            + page.table(("cell", "val accuracy", "parameters", "skip connections", "training, CPU min"), rows))
+
+
+def space_text(report: dict) -> str:
+    methods = list(report["mean_accuracy"])
+    rows = []
+    for result in report["results"]:
+        found = {row["method"]: row for row in result["rows"]}
+        rows.append((f"{result['budget']:,.4g} {result['unit']}", *(f"{found[m]['accuracy']:.2f} %" for m in methods),
+                     *(f"{found[m]['evaluations']:,}" for m in methods if found[m]["evaluations"]),
+                     f"{found['gradient']['cpu_seconds']:.0f}"))
+    rows.append(("mean", *(f"{report['mean_accuracy'][m]:.2f} %" for m in methods), "", "", ""))
+    return ("**Three searches in the supernet at equal CPU time** (`darts_comparison.py space`): gradient search "
+            "decides the time, then evolution and random search measure as many archs on val-search as fit into it. "
+            "The standard error of a difference of two archs on val is about "
+            f"{standard_error(report['mean_accuracy']['gradient']):.1f} points at most.\n\n"
+            + page.table(("budget", *methods, "measured by evolution", "by random search", "CPU s each"), rows))
+
+
+def standard_error(percent: float) -> float:
+    """Of an accuracy on val, in points."""
+    return 100 * (percent / 100 * (1 - percent / 100) / VAL_IMAGES) ** 0.5
+
+
+TEXTS = {"cells": cells_text, "space": space_text}
+
+
+def publish(part: str, report: dict) -> None:
+    """Keep the report of a part and write its section of the page."""
+    page.save(page.HERE / "results" / f"darts_{part}.json", report)
+    made = report["machine"]
+    text = (f"{TEXTS[part](report[part])}\n\n{made['cpu']}, torch {made['torch']}, {made['threads']} thread(s), "
+            f"{report['date']}, revision {report['revision']}.")
+    page.put(page.HERE / "DARTS.md", part, text, "Gradient-based search against what it has to beat")
+
+
 def note(report: dict) -> None:
     """Add what this run cost to data/records.json."""
     hours = {}
@@ -259,17 +314,21 @@ def main() -> None:
         config = replace(config, steps=2, candidates=2)
     out = arguments.out / arguments.config
 
-    report = {"machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}
-    if arguments.part in ("cells", "all"):
-        report["cells"] = compare_cells(out / "cells", search_config, train_config)
-    if arguments.part in ("space", "all"):
-        space = get_space(arguments.space)
-        table, unit = ((load_table(arguments.table, space).table, "ms") if arguments.table
-                       else (macs_table(space), "MACs"))
-        report["space"] = compare_searches(out / f"space-{unit}", space, table, unit, config, arguments.seeds)
-    if arguments.record:
-        note(report)
-    print(json.dumps(report))
+    shared = {"machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}
+    for part in ("cells", "space") if arguments.part == "all" else (arguments.part,):
+        if part == "cells":
+            report = {**shared, "cells": compare_cells(out / "cells", search_config, train_config)}
+        else:
+            space = get_space(arguments.space)
+            table, unit = ((load_table(arguments.table, space).table, "ms") if arguments.table
+                           else (macs_table(space), "MACs"))
+            report = {**shared, "space": compare_searches(out / f"space-{unit}", space, table, unit, config,
+                                                          arguments.seeds)}
+        if arguments.record:
+            note(report)
+        if arguments.config == "cpu":
+            publish(part, report)
+        print(TEXTS[part](report[part]))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics
 
 from labkit import official
 from labkit.evaluate import recalibrate
+from labkit.machine import machine
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
-from labkit.train.loop import machine
 
 SPACE = "ofa-mbv3"
 RECALIBRATION_BATCHES, RECALIBRATION_BATCH = 2, 16

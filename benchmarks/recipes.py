@@ -31,10 +31,11 @@ from labkit import data
 from labkit.artifacts import code_revision
 from labkit.cost import macs_table
 from labkit.lab.plots import BLUE, GREEN, GREY, ORANGE, save
+from labkit.machine import machine
 from labkit.space import Arch, SearchSpace
 from labkit.spaces import get_space
 from labkit.train import TrainConfig
-from labkit.train.loop import machine, training_step
+from labkit.train.loop import training_step
 from labkit.train.state import TrainState
 
 TIMED_STEPS = 24  # of each recipe

@@ -23,9 +23,9 @@ from tqdm.auto import tqdm
 from labkit import data, pretrained
 from labkit.artifacts import random_genes, supernet_path
 from labkit.evaluate import Evaluator
+from labkit.machine import machine
 from labkit.prefixes import sample_families, work
 from labkit.space import SearchSpace
-from labkit.train.loop import machine
 
 FAMILY = 8
 

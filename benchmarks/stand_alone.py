@@ -27,12 +27,12 @@ from labkit import data, pretrained
 from labkit.artifacts import code_revision, sha256, supernet_path
 from labkit.cost import macs_table
 from labkit.lab.plots import BLUE, GREEN, ORANGE, log_axis, save
+from labkit.machine import machine
 from labkit.quality import kendall_tau
 from labkit.records import add_record, records
 from labkit.space import Arch, SearchSpace
 from labkit.train import TrainConfig
 from labkit.train.config import arch_text
-from labkit.train.loop import machine
 
 DRAWN = 20_000  # random archs of which the ones to train are taken
 RESAMPLES = 10_000  # for the confidence interval of Kendall's tau

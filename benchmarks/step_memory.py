@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from labkit import data
+from labkit.machine import machine
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
-from labkit.train.loop import machine, training_step
+from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES, label_loss
 
 SPACE = "ofa-mbv3"

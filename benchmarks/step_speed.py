@@ -29,10 +29,11 @@ import torch.nn.functional as F
 from labkit import official
 from labkit.elastic import ElasticBatchNorm
 from labkit.evaluate import recalibrate
+from labkit.machine import machine
 from labkit.space import Arch
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
-from labkit.train.loop import machine, training_step
+from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES
 
 PEER_SPACE = "ofa-mbv3"

@@ -139,7 +139,7 @@ def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> N
 
     from labkit import data, pretrained  # torch is for making pairs, not for reading them
     from labkit.evaluate import RECALIBRATION_IMAGES, Evaluator
-    from labkit.train.loop import machine
+    from labkit.machine import machine
 
     supernet, record = pretrained.load(supernet_path(space.name))
     genes = random_genes(space, archs, seed)

@@ -31,9 +31,9 @@ from labkit.darts.genotype import Genotype, derive_cell
 from labkit.darts.network import Alphas, SearchNetwork, initial_alphas
 from labkit.darts.run import begin, run
 from labkit.data import DataSet, Split
+from labkit.machine import machine
 from labkit.paths import write_atomic
 from labkit.train.epochs import batch_of, plan_epoch
-from labkit.train.loop import machine
 
 SCHEMA = "labkit-darts-search-1"
 

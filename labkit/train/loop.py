@@ -20,7 +20,7 @@ from labkit.artifacts import code_revision, sha256
 from labkit.elastic import BatchStatistics
 from labkit.errors import LabError
 from labkit.evaluate import Evaluator
-from labkit.latency.harness import machine_state
+from labkit.machine import machine
 from labkit.paths import write_atomic
 from labkit.space import Arch
 from labkit.spaces import get_space
@@ -210,9 +210,3 @@ def write_curve(path: Path, rows: list[dict]) -> None:
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
-
-
-def machine() -> dict:
-    """The machine, for the record of a run."""
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-    return {**machine_state(), **gpu, "torch": torch.__version__, "threads": torch.get_num_threads()}
