@@ -37,7 +37,7 @@ def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequenc
             panel.axvline(row["budget_ms"], color=GREY, linestyle=":", linewidth=1,
                           label="budget" if row is own[0] else None)
         panel.scatter([r["latency_ms"] for r in own], [r["val_accuracy"] for r in own], color=RED, zorder=3,
-                      label="chosen subnet (accuracy measured)")
+                      label="chosen subnet, measured on other images")
         log_axis(panel, front.cost[0], front.cost[-1])
         panel.set_title(device.title.partition(" (")[0], fontsize=11)
         panel.set_xlabel(f"latency, ms ({device.label})")
