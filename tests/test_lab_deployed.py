@@ -83,9 +83,11 @@ def test_the_schedules_peak_is_that_of_the_cost_table(name):
 def test_a_schedule_by_hand():
     found = steps(SPACE, ARCH)
     assert [step.operator for step in found[:4]] == ["conv", "expand", "depthwise", "project"]
-    assert found[0][2:] == (20 * 20, 16 * 10 * 10, 0)
-    assert found[2][2:] == (32 * 100, 32 * 100, 16 * 100)  # the block's input waits for the addition
-    assert [step.kept for step in found if step.place == "stage1_block0"] == [0] * 4  # stride 2: no shortcut
+    assert found[0][2:] == (20 * 20, 8 * 20 * 20, 0)
+    assert found[2][2:] == (16 * 400, 16 * 100, 0)  # stride 2: no shortcut
+    second = [step for step in found if step.place == "stage1_block1"]
+    assert second[1][2:] == (64 * 25, 64 * 25, 32 * 25)  # the block's input waits for the addition
+    assert {step.kept for step in second} == {0, 32 * 25}
     assert found[-1][2:] == (192, 10, 0)
 
 

@@ -167,6 +167,7 @@ def test_host_is_measured_once_and_kept(monkeypatch):
 
 
 def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(entry, "measure", lambda space, runtime, progress: made_up(space))
     monkeypatch.setattr(sys, "argv", ["labkit.latency", "lab-pc", "--space", "tiny"])
