@@ -4,18 +4,17 @@ The sizes in labkit/deploy/arena.py were found on single operators and on 25 oth
 cover all resolutions, depths, kernels and expand ratios of every stage, with the smallest and the largest.
 Memory does not depend on the weights, so they are random. Flash is the size of the .tflite file.
 
-    python benchmarks/mcu_memory.py --out results/mcu       # writes mcu_memory.json and mcu_memory.md
+    python benchmarks/mcu_memory.py      # writes benchmarks/results/mcu_memory.json and its section of MCU.md
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
+import page
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -24,7 +23,6 @@ from labkit.deploy import micro
 from labkit.deploy.arena import arena_table
 from labkit.latency.devices import flash_table, get_device
 from labkit.latency.harness import machine_state
-from labkit.paths import write_atomic
 from labkit.space import Arch, SearchSpace
 from labkit.spaces import FMNIST
 from labkit.subnet import Subnet
@@ -66,38 +64,32 @@ def measure(space: SearchSpace, arch: Arch) -> dict:
             "predicted_flash": int(flash_table(space, get_device("mcu-64k"))(genes)[0])}
 
 
-def markdown(result: dict) -> str:
-    lines = ["| subnet | activations | predicted | persistent | predicted | arena | predicted | error | flash "
-             "| predicted |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
-    for row in result["rows"]:
-        lines.append(f"| {row['subnet'].replace('|', '/')} | {row['activations']:,} | {row['predicted_activations']:,} "
-                     f"| {row['persistent']:,} | {row['predicted_persistent']:,} | {row['arena']:,} "
-                     f"| {row['predicted_arena']:,} | {row['error']:+.2%} | {row['flash']:,} "
-                     f"| {row['predicted_flash']:,} |")
+def text(result: dict) -> str:
+    rows = [(row["subnet"], *(f"{row[key]:,}" for key in (
+        "activations", "predicted_activations", "persistent", "predicted_persistent", "arena", "predicted_arena")),
+        f"{row['error']:+.2%}", f"{row['flash']:,}", f"{row['predicted_flash']:,}") for row in result["rows"]]
     errors = [abs(row["error"]) for row in result["rows"]]
     flash = [row["predicted_flash"] / row["flash"] - 1 for row in result["rows"]]
     made = result["made"]
-    lines += ["", f"Arena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash: predicted "
+    return (page.table(("subnet", "activations", "predicted", "persistent", "predicted", "arena", "predicted", "error",
+                        "flash", "predicted"), rows)
+            + f"\n\nArena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash: predicted "
               f"{min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes. {made['cpu']}, {made['date']}, "
-              + ", ".join(f"{name} {number}" for name, number in made["versions"].items()) + "."]
-    return "\n".join(lines) + "\n"
+            + ", ".join(f"{name} {number}" for name, number in made["versions"].items()) + ".")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path("results/mcu"))
     args = parser.parse_args()
     rows = [measure(FMNIST, arch) for arch in tqdm(chosen_archs(FMNIST, args.archs, args.seed), unit="subnet")]
     result = {"schema": 1, "made": {"by": f"benchmarks/mcu_memory.py --archs {args.archs} --seed {args.seed}",
                                     "date": str(date.today()), "cpu": machine_state()["cpu"],
                                     "versions": {name: version(name) for name in PACKAGES}}, "rows": rows}
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_atomic(args.out / "mcu_memory.json", lambda path: path.write_text(json.dumps(result, indent=1) + "\n"))
-    write_atomic(args.out / "mcu_memory.md", lambda path: path.write_text(markdown(result)))
-    print(markdown(result))
+    page.save(page.HERE / "results" / "mcu_memory.json", result)
+    page.put(page.HERE / "MCU.md", "mcu_memory", text(result), "A microcontroller for real")
+
 
 
 if __name__ == "__main__":
