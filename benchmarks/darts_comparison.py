@@ -110,14 +110,15 @@ def random_cells_like(genotype: Genotype, config: TrainConfig, edges_per_node: i
     """Random genotypes with about as many parameters as `genotype`: a larger one would not be a fair rival."""
     rng, cells = np.random.default_rng(config.seed), []
     count = size_of_cells(genotype.nodes, edges_per_node, config)
+    size = count(genotype)
     for _ in tqdm(range(DRAWS), desc="random cells of that size", leave=False):
         cell = random_genotype(rng, genotype.nodes, edges_per_node)
-        if abs(count(cell) / count(genotype) - 1) <= SIZE_TOLERANCE:
+        if abs(count(cell) / size - 1) <= SIZE_TOLERANCE:
             cells.append(cell)
             if len(cells) == RANDOM_CELLS:
                 return cells
     raise SystemExit(f"only {len(cells)} of {DRAWS} random cells are within {SIZE_TOLERANCE:.0%} of the derived cell's "
-                     f"{count(genotype)} parameters: {genotype}")
+                     f"{size} parameters: {genotype}")
 
 
 def compare_cells(out: Path, search_config: DartsConfig, train_config: TrainConfig) -> dict:
@@ -257,8 +258,8 @@ def space_text(report: dict) -> str:
     rows.append(("mean", *(f"{report['mean_accuracy'][m]:.2f} %" for m in methods), "", "", ""))
     return ("**Three searches in the supernet at equal CPU time** (`darts_comparison.py space`): gradient search "
             "decides the time, then evolution and random search measure as many archs on val-search as fit into it. "
-            "The standard error of a difference of two archs on val is about "
-            f"{standard_error(report['mean_accuracy']['gradient']):.1f} points at most.\n\n"
+            "One standard error of an accuracy on val is "
+            f"{standard_error(report['mean_accuracy']['gradient']):.2f} points.\n\n"
             + page.table(("budget", *methods, "measured by evolution", "by random search", "CPU s each"), rows))
 
 
