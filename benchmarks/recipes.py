@@ -22,10 +22,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import page
 import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
-from training_runs import finished, is_finished, one_thread, right_answers, write_json
+from training_runs import finished, is_finished, one_thread, right_answers
 
 from labkit import data
 from labkit.artifacts import code_revision
@@ -126,7 +127,7 @@ class Study:
             return plan["step_seconds"]
         seconds = time_steps([self.config(c, **c.variants[0]) for c in CONTENDERS], TIMED_STEPS)
         plan = {c.recipe: s for c, s in zip(CONTENDERS, seconds)}
-        write_json(path, {**asked, "step_seconds": plan, "machine": machine()})
+        page.save(path, {**asked, "step_seconds": plan, "machine": machine()})
         return plan
 
     def config(self, contender: Contender, **changes: object) -> TrainConfig:
@@ -176,7 +177,7 @@ class Study:
         if not rows:
             print("no recipe is finished yet")
             return
-        write_json(self.out / "recipes.json", {
+        page.save(self.out / "recipes.json", {
             "benchmark": "recipes", "date": date.today().isoformat(), "revision": code_revision(),
             "machine": machine(), "minutes": self.options.minutes, "split": self.options.split,
             "base": asdict(self.base), "complete": len(rows) == len(CONTENDERS),

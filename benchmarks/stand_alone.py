@@ -20,8 +20,9 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import page
 from matplotlib.figure import Figure
-from training_runs import finished, is_finished, one_thread, paired, right_answers, write_json
+from training_runs import finished, is_finished, one_thread, paired, right_answers
 
 from labkit import data, pretrained
 from labkit.artifacts import code_revision, sha256, supernet_path
@@ -160,7 +161,7 @@ class Study:
         if result is None:
             print("no arch is finished yet")
             return
-        write_json(self.out / "stand_alone.json", result)
+        page.save(self.out / "stand_alone.json", result)
         save(figure(result["rows"]), self.out / "stand_alone.png")
         print(f"{'MACs':>10} {'inherited':>10} {'alone':>8} {'gap':>6} {'+-':>5} {'distilled':>10} {'core-hours':>11}")
         for row in result["rows"]:

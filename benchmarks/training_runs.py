@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from labkit import pretrained
 from labkit.data import DataSet
 from labkit.evaluate import Evaluator
-from labkit.paths import write_atomic
 from labkit.space import Arch
 from labkit.supernet import Supernet
 from labkit.train import TrainConfig, train
@@ -44,10 +42,6 @@ def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
     """Difference of two accuracies on the same images, in points, and its standard error."""
     gains = 100 * (ours.astype(float) - theirs)
     return {"points": float(gains.mean()), "standard_error": float(gains.std() / np.sqrt(len(gains)))}
-
-
-def write_json(path: Path, value: object) -> None:
-    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8"))
 
 
 def one_thread() -> None:
