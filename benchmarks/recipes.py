@@ -8,7 +8,8 @@ figure of the report). Each recipe runs at the learning rate that ended best on 
 --pilot-minutes, so that none loses for want of tuning. The MACs that a recipe trained with are noted too.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
-the report of what is finished. Writes recipes.json and recipes.png in --out.
+the report of what is finished. Writes recipes.json and recipes.png in --out; the last line printed is the report
+as one JSON object.
 """
 
 from __future__ import annotations
@@ -172,25 +173,28 @@ class Study:
                          "macs": trained_macs(config)})
         return rows
 
-    def publish(self) -> None:
+    def publish(self) -> dict | None:
+        """Write and print what the finished runs show, and return it; None while no recipe is finished."""
         rows = self.rows()
         if not rows:
             print("no recipe is finished yet")
-            return
-        page.save(self.out / "recipes.json", {
-            "benchmark": "recipes", "date": date.today().isoformat(), "revision": code_revision(),
-            "machine": machine(), "minutes": self.options.minutes, "split": self.options.split,
-            "base": asdict(self.base), "complete": len(rows) == len(CONTENDERS),
-            "archs": {name: arch.to_json() for name, arch in self.archs.items()}, "rows": rows})
-        save(figure(rows, self.options.minutes, self.options.split), self.out / "recipes.png")
+            return None
+        report = {"benchmark": "recipes", "date": date.today().isoformat(), "revision": code_revision(),
+                  "machine": machine(), "minutes": self.options.minutes, "split": self.options.split,
+                  "base": asdict(self.base), "complete": len(rows) == len(CONTENDERS),
+                  "archs": {name: arch.to_json() for name, arch in self.archs.items()}, "rows": rows}
+        page.save(self.out / "recipes.json", report)
+        save(figure(report), self.out / "recipes.png")
         print(f"{'recipe':<42}" + "".join(f"{name:>10}" for name in ARCHS) + "   steps  core-min   PMACs")
         for row in rows:
             print(f"{row['title']:<42}" + "".join(f"{row['accuracy'][name]:>10.2f}" for name in ARCHS)
                   + f"{row['steps']:>8}{60 * row['cpu_hours']:>10.1f}{row['macs'] / 1e15:>8.2f}")
+        return report
 
 
-def figure(rows: list[dict], minutes: float, split: str) -> Figure:
+def figure(report: dict) -> Figure:
     """One line for each recipe over the three subnets, its name at the smallest, where they differ most."""
+    rows = report["rows"]
     drawing = Figure(figsize=(7.5, 4.2), layout="constrained")
     panel = drawing.subplots()
     colors = {c.recipe: c.color for c in CONTENDERS}
@@ -199,8 +203,8 @@ def figure(rows: list[dict], minutes: float, split: str) -> Figure:
         panel.plot(ARCHS, [row["accuracy"][name] for name in ARCHS], "o-", color=colors[row["recipe"]],
                    lw=3.5 if best else 2, ms=8, label=row["title"], zorder=3 if best else 2)
     winner = max(rows, key=lambda row: row["accuracy"]["smallest"])
-    panel.set(ylabel=f"{split} accuracy, %", xlabel="subnet",
-              title=f"{minutes:g} CPU minutes each; best smallest subnet: {winner['title']}")
+    panel.set(ylabel=f"{report['split']} accuracy, %", xlabel="subnet",
+              title=f"{report['minutes']:g} CPU minutes each; best smallest subnet: {winner['title']}")
     panel.margins(x=0.08)
     panel.grid(axis="y", alpha=0.25)
     panel.legend(fontsize=9, title="trained with")
@@ -227,7 +231,9 @@ def main() -> None:
         for contender in CONTENDERS:
             finished(*study.run(contender))
             study.publish()
-    study.publish()
+    report = study.publish()
+    if report:
+        print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ second time for twice the epochs, to see whether the others were trained long en
 archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
-the report of what is finished. Runs on one thread. Writes stand_alone.json and stand_alone.png in --out.
+the report of what is finished. Runs on one thread. Writes stand_alone.json and stand_alone.png in --out; the last
+line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -58,8 +60,9 @@ def tau_interval(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, float,
     return (kendall_tau(a, b), *map(float, np.percentile(taus, [2.5, 97.5])))
 
 
-def figure(rows: list[dict]) -> Figure:
+def figure(report: dict) -> Figure:
     """Accuracy over MACs: one line for each arch, from stand-alone to inherited."""
+    rows = report["rows"]
     drawing = Figure(figsize=(7, 4.4), layout="constrained")
     panel = drawing.subplots()
     macs = [row["macs"] / 1e6 for row in rows]
@@ -162,7 +165,7 @@ class Study:
             print("no arch is finished yet")
             return
         page.save(self.out / "stand_alone.json", result)
-        save(figure(result["rows"]), self.out / "stand_alone.png")
+        save(figure(result), self.out / "stand_alone.png")
         print(f"{'MACs':>10} {'inherited':>10} {'alone':>8} {'gap':>6} {'+-':>5} {'distilled':>10} {'core-hours':>11}")
         for row in result["rows"]:
             gap, taught = row["inherited_minus_alone"], row.get("distilled")
@@ -176,6 +179,7 @@ class Study:
                   f"{double['standard_error']:.2f})")
         if "kendall_tau" in result:
             print("Kendall tau {tau:.3f}, 95 % interval {low:.3f} to {high:.3f}".format(**result["kendall_tau"]))
+        print(json.dumps(result))
 
     def add_records(self, rate: float) -> None:
         """What each stand-alone run cost, into data/records.json, once."""

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import page  # noqa: E402
-import search_page  # noqa: E402
+import publish  # noqa: E402
 
 
 def test_a_table_escapes_bars():
@@ -43,7 +43,7 @@ def test_a_report_must_be_json(tmp_path):
     assert not (tmp_path / "bad.json").exists()
 
 
-def test_the_search_page_is_written_from_what_a_script_prints(tmp_path, monkeypatch, capsys):
+def test_a_section_is_written_from_what_a_script_prints(tmp_path, monkeypatch, capsys):
     (tmp_path / "results").mkdir()
     (tmp_path / "exact_front.py").write_text(
         "import json, sys\nprint('progress')\nprint(json.dumps({'machine': {'cpu': 'made up'}, 'date': '2020-02-03', "
@@ -51,14 +51,32 @@ def test_the_search_page_is_written_from_what_a_script_prints(tmp_path, monkeypa
         "'evolution_gap': {'median': 0.25, 'worst': 1}, 'random_search_gap': {'median': 2, 'worst': 3}, "
         "'pairs_of_budgets': {'seconds': {'median': 4, 'worst': 5}}}}}))")
     monkeypatch.setattr(page, "HERE", tmp_path)
-    monkeypatch.setattr(search_page, "PAGE", tmp_path / "SEARCH.md")
-    monkeypatch.setattr(sys, "argv", ["search_page.py", "exact_front", "7"])
-    search_page.main()
+    monkeypatch.setattr(sys, "argv", ["publish.py", "exact_front", "7"])
+    publish.main()
     text = (tmp_path / "SEARCH.md").read_text()
     assert "| a\\|b | 1,234 archs, 0.50 s | 0.250 / 1.000 | 2.00 | 4.00 / 5.00 s |" in text
     assert "7 random latency budgets, 8 random pairs" in text and "made up, one thread, 2020-02-03." in text
     (tmp_path / "SEARCH.md").unlink()
     (tmp_path / "exact_front.py").unlink()  # not needed to write the page again
-    monkeypatch.setattr(sys, "argv", ["search_page.py"])
-    search_page.main()
+    monkeypatch.setattr(sys, "argv", ["publish.py"])
+    publish.main()
     assert (tmp_path / "SEARCH.md").read_text() == text
+
+
+def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatch):
+    rows = [{"macs": 10**6 * (i + 1), "inherited": 92.0 + i, "alone": 91.75 + i, "split": "test", "cpu_hours": 0.25,
+             "inherited_minus_alone": {"points": 0.25, "standard_error": 0.125},
+             **({"distilled": 92.25} if i == 0 else {})} for i in range(2)]
+    report = {"machine": {"cpu": "made up"}, "date": "2020-02-03", "rows": rows, "seed": 7, "split": "test",
+              "config": {"epochs": 24}, "learning_rate": 0.12, "mean_gap": 0.25, "worst_gap": 0.25, "cpu_hours": 0.5,
+              "doubling_the_epochs": {"points": 0.0625, "standard_error": 0.25},
+              "kendall_tau": {"tau": 1.0, "low": 0.5, "high": 1.0}}
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(page, "HERE", tmp_path / "benchmarks")
+    publish.write("stand_alone", report)
+    text = (tmp_path / "benchmarks" / "TRAINING.md").read_text()
+    assert "| 1.00M | 92.00 | 91.75 | +0.25 ± 0.12 | 92.25 | 0.25 |" in text
+    assert "| 2.00M | 93.00 | 92.75 | +0.25 ± 0.12 |  | 0.25 |" in text
+    assert "Kendall tau between the two columns is 1.00, 95 % interval 0.50 to 1.00" in text
+    assert "(../docs/stand_alone.png)" in text
+    assert (tmp_path / "docs" / "stand_alone.png").read_bytes().startswith(b"\x89PNG")
