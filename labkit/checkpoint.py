@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
                 raise ValueError("its header is not an object")
             return {name: file.get_tensor(name) for name in file.keys()}, header
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
+        raise CheckpointError(f"{path} does not exist; check its name, or make it with `labkit train`") from None
     except KeyError:
         raise CheckpointError(f"{path} was not written by labkit: it has no header that says what it is") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from labkit.artifacts import load_predictor, predictor_path
+from labkit.artifacts import load_predictor, pairs_path, predictor_path, supernet_path
 from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
 from labkit.latency.devices import Device, flash_table, sram_table
 from labkit.search import Budget, SearchResult, best, evolve, random_search
@@ -34,8 +34,11 @@ class AccuracyModel:
 
 
 def accuracy_model(space: SearchSpace) -> AccuracyModel:
-    """The predictor that ships for `space`; a synthetic one, labelled so, where no accuracies were measured."""
-    if predictor_path(space.name).is_file():
+    """The predictor that ships for `space`; a synthetic one, labelled so, where no accuracies were measured.
+
+    Raises ArtifactError where they were measured and the predictor is lost or damaged.
+    """
+    if any(path(space.name).exists() for path in (supernet_path, pairs_path, predictor_path)):
         predictor, header = load_predictor(space)
         return AccuracyModel(predictor, f"fitted to {header['pairs']} measured subnets",
                              header["held_out"]["separable"]["rmse"])

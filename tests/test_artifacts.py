@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from labkit import artifacts
-from labkit.spaces import FMNIST
+from labkit.spaces import FMNIST, get_space
+from labkit.specialise import accuracy_model
 
 
 @pytest.fixture
@@ -79,6 +80,13 @@ def test_damaged_files_are_named(copied):
     path.unlink()
     with pytest.raises(artifacts.ArtifactError, match="missing.*make artifacts"):
         artifacts.load_pairs(FMNIST)
+
+
+def test_a_lost_predictor_is_an_error_and_not_a_synthetic_one(copied):
+    artifacts.predictor_path("fmnist").unlink()
+    with pytest.raises(artifacts.ArtifactError, match="predictors/fmnist.npz is missing.*make artifacts"):
+        accuracy_model(FMNIST)
+    assert accuracy_model(get_space("ofa-mbv3")).label.startswith("synthetic")  # nothing was measured there
 
 
 def test_measuring_pairs_goes_on_where_it_was_killed(copied, tmp_path, monkeypatch):

@@ -103,7 +103,7 @@ def product_run(function: Callable, inputs: dict) -> object:
         weights, direction, log = case["weights"].copy(), case["direction"].copy(), []
 
         def gradient(at: object, case: dict = case, log: list = log) -> np.ndarray:
-            point = np.array(at, dtype=float)
+            point = np.asarray(at, dtype=float).copy()  # what the answer does to its own array later stays there
             if point.shape != case["weights"].shape:
                 raise Wrong(f"`gradient` takes weights of shape {case['weights'].shape}, got shape {point.shape}")
             log.append(point)
