@@ -128,18 +128,18 @@ def measured_search(report: dict) -> str:
 
 
 def stand_alone_text(report: dict) -> str:
-    rows = []
-    for row in report["rows"]:
-        gap, taught = row["inherited_minus_alone"], row.get("distilled")
-        rows.append((f"{row['macs'] / 1e6:.2f}M", f"{row['inherited']:.2f}", f"{row['alone']:.2f}",
-                     f"{gap['points']:+.2f} ± {gap['standard_error']:.2f}",
-                     "" if taught is None else f"{taught:.2f}", f"{row['cpu_hours']:.2f}"))
+    head = ["MACs", "cut out of the supernet, %", "trained alone, %", "difference, points", "core-hours alone"]
+    rows = [[f"{row['macs'] / 1e6:.2f}M", f"{row['inherited']:.2f}", f"{row['alone']:.2f}",
+             "{points:+.2f} ± {standard_error:.2f}".format(**row["inherited_minus_alone"]), f"{row['cpu_hours']:.2f}"]
+            for row in report["rows"]]
+    if any("distilled" in row for row in report["rows"]):
+        head.append("alone, with a teacher, %")
+        for cells, row in zip(rows, report["rows"]):
+            cells.append(f"{row['distilled']:.2f}" if "distilled" in row else "")
     text = (f"**As good as if trained alone?** (`stand_alone.py`; {len(rows)} random archs, seed {report['seed']}, one "
             f"in each equal part of the range of log MACs; accuracy on {report['split']}; trained from scratch for "
             f"{report['config']['epochs']} epochs at learning rate {report['learning_rate']:g}; ± is one standard "
-            "error of the difference)\n\n"
-            + page.table(("MACs", "cut out of the supernet, %", "trained alone, %", "difference, points",
-                          "alone, with a teacher, %", "core-hours alone"), rows)
+            "error of the difference)\n\n" + page.table(head, rows)
             + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those trained alone on "
               f"average, {report['worst_gap']:+.2f} where it is worst.")
     if "doubling_the_epochs" in report:
