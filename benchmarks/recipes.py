@@ -173,12 +173,11 @@ class Study:
                          "macs": trained_macs(config)})
         return rows
 
-    def publish(self) -> dict | None:
-        """Write and print what the finished runs show, and return it; None while no recipe is finished."""
+    def publish(self) -> dict:
+        """Write and print what the finished runs show, and return it."""
         rows = self.rows()
         if not rows:
-            print("no recipe is finished yet")
-            return None
+            raise SystemExit("no recipe is finished yet")
         report = {"benchmark": "recipes", "date": date.today().isoformat(), "revision": code_revision(),
                   "machine": machine(), "minutes": self.options.minutes, "split": self.options.split,
                   "base": asdict(self.base), "complete": len(rows) == len(CONTENDERS),
@@ -231,9 +230,7 @@ def main() -> None:
         for contender in CONTENDERS:
             finished(*study.run(contender))
             study.publish()
-    report = study.publish()
-    if report:
-        print(json.dumps(report))
+    print(json.dumps(study.publish()))
 
 
 if __name__ == "__main__":

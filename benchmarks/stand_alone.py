@@ -162,8 +162,7 @@ class Study:
     def publish(self, rate: float) -> None:
         result = self.report(rate)
         if result is None:
-            print("no arch is finished yet")
-            return
+            raise SystemExit("no arch is finished yet")
         page.save(self.out / "stand_alone.json", result)
         save(figure(result), self.out / "stand_alone.png")
         print(f"{'MACs':>10} {'inherited':>10} {'alone':>8} {'gap':>6} {'+-':>5} {'distilled':>10} {'core-hours':>11}")
