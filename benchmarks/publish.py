@@ -24,7 +24,7 @@ from labkit.lab.plots import save as save_picture
 
 SEARCH, TRAINING = "SEARCH.md", "TRAINING.md"
 TITLES = {SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth",
-          TRAINING: "Training: what one supernet is worth, why it works, and what a step takes"}
+          TRAINING: "Training: what one supernet is worth, four recipes, and what a step takes"}
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ def stand_alone_text(report: dict) -> str:
 
 def recipes_text(report: dict) -> str:
     rows = [(row["title"], *(f"{row['accuracy'][name]:.2f}" for name in recipes.ARCHS), f"{row['steps']:,}",
-             f"{row['learning_rate']:g}", f"{row['macs'] / 1e15:.2f}") for row in report["rows"]]
-    return (f"**Why it works** (`recipes.py`; {report['minutes']:g} CPU minutes of training for each recipe, learning "
+             f"{row['learning_rate']:g}", f"{row['macs'] / 1e12:.1f}") for row in report["rows"]]
+    return (f"**Four recipes at equal CPU time** (`recipes.py`; {report['minutes']:g} CPU minutes of training for each recipe, learning "
             f"rates chosen on short runs; accuracy on {report['split']} after BN recalibration, %)\n\n"
-            + page.table(("recipe", *recipes.ARCHS, "steps", "learning rate", "MACs trained with, 10^15"), rows))
+            + page.table(("recipe", *recipes.ARCHS, "steps", "learning rate", "MACs trained with, 10^12"), rows))
 
 
 def step_memory(report: dict) -> str:

@@ -1,4 +1,4 @@
-"""Why the sandwich works: four recipes, the same compute, and what the smallest, middle and largest subnet reach.
+"""Four recipes, the same compute, and what the smallest, middle and largest subnet reach.
 
     python benchmarks/recipes.py [--minutes 15] [--pilot-minutes 2] [--out runs/recipes] [--split test]
 
@@ -184,10 +184,10 @@ class Study:
                   "archs": {name: arch.to_json() for name, arch in self.archs.items()}, "rows": rows}
         page.save(self.out / "recipes.json", report)
         save(figure(report), self.out / "recipes.png")
-        print(f"{'recipe':<42}" + "".join(f"{name:>10}" for name in ARCHS) + "   steps  core-min   PMACs")
+        print(f"{'recipe':<42}" + "".join(f"{name:>10}" for name in ARCHS) + "   steps  core-min   TMACs")
         for row in rows:
             print(f"{row['title']:<42}" + "".join(f"{row['accuracy'][name]:>10.2f}" for name in ARCHS)
-                  + f"{row['steps']:>8}{60 * row['cpu_hours']:>10.1f}{row['macs'] / 1e15:>8.2f}")
+                  + f"{row['steps']:>8}{60 * row['cpu_hours']:>10.1f}{row['macs'] / 1e12:>8.1f}")
         return report
 
 
