@@ -157,7 +157,8 @@ def recipes_text(report: dict) -> str:
     rows = [(row["title"], *(f"{row['accuracy'][name]:.2f}" for name in recipes.ARCHS), f"{row['steps']:,}",
              f"{row['learning_rate']:g}", f"{row['macs'] / 1e12:.1f}") for row in report["rows"]]
     return (f"**Four recipes at equal CPU time** (`recipes.py`; {report['minutes']:g} minutes of training "
-            f"for each, learning rates chosen on short runs; accuracy on {report['split']} after BN recalibration, %)\n\n"
+            "for each, learning rates chosen on short runs; accuracy after BN recalibration, on "
+            f"{report['split']}, %)\n\n"
             + page.table(("recipe", *recipes.ARCHS, "steps", "learning rate", "MACs trained with, 10^12"), rows))
 
 
