@@ -226,11 +226,13 @@ def main() -> None:
     if options.report_only and not (options.out / "plan.json").exists():
         raise SystemExit(f"nothing was run in {options.out} yet")
     study = Study(options)
-    if not options.report_only:
+    if options.report_only:
+        report = study.publish()
+    else:
         for contender in CONTENDERS:
             finished(*study.run(contender))
-            study.publish()
-    print(json.dumps(study.publish()))
+            report = study.publish()
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
