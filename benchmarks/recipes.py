@@ -5,7 +5,8 @@
 The same compute is the same CPU time on one thread: before anything is trained, steps of all recipes are
 timed in turns, spread over their phases, and each recipe gets as many steps as fit into --minutes (60 for the
 figure of the report). Each recipe runs at the learning rate that ended best on val-search in runs of
---pilot-minutes, so that none loses for want of tuning. The MACs that a recipe trained with are noted too.
+--pilot-minutes, so that none loses for want of tuning, or, with --rates-of, at the one that an earlier report of
+this script chose. The MACs that a recipe trained with are noted too.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
 the report of what is finished. Writes recipes.json and recipes.png in --out; the last line printed is the report
@@ -146,12 +147,26 @@ class Study:
                 for v, variant in enumerate(contender.variants) for rate in self.options.rates]
 
     def choice(self, contender: Contender) -> dict:
-        """The learning rate and variant whose short run is best on val-search, by the mean of the three archs."""
+        """The learning rate and variant whose short run is best on val-search, by the mean of the three archs.
+
+        Those of an earlier report with --rates-of, which were found in the same way.
+        """
+        if self.options.rates_of:
+            return self._earlier_choice(contender)
+
         def score(folder: Path, changes: dict) -> float:
             net, _ = finished(self.sized(contender, self.options.pilot_minutes, **changes), folder)
             return np.mean([right_answers(net, arch, self.dataset, "val-search").mean()
                             for arch in self.archs.values()])
         return max(self.pilots(contender), key=lambda pilot: score(*pilot))[1]
+
+    def _earlier_choice(self, contender: Contender) -> dict:
+        path = self.options.rates_of
+        report = json.loads(path.read_text(encoding="utf-8"))
+        chosen = {row["recipe"]: row for row in report["rows"]}.get(contender.recipe)
+        if chosen is None:
+            raise SystemExit(f"{path} has no recipe {contender.recipe!r}; leave --rates-of out")
+        return {key: chosen[key] for key in ("learning_rate", "phase_schedules")}
 
     def run(self, contender: Contender) -> tuple[TrainConfig, Path]:
         return (self.sized(contender, self.options.minutes, **self.choice(contender)),
@@ -215,6 +230,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15, help="CPU minutes for each recipe (default: %(default)s)")
     parser.add_argument("--pilot-minutes", type=float, default=2)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.08, 0.16, 0.32])
+    parser.add_argument("--rates-of", type=Path, metavar="FILE", help="recipes.json of an earlier run: no short runs")
     parser.add_argument("--space", default="fmnist")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--erase", type=float, default=0.0)

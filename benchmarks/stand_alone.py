@@ -9,8 +9,9 @@ second time for twice the epochs, to see whether the others were trained long en
 archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
-the report of what is finished. Runs on one thread. Writes stand_alone.json and stand_alone.png in --out; the last
-line printed is the report as one JSON object.
+the report of what is finished. --earlier FILE adds to an earlier report of the same study whose weights are gone:
+what it says is kept, and only what it lacks is trained. Runs on one thread. Writes stand_alone.json and
+stand_alone.png in --out; the last line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
@@ -95,6 +96,18 @@ class Study:
         self.middle = len(self.archs) // 2
         ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
         self.distilled = sorted({round(i) for i in ends})
+        self.earlier = self._earlier(options.earlier) if options.earlier else {"rows": []}
+        self.known = {self.archs.index(Arch.from_json(row["arch"])): row for row in self.earlier["rows"]}
+
+    def _earlier(self, path: Path) -> dict:
+        """The report in `path`; leaves with a message unless it is of this study."""
+        report = json.loads(path.read_text(encoding="utf-8"))
+        ours = {"seed": self.options.seed, "split": self.options.split, "weights_sha256": sha256(self.options.weights),
+                "config": asdict(self.config(self.middle, report["learning_rate"]))}
+        for field, value in ours.items():
+            if report[field] != value:
+                raise SystemExit(f"{path} is of another study: its {field} is {report[field]!r}, here it is {value!r}")
+        return report
 
     def config(self, i: int, rate: float, **changes: object) -> TrainConfig:
         """The supernet's own configuration for arch i alone."""
@@ -106,6 +119,8 @@ class Study:
 
     def rate(self) -> float:
         """The learning rate with which short runs of the middle arch end best on val-search."""
+        if "learning_rate" in self.earlier:
+            return self.earlier["learning_rate"]
         scores = {}
         for rate in self.options.rates:
             net, _ = finished(self.config(self.middle, rate, epochs=self.options.pilot_epochs),
@@ -114,13 +129,17 @@ class Study:
         return max(scores, key=scores.get)
 
     def runs(self, rate: float) -> list[tuple[str, int, TrainConfig]]:
-        """Folder, arch and configuration of each run, the middle arch first."""
+        """Folder, arch and configuration of each run, the middle arch first; without what an earlier report has."""
         order = sorted(range(len(self.archs)), key=lambda i: abs(i - self.middle))
         runs = [(f"alone-{i}", i, self.config(i, rate)) for i in order]
         runs.insert(1, (f"double-{self.middle}", self.middle,
                         self.config(self.middle, rate, epochs=2 * self.options.epochs)))
         teacher = str(self.options.weights)
-        return runs + [(f"distilled-{i}", i, self.config(i, rate, teacher=teacher)) for i in self.distilled]
+        runs += [(f"distilled-{i}", i, self.config(i, rate, teacher=teacher)) for i in self.distilled]
+        has = {f"alone-{i}" for i in self.known} | {f"distilled-{i}" for i, r in self.known.items() if "distilled" in r}
+        if "doubling_the_epochs" in self.earlier:
+            has.add(f"double-{self.middle}")
+        return [run for run in runs if run[0] not in has]
 
     def report(self, rate: float) -> dict | None:
         """What the finished runs show; None while no arch is finished."""
@@ -132,16 +151,18 @@ class Study:
                 hours[name] = record["cpu_hours"]
         macs, rows = macs_table(self.space)(self.space.encode(self.archs)), []
         for i, arch in enumerate(self.archs):
-            if f"alone-{i}" not in right:
+            alone, taught = right.get(f"alone-{i}"), right.get(f"distilled-{i}")
+            if alone is None and i not in self.known:
                 continue
-            inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
-            alone = right[f"alone-{i}"]
-            row = {"arch": arch.to_json(), "macs": int(macs[i]), "split": self.options.split,
-                   "inherited": 100 * float(inherited.mean()), "alone": 100 * float(alone.mean()),
-                   "inherited_minus_alone": paired(inherited, alone), "cpu_hours": hours[f"alone-{i}"]}
-            if f"distilled-{i}" in right:
-                row |= {"distilled": 100 * float(right[f"distilled-{i}"].mean()),
-                        "inherited_minus_distilled": paired(inherited, right[f"distilled-{i}"])}
+            row = dict(self.known.get(i, {}))
+            if alone is not None or taught is not None:
+                inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
+            if alone is not None:
+                row |= {"arch": arch.to_json(), "macs": int(macs[i]), "split": self.options.split,
+                        "inherited": 100 * float(inherited.mean()), "alone": 100 * float(alone.mean()),
+                        "inherited_minus_alone": paired(inherited, alone), "cpu_hours": hours[f"alone-{i}"]}
+            if taught is not None:
+                row |= {"distilled": 100 * float(taught.mean()), "inherited_minus_distilled": paired(inherited, taught)}
             rows.append(row)
         if not rows:
             return None
@@ -150,9 +171,12 @@ class Study:
                   "machine": machine(), "seed": self.options.seed, "learning_rate": rate, "split": self.options.split,
                   "weights_sha256": sha256(self.options.weights), "config": asdict(self.config(self.middle, rate)),
                   "complete": len(rows) == len(self.archs), "rows": rows, "mean_gap": float(gaps.mean()),
-                  "worst_gap": float(gaps.min()), "cpu_hours": sum(hours.values())}
+                  "worst_gap": float(gaps.min()),
+                  "cpu_hours": self.earlier.get("cpu_hours", 0.0) + sum(hours.values())}
         double, alone = f"double-{self.middle}", f"alone-{self.middle}"
-        if double in right and alone in right:
+        if "doubling_the_epochs" in self.earlier:
+            result["doubling_the_epochs"] = self.earlier["doubling_the_epochs"]
+        elif double in right and alone in right:
             result["doubling_the_epochs"] = paired(right[double], right[alone])
         if len(rows) > 2:
             columns = (np.array([row[key] for row in rows]) for key in ("inherited", "alone"))
@@ -203,12 +227,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=supernet_path("fmnist"))
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--out", type=Path, default=Path("runs/stand-alone"))
+    parser.add_argument("--earlier", type=Path, metavar="FILE", help="an earlier report of the same study to add to")
     parser.add_argument("--report-only", action="store_true", help="train nothing, report what is finished")
     parser.add_argument("--record", action="store_true", help="note the core-hours in data/records.json at the end")
     options = parser.parse_args()
     one_thread()
     study = Study(options)
-    pilots = all(is_finished(options.out / f"pilot-{rate:g}") for rate in options.rates)
+    pilots = options.earlier or all(is_finished(options.out / f"pilot-{rate:g}") for rate in options.rates)
     if options.report_only and not pilots:
         raise SystemExit("the short runs that choose the learning rate are not finished")
     rate = study.rate()
