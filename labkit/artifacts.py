@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import subprocess
 import time
-import zipfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-from labkit.errors import LabError
+from labkit.errors import UNREADABLE, LabError
 from labkit.paths import cache_dir, data_dir, write_atomic
 from labkit.predict import SeparablePredictor, fit_separable
 from labkit.quality import cross_validate
@@ -87,7 +87,7 @@ def read_npz(path: Path, schema: str, space: SearchSpace, names: list[str]) -> t
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; restore it with `git checkout -- {path.parent.name}/{path.name}` in "
                             "data/, or make it with `make artifacts`") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ArtifactError(f"{path} is not a whole {schema} file ({error}); restore it from the repository, or make "
                             "it again with `make artifacts`") from error
 
@@ -110,6 +110,12 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
     path = path or predictor_path(space.name)
     names = ["base", *(f"stage{s}" for s in range(len(space.stages)))]
     header, (base, *terms) = read_npz(path, "labkit-predictor-1", space, names)
+    try:
+        if not math.isfinite(header["held_out"]["separable"]["rmse"] + header["pairs"]):
+            raise TypeError
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{path}: header: want numbers in pairs and held_out.separable.rmse; make it again with "
+                            "`make artifacts`") from None
     try:
         return SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms]), header
     except ValueError as error:
@@ -210,4 +216,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LabError as error:
+        raise SystemExit(f"labkit: {error}") from None

@@ -1,5 +1,8 @@
 """The base of errors that are the user's to mend: the command line prints them without a traceback."""
 
+import zipfile
+import zlib
+
 
 class LabError(Exception):
     """Something given to labkit cannot be used. The message names it and the way out."""
@@ -11,3 +14,9 @@ class MissingPackage(LabError, ImportError):
 
 class ExportError(LabError):
     """An exported model does not compute what the torch subnet computes, or does not run."""
+
+
+# What reading a damaged or foreign npz or safetensors header raises besides the reader's own error: zip and deflate
+# errors are no ValueErrors, an .npy file is no archive, and a header may be valid JSON of another shape.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError,
+              zipfile.BadZipFile, zlib.error)

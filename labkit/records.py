@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.errors import LabError
+from labkit.errors import UNREADABLE, LabError
 from labkit.paths import data_dir, write_atomic
 
 SCHEMA = "labkit-records-1"
@@ -84,8 +84,8 @@ def _headers(space: str) -> Iterator[tuple[Path, str, dict]]:
         if (path := pairs).is_file():
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
-            yield path, "pairs", header
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+            yield path, "pairs", {**header}
+    except (SafetensorError, *UNREADABLE) as error:
         raise RecordError(f"{path}: header: cannot be read ({error}); restore the file from the repository") from None
 
 

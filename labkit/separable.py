@@ -10,7 +10,7 @@ Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TypeGuard
 
@@ -102,7 +102,10 @@ class Joint:
         out = np.empty((len(self._tables), len(genes)))
         for row, (flat, base, combine, link) in zip(out, self._tables):
             # Stage after stage, then the base: the order in which exact search adds, so that both round alike.
-            combine(combine.reduce(flat.take(index), axis=0), base.take(genes[:, 0]), out=row)
+            # `reduce` would add the stages of a single arch pairwise, so not as it adds those of two.
+            terms = flat.take(index)  # (S, N)
+            total = combine.reduce(terms, axis=0) if len(genes) > 1 else combine.accumulate(terms, axis=0)[-1]
+            combine(total, base.take(genes[:, 0]), out=row)
             if link is not None:
                 row[:] = link(row)
         return out
@@ -145,6 +148,13 @@ class _Floor(Separable):
     def stage_values(self, s: int) -> np.ndarray:
         peak = np.maximum(self._cost.maximum.stage_values(s), self._peak[:, None])
         return peak + self._cost.total.stage_values(s) + (self._rest - self._least[s])[:, None]
+
+
+def require_own(space: SearchSpace, functions: Iterable[object]) -> None:
+    """Raise ValueError for a table of another space: its genes may well have the same shape."""
+    for function in functions:
+        if isinstance(function, (Separable, MaxPlusSum)) and function.space != space:
+            raise ValueError(f"a table of space {function.space.name!r} says nothing about archs of {space.name!r}")
 
 
 def is_separable(function: object, space: SearchSpace) -> TypeGuard[Separable]:

@@ -72,7 +72,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         for field in ("depths", "kernels", "expands"):
-            values = getattr(self, field)
+            values = tuple(getattr(self, field))
+            object.__setattr__(self, field, values)  # lists will do, but a space is a key of caches
             if not values or list(values) != sorted(set(values)) or values[0] < 1:
                 raise ValueError(f"stage {field} must be positive and ascending, got {values}")
         if self.expands[0] == 1 != self.expands[-1]:
@@ -131,6 +132,8 @@ class SearchSpace:
     bn_eps: float = 1e-5  # added to every batch norm's variance; part of the function that weights were trained for
 
     def __post_init__(self) -> None:
+        for field in ("resolutions", "stages"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         if not self.stages:
             raise ValueError(f"space {self.name!r} has no stages")
         if not self.resolutions or list(self.resolutions) != sorted(set(self.resolutions)) or self.resolutions[0] < 1:

@@ -20,9 +20,13 @@ from labkit.accounting import (
     published,
 )
 from labkit.lab.pictures_cost import cost_figure, totals
+from labkit.paths import data_dir
 
 RUN = {"what": "supernet", "cpu_hours": 3.0, "machine": {"processor": "EPYC", "cores": 2}, "date": "2026-11-24",
        "source": "benchmarks/x.py"}
+
+
+SHIPPED = data_dir()
 
 
 @pytest.fixture
@@ -177,10 +181,18 @@ def test_damaged_ledgers(data, text, message):
 def test_damaged_headers_and_tables(data):
     for folder, name in (("supernets", "fmnist.safetensors"), ("pairs", "fmnist.npz")):
         (data / folder).mkdir()
-        (data / folder / name).write_bytes(b"not a file of that kind")
-        with pytest.raises(ledger.RecordError, match=f"{name}: header: cannot be read"):
-            ledger.records()
+        shipped = (SHIPPED / folder / name).read_bytes()
+        flipped = bytearray(shipped)
+        flipped[80:90] = bytes(10)
+        for content in (b"not a file of that kind", b"", shipped[:len(shipped) // 2], bytes(flipped)):
+            (data / folder / name).write_bytes(content)
+            with pytest.raises(ledger.RecordError, match=f"{name}: header: cannot be read"):
+                ledger.records()
         (data / folder / name).unlink()
+    np.savez(data / "pairs" / "fmnist.npz", header=np.array("[]"))
+    with pytest.raises(ledger.RecordError, match="fmnist.npz: header: cannot be read"):
+        ledger.records()
+    (data / "pairs" / "fmnist.npz").unlink()
     with pytest.raises(ledger.RecordError, match="search_cost.json is missing"):
         published()
 

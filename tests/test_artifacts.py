@@ -82,6 +82,36 @@ def test_damaged_files_are_named(copied):
         artifacts.load_pairs(FMNIST)
 
 
+def test_a_damaged_predictor_is_named(copied, tmp_path):
+    path = artifacts.predictor_path("fmnist")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for content in (b"", whole[:len(whole) // 2], *(_flipped(whole, rng) for _ in range(60))):
+        path.write_bytes(content)
+        try:
+            artifacts.load_predictor(FMNIST)
+        except artifacts.ArtifactError as error:
+            assert "fmnist.npz" in str(error)
+    path.write_bytes(whole)
+    header, arrays = artifacts.read_npz(path, "labkit-predictor-1", FMNIST, ["base", "stage0", "stage1", "stage2"])
+    arrays = dict(zip(("base", "stage0", "stage1", "stage2"), arrays))
+    for wrong in ({"held_out": None}, {"held_out": {"separable": {"rmse": "small"}}}, {"pairs": float("nan")}):
+        artifacts.write_npz(path, {**header, **wrong}, arrays)
+        with pytest.raises(artifacts.ArtifactError, match="fmnist.npz: header: want numbers in pairs and held_out"):
+            artifacts.load_predictor(FMNIST)
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))  # an array, and no archive of arrays
+    with pytest.raises(artifacts.ArtifactError, match="fmnist.npz is not a whole labkit-predictor-1"):
+        artifacts.load_predictor(FMNIST)
+
+
+def _flipped(content, rng):
+    """`content` with one bit another one."""
+    changed = bytearray(content)
+    changed[rng.integers(len(changed))] ^= 1 << rng.integers(8)
+    return bytes(changed)
+
+
 def test_a_lost_predictor_is_an_error_and_not_a_synthetic_one(copied):
     artifacts.predictor_path("fmnist").unlink()
     with pytest.raises(artifacts.ArtifactError, match="predictors/fmnist.npz is missing.*make artifacts"):

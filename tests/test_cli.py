@@ -4,8 +4,11 @@ import sys
 
 import pytest
 
+from labkit.artifacts import load_predictor
 from labkit.cli import cli, main
 from labkit.cli.common import read_arch
+from labkit.cost import params_table
+from labkit.search import front
 from labkit.space import Arch
 from labkit.spaces import FMNIST
 
@@ -43,6 +46,26 @@ def test_a_microcontrollers_memory_limits_always_hold(capsys):
     assert sram_table(FMNIST, device)(genes)[0] <= device.sram_bytes
     assert flash_table(FMNIST, device)(genes)[0] <= device.flash_bytes
     assert found["gap_to_optimum"] == 0
+
+
+@pytest.mark.parametrize("device", ["pi4", "pixel1", "jetson-nano"])
+def test_the_minimum_that_a_refusal_names_is_accepted(capsys, device):
+    code, _, err = run(capsys, "search", "--device", device, "--max-latency-ms", "0.001")
+    assert code == 2 and "smallest achievable value is" in err
+    least = err.split()[-2]
+    found = as_json(capsys, "search", "--device", device, "--max-latency-ms", least)
+    assert found["latency_ms"] <= float(least)
+
+
+def test_a_limit_in_thousands_takes_the_arch_that_has_exactly_as_many(capsys):
+    """64.746 * 1e3 is 64745.99999999999: rounding must not cost an arch of 64,746 parameters its place."""
+    accuracy, _ = load_predictor(FMNIST)
+    points = front(FMNIST, accuracy, params_table(FMNIST))
+    params = [int(cost) for cost in points.cost if float(f"{cost / 1e3}") * 1e3 < cost][:2]
+    assert params, "no point of the front is rounded down any more: the test needs other numbers"
+    for count in params:
+        found = as_json(capsys, "search", "--device", "pi4", "--max-params", str(count / 1e3), "--method", "exact")
+        assert found["params"] == count
 
 
 def test_pareto_front_ascends(capsys, tmp_path):

@@ -9,6 +9,7 @@ from labkit.search.feasible import FeasibleStart
 from labkit.search.problem import Scorer
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.search.variation import Variation
+from labkit.separable import StageTable
 from labkit.space import SearchSpace, Stage
 from labkit.spaces import get_space
 
@@ -128,6 +129,65 @@ def test_an_impossible_budget_for_a_cost_that_is_no_table():
     with pytest.raises(InfeasibleBudget, match="smallest value found is 5 mJ") as error:
         evolve(TINY, synthetic_accuracy(TINY), [Budget(cost, 4.0, "energy", "mJ")], rng=np.random.default_rng(0))
     assert not error.value.proven
+
+
+def test_budgets_that_nothing_meets_together_are_told_from_one_that_nothing_meets_alone():
+    def cost(genes):
+        return genes[:, 1:].sum(1).astype(float)
+
+    def opposite(genes):
+        return 60 - cost(genes)
+
+    rows = FMNIST.sample(np.random.default_rng(0), 1000)
+    accuracy, middle = synthetic_accuracy(FMNIST), float(np.median(cost(FMNIST.canonical(rows))))
+    with pytest.raises(InfeasibleBudget) as error:
+        evolve(FMNIST, accuracy, [Budget(cost, middle, "A"), Budget(opposite, 59 - middle, "B")],
+               rng=np.random.default_rng(0))
+    assert error.value.smallest == 60 - middle > error.value.budget.limit and "with A <= " in str(error.value)
+    with pytest.raises(InfeasibleBudget, match="^B budget 1 cannot be met; the smallest value found is"):
+        evolve(FMNIST, accuracy, [Budget(cost, middle, "A"), Budget(opposite, 1.0, "B")], rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("search", [evolve, random_search])
+def test_the_smallest_value_of_the_message_can_be_met(search):
+    accuracy = synthetic_accuracy(FMNIST)
+    for digits in (1.23456789, 7.7777777e-4, 98765.4321):
+        cost = StageTable(FMNIST, np.full(3, digits), [np.zeros((3, size)) for size in FMNIST.stage_sizes])
+        with pytest.raises(InfeasibleBudget) as error:
+            search(FMNIST, accuracy, [Budget(cost, digits / 2, "cost")], rng=np.random.default_rng(0))
+        said = float(str(error.value).split()[-1])
+        assert said == pytest.approx(digits, rel=1e-5)
+        search(FMNIST, accuracy, [Budget(cost, said, "cost")], rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("search", [evolve, random_search])
+def test_tables_of_another_space_are_refused_even_if_its_genes_look_the_same(search):
+    cifar = get_space("cifar10")
+    with pytest.raises(ValueError, match="table of space 'cifar10' says nothing about archs of 'fmnist'"):
+        search(FMNIST, synthetic_accuracy(FMNIST), [macs_budget(cifar, 0.5)], rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="table of space 'cifar10'"):
+        search(FMNIST, synthetic_accuracy(cifar), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("search", [evolve, random_search])
+@pytest.mark.parametrize("accuracy", [lambda genes: np.full(len(genes), np.nan),
+                                      lambda genes: np.zeros(len(genes) - 1)])
+def test_an_accuracy_function_that_gives_no_numbers(search, accuracy):
+    with pytest.raises(ValueError, match="the accuracy function returned .* want"):
+        search(FMNIST, accuracy, rng=np.random.default_rng(0))
+
+
+def test_functions_are_never_asked_about_no_archs():
+    def cost(genes):
+        assert len(genes)
+        return genes[:, 0].astype(float)
+
+    rare = macs_budget(FMNIST, 0.0005)
+    found = evolve(FMNIST, synthetic_accuracy(FMNIST), [rare, Budget(cost, 1.0, "cost")],
+                   rng=np.random.default_rng(0), generations=3, population=20)
+    assert found.costs["MACs"] <= rare.limit and found.costs["cost"] <= 1
+    with pytest.raises(ValueError, match="evaluations 0: want at least 1"):
+        random_search(FMNIST, synthetic_accuracy(FMNIST), rng=np.random.default_rng(0), evaluations=0)
 
 
 @pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf"), "20", None, True])

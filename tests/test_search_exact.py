@@ -98,6 +98,31 @@ def test_front_under_limits_of_maximum_type(problem):
 
 
 @EXAMPLES
+@given(problems(), st.booleans())
+def test_front_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
+    """A maximum plus a sum lets a front in that is too good, never one that is too bad."""
+    space, genes, rng, numbers = problem
+    accuracy, latency = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
+    cost = block_table(arena, space, numbers)
+    limit = float(cost(genes).min() if least else rng.choice(cost(genes)))
+    meets = cost(genes) <= limit
+    found = front(space, accuracy, latency, [Budget(cost, limit, "arena")])
+    assert found.accuracy.max() >= accuracy(genes[meets]).max() - 1e-9
+    assert found.cost.min() <= latency(genes[meets]).min() + 1e-9
+
+
+def test_of_two_limits_on_one_cost_the_smaller_holds():
+    rng = np.random.default_rng(0)
+    space = SearchSpace("two", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,
+                        stem_width=8)
+    genes = space.encode(list(space.enumerate()))
+    accuracy, cost = stage_table(space, rng.random), block_table(arena, space, rng.random)
+    limits = [Budget(cost, float(np.quantile(cost(genes), q)), f"board {q}") for q in (0.7, 0.2, 0.9)]
+    found = best(space, accuracy, limits)
+    assert found.value == accuracy(genes[cost(genes) <= limits[1].limit]).max()
+
+
+@EXAMPLES
 @given(problems(), st.lists(st.sampled_from(KINDS), max_size=3))
 def test_best_under_any_budgets(problem, kinds):
     space, genes, rng, numbers = problem

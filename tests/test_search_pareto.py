@@ -104,6 +104,10 @@ def test_wrong_questions():
         nsga2(TINY, accuracy, [], rng=np.random.default_rng(0))
     with pytest.raises(InfeasibleBudget):
         nsga2(TINY, accuracy, [macs], [Budget(macs, 1.0)], rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="table of space 'fmnist' says nothing about archs of 'tiny'"):
+        nsga2(TINY, accuracy, [macs_table(FMNIST)], rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="is NaN for some archs"):
+        nsga2(TINY, lambda genes: np.full(len(genes), np.nan), [macs], rng=np.random.default_rng(0))
 
 
 def test_a_certificate_gives_the_gap_and_what_it_is_worth():
@@ -139,3 +143,5 @@ def test_synthetic_accuracies_span_what_they_say():
         assert values.max() == pytest.approx(best(TINY, accuracy).value)
     with pytest.raises(ValueError, match="smooth.*concave, rough"):
         synthetic_accuracy(TINY, "smooth")
+    one = SearchSpace("one", [16], [Stage(8, 1, [1], [3], [2])], in_channels=1, num_classes=2, stem_width=8)
+    assert one.decode(best(one, synthetic_accuracy(one)).genes[None])[0] == one.smallest() == one.largest()

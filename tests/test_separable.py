@@ -110,3 +110,12 @@ def test_floor_of_a_maximum_plus_a_sum_takes_out_only_what_exceeds_a_limit():
     least = [max(values[(genes[:, 0] == row[0]) & (codes[:, s] == code[s])].min() for s in range(len(SPACE.stages)))
              for row, code in zip(genes[::97], codes[::97])]
     np.testing.assert_allclose(cost.floor()(genes[::97]), least)
+
+
+def test_an_arch_costs_the_same_alone_and_among_others_to_the_last_bit():
+    space = SearchSpace("deep", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 10, in_channels=1, num_classes=2,
+                        stem_width=8)
+    rng = np.random.default_rng(0)
+    table = StageTable(space, rng.normal(size=2), [rng.normal(size=(2, size)) for size in space.stage_sizes])
+    genes = space.sample(rng, 200)
+    np.testing.assert_array_equal(np.concatenate([table(row[None]) for row in genes]), table(genes))

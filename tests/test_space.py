@@ -150,6 +150,14 @@ def test_json_of_something_else_is_a_value_error(value):
         assert isinstance(arch.resolution, int)
 
 
+def test_a_space_of_lists_is_the_space_of_tuples():
+    listed = SearchSpace("s", [16, 24], [Stage(8, 1, [1, 2], [3, 5], [2, 3])], in_channels=1, num_classes=2,
+                         stem_width=8)
+    assert listed == SearchSpace("s", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),), in_channels=1, num_classes=2,
+                                 stem_width=8)
+    assert listed in {listed: None}
+
+
 def test_errors_name_value_and_way_out():
     space = get_space("fmnist")
     good = space.smallest()

@@ -36,8 +36,8 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     """
     from labkit import specialise
 
-    def scaled(value, unit):
-        return None if value is None else value * unit
+    def scaled(value, unit):  # to whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant
+        return None if value is None else round(value * unit, 3)
 
     costs = specialise.Costs(space, device, latency=latency)
     model = specialise.accuracy_model(space)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,7 @@ class PeakTable(MaxTable):
         return values
 
 
+@lru_cache(maxsize=4)  # one object for all microcontrollers: exact search sees that their limits are on one cost
 def arena_table(space: SearchSpace) -> MaxPlusSum:
     """Bytes of arena of int8 subnets, batch 1: activations (`maximum`) plus persistent buffers (`total`)."""
     def operators(shape: BlockShape, expand: int, side: int) -> list[Operator]:

@@ -78,11 +78,20 @@ def _thin_terms(space: SearchSpace, tables: tuple[Separable, ...], capped: tuple
     return StageTerms(space, tables, capped, thin=True)
 
 
+def _tightest(limits: Sequence[Budget]) -> list[Budget]:
+    """Of several budgets on one cost the smallest: each `MaxPlusSum` multiplies the number of cases."""
+    kept: dict[int, Budget] = {}
+    for budget in sorted(limits, key=lambda budget: -budget.limit):
+        kept[id(budget.cost)] = budget
+    return list(kept.values())
+
+
 class Cases:
     """All cases of maximising `value`, less the level of the maximum `less`, under budgets."""
 
     def __init__(self, space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None) -> None:
         self.space = space
+        limits = _tightest(limits)
         caps = [budget for budget in limits if is_cap(budget)]
         mixed = [budget for budget in limits if isinstance(budget.cost, MaxPlusSum)]
         sums = [budget for budget in limits if budget not in caps and budget not in mixed]

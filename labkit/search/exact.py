@@ -59,7 +59,9 @@ def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequ
     if getattr(cost, "combine", None) is not np.add:
         raise TypeError("a front needs a cost that adds up over stages; give another one as a limit")
     check_feasible(space, limits)
-    limits = [replace(b, cost=b.cost.floor()) if isinstance(b.cost, MaxPlusSum) else b for b in limits]
+    # The floor adds in another order than the cost: what rounding makes of it must not take out an arch on the limit.
+    limits = [replace(b, cost=b.cost.floor(), limit=b.limit * (1 + 1e-12)) if isinstance(b.cost, MaxPlusSum) else b
+              for b in limits]
     for budget in limits:
         if not is_cap(budget):
             raise TypeError(f"{budget.name!r} adds up over stages, so it cannot limit a whole front; "

@@ -58,14 +58,20 @@ def _repair(scorer: Scorer, rng: np.random.Generator, genes: np.ndarray, anchor:
 
 def _search_blindly(scorer: Scorer, rng: np.random.Generator) -> np.ndarray:
     """One arch within budgets of which some cannot be minimised exactly, from many random ones."""
-    smallest = {}
+    seen = []
     for _ in range(BLIND_DRAWS // 1000):
         genes = scorer.space.sample(rng, 1000)
         feasible = np.flatnonzero(scorer(genes) > -np.inf)
         if len(feasible):
             return genes[feasible[0]]
-        for budget in scorer.limits:
-            smallest[budget] = min(smallest.get(budget, np.inf), budget.cost(genes).min())
-    worst = max(scorer.limits, key=lambda budget: smallest[budget] / budget.limit if budget.limit else np.inf)
-    others = [budget for budget in scorer.limits if budget is not worst]
-    raise InfeasibleBudget(worst, smallest[worst], others, proven=False)
+        seen.append([budget.cost(genes) for budget in scorer.limits])
+    costs = [np.concatenate(parts) for parts in zip(*seen)]  # (N,) of each budget
+    for budget, cost in zip(scorer.limits, costs):
+        if not (cost <= budget.limit).any():  # nothing meets it even alone
+            raise InfeasibleBudget(budget, cost.min(), proven=False)
+    meets = np.ones(BLIND_DRAWS, dtype=bool)
+    for i, (budget, cost) in enumerate(zip(scorer.limits, costs)):
+        if not (cost[meets] <= budget.limit).any():
+            raise InfeasibleBudget(budget, cost[meets].min(), scorer.limits[:i], proven=False)
+        meets &= cost <= budget.limit
+    raise ValueError(f"the accuracy function gave none of {BLIND_DRAWS} random archs a number above minus infinity")

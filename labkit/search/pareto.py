@@ -19,7 +19,7 @@ from labkit.search.feasible import FeasibleStart
 from labkit.search.fronts import nondominated
 from labkit.search.problem import Budget, GenesFunction, Scorer
 from labkit.search.variation import Variation
-from labkit.separable import Joint, is_separable
+from labkit.separable import Joint, is_separable, require_own
 from labkit.space import SearchSpace
 
 ARCHIVE = 100_000  # points kept before they are thinned to their front
@@ -82,12 +82,16 @@ def nsga2(space: SearchSpace, accuracy: GenesFunction, costs: Sequence[GenesFunc
 
 def _evaluator(space: SearchSpace, functions: Sequence[GenesFunction]):
     """Function of genes (N, G) -> (N, M): minus the first, then the others."""
+    require_own(space, functions)
     if all(is_separable(function, space) for function in functions):
         joint = Joint(functions)
     else:
         def joint(genes: np.ndarray) -> np.ndarray:
             canonical = space.canonical(genes)
-            return np.stack([function(canonical) for function in functions])
+            values = np.stack([function(canonical) for function in functions])
+            if np.isnan(values).any():
+                raise ValueError("the accuracy or a cost is NaN for some archs")
+            return values
     signs = np.array([-1.0] + [1.0] * (len(functions) - 1))
     return lambda genes: joint(genes).T * signs
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context
 from math import isfinite
 from numbers import Real
 
 import numpy as np
 
-from labkit.separable import Joint, is_separable
+from labkit.separable import Joint, is_separable, require_own
 from labkit.space import Arch, SearchSpace
 
 GenesFunction = Callable[[np.ndarray], np.ndarray]  # (N, G) canonical genes -> (N,) floats
@@ -38,6 +39,11 @@ class Budget:
         return f"{self.name} <= {self.show(self.limit)}"
 
 
+def _rounded_up(value: float) -> float:
+    """To the six digits that `Budget.show` prints, never down: what is printed can be met as a budget."""
+    return float(Context(prec=6, rounding=ROUND_CEILING).create_decimal_from_float(value))
+
+
 class InfeasibleBudget(ValueError):
     """No arch meets `budget`, given the budgets in `others`; `smallest` is what can be reached.
 
@@ -49,7 +55,7 @@ class InfeasibleBudget(ValueError):
         given = f" with {' and '.join(map(str, self.others))}" if others else ""
         what = "smallest achievable value" if proven else "smallest value found"
         super().__init__(f"{budget.name} budget {budget.show(budget.limit)} cannot be met{given}; "
-                         f"the {what} is {budget.show(self.smallest)}")
+                         f"the {what} is {budget.show(_rounded_up(self.smallest))}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,7 @@ class SearchResult:
     """The best arch that a search found.
 
     `history` (generations + 1,) is the best predicted accuracy so far, `evaluations` the number of archs
-    that met every budget and whose accuracy was asked for (or of all archs drawn, for random search).
+    that met every budget and whose accuracy was asked for (0 for exact search, which asks for none).
     """
 
     space: SearchSpace
@@ -86,7 +92,11 @@ class Memo:
             if len(self._known) > MEMO:
                 self._known.clear()
                 new = {key: i for i, key in enumerate(keys)}
-            self._known.update(zip(new, np.asarray(self._accuracy(rows[list(new.values())])).tolist()))
+            values = np.asarray(self._accuracy(rows[list(new.values())]))
+            if values.shape != (len(new),) or np.isnan(values).any():
+                raise ValueError(f"the accuracy function returned {values.shape} values, some of them NaN or missing; "
+                                 f"want ({len(new)},) numbers")
+            self._known.update(zip(new, values.tolist()))
         return np.array([self._known[key] for key in keys])
 
 
@@ -98,6 +108,7 @@ class Scorer:
     """
 
     def __init__(self, space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]) -> None:
+        require_own(space, [accuracy, *(budget.cost for budget in limits)])
         self.space, self.limits = space, tuple(limits)
         self.accuracy = accuracy if is_separable(accuracy, space) else Memo(accuracy)
         self._tabled = [budget for budget in limits if is_separable(budget.cost, space)]
@@ -117,6 +128,8 @@ class Scorer:
         rows = np.flatnonzero(feasible)
         canonical = self.space.canonical(genes[rows])
         for budget in self._called:
+            if not len(rows):
+                break
             kept = budget.cost(canonical) <= budget.limit
             rows, canonical = rows[kept], canonical[kept]
         if len(rows):

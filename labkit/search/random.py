@@ -19,6 +19,8 @@ def random_search(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[
 
     `history` has one entry for each batch of 1,000. Raises InfeasibleBudget as `evolve` does.
     """
+    if evaluations < 1:
+        raise ValueError(f"evaluations {evaluations}: want at least 1")
     scorer = Scorer(space, accuracy, limits)
     start = FeasibleStart(scorer)
     best, best_score, history = None, -np.inf, []

@@ -12,7 +12,7 @@ import numpy as np
 
 from labkit.search.fronts import nondominated
 from labkit.search.problem import Budget
-from labkit.separable import MaxPlusSum, Separable, is_separable
+from labkit.separable import MaxPlusSum, Separable, is_separable, require_own
 from labkit.space import SearchSpace
 
 
@@ -107,7 +107,11 @@ def can_bound(cost: object, space: SearchSpace) -> bool:
 
 
 def require_exact(space: SearchSpace, accuracy: object, limits: Sequence[Budget] = ()) -> None:
-    """Raise TypeError, naming what stands in the way, unless exact search can work on these functions."""
+    """Raise TypeError, naming what stands in the way, unless exact search can work on these functions.
+
+    Raises ValueError for tables of another space.
+    """
+    require_own(space, [accuracy, *(budget.cost for budget in limits)])
     if not is_separable(accuracy, space) or accuracy.combine is not np.add:
         raise TypeError(f"exact search needs a predictor that adds up over the stages of {space.name!r}, not a "
                         f"{type(accuracy).__name__}; evolution and NSGA-II take any function")

@@ -38,7 +38,7 @@ def synthetic_accuracy(space: SearchSpace, kind: Literal["rough", "concave"] = "
     codes = [space.valid_codes(s) for s in range(len(stages))]
     low = (base + sum(table[:, c].min(1) for table, c in zip(stages, codes))).min()
     high = (base + sum(table[:, c].max(1) for table, c in zip(stages, codes))).max()
-    scale = (HIGHEST - LOWEST) / (high - low)
+    scale = (HIGHEST - LOWEST) / (high - low) if high > low else 0.0  # a space of one arch
     return StageTable(space, LOWEST + scale * (base - low), [scale * table for table in stages])
 
 
