@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -51,8 +52,23 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
                               "restore it, or remove it to start over") from error
 
 
+def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise CheckpointError unless `header` has all fields of `kinds`, each of its type."""
+    for field, kind in kinds.items():
+        if not isinstance(header.get(field), kind):
+            raise CheckpointError(f"{path}: header field {field!r} is missing or not what labkit writes; restore the "
+                                  "file, or remove it to start over")
+
+
+def check_step(path: Path, step: int, total: int) -> None:
+    """Raise CheckpointError unless a run of `total` steps can stand after `step` of them."""
+    if not 0 <= step <= total:
+        raise CheckpointError(f"{path}: step {step} is not one of this run's {total}; restore the file, or remove it "
+                              "to start over")
+
+
 def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`."""
+    """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`, and finite numbers."""
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: tensor {name!r} is missing")
     for name in tensors.keys() - expected.keys():
@@ -61,3 +77,6 @@ def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Te
         if tensor.shape != expected[name].shape:
             raise CheckpointError(f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
                                   f"this network wants {tuple(expected[name].shape)}")
+        if tensor.is_floating_point() != expected[name].is_floating_point() or not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: tensor {name!r} ({tensor.dtype}) holds values that are no finite numbers; "
+                                  "restore the file, or remove it to start over")

@@ -117,6 +117,12 @@ def test_repeats_resumes_and_refuses(supernet, dataset, tmp_path, monkeypatch):
         gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="batch=16, this run has 8"):
         gradient_search(supernet, dataset, budget, replace(SHORT, batch=8), out=tmp_path, resume=True, progress=False)
+    with pytest.raises(CheckpointError, match="made with weights="):
+        gradient_search(make_it_bite(Supernet(SPACE)), dataset, budget, SHORT, out=tmp_path, resume=True,
+                        progress=False)
+    dearer = replace(budget, cost=AdditiveTable(SPACE, MACS.base + 1, MACS.blocks))
+    with pytest.raises(CheckpointError, match="made with table="):
+        gradient_search(supernet, dataset, dearer, SHORT, out=tmp_path, resume=True, progress=False)
     parts = gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, resume=True, progress=False)
     assert parts.history == whole.history
     assert all((a == b).all() for a, b in zip(parts.probabilities, whole.probabilities))

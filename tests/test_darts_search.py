@@ -96,6 +96,18 @@ def test_resuming_another_run_is_refused(tmp_path):
     checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, header)
     with pytest.raises(CheckpointError, match="header field 'losses' is missing"):
         search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
+    whole = {**header, "losses": []}
+    for change, message in (({"step": "1"}, "field 'step' is missing or not"), ({"losses": None}, "field 'losses'"),
+                            ({"history": 3}, "field 'history'"), ({"run": [1]}, "field 'run'"),
+                            ({"step": -1}, "step -1 is not one of this run's 3"),
+                            ({"step": 99}, "step 99 is not one of this run's 3")):
+        checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, {**whole, **change})
+        with pytest.raises(CheckpointError, match=message):
+            search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
+    (tmp_path / ".checkpoint.safetensors.abc.safetensors").write_bytes(b"half of one, from a write that was killed")
+    checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, whole)
+    search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
+    assert not list(tmp_path.glob(".checkpoint*"))
     with pytest.raises(CheckpointError, match="schema 'labkit-darts-search-1'.*wants 'labkit-darts-train-1'"):
         train_derived(CELL, TINY_TRAINING, tmp_path, resume=True, progress=False)
 

@@ -250,6 +250,48 @@ def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monk
     assert record["teacher_sha256"] == sha256(tmp_path / "teacher.safetensors")
 
 
+def test_a_teacher_that_changes_or_is_lost_during_a_run(tmp_path, monkeypatch):
+    path = tmp_path / "teacher.safetensors"
+    config = replace(TINY, epochs=1, teacher=str(path))
+    pretrained.save(path, make_it_bite(Supernet(FMNIST)), {"config": {}})
+    monkeypatch.setattr("labkit.train.loop.training_step",
+                        lambda *args, **options: path.unlink(missing_ok=True) or training_step(*args, **options))
+    train(config, tmp_path / "lost", progress=False)  # it was read when the run began
+    assert "teacher_sha256" in pretrained.load(tmp_path / "lost" / "supernet.safetensors")[1]
+    pretrained.save(path, make_it_bite(Supernet(FMNIST)), {"config": {}, "another": True})
+    with pytest.raises(checkpoint.CheckpointError, match="teacher.safetensors is not the teacher that .* was made"):
+        train(config, tmp_path / "lost", resume=True, progress=False)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path, monkeypatch):
+    """The loss that is watched is the first arch's: another one's must not get into a checkpoint either."""
+    steps = []
+
+    def diverges(supernet, *args, **options):
+        loss = training_step(supernet, *args, **options)
+        steps.append(loss)
+        if len(steps) == 6:
+            supernet.classifier.bias.grad.fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr("labkit.train.loop.training_step", diverges)
+    with pytest.raises(FloatingPointError, match="weights are no longer numbers after step 6; lower the learning rate"):
+        train(TINY, tmp_path, progress=False, checkpoint_every=10)
+    tensors, header = checkpoint.read(tmp_path / "checkpoint.safetensors")
+    assert header["step"] == 3 and all(tensor.isfinite().all() for tensor in tensors.values())
+    assert not (tmp_path / "supernet.safetensors").exists()
+
+
+def test_weights_with_a_value_that_is_no_number_are_refused(tmp_path):
+    path = tmp_path / "supernet.safetensors"
+    pretrained.save(path, Supernet(FMNIST), {"config": {}})
+    tensors, header = checkpoint.read(path)
+    for bad in (torch.full((10,), float("nan")), torch.zeros(10, dtype=torch.int32)):
+        checkpoint.save(path, {**tensors, "classifier.bias": bad}, header)
+        with pytest.raises(checkpoint.CheckpointError, match="tensor 'classifier.bias' .* no finite numbers"):
+            pretrained.load(path)
+
+
 @pytest.mark.parametrize("network, message", [
     (lambda: Supernet(get_space("ofa-mbv3")), "has 3 image channels and 1000 classes, 'fmnist' has 1 and 10"),
     (lambda: Supernet(FMNIST, FMNIST.smallest()), "one subnet that was trained alone")])
@@ -263,7 +305,13 @@ def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, networ
 
 @pytest.mark.parametrize("changes, message", [
     (dict(seed=2 ** 32), "seed of a training must be from 0 to 4294967295, got 4294967296"),
-    (dict(steps_per_epoch=-1), "steps_per_epoch must be positive, or None for all images, got -1"),
+    (dict(steps_per_epoch=-1), "steps_per_epoch must be positive, got -1"),
+    (dict(steps_per_epoch=2.5), "steps_per_epoch must be whole, got 2.5"),
+    (dict(epochs=1.5), "epochs must be whole, got 1.5"),
+    (dict(label_smoothing=2), r"label_smoothing must be in \[0, 1\), got 2"),
+    (dict(momentum=1.0), r"momentum must be in \[0, 1\), got 1.0"),
+    (dict(weight_decay=-1), "weight_decay must be at least 0, got -1"),
+    (dict(warmup_epochs=float("nan")), "warmup_epochs must be at least 0, got nan"),
     (dict(recipe="alone"), "recipe 'alone' trains one arch: say which"),
     (dict(arch=arch_text(FMNIST.smallest())), "recipe 'sandwich' trains many archs; leave out arch"),
     (dict(recipe="alone", arch='{"resolution": 21, "stages": []}'), "resolution 21 is not in space 'fmnist'"),

@@ -145,6 +145,13 @@ def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, whole):
     resumes_to(whole, tmp_path)
 
 
+def test_killed_between_the_last_checkpoint_and_the_curve(tmp_path, whole):
+    train(TINY, tmp_path, progress=False)
+    for name in ("curve.csv", "supernet.safetensors"):
+        (tmp_path / name).unlink()
+    resumes_to(whole, tmp_path)  # which looks for both
+
+
 def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
     train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False)
     path = tmp_path / "checkpoint.safetensors"
@@ -152,6 +159,9 @@ def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
     for change, message in (({"config": {**asdict(TINY), "steps_per_epoch": 1, "mixup": 0.2}}, "mixup=0.2"),
                             ({"schema": "labkit-checkpoint-9"}, "labkit-checkpoint-9"),
                             ({"step": "1"}, "field 'step' is missing or not"),
+                            ({"step": 99}, "step 99 is not one of this run's 1"),
+                            ({"step": -3}, "step -3 is not one of this run's 1"),
+                            ({"scaler": {"x": 1}}, "field 'scaler' is not what labkit writes"),
                             ({"curve": None}, "field 'curve' is missing or not")):
         checkpoint.save(path, tensors, {**header, **change})
         with pytest.raises(checkpoint.CheckpointError, match=message):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.checkpoint import CheckpointError
+from labkit.checkpoint import CheckpointError, check_fields
 from labkit.darts.genotype import check_cell
 from labkit.data import DataSet
+from labkit.fields import check_not_negative, check_positive, check_whole
 
 
 @dataclass(frozen=True)
@@ -75,32 +75,6 @@ class TrainConfig:
             raise ValueError(f"drop_path must be in [0, 1), got {self.drop_path}")
 
 
-def check_positive(config: object, *fields: str) -> None:
-    _check(config, fields, lambda value: _finite(value) and value > 0, "must be positive")
-
-
-def check_not_negative(config: object, *fields: str) -> None:
-    _check(config, fields, lambda value: _finite(value) and value >= 0, "must be at least 0")
-
-
-def check_whole(config: object, *fields: str, least: int = 1) -> None:
-    """Raise ValueError unless the fields are whole numbers, or None where that is their default."""
-    _check(config, fields, lambda value: isinstance(value, int) and not isinstance(value, bool), "must be whole")
-    _check(config, fields, lambda value: value is not None and value >= least,
-           "must be positive" if least else "must be at least 0")
-
-
-def _check(config: object, fields: Iterable[str], sound: Callable[[object], bool], want: str) -> None:
-    for field in fields:
-        value = getattr(config, field)
-        if not (sound(value) or value is None and getattr(type(config), field) is None):
-            raise ValueError(f"{field} {want}, got {value!r}")
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def stack_of(config: DartsConfig | TrainConfig, dataset: DataSet) -> dict[str, int]:
     """The arguments that search networks and derived networks have in common."""
     return {"channels": config.channels, "cells": config.cells, "stem_stride": config.stem_stride,
@@ -119,13 +93,15 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+KINDS = {"run": dict, "step": int, "losses": list, "history": list, "cpu_seconds": (int, float),
+         "wall_seconds": (int, float), "price": (int, float)}
+
+
 def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple[str, ...]) -> None:
     """Raise CheckpointError, naming the field or option, unless a checkpoint is whole and of the same run."""
     if header.get("schema") != schema:
         raise CheckpointError(f"{path} has schema {header.get('schema')!r}, this run wants {schema!r}")
-    for name in ("run", *fields):
-        if name not in header:
-            raise CheckpointError(f"{path}: header field {name!r} is missing; remove the file to start over")
+    check_fields(path, header, {field: KINDS[field] for field in ("run", *fields)})
     for name, value in run.items():
         if header["run"].get(name) != value:
             raise CheckpointError(f"{path} was made with {name}={header['run'].get(name)!r}, this run has {value!r}; "

@@ -12,6 +12,7 @@ and the most accurate is the answer.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -25,10 +26,11 @@ from tqdm.auto import tqdm
 
 from labkit import checkpoint, data
 from labkit.cost import AdditiveTable
-from labkit.darts.config import check_header, check_not_negative, check_positive, check_whole
+from labkit.darts.config import check_header
 from labkit.darts.mixture import Probabilities, expected_cost, log_probability, mixed_forward
 from labkit.data import DataSet
 from labkit.evaluate import Evaluator
+from labkit.fields import check_not_negative, check_positive, check_whole
 from labkit.search import Budget, best
 from labkit.search.bound import check_feasible
 from labkit.space import Arch, SearchSpace
@@ -146,11 +148,15 @@ def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config
         raise ValueError(f"batch {config.batch} is larger than the {len(split.images)} images of val-search")
     device = next(supernet.parameters()).device
     state, path = _State(space, config, device), Path(out) / "checkpoint.safetensors" if out else None
-    run = {**asdict(config), "space": space.name, "budget": budget.limit, "cost": budget.name}
+    run = {**asdict(config), "space": space.name, "budget": budget.limit, "cost": budget.name,
+           "table": _digest(table.base, table.blocks),
+           "weights": _digest(*(p.detach().cpu().numpy() for p in supernet.parameters()))}
     if path and path.exists():
         if not resume:
             raise FileExistsError(f"{path} exists; resume it, or choose another folder")
         state.load(path, run)
+        checkpoint.check_step(path, state.step, config.steps)
+        checkpoint.remove_unfinished(path)
 
     cpu_before = state.cpu_seconds - time.process_time()
     with tqdm(total=config.steps, initial=state.step, unit="step", disable=not progress,
@@ -176,6 +182,10 @@ def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config
     genes = candidates[accuracies.argmax() if len(accuracies) else 0]
     return GradientResult(space, genes, float(table(genes[None])[0]), candidates, accuracies,
                           [p.numpy() for p in probabilities], state.history, cpu_before + time.process_time())
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:16]
 
 
 def draw_candidates(space: SearchSpace, probabilities: Probabilities, budget: Budget, n: int,

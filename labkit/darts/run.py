@@ -10,6 +10,8 @@ from typing import Protocol
 
 from tqdm.auto import tqdm
 
+from labkit import checkpoint
+
 
 class State(Protocol):
     """What a run has reached; `save` and `load` hold all that decides its next step."""
@@ -37,6 +39,7 @@ def begin(state: State, path: Path, *, resume: bool) -> None:
         state.load(path)
     else:
         state.save(path)
+    checkpoint.remove_unfinished(path)
 
 
 def run(state: State, path: Path, *, epochs: int, epoch_steps: int, advance: Callable[[int, int], float],
@@ -45,9 +48,11 @@ def run(state: State, path: Path, *, epochs: int, epoch_steps: int, advance: Cal
     """Take the steps that are left, with a bar and a checkpoint at `path` now and then.
 
     `advance(epoch, within)` takes one step and returns its loss; `summary(epoch)` is an epoch's entry in
-    the history. Raises FloatingPointError when the loss is no longer finite.
+    the history. Raises FloatingPointError when the loss is no longer finite, CheckpointError if `state` is not
+    one of this run's.
     """
     total = epoch_steps * epochs
+    checkpoint.check_step(path, state.step, total)
     cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
     with tqdm(total=total, initial=state.step, unit="step", disable=not progress, desc=name) as bar:
         while state.step < total:

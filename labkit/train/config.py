@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+from labkit.fields import check_not_negative, check_positive, check_whole
 from labkit.space import Arch
 from labkit.spaces import get_space
 from labkit.train.recipes import RECIPES, Recipe
@@ -47,16 +48,15 @@ class TrainConfig:
         space = get_space(self.space)
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
-        for field in ("epochs", "batch", "learning_rate"):
-            value = getattr(self, field)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-                raise ValueError(f"{field} must be positive, got {value}")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch must be positive, or None for all images, got {self.steps_per_epoch}")
-        if not 0 <= self.seed < SEEDS:
+        check_whole(self, "epochs", "batch", "steps_per_epoch")
+        check_whole(self, "seed", least=0)
+        check_positive(self, "learning_rate")
+        check_not_negative(self, "momentum", "weight_decay", "warmup_epochs", "label_smoothing", "ema_decay")
+        if self.seed >= SEEDS:
             raise ValueError(f"seed of a training must be from 0 to {SEEDS - 1}, got {self.seed}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+        for field in ("momentum", "label_smoothing", "ema_decay"):
+            if getattr(self, field) >= 1:
+                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase is a share of the images, from 0 to 1, got {self.erase}")
         if self.precision not in PRECISIONS:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from labkit.elastic import BatchStatistics, DistributedStatistics
+from labkit.errors import LabError
 
 
 class World(NamedTuple):
@@ -84,5 +85,9 @@ def world(device: str | None = None) -> Iterator[World]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), place)
+    except RuntimeError as error:  # what gloo and nccl raise where another process is gone
+        if dist.get_rank() and "onnection" in str(error):
+            raise LabError("another process of this run ended; its message says why") from error
+        raise
     finally:
         dist.destroy_process_group()

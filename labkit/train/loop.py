@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from labkit import checkpoint, data, pretrained
-from labkit.artifacts import code_revision, sha256
+from labkit.artifacts import code_revision
 from labkit.elastic import BatchStatistics
 from labkit.errors import LabError
 from labkit.evaluate import Evaluator
@@ -113,13 +113,14 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
                          f"{space.name!r} is for {space.in_channels} and {space.num_classes}; change one of the two")
 
     state, path = TrainState(config, ranks.device), out / "checkpoint.safetensors"
-    _begin(state, config, path, ranks, resume, recipe.teacher_from(total))
+    _begin(state, config, path, ranks, resume, recipe.teacher_from(total), total)
     network = state.supernet
     shown = {"alone": config.only} if config.only else {"largest": space.largest(), "smallest": space.smallest()}
     evaluator = Evaluator(state.average, dataset, "val-search", images=CURVE_IMAGES, recalibration_images=CURVE_IMAGES)
     step_options = {"stats": ranks.statistics(), "autocast": AUTOCAST.get(config.precision), "scaler": state.scaler,
                     "recompute": config.recompute}
-    cpu_before, wall_before = state.cpu_seconds - time.process_time(), state.wall_seconds - time.perf_counter()
+    cpu_before = state.cpu_seconds - ranks.size * time.process_time()  # of all ranks, which take about as much
+    wall_before = state.wall_seconds - time.perf_counter()
     bar = tqdm(total=total, initial=state.step, unit_scale=config.batch, unit="image", disable=not progress,
                desc=f"{config.space}, {config.recipe}")
     epoch = None
@@ -158,24 +159,30 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
             state.curve.append(row)
             bar.write(f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']}, val-search accuracy "
                       + ", ".join(f"{name} {row[name]} %" for name in shown))
-        state.cpu_seconds, state.wall_seconds = cpu_before + time.process_time(), wall_before + time.perf_counter()
+        if not state.is_finite():  # a later arch's loss, or the step itself: the checkpoint before is still good
+            raise Diverged(f"weights are no longer numbers after step {state.step}; lower the learning rate "
+                           f"({config.learning_rate}). The last checkpoint is in {path}")
+        state.cpu_seconds = cpu_before + ranks.size * time.process_time()
+        state.wall_seconds = wall_before + time.perf_counter()
         _save(state, path, config)
         write_curve(out / "curve.csv", state.curve)
     bar.close()
     if ranks.leads:
+        write_curve(out / "curve.csv", state.curve)  # again: a run may have been killed between checkpoint and curve
         pretrained.save(out / "supernet.safetensors", state.average, record_of(config, state, ranks))
     ranks.wait()
     return state.average
 
 
 def _begin(state: TrainState, config: TrainConfig, path: Path, ranks: World, resume: bool,
-           teacher_from: int | None) -> None:
+           teacher_from: int | None, total: int) -> None:
     """Go on from the checkpoint if there is one, else write a first one: what prevents that shows before any work."""
     exists = path.exists()
     if exists and not resume:
         raise FileExistsError(f"{path} exists; go on with --resume, or choose another folder")
     if exists:
         state.load(path, config, teacher_from)
+        checkpoint.check_step(path, state.step, total)
     ranks.wait()  # every rank has looked before the first one writes
     if ranks.leads:
         for name in WRITTEN:
@@ -195,8 +202,8 @@ def _save(state: TrainState, path: Path, config: TrainConfig) -> None:
 def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:
     """What the header of the weights says about how they came about."""
     cuda = ranks.device.type == "cuda"
-    hours = state.wall_seconds * ranks.size if cuda else state.cpu_seconds * ranks.size
-    taught = {} if config.teacher is None else {"teacher_sha256": sha256(Path(config.teacher))}
+    hours = state.wall_seconds * ranks.size if cuda else state.cpu_seconds
+    taught = {} if state.teacher_sha256 is None else {"teacher_sha256": state.teacher_sha256}
     return {"config": asdict(config), "curve": state.curve,
             "gpu_hours" if cuda else "cpu_hours": round(hours / 3600, 3),
             "wall_hours": round(state.wall_seconds / 3600, 3), "processes": ranks.size, **taught,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from labkit import checkpoint, pretrained
+from labkit.artifacts import sha256
 from labkit.space import SearchSpace
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
@@ -36,12 +37,14 @@ class TrainState:
         self.optimizer = torch.optim.SGD(
             [{"params": [p for n, p in named if decays(n, p)], "weight_decay": config.weight_decay},
              {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0}],
-            lr=config.learning_rate, momentum=config.momentum, nesterov=True)
+            lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
         # float16 has a short range: losses are scaled up so that small gradients are not lost.
         self.scaler = torch.amp.GradScaler(self._place["device"].type, enabled=config.precision == "float16")
         self.teacher: Supernet | None = None
+        self.teacher_sha256: str | None = None  # of an outside teacher's file, as it is when the run begins
         if config.teacher is not None:
             self.teacher = _teacher(Path(config.teacher), self.supernet.space).to(**self._place)
+            self.teacher_sha256 = sha256(Path(config.teacher))
         self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
 
     def take_teacher(self) -> None:
@@ -70,6 +73,10 @@ class TrainState:
         torch._foreach_lerp_([p.data for p in self.average.parameters()],
                              [p.data for p in self.supernet.parameters()], 1 - decay)
 
+    def is_finite(self) -> bool:
+        """Whether all that a checkpoint holds are numbers."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.tensors().values())
+
     def tensors(self) -> dict[str, Tensor]:
         tensors = {}
         for name, parameter in self.supernet.named_parameters():
@@ -85,7 +92,8 @@ class TrainState:
     def save(self, path: Path, config: TrainConfig) -> None:
         """Write the checkpoint in one step; raises OSError, with the old one whole, where that is not possible."""
         header = {"schema": SCHEMA, "config": asdict(config), "step": self.step, "cpu_seconds": self.cpu_seconds,
-                  "wall_seconds": self.wall_seconds, "curve": self.curve, "scaler": self.scaler.state_dict()}
+                  "wall_seconds": self.wall_seconds, "curve": self.curve, "scaler": self.scaler.state_dict(),
+                  "teacher_sha256": self.teacher_sha256}
         checkpoint.save(path, self.tensors(), header)
 
     def load(self, path: Path, config: TrainConfig, teacher_from: int | None = None) -> None:
@@ -94,15 +102,19 @@ class TrainState:
         if header.get("schema") != SCHEMA:
             raise checkpoint.CheckpointError(f"{path}: schema is {header.get('schema')!r}, this version reads "
                                              f"{SCHEMA!r}")
-        for field, kind in HEADER.items():
-            if not isinstance(header.get(field), kind):
-                raise checkpoint.CheckpointError(f"{path}: field {field!r} is missing or not what labkit writes; "
-                                                 "restore the file, or remove it to start over")
+        checkpoint.check_fields(path, header, HEADER)
         other = difference(config, header["config"])
         if other:
             field, theirs, ours = other
             raise checkpoint.CheckpointError(f"{path} was made with {field}={theirs!r}, this run has {ours!r}; "
                                              "use the same options or another folder")
+        if header.get("teacher_sha256", self.teacher_sha256) != self.teacher_sha256:
+            raise checkpoint.CheckpointError(f"{config.teacher} is not the teacher that {path} was made with (its "
+                                             "SHA-256 is another); restore it, or use another folder")
+        scaler = header.get("scaler") or {}
+        if not isinstance(scaler, dict) or scaler.keys() != self.scaler.state_dict().keys():
+            raise checkpoint.CheckpointError(f"{path}: header field 'scaler' is not what labkit writes; restore the "
+                                             "file, or remove it to start over")
         if teacher_from is not None and header["step"] > teacher_from:
             self.take_teacher()
         checkpoint.check_tensors(path, tensors, self.tensors())
@@ -117,8 +129,7 @@ class TrainState:
                 parameter.data.copy_(tensors[f"teacher.{name}"])
         self.step, self.curve = header["step"], header["curve"]
         self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
-        if header.get("scaler"):
-            self.scaler.load_state_dict(header["scaler"])
+        self.scaler.load_state_dict(scaler)
 
 
 def _teacher(path: Path, space: SearchSpace) -> Supernet:
