@@ -119,10 +119,20 @@ def test_what_saved_it_does_not_matter(front_end, grader):
     assert points(grader.marks(parse(text.encode()), ["1.3", "1.5"])) == {"1.3": 3, "1.5": 4}
 
 
-def test_what_only_other_cells_define_is_explained(grader):
-    cells = [("code", "helper = 3"), ("code", ANSWERS["1.3"].replace("total = resolutions", "total = helper"))]
+def test_imports_and_helpers_of_other_cells_are_found(grader):
+    """As in the notebook itself: what `check` there finds right is right here."""
+    answer = ANSWERS["1.3"].replace("total = resolutions", "total = first(resolutions)")
+    elsewhere = [("code", "import operator as op\nprint('a cell of mine')\nwhile False: pass"),
+                 ("code", "def first(n):\n    return op.index(n)\nsum = 0"), ("code", "this is no Python")]
+    assert answer != ANSWERS["1.3"]
+    assert grader.marks([*elsewhere, ("code", answer)], ["1.3"])["1.3"].passed
+    assert grader.marks([("code", answer), *elsewhere], ["1.3"])["1.3"].passed
+
+
+def test_what_no_cell_defines_is_explained(grader):
+    cells = [("code", ANSWERS["1.3"].replace("total = resolutions", "total = helper"))]
     message = grader.marks(cells, ["1.3"])["1.3"].message
-    assert "name 'helper' is not defined" in message and "belongs into it" in message
+    assert "name 'helper' is not defined" in message and "helper functions are safest in the cell" in message
 
 
 def test_an_answer_may_use_another_answer(grader):

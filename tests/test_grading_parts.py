@@ -220,4 +220,4 @@ def test_the_answers_of_a_session_are_those_that_ran_last(monkeypatch):
         user_ns = {"In": ["", "# Exercise 1.3\nold", "x = 1", "# Exercise 1.2\nfirst", "# Exercise 1.3\nnew"]}
 
     monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
-    assert _executed() == [("code", "# Exercise 1.3\nnew"), ("code", "# Exercise 1.2\nfirst")]
+    assert _executed() == [("code", "x = 1"), ("code", "# Exercise 1.3\nnew"), ("code", "# Exercise 1.2\nfirst")]

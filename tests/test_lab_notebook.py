@@ -33,8 +33,22 @@ def test_answers_are_checked_as_they_ran_last(session, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(check, "check_cells", lambda cells: seen.extend(cells) or [])
     check_notebook()
-    assert seen == [("code", SOLVED)]
+    assert seen[-1] == ("code", SOLVED) and len(seen) == 3  # the import and the check belong to no answer
     assert capsys.readouterr().out.startswith("exercise  points")
+
+
+def test_a_cell_that_only_tries_an_answer_out_is_none_and_magics_are_read_as_typed(monkeypatch):
+    monkeypatch.delenv("PYTEST_VERSION")
+    typed = ["", SOLVED.replace("1\n", "2\n"), f"%%time\n{SOLVED}",
+             "# Exercise 1.3, tried out\nprint(count_subnets(1, []))"]
+    run = [*typed[:2], f"get_ipython().run_cell_magic('time', '', {SOLVED!r})", typed[3]]
+    history = types.SimpleNamespace(input_hist_raw=typed)
+    monkeypatch.setattr(IPython, "get_ipython",
+                        lambda: types.SimpleNamespace(user_ns={"In": run}, history_manager=history))
+    seen = []
+    monkeypatch.setattr(check, "check_cells", lambda cells: seen.extend(cells) or [])
+    check_notebook()
+    assert seen[-1] == ("code", typed[2])
 
 
 def test_a_session_without_answers_says_what_is_missing(monkeypatch):

@@ -7,7 +7,9 @@ in where this one uses what they define.
 
 from __future__ import annotations
 
+import builtins
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ from labkit.paths import data_dir, write_atomic
 
 SCHEMA = "labkit-course-1"
 PARSE_LIMIT_S = 10.0  # of one answer; thousands of magics take IPython that long
+BUILTINS = frozenset(dir(builtins)) | {"get_ipython"}
 FIRST = "import sys\nsys.path.insert(0, {path!r})"
 CALL = "from labkit.checking.handover import hand_over\nhand_over({id!r}, {inputs!r}, globals().get({function!r}))"
 
@@ -67,14 +70,21 @@ def stubs(number: int) -> dict[str, str]:
     return {id: source for source in pristine(number) for id in MARKER.findall(source)}
 
 
-def assemble(exercise: Exercise, answers: dict[str, str], labkit_path: str, sets: tuple[str, ...]) -> dict:
+def assemble(exercise: Exercise, answers: dict[str, str], labkit_path: str, sets: tuple[str, ...],
+             elsewhere: tuple[str, ...] = ()) -> dict:
     """A notebook that calls the answer to `exercise` on the inputs of each of `sets`; needs `answers[exercise.id]`.
 
     Each of its cells says in its metadata what it is: setup, answer or call, and a call which inputs it needs.
-    `labkit_path` is where the kernel finds labkit.
+    `labkit_path` is where the kernel finds labkit. Names that nothing else defines are looked for in `elsewhere`, other
+    cells of the same student: of these only the statements that define what is missing are put in.
     """
     own = _answer(exercise.id, answers[exercise.id])
-    chosen = needed(own.uses - own.binds, _around(exercise.id, answers))
+    around = _around(exercise.id, answers)
+    chosen = needed(own.uses - own.binds, around)
+    known = BUILTINS.union(own.binds, *(one.binds for one in around))
+    if own.uses.union(*(one.uses for one in chosen)) - known:
+        chosen = needed(own.uses - own.binds, [*around, *(replace(one, binds=one.binds - known)
+                                                          for one in _helpers(elsewhere))])
     cells = [(FIRST.format(path=labkit_path), {"labkit": "setup"})]
     cells += [(one.source, {"labkit": "setup" if one.origin == "setup" else "answer"}) for one in chosen]
     cells += [(own.source, {"labkit": "answer"})]
@@ -101,6 +111,16 @@ def _around(id: str, answers: dict[str, str]) -> list[Piece]:
     for group in (above, below, others):
         pieces += [replace(one, binds=one.binds - given) for one in group]
         given = given.union(*(one.binds for one in group))
+    return pieces
+
+
+def _helpers(sources: tuple[str, ...]) -> list[Piece]:
+    """The statements of a student's other cells, as far as they are Python and can be read in time."""
+    pieces = []
+    with suppress(TimeoutError), time_limit(PARSE_LIMIT_S):
+        for source in sources:
+            with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                pieces += statements(plain_python(source), "helper")
     return pieces
 
 

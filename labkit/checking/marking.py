@@ -60,7 +60,8 @@ def make_job(submission: Submission, ids: list[str], labkit_paths: dict[str, Pat
     for id in ids:
         if id in submission.answers:
             exercise = get_exercise(id)
-            notebooks[id] = assemble(exercise, submission.answers, str(labkit_paths[id]), (SHOWN, HIDDEN))
+            notebooks[id] = assemble(exercise, submission.answers, str(labkit_paths[id]), (SHOWN, HIDDEN),
+                                     submission.elsewhere)
             for name, seeds in ((HIDDEN, hidden_seeds(seed)), (SHOWN, SEEDS)):
                 inputs[f"{id}-{name}"] = values.dumps([exercise.inputs(s) for s in seeds])
     return {"notebooks": notebooks, "inputs": inputs, "cell_limit_s": cell_limit_s}
@@ -90,8 +91,8 @@ def _wrong(exercise: Exercise, message: str, unseen: str = "") -> Mark:
         return Mark(exercise.id, 0, exercise.points, f"the answer calls labkit's own {name}; write it yourself",
                     f"{exercise.id} calls labkit's own {name}")
     if "NameError" in message:
-        message += ". Only this cell counts, with what the course's own cells above it define: what else it needs, " \
-                   "such as imports and helper functions, belongs into it"
+        message += ". The cell is run with what the course's cells, your other answers and your other cells define; " \
+                   "imports and helper functions are safest in the cell that needs them"
     return Mark(exercise.id, 0, exercise.points, message)
 
 

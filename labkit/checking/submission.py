@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from labkit.lab.exercise import NOTEBOOKS, Exercise, exercises
 
 LARGEST = 64 * 2 ** 20  # bytes; pictures in stored outputs make honest notebooks of a few MiB
 LONGEST_ANSWER = 100_000  # characters; parsing takes up to a thousand times the memory
+MOST_LINES = 1000  # of a cell that are looked at to see whether it goes on with an answer
 MARKER = re.compile(r"^[^\S\n]*#+[^\S\n]*exercise[^\S\n]+([0-9]{1,3}\.[0-9]{1,3})\b", re.MULTILINE | re.IGNORECASE)
 
 
@@ -32,6 +34,7 @@ class Submission:
     answers: dict[str, str] = field(default_factory=dict)  # id -> source of the cell
     problems: dict[str, str] = field(default_factory=dict)  # id -> why there is no answer
     notes: tuple[str, ...] = ()  # for whoever grades; nothing depends on them
+    elsewhere: tuple[str, ...] = ()  # sources of the other code cells: an answer may need a helper or an import of one
     notebooks: tuple[int, ...] = ()  # numbers of the notebooks whose exercises are in it
 
 
@@ -91,7 +94,16 @@ def find_answers(cells: list[tuple[str, str]], stubs: dict[str, str]) -> Submiss
     unknown = [id for id in marked if id not in known]
     if unknown:
         notes.append(f"exercises that do not exist: {', '.join(unknown[:5])}")
-    return Submission(answers, problems, tuple(notes), numbers)
+    elsewhere = tuple(source for kind, source in cells
+                      if kind == "code" and len(source) <= LONGEST_ANSWER and not MARKER.search(source))
+    return Submission(answers, problems, tuple(notes), elsewhere, numbers)
+
+
+def is_answer(id: str, source: str) -> bool:
+    """Whether a cell that names an exercise answers it, and does not only try the answer out."""
+    number = int(id.partition(".")[0])
+    exercise = exercises(number).get(id) if number in NOTEBOOKS else None
+    return exercise is None or _defines(source, exercise.function)
 
 
 class _NoAnswer(Exception):
@@ -139,9 +151,15 @@ def _continues(source: str, following: str, function: str) -> bool:
 
 
 def _goes_on(source: str) -> bool:
-    """Whether a cell begins inside of a function."""
-    first = next((line for line in source.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
-    return first[:1] in (" ", "\t")
+    """Whether a cell begins inside of a function, and cannot stand alone, as lines that were copied out of one can."""
+    lines = [line for line in source.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    if not lines or lines[0][0] not in " \t":
+        return False
+    try:
+        compile(textwrap.dedent("\n".join(lines[:MOST_LINES])), "cell", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    return False
 
 
 def _defines(source: str, function: str) -> bool:

@@ -16,6 +16,8 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from importlib import import_module
 from types import TracebackType
 
@@ -163,6 +165,8 @@ def plain(value: object, depth: int = 0) -> Plain:
         value = value.detach().cpu().numpy()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (Fraction, Decimal)):
+        return float(value)
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
             raise Wrong(f"expected an array of numbers, got one of {value.dtype}")

@@ -44,7 +44,8 @@ def close(value: object, expected: np.ndarray, what: str = "the result", *, rtol
 
 
 def whole(value: object, what: str = "the result") -> int:
-    """`value` as an int, or Wrong. A float that is a whole number below 2**53 will do."""
+    """`value` as an int, or Wrong. A float that is a whole number below 2**53 will do, and an array of one element."""
+    value = _scalar(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2 ** 53:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -54,11 +55,15 @@ def whole(value: object, what: str = "the result") -> int:
 
 def number(value: object, what: str = "the result") -> float:
     """`value` as a finite float (an array of one element will do), or Wrong."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
+    value = _scalar(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise Wrong(f"{what} should be a number, got {_short(value)}")
     return float(value)
+
+
+def _scalar(value: object) -> object:
+    """What numpy and torch make of a number, whatever its dtype, as Python's own."""
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
 
 
 def parts(value: object, count: int, what: str = "the result") -> list:

@@ -57,12 +57,17 @@ def check_notebook(path: str | Path | None = None) -> None:
 
 
 def _executed() -> list[tuple[str, str]]:
-    """The answer cells that ran in this session, each as it was last."""
+    """The cells that ran in this session, those with answers each as it was last."""
     from IPython import get_ipython
 
-    from labkit.checking.submission import MARKER
+    from labkit.checking.submission import MARKER, is_answer
 
-    shell, last = get_ipython(), {}
-    for source in shell.user_ns.get("In", []) if shell else []:
-        last |= dict.fromkeys(MARKER.findall(source), source)
-    return [("code", source) for source in dict.fromkeys(last.values())]
+    shell, others, last = get_ipython(), [], {}
+    # As typed: in `In` the code of a cell with a magic, such as %%time, is one string.
+    typed = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    for source in typed or (shell.user_ns.get("In", []) if shell else []):
+        ids = MARKER.findall(source)
+        last |= {id: source for id in ids
+                 if id not in last or is_answer(id, source) or not is_answer(id, last[id])}
+        others += [source] if source.strip() and not ids else []
+    return [("code", source) for source in dict.fromkeys([*others, *last.values()])]

@@ -91,7 +91,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
 
 def _draw(axes: Axes, panel: Panel) -> None:
     values = panel.values
-    limit = max(float(np.nanmax(np.abs(values), initial=0)), 1e-12)
+    limit = max(float(np.abs(values[np.isfinite(values)]).max(initial=0)), 1e-12)
     # Blue is below zero, red above, white is zero: in a difference, what is right.
     axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="equal" if _squarish(values) else "auto",
                 interpolation="nearest")

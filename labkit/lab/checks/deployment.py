@@ -162,8 +162,8 @@ def _judge_codes(where: str, x: np.ndarray, codes: np.ndarray, step: float, zero
                     "around: clip first")
     if wrong.any():
         i = tuple(np.argwhere(wrong)[0])
-        cut = " Round to the nearest code; a cast to integers cuts off" if (np.abs(codes - exact)[wrong] < 1).all() \
-            else ""
+        cut_off = (codes == np.clip(np.floor(exact), 0, 255))[wrong].all()
+        cut = " Round to the nearest code; a cast to integers cuts off" if cut_off else ""
         raise Wrong(f"{where} the value {x[i]:.4g} should get the code nearest to {exact[i]:.3f}, got "
                     f"{codes[i]:g}.{cut}")
 
@@ -230,7 +230,7 @@ def layer_judge(inputs: dict, returned: object) -> None:
                     "gets the nearest code")
     if (np.abs(result - exact % 256) <= 1).mean() > 0.9:
         raise Wrong("values beyond the range wrap around; clip to 0 and 255 before the cast to uint8")
-    if (np.abs(result - np.clip(exact, 0, 255)) < 1 + 1e-3).all():
+    if (np.abs(result - np.clip(np.floor(exact), 0, 255)) < 1e-3).all():
         raise Wrong("each code is off by less than 1: round to the nearest whole number, a cast to integers cuts off")
     close(result, np.clip(np.round(exact), 0, 255), "the matrix of codes", rtol=0, atol=0.51)
 

@@ -82,6 +82,10 @@ def mutate_judge(inputs: dict, returned: object) -> None:
     for a, b in itertools.combinations(range(len(choices)), 2):
         frequency(int((changed[:, a] & changed[:, b]).sum()), ROWS, chance[a] * chance[b],
                   f"genes {a} and {b} of a row both changed (each rolls for itself, at rate {rate})")
+        both = (genes[:, a] != 0) & (genes[:, b] != 0)
+        frequency(int((children[both][:, [a, b]] == 0).all(1).sum()), int(both.sum()),
+                  rate ** 2 / choices[a] / choices[b], f"genes {a} and {b} of a row both turned into 0 (each is drawn "
+                                                       "for itself)")
     for column in range(len(choices)):
         pairs = changed[0::2, column] & changed[1::2, column]
         frequency(int(pairs.sum()), ROWS // 2, chance[column] ** 2,
@@ -121,13 +125,14 @@ def cross_run(function: Callable, inputs: dict) -> object:
     mothers, fathers = inputs["mothers"].copy(), inputs["fathers"].copy()
     children, again = (function(mothers, fathers, inputs["stage_of"].copy(), np.random.default_rng(inputs["seed"]))
                        for _ in range(2))
-    return {"children": children, "again": again, "mothers": mothers}
+    return {"children": children, "again": again, "mothers": mothers, "fathers": fathers}
 
 
 def cross_judge(inputs: dict, returned: object) -> None:
     mothers, fathers, stage_of = inputs["mothers"], inputs["fathers"], inputs["stage_of"]
     children = _whole_rows(returned, "children", mothers.shape)
     _unchanged_and_repeatable(mothers, returned, children, "mothers")
+    _unchanged_and_repeatable(fathers, returned, children, "fathers")
     mixed = (children != mothers) & (children != fathers)
     if mixed.any():
         row, column = map(int, np.argwhere(mixed)[0])
@@ -154,10 +159,10 @@ def cross_judge(inputs: dict, returned: object) -> None:
 
 def select_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    accuracy, latency = rng.permutation(40) / 4 + 85, rng.permutation(40) / 8 + 1.5
+    accuracy, latency = rng.permutation(40) / 4 + 85, rng.permutation(40) / 8 + rng.integers(10, 20) / 8
     ordered = np.sort(latency)
     limits = [float(ordered[30]), float(ordered[4]), float(ordered[0]), float(ordered[0] * 0.7)]
-    return {"accuracy": accuracy, "latency": latency, "limits": limits, "n": 10}
+    return {"accuracy": accuracy, "latency": latency, "limits": limits, "n": 8 + seed % 3}
 
 
 def select_run(function: Callable, inputs: dict) -> object:
@@ -210,8 +215,8 @@ def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
 
 def evolve_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    return {"population": rng.integers(0, 4, size=(20, 12)), "weights": rng.normal(size=(12, 4)),
-            "parents": 5 + seed % 3, "generations": 8, "seed": int(rng.integers(2 ** 31))}
+    return {"population": rng.integers(0, 4, size=(18 + seed % 3, 12)), "weights": rng.normal(size=(12, 4)),
+            "parents": 5 + seed % 3, "generations": 6 + seed % 3, "seed": int(rng.integers(2 ** 31))}
 
 
 def evolve_run(function: Callable, inputs: dict) -> object:

@@ -295,6 +295,8 @@ def calibrate_judge(inputs: dict, returned: object) -> None:
     def squares(a: float, b: float) -> float:
         return float(np.sum(((sums + a + b * blocks) / measured - 1) ** 2))
 
+    if squares(*got) <= squares(*expected) * (1 + 1e-6):  # as small as whoever minimises step by step gets it
+        return
     _explain(got, expected, {
         "the two numbers are right, in the wrong order: the intercept comes first": (per_block, intercept),
         "the signs are the wrong way round: the two are *added* to the sum": (-intercept, -per_block),
