@@ -56,7 +56,7 @@ def _attempt(url: str, partial: Path, max_bytes: int, progress: bool) -> None:
         if have and error.code == 416:  # nothing comes after what we have: it was complete
             return version_file.unlink()
         raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from error
-    except OSError as error:  # no network, no such host
+    except (OSError, HTTPException) as error:  # no network, no such host, an answer that is not HTTP
         raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
     with response:
         total = _total(response, have)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
@@ -80,19 +80,27 @@ class _Images(Dataset):
     def __len__(self) -> int:
         return len(self.picked)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+    def __getitem__(self, i: int) -> tuple[Tensor, int] | str:
+        """The image and its label; a text that names the file where it is damaged."""
         path, label = self.folder.samples[self.picked[i]]
         try:
             image = self.folder.loader(path)
         except (OSError, SyntaxError) as error:  # what PIL raises for a damaged file
-            raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from None
+            return f"{path} cannot be read as an image ({error}); replace or remove it"
         with torch.random.fork_rng(devices=[]):  # torchvision's transforms draw from the global generator only
             torch.manual_seed(self.seed * 1_000_003 + self.picked[i])
             return _to_tensor(self.transform(image)), label
 
-    def batches(self, batch: int, workers: int) -> DataLoader:
+    def batches(self, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         # With a generator of its own the loader leaves the global one alone.
-        return DataLoader(self, batch, num_workers=workers, generator=torch.Generator())
+        for loaded in DataLoader(self, batch, num_workers=workers, collate_fn=_collate, generator=torch.Generator()):
+            if isinstance(loaded, str):  # raised here: from a worker it would arrive with that one's traceback in it
+                raise DataError(loaded)
+            yield loaded
+
+
+def _collate(items: list[tuple[Tensor, int] | str]) -> list[Tensor] | str:
+    return next((item for item in items if isinstance(item, str)), None) or default_collate(items)
 
 
 def _folder(path: Path) -> ImageFolder:

@@ -133,10 +133,10 @@ class Supernet(nn.Module):
         With `recompute`, the backward pass computes each block again instead of keeping what is inside it
         (arXiv 1604.06174): less memory, the same gradients, a third more time. Not for a `Recorder`.
 
-        Raises ValueError for another resolution, KeyError or ValueError for another arch's `stats`.
+        Raises ValueError for an arch of another space or images of another resolution, KeyError or ValueError
+        for another arch's `stats`.
         """
-        if self.only is not None and arch != self.only:
-            raise ValueError(f"this network holds one arch ({self.only}), not {arch}")
+        self._check(arch)
         if x.shape[-2:] != (arch.resolution, arch.resolution):
             raise ValueError(f"images are {x.shape[-2]}x{x.shape[-1]}, the arch wants {arch.resolution} pixels; "
                              "resize them with labkit.data.resize")
@@ -150,6 +150,12 @@ class Supernet(nn.Module):
                 layer = self.blocks[block_name(s, i)]
                 x = checkpoint(layer, x, block, stats, use_reentrant=False) if recompute else layer(x, block, stats)
         return self.finish(x, stats)
+
+    def _check(self, arch: Arch) -> None:
+        """Raise ValueError unless its weights are here: a ratio above the largest would run as the largest."""
+        if self.only is not None and arch != self.only:
+            raise ValueError(f"this network holds one arch ({self.only}), not {arch}")
+        self.space.validate(arch)
 
     def begin(self, x: Tensor, stats: BatchStatistics | BatchNormStats) -> Tensor:
         """Images -> what enters the first elastic block: the part that all archs share."""
@@ -169,7 +175,11 @@ class Supernet(nn.Module):
 
     @torch.no_grad()
     def extract(self, arch: Arch, stats: BatchNormStats) -> Subnet:
-        """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights."""
+        """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights.
+
+        Raises ValueError for an arch of another space, KeyError or ValueError for another arch's `stats`.
+        """
+        self._check(arch)
         with _NoInitialisation():
             subnet = Subnet(self.space, arch)
         ours = dict(self.named_modules())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from labkit.latency import measure
-from labkit.latency.harness import Limits, Timing
+from labkit.latency.harness import Limits, Timing, machine_state
 from labkit.latency.pieces import block_counts, pieces, space_digest, table_of
 from labkit.space import Stage
 from labkit.spaces import FMNIST, spaces
@@ -38,12 +38,19 @@ def made_up(space=TINY, *, factor: float = 0.7, intercept: float = 0.02, per_blo
     genes = measure.calibration_genes(space, subnets) if subnets else np.zeros((0, space.num_genes), dtype=np.int8)
     total = factor * table_of(space, times)(genes) + intercept + per_block * block_counts(space, genes)
     total *= 1 + noise * rng.standard_normal(len(total))
+    anchor = times[measure.anchor_piece(space).key]
     return {"schema": 1, "what": "latency", "space": space.name, "space_sha256": space_digest(space),
             "made": {"cpu": "made up", "runtime": "onnxruntime", "runtime_version": "1.0", "threads": 2, "batch": 1,
                      "seconds": 3.0},
-            "anchor_ms": [0.1, 0.101, 0.1], "drifted": [],
+            "anchor_ms": [anchor, 1.01 * anchor, anchor], "drifted": [],
             "pieces": {name: timing(ms) for name, ms in times.items()},
             "subnets": [{"arch": arch.to_json(), **timing(ms)} for arch, ms in zip(space.decode(genes), total)]}
+
+
+def here(value: dict) -> dict:
+    """The same latency file, as if this machine had made it."""
+    value["made"].update(cpu=machine_state()["cpu"], runtime=measure.default_runtime())
+    return value
 
 
 def save(value: dict, path: Path) -> Path:

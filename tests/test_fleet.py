@@ -107,6 +107,7 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
         for piece, timing in value["pieces"].items():
             ms = 5.0 if slow in piece and piece.startswith(("block-8to16", "block-16to16")) else 0.01
             timing.update(median_ms=ms, low_ms=ms, high_ms=ms)
+        value["anchor_ms"] = [0.01] * 3
         kit.import_table(save(value, tmp_path / f"{name}.json"), name)
     wanted, choices = choose(TINY, accuracy_model(TINY), targets(TINY, [Request("a", 1), Request("b", 1)]))
     assert sorted(choice.owner for choice in choices) == ["a", "b"]

@@ -123,6 +123,13 @@ def test_wrong_folders_are_named(folder, supernet, damage, message):
         imagenet.evaluate(supernet, [SPACE.largest()], folder, recalibration_images=8, workers=0, progress=False)
 
 
+def test_a_damaged_image_is_named_from_a_worker_too(folder):
+    (folder / "val" / CLASSES[0] / f"{CLASSES[0]}_0.JPEG").write_bytes(b"no image")
+    with pytest.raises(DataError) as error:
+        list(imagenet.ImageNet(folder, 6).validation(32, workers=1))
+    assert "cannot be read as an image" in str(error.value) and "Traceback" not in str(error.value)
+
+
 def test_archs_of_another_space_are_an_error(folder, supernet):
     with pytest.raises(ValueError, match="not in space 'six-classes'"):
         imagenet.evaluate(supernet, [get_space("ofa-mbv3").largest()], folder, workers=0, progress=False)

@@ -52,7 +52,24 @@ def faster_than_nothing(value: dict) -> None:
         subnet.update(median_ms=ms, low_ms=ms, high_ms=ms) if ms > 0.01 else value["subnets"].remove(subnet)
 
 
+def scaled(rows, factor: float) -> None:
+    for timing in rows:
+        timing.update({field: factor * timing[field] for field in ("median_ms", "low_ms", "high_ms")})
+
+
+def turned_round(value: dict) -> None:
+    """The fastest subnet has the slowest one's time, and so on."""
+    order = sorted(value["subnets"], key=lambda subnet: subnet["median_ms"])
+    times = [{field: subnet[field] for field in ("median_ms", "low_ms", "high_ms")} for subnet in order]
+    for subnet, timing in zip(order, times[::-1]):
+        subnet.update(timing)
+
+
 BAD = {
+    "as the anchor, which is the same model": lambda v: scaled([*v["pieces"].values(), *v["subnets"]], 1000),
+    "whole subnets take 700 ms longer": lambda v: scaled(v["subnets"], 1000),
+    "whole subnets take -.* ms longer": lambda v: turned_round(v),
+    "field 'anchor_ms' is empty": lambda v: v.update(anchor_ms=[]),
     "blocks are missing": lambda v: v["pieces"].pop(FIRST),
     "blocks are not of space 'tiny'": lambda v: v["pieces"].update({"block-9": v["pieces"][FIRST]}),
     "median_ms is -1": lambda v: v["pieces"][FIRST].update(median_ms=-1),

@@ -131,9 +131,18 @@ def test_a_kit_of_more_subnets_feeds_a_regression(tmp_path, monkeypatch):
 
 
 def test_kit_says_what_is_missing_on_the_board(packed, tmp_path):
-    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no', name='onnxruntime')")
+    (tmp_path / "onnxruntime.py").write_text("raise ModuleNotFoundError('no', name='onnxruntime')")
     done = run_kit(packed, tmp_path / "board", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2 and done.stderr == "onnxruntime is not installed; pip install numpy onnxruntime\n"
+
+
+def test_kit_says_what_does_not_load_or_cannot_be_written(packed, tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    done = run_kit(packed, tmp_path / "board", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2 and "does not load: libgomp.so.1" in done.stderr
+    for out in ("nowhere/latency.json", "."):
+        done = run_kit(packed, tmp_path / "board", "--out", out)
+        assert done.returncode == 2 and done.stderr.startswith(f"cannot write {out}: ") and "%" not in done.stderr
 
 
 def test_kit_names_must_be_zips(tmp_path):

@@ -98,7 +98,8 @@ def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkey
     weights = 1e-4 * np.random.default_rng(0).random(features(TINY, genes).shape[1])
     for subnet, ms in zip(value["subnets"], features(TINY, genes) @ weights + 0.2):
         subnet.update(median_ms=ms, low_ms=ms, high_ms=ms)
-    monkeypatch.setattr(kit, "CONTRADICTION", 1e9)  # these subnets have nothing to do with the blocks
+    monkeypatch.setattr(kit, "CONTRADICTION", 1e9)
+    monkeypatch.setattr(kit, "FACTORS", (-np.inf, np.inf))  # these subnets have nothing to do with the blocks
     kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
     other = TINY.sample(np.random.default_rng(3), 40)
     np.testing.assert_allclose(get_device("my-board").latency_regression(TINY)(other),

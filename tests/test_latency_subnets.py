@@ -111,6 +111,9 @@ def test_another_runtime_seed_or_space_starts_again(tmp_path):
     other.version = "2"
     measure(path, 6, other)
     assert len(other.prepared) == 2 * 6
+    complete = Machine()  # nothing is left to measure, but it is not this runtime's
+    measure(path, 6, complete)
+    assert len(complete.prepared) == 2 * 6
     seeded = Machine()
     measure(path, 5, seeded, seed=1)
     assert len(seeded.prepared) == 2 * 5

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from latency_for_tests import COARSE, TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
+from latency_for_tests import COARSE, TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
 
 from labkit.cost import block_sides
 from labkit.latency import __main__ as entry
@@ -151,7 +151,7 @@ def test_host_is_measured_once_and_kept(monkeypatch):
     calls = []
     def fake(space, *, progress=None):
         calls.append(space.name)
-        return made_up(space)
+        return here(made_up(space))
     monkeypatch.setattr(measure, "measure", fake)
     assert not lut.has_host_table(TINY)
     first, again = lut.host_table(TINY), get_device("host").latency_table(TINY)
@@ -162,6 +162,10 @@ def test_host_is_measured_once_and_kept(monkeypatch):
     lut.table_path("host", TINY).write_text("{")  # damaged: measured again rather than an error
     lut.host_table(TINY)
     assert len(calls) == 3
+    lut.write_table(made_up(), lut.table_path("host", TINY), TINY)  # of another machine with the same home folder
+    assert not lut.has_host_table(TINY)
+    lut.host_table(TINY)
+    assert len(calls) == 4
     other = replace(TINY, stem_width=24)  # another version of the space
     assert not lut.has_host_table(other)
 

@@ -135,6 +135,16 @@ def test_a_network_of_one_arch_has_the_shapes_of_a_plain_subnet_and_computes_wha
     other = random_archs(space, 1, seed=5)[0]
     with pytest.raises(ValueError, match="holds one arch"):
         alone(images_for(space, other), other)
+    with pytest.raises(ValueError, match="holds one arch"):
+        alone.extract(other, recalibrate(Supernet(space), other, [images_for(space, other)]))
+
+
+def test_choices_that_the_space_does_not_have_are_refused():
+    space = spaces["fmnist"]
+    arch = space.largest()
+    wide = Arch(arch.resolution, tuple(tuple(block._replace(expand=9) for block in stage) for stage in arch.stages))
+    with pytest.raises(ValueError, match="expand ratio 9 is not in space 'fmnist'"):
+        Supernet(space)(images_for(space, arch), wide)
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])

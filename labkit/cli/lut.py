@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from labkit.cli.common import device_option, json_option, show, space_option
+from labkit.paths import data_dir
 
 
 @click.group()
@@ -73,8 +74,9 @@ def export(space, device, out) -> None:
     """Write a measured device's latency file, for others to import."""
     from labkit.latency.boards import export_table
 
+    taken = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()  # there under that name already
     click.echo(f"written to {export_table(space, device, out)}; on another machine: labkit lut import {out.name} "
-               f"--name {'NAME' if device.name == 'host' else device.name}")
+               f"--name {'NAME' if taken else device.name}")
 
 
 @lut.command()

@@ -84,9 +84,9 @@ def deploy(space: SearchSpace, subnet: Subnet, dataset: DataSet, path: Path, *, 
 
 
 def calibration_images(dataset: DataSet, resolution: int) -> Tensor:
-    """(512, C, r, r): training images that set the activation ranges."""
+    """(N, C, r, r): training images that set the activation ranges, 512 or all there are."""
     train = dataset.splits["train"].images
-    chosen = train[::len(train) // CALIBRATION_IMAGES][:CALIBRATION_IMAGES]
+    chosen = train[::max(1, len(train) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     return resize(normalise(chosen, dataset), resolution)
 
 

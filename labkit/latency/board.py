@@ -39,17 +39,18 @@ def write(path: str, value: dict) -> None:
     os.replace(path + ".tmp", path)
 
 
-def resume(path: str, kit: str) -> tuple[dict[str, list[Timing]], list[float]]:
-    """Rounds and anchors of an earlier run of this kit, without what was measured while the board drifted."""
+def resume(path: str, kit: str) -> tuple[dict[str, list[Timing]], list[float], dict[str, int]]:
+    """Rounds, anchors and counts of unsteady rounds of an earlier run of this kit, without what drifted in it."""
     try:
         with open(path) as file:
             value = json.load(file)
     except (OSError, ValueError):
-        return {}, []
-    if value.get("kit") != kit:
-        return {}, []
-    return {name: [Timing(**timing) for timing in rounds] for name, rounds in value["rounds"].items()
-            if name not in value["drifted"]}, value["anchor_ms"]
+        return {}, [], {}
+    if not isinstance(value, dict) or value.get("kit") != kit:
+        return {}, [], {}
+    rounds = {name: [Timing(**timing) for timing in timings] for name, timings in value["rounds"].items()
+              if name not in value["drifted"]}
+    return rounds, value["anchor_ms"], {name: n for name, n in value.get("unsteady", {}).items() if name in rounds}
 
 
 def result(kit: dict, session: Session, made: dict) -> dict:
@@ -74,22 +75,32 @@ def main() -> int:
         import numpy
         import onnxruntime
     except ImportError as error:
-        print(f"{error.name} is not installed; pip install numpy onnxruntime", file=sys.stderr)
+        missing = isinstance(error, ModuleNotFoundError) and error.name in ("numpy", "onnxruntime")
+        print(f"{error.name} is not installed; pip install numpy onnxruntime" if missing else
+              f"numpy or onnxruntime is installed but does not load: {error}", file=sys.stderr)
         return 2
 
+    partial = arguments.out + ".partial"
+    try:  # now and not after minutes of measuring
+        if os.path.isdir(arguments.out):
+            raise IsADirectoryError("it is a folder")
+        with open(partial + ".tmp", "w"):  # as `write` will
+            pass
+    except OSError as error:
+        print(f"cannot write {arguments.out}: {error.strerror or error}; say where with --out", file=sys.stderr)
+        return 2
     kit = json.loads(read("kit.json").decode())
     kit["kit"] = f"{kit['kit']} threads={arguments.threads} quick={arguments.quick}"
     models = dict(kit["pieces"], **{f"subnet-{i}": f"subnets/{i}.onnx" for i in range(len(kit["subnets"]))})
     names = list(models)
-    partial = arguments.out + ".partial"
     limits = Limits(**kit["limits"])
     if arguments.quick:
         limits = limits._replace(min_repeats=3, max_repeats=20, seconds=0.02, min_rounds=2, max_rounds=2)
     anchor = onnx_call(read(kit["anchor"]), arguments.threads)
-    done, anchor_ms = resume(partial, kit["kit"])
+    done, anchor_ms, unsteady = resume(partial, kit["kit"])
     if done and moved(anchor, anchor_ms, limits):
         print("the board runs at another speed than in the run before: starting again", file=sys.stderr)
-        done, anchor_ms = {}, []
+        done, anchor_ms, unsteady = {}, [], {}
     if done:
         print(f"going on: {len(done)} of {len(names)} models have been measured before", file=sys.stderr)
 
@@ -100,14 +111,15 @@ def main() -> int:
 
     def progress(rounds: dict[str, list[Timing]], anchors: list[float]) -> None:
         kept = {name: [timing._asdict() for timing in timings] for name, timings in rounds.items() if timings}
-        write(partial, {"kit": kit["kit"], "rounds": kept, "anchor_ms": anchor_ms + anchors, "drifted": []})
+        write(partial, {"kit": kit["kit"], "rounds": kept, "anchor_ms": anchor_ms + anchors, "drifted": [],
+                        "unsteady": unsteady})
         share = share_done(rounds, limits)
         bar = "#" * int(40 * share)
         print(f"\r[{bar:40}] {100 * share:3.0f} %  {time.time() - begin:4.0f} s  anchor {anchors[-1]:.3f} ms ",
               end="", file=sys.stderr, flush=True)
 
     session = time_all(names, lambda name: onnx_call(read(models[name]), arguments.threads),
-                       anchor, limits, done=done, progress=progress)
+                       anchor, limits, done=done, unsteady=unsteady, progress=progress)
     made["seconds"] = round(time.time() - begin, 1)
     write(arguments.out, result(kit, session._replace(anchor_ms=anchor_ms + session.anchor_ms), made))
     print(f"\nwrote {arguments.out}", file=sys.stderr)

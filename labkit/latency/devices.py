@@ -15,7 +15,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from labkit.cost import AdditiveTable, MaxTable, activation_table
@@ -149,7 +148,9 @@ def device_names() -> list[str]:
 def get_device(name: str) -> Device:
     """The device called `name`; raises DeviceError with the known names for another."""
     if name == HOST:
-        runtime = "ONNX Runtime" if find_spec("onnxruntime") else "PyTorch eager"
+        from labkit.latency.measure import default_runtime
+
+        runtime = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}[default_runtime()]
         return HostDevice(name=HOST, title=f"this machine ({runtime}, 1 thread, batch 1)", precision="fp32")
     if name in _simulated_files():
         return load_simulated(_simulated_files()[name])
@@ -160,11 +161,19 @@ def get_device(name: str) -> Device:
 
 
 def _machine(files: Mapping[str, Path]) -> str:
-    """The processor, runtime, threads and batch of a device's first latency file."""
-    from labkit.latency.files import parse, read_bytes
+    """The processor, runtime, threads and batch of a device's first latency file.
+
+    A damaged file is an error where its times are asked for, not where devices are listed.
+    """
+    from labkit.latency.files import TableError, parse, read_bytes
 
     path = next(iter(files.values()))
-    made = parse(read_bytes(path), path).get("made", {})
+    try:
+        made = parse(read_bytes(path), path).get("made")
+    except TableError:
+        made = None
+    if not isinstance(made, dict):
+        return f"damaged: {path}"
     return (f"{made.get('cpu') or 'unknown processor'} ({made.get('runtime')} {made.get('runtime_version', '')}, "
             f"{made.get('threads', '?')} thread(s), batch {made.get('batch', '?')})")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -77,8 +78,11 @@ def parse(data: bytes, path: Path) -> dict:
     def refuse(text: str) -> float:
         raise TableError(f"{path}: {text} is not a time")
 
+    def finite(text: str) -> float:  # 1e999 is JSON, and infinite
+        return float(text) if math.isfinite(float(text)) else refuse(text)
+
     try:
-        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
     except TableError:
         raise
     except (ValueError, RecursionError) as error:
@@ -129,6 +133,7 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
         except ValueError as error:
             raise TableError(f"{path}: subnets[{i}]: {error}") from None
         check_timing({key: v for key, v in subnet.items() if key != "arch"}, f"{path}: subnets[{i}]")
+    want(value["anchor_ms"], "field 'anchor_ms' is empty: nothing says whether the board kept its speed")
     for i, ms in enumerate(value["anchor_ms"]):
         check_ms(ms, f"{path}: anchor_ms[{i}]")
     return space

@@ -113,15 +113,17 @@ def merge(rounds: list[Timing]) -> Timing:
 
 
 def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, limits: Limits = DEFAULT, *,
-             done: dict[str, list[Timing]] | None = None, clock: Callable[[], float] = time.perf_counter,
+             done: dict[str, list[Timing]] | None = None, unsteady: dict[str, int] | None = None,
+             clock: Callable[[], float] = time.perf_counter,
              progress: Callable[[dict[str, list[Timing]], list[float]], None] | None = None) -> Session:
     """Time every name's call, `prepare(name)`, in rounds, with the anchor in between.
 
-    `done` holds rounds of an earlier run, which count. `progress(rounds, anchor_ms)` is called after each
-    chunk of a round, with all rounds so far by name.
+    `done` holds rounds of an earlier run, which count. `unsteady` says how many of a name's rounds were timed
+    while the anchor was off; it is counted on in place, to be kept with the rounds. `progress(rounds, anchor_ms)`
+    is called after each chunk of a round, with all rounds so far by name.
     """
     rounds: dict[str, list[Timing]] = {name: list((done or {}).get(name, [])) for name in names}
-    unsteady: dict[str, int] = dict.fromkeys(names, 0)
+    unsteady = {} if unsteady is None else unsteady
     anchor_ms: list[float] = []
 
     def time_anchor() -> float:
@@ -146,11 +148,11 @@ def time_all(names: list[str], prepare: Callable[[str], Call], anchor: Call, lim
                     break
             for name in chunk:
                 rounds[name].append(fresh[name])
-                unsteady[name] += not steady
+                unsteady[name] = unsteady.get(name, 0) + (not steady)
             if progress:
                 progress(rounds, anchor_ms)
     return Session({name: merge(rounds[name]) for name in names}, anchor_ms,
-                   [name for name in names if 2 * unsteady[name] >= len(rounds[name])])
+                   [name for name in names if 2 * unsteady.get(name, 0) >= len(rounds[name])])
 
 
 def moved(anchor: Call, before: list[float], limits: Limits = DEFAULT,

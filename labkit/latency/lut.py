@@ -24,6 +24,7 @@ import numpy as np
 
 from labkit.cost import AdditiveTable
 from labkit.latency.files import TableError, parse, read_bytes, validate
+from labkit.latency.harness import machine_state
 from labkit.latency.pieces import block_counts, space_digest, table_of
 from labkit.paths import cache_dir, data_dir, write_atomic
 from labkit.space import Arch, SearchSpace
@@ -95,7 +96,7 @@ def table_files() -> dict[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for root in (data_dir() / "latency", cache_dir() / "latency"):
         for path in sorted(root.glob("*/*.json")):
-            if path.parent.name != HOST:
+            if path.parent.name != HOST and not path.name.startswith("."):  # what a killed write leaves behind
                 found.setdefault(path.parent.name, {}).setdefault(path.stem, path)
     return found
 
@@ -104,12 +105,15 @@ def host_table(space: SearchSpace, *, remeasure: bool = False,
                progress: Callable[[float], None] | None = None) -> LatencyTable:
     """This machine's table for `space`: measured at first use, then kept in the user's cache folder.
 
-    A kept file that does not fit (another version of the space, damaged) is measured again.
+    A kept file that does not fit (another version of the space, another machine that shares the home folder,
+    another runtime, damaged) is measured again.
     """
     path = table_path(HOST, space)
     if path.is_file() and not remeasure:
         try:
-            return load_table(path, space)
+            found = load_table(path, space)
+            if _is_of_here(found.provenance):
+                return found
         except TableError:
             pass  # measured again below, which replaces it
     from labkit.latency.measure import measure
@@ -121,6 +125,15 @@ def has_host_table(space: SearchSpace) -> bool:
     """Whether `host_table` answers at once, without measuring."""
     path = table_path(HOST, space)
     try:
-        return path.is_file() and parse(read_bytes(path), path).get("space_sha256") == space_digest(space)
+        value = parse(read_bytes(path), path) if path.is_file() else {}
     except TableError:
         return False
+    return value.get("space_sha256") == space_digest(space) and _is_of_here(value.get("made"))
+
+
+def _is_of_here(made: object) -> bool:
+    """Whether a table says that this machine made it, with the runtime that would measure it now."""
+    from labkit.latency.measure import default_runtime
+
+    here = {"cpu": machine_state()["cpu"], "runtime": default_runtime()}
+    return isinstance(made, Mapping) and all(made.get(field) == value for field, value in here.items())

@@ -116,14 +116,18 @@ class TorchEager:
 RUNTIMES = {"onnxruntime": OnnxRuntime, "torch": TorchEager}
 
 
+def default_runtime() -> str:
+    """Name of the runtime that measures this machine unless another is asked for."""
+    return "onnxruntime" if all(map(find_spec, ("onnx", "onnxruntime"))) else "torch"
+
+
 def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Runtime:
     """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it or onnx is not installed.
 
     Raises ValueError for an unknown name, MissingPackage (with the command that installs it) for one that is
     not installed.
     """
-    if name is None:
-        name = "onnxruntime" if all(map(find_spec, ("onnx", "onnxruntime"))) else "torch"
+    name = default_runtime() if name is None else name
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}, known: {', '.join(RUNTIMES)}")
     return RUNTIMES[name](threads, batch)

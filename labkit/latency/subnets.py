@@ -52,14 +52,15 @@ def measured_subnets(space: SearchSpace, path: Path, count: int, *, seed: int = 
     """
     genes, names = sample(space, count, seed), [str(i) for i in range(count)]
     kept = None if remeasure else _read(path, space, seed)
+    runtime = get_runtime() if runtime is None else runtime
+    made = {**machine_state(), "runtime": runtime.name, "runtime_version": runtime.version,
+            "threads": runtime.threads, "batch": runtime.batch, "limits": limits._asdict()}
+    if kept is not None and any(kept["made"].get(field) != made[field] for field in SAME):
+        kept = None
     if kept is None or not all(len(kept["rounds"].get(name, ())) >= limits.min_rounds for name in names):
-        runtime = get_runtime() if runtime is None else runtime
         anchor, archs = runtime.piece(space, anchor_piece(space)), dict(zip(names, space.decode(genes)))
-        made = {**machine_state(), "runtime": runtime.name, "runtime_version": runtime.version,
-                "threads": runtime.threads, "batch": runtime.batch, "limits": limits._asdict()}
-        if (kept is None or any(kept["made"].get(field) != made[field] for field in SAME)
-                or moved(anchor, kept["anchor_ms"], limits, clock)):
-            kept = {"rounds": {}, "anchor_ms": [], "drifted": []}
+        if kept is None or moved(anchor, kept["anchor_ms"], limits, clock):
+            kept = {"rounds": {}, "anchor_ms": [], "drifted": [], "unsteady": {}}
         kept["made"], before = made, list(kept["anchor_ms"])
 
         def save(rounds: Mapping[str, list[Timing]], anchor_ms: list[float]) -> None:
@@ -70,7 +71,7 @@ def measured_subnets(space: SearchSpace, path: Path, count: int, *, seed: int = 
                 progress(share_done(rounds, limits))
 
         session = time_all(names, lambda name: runtime.subnet(space, archs[name]), anchor, limits,
-                           done=dict(kept["rounds"]), clock=clock, progress=save)
+                           done=dict(kept["rounds"]), unsteady=kept["unsteady"], clock=clock, progress=save)
         kept["drifted"] = sorted({*kept["drifted"], *session.drifted}, key=int)
         _write(path, space, seed, kept)
     milliseconds = np.array([merge(kept["rounds"][name]).median_ms for name in names])
@@ -97,6 +98,7 @@ def _read(path: Path, space: SearchSpace, seed: int) -> dict | None:
             check_ms(ms, f"{path}: anchor_ms")
         rounds = {name: [Timing(**timing) for timing in timings] for name, timings in value["rounds"].items()}
         return {"rounds": rounds, "anchor_ms": value["anchor_ms"], "made": dict(value["made"]),
-                "drifted": list(value["drifted"])}
+                "drifted": list(value["drifted"]),
+                "unsteady": {name: int(n) for name, n in value.get("unsteady", {}).items()}}
     except (TableError, KeyError, TypeError, ValueError, AttributeError):
         return None
