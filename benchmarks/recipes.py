@@ -3,7 +3,7 @@
     python benchmarks/recipes.py [--minutes 15] [--pilot-minutes 2] [--out runs/recipes] [--split test]
 
 The same compute is the same CPU time on one thread: before anything is trained, steps of all recipes are
-timed in turns, spread over their phases, and each recipe gets as many steps as fit into --minutes (60 for the
+timed in turns, spread over their phases, and each recipe gets as many steps as fit into --minutes (55 for the
 figure of the report). Each recipe runs at the learning rate that ended best on val-search in runs of
 --pilot-minutes, so that none loses for want of tuning, or, with --rates-of, at the one that an earlier report of
 this script chose. The MACs that a recipe trained with are noted too.
