@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labkit.checking.files import read_regular
 from labkit.errors import LabError
-from labkit.lab.exercise import NOTEBOOKS, Exercise, exercises
+from labkit.lab.exercise import NOTEBOOKS, Exercise, exercises, get_exercise
 
 LARGEST = 64 * 2 ** 20  # bytes; pictures in stored outputs make honest notebooks of a few MiB
 LONGEST_ANSWER = 100_000  # characters; parsing takes up to a thousand times the memory
@@ -101,9 +101,10 @@ def find_answers(cells: list[tuple[str, str]], stubs: dict[str, str]) -> Submiss
 
 def is_answer(id: str, source: str) -> bool:
     """Whether a cell that names an exercise answers it, and does not only try the answer out."""
-    number = int(id.partition(".")[0])
-    exercise = exercises(number).get(id) if number in NOTEBOOKS else None
-    return exercise is None or _defines(source, exercise.function)
+    try:
+        return _defines(source, get_exercise(id).function)
+    except ValueError:  # no such exercise: nothing that it could be tried out against
+        return True
 
 
 class _NoAnswer(Exception):
