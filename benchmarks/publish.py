@@ -1,8 +1,8 @@
 """The pages SEARCH.md and TRAINING.md: `python benchmarks/publish.py exact_front --budgets 50`
 
-Runs one of the scripts below (what follows its name is passed on), keeps the JSON object that it prints last as
-benchmarks/results/NAME.json, and writes its section of its page, and its picture in docs/ if it has one. Without a
-name, all sections whose results are there are written again, and nothing is run.
+Runs the script of one of the sections below (what follows its name is passed on), keeps the JSON object that it prints
+last as benchmarks/results/NAME.json, and writes the section on its page, and its picture in docs/ if it has one.
+Without a name, all sections whose results are there are written again, and nothing is run.
 """
 
 from __future__ import annotations
@@ -29,29 +29,34 @@ TITLES = {SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth
 
 @dataclass(frozen=True)
 class Section:
-    """What is written about a script's report, on which page, and the picture drawn from it."""
+    """What is written about a script's report, on which page, and the picture drawn from it.
+
+    `script` is for a section that is not called like its script: a study that is there twice, with other options.
+    """
 
     page: str
     text: Callable[[dict], str]
     picture: Callable[[dict], Figure] | None = None
     caption: str = ""
+    script: str = ""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", choices=sorted(SECTIONS), help="the script to run")
+    parser.add_argument("name", nargs="?", choices=sorted(SECTIONS), help="the section to measure")
     arguments, passed_on = parser.parse_known_args()
     if arguments.name:
-        page.save(page.HERE / "results" / f"{arguments.name}.json", run(arguments.name, passed_on))
+        page.save(page.HERE / "results" / f"{arguments.name}.json",
+                  run(SECTIONS[arguments.name].script or arguments.name, passed_on))
     for name in [arguments.name] if arguments.name else SECTIONS:
         path = page.HERE / "results" / f"{name}.json"
         if path.is_file():
             write(name, json.loads(path.read_text(encoding="utf-8")))
 
 
-def run(name: str, arguments: list[str]) -> dict:
+def run(script: str, arguments: list[str]) -> dict:
     """What the script prints last, on one thread; its progress goes to the terminal."""
-    done = subprocess.run([sys.executable, page.HERE / f"{name}.py", *arguments], stdout=subprocess.PIPE, text=True,
+    done = subprocess.run([sys.executable, page.HERE / f"{script}.py", *arguments], stdout=subprocess.PIPE, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -197,6 +202,8 @@ SECTIONS = {
     "measured_search": Section(SEARCH, measured_search),
     "stand_alone": Section(TRAINING, stand_alone_text, stand_alone.figure,
                            "Accuracy over multiply-adds of ten subnets, cut out of the supernet and trained alone"),
+    "stand_alone_24": Section(TRAINING, stand_alone_text, stand_alone.figure, "The same, trained alone half as long",
+                              script="stand_alone"),
     "recipes": Section(TRAINING, recipes_text, recipes.figure,
                        "Accuracy of the smallest, middle and largest subnet after four recipes of equal CPU time"),
     "step_memory": Section(TRAINING, step_memory),

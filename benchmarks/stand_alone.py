@@ -1,12 +1,12 @@
 """Inherited against stand-alone: what archs reach inside the supernet, and trained alone from scratch.
 
-    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 24] [--distil 3] [--out runs/stand-alone]
+    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 48] [--distil 3] [--out runs/stand-alone]
 
 Archs are drawn at random, one in each of equal parts of the logarithmic MACs range. Each is initialised
 afresh at its own size and trained by the supernet's own loop, data, augmentation and averaging, on its own.
-The learning rate is chosen on short runs of the middle arch by val-search. The middle arch is trained a
-second time for twice the epochs, to see whether the others were trained long enough, and --distil of the
-archs a second time with the supernet's largest arch as a teacher.
+The learning rate is chosen on short runs of the middle arch by val-search, unless --rates names only one.
+The middle arch is trained a second time for twice the epochs, to see whether the others were trained long
+enough, and --distil of the archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
 the report of what is finished. --earlier FILE adds to an earlier report of the same study whose weights are gone:
@@ -117,10 +117,17 @@ class Study:
             **plain, "recipe": "alone", "arch": arch_text(self.archs[i]), "learning_rate": rate,
             "seed": self.options.seed, "epochs": self.options.epochs, **changes})
 
+    def knows_rate(self) -> bool:
+        """Whether the learning rate is given, or the short runs that choose it are finished."""
+        return ("learning_rate" in self.earlier or len(self.options.rates) == 1
+                or all(is_finished(self.out / f"pilot-{rate:g}") for rate in self.options.rates))
+
     def rate(self) -> float:
         """The learning rate with which short runs of the middle arch end best on val-search."""
         if "learning_rate" in self.earlier:
             return self.earlier["learning_rate"]
+        if len(self.options.rates) == 1:
+            return self.options.rates[0]
         scores = {}
         for rate in self.options.rates:
             net, _ = finished(self.config(self.middle, rate, epochs=self.options.pilot_epochs),
@@ -219,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--archs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=7, help="draws the archs, and seeds their training")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=48)
     parser.add_argument("--steps-per-epoch", type=int, help="shorten epochs: to see that it runs")
     parser.add_argument("--pilot-epochs", type=int, default=4)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.06, 0.12, 0.25])
@@ -233,8 +240,7 @@ def main() -> None:
     options = parser.parse_args()
     one_thread()
     study = Study(options)
-    pilots = options.earlier or all(is_finished(options.out / f"pilot-{rate:g}") for rate in options.rates)
-    if options.report_only and not pilots:
+    if options.report_only and not study.knows_rate():
         raise SystemExit("the short runs that choose the learning rate are not finished")
     rate = study.rate()
     if not options.report_only:
