@@ -263,6 +263,39 @@ def test_a_teacher_that_changes_or_is_lost_during_a_run(tmp_path, monkeypatch):
         train(config, tmp_path / "lost", resume=True, progress=False)
 
 
+def test_a_run_can_begin_with_trained_weights(tmp_path, monkeypatch):
+    first, path = make_it_bite(Supernet(FMNIST)), tmp_path / "first.safetensors"
+    pretrained.save(path, first, {"config": {}, "curve": [1], "cpu_hours": 2.0, "wall_hours": 3.0})
+    config = replace(TINY, epochs=1, initial=str(path), random_archs=3)
+    archs, begun = [], []
+
+    def watched(network, recipe, step_archs, *args, **options):
+        archs.append(step_archs)
+        begun.append({name: p.detach().clone() for name, p in network.named_parameters()})
+        path.unlink(missing_ok=True)  # it was read when the run began
+        return training_step(network, recipe, step_archs, *args, **options)
+
+    monkeypatch.setattr("labkit.train.loop.training_step", watched)
+    train(config, tmp_path / "run", progress=False, checkpoint_every=1)
+    assert all(torch.equal(p, begun[0][name]) for name, p in first.named_parameters())
+    assert [len(step) for step in archs] == [5, 5, 5]  # the ends, and three at random
+    record = pretrained.load(tmp_path / "run" / "supernet.safetensors")[1]
+    assert 2.0 <= record["cpu_hours"] < 2.1 and 3.0 <= record["wall_hours"] < 3.1  # what both runs took
+    assert record["initial"].keys() >= {"sha256", "config", "cpu_hours"} and "curve" not in record["initial"]
+    train(config, tmp_path / "run", resume=True, progress=False)
+    assert pretrained.load(tmp_path / "run" / "supernet.safetensors")[1]["initial"] == record["initial"]
+
+
+@pytest.mark.parametrize("network, message", [
+    (lambda: Supernet(get_space("cifar10")), "a supernet of space 'cifar10', this run trains a supernet of"),
+    (lambda: Supernet(FMNIST, FMNIST.smallest()), "holds one subnet of space 'fmnist', 20px k3e2.*trains a supernet")])
+def test_weights_of_something_else_are_no_beginning(tmp_path, network, message):
+    pretrained.save(tmp_path / "first.safetensors", network(), {})
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        train(replace(TINY, initial=str(tmp_path / "first.safetensors")), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path, monkeypatch):
     """The loss that is watched is the first arch's: another one's must not get into a checkpoint either."""
     steps = []
@@ -316,6 +349,8 @@ def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, networ
     (dict(arch=arch_text(FMNIST.smallest())), "recipe 'sandwich' trains many archs; leave out arch"),
     (dict(recipe="alone", arch='{"resolution": 21, "stages": []}'), "resolution 21 is not in space 'fmnist'"),
     (dict(recipe="progressive", teacher="x"), "makes its own teacher"),
+    (dict(recipe="progressive", random_archs=2), "recipe 'progressive' does not draw archs by number"),
+    (dict(random_archs=0), "random_archs must be positive, got 0"),
     (dict(phase_schedules=True), "recipe 'sandwich' has no phases"),
     (dict(erase=1.5), "erase is a share of the images, from 0 to 1, got 1.5"),
     (dict(precision="int8"), "unknown precision 'int8', known: float32")])

@@ -61,10 +61,15 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--arch", help="With --recipe alone: largest, smallest, a file with an arch, or its JSON text.")
 @click.option("--teacher", type=click.Path(path_type=Path),
               help="Weights of a trained supernet; its largest arch teaches beside the labels.")
+@click.option("--initial", type=click.Path(path_type=Path),
+              help="Weights of a trained supernet to begin with, instead of random ones.")
+@click.option("--random-archs", type=click.IntRange(min=1),
+              help="Archs drawn at random in each step; 1 in every recipe that draws them.")
 @click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
 @click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True, help="Of all processes together.")
 @click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
+@click.option("--weight-decay", type=float, default=5e-5, show_default=True)
 @click.option("--erase", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Share of the images that have a rectangle erased.")
 @click.option("--phase-schedules/--one-schedule", default=None,
@@ -80,8 +85,9 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=200, show_default=True, help="In steps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
 @seed_option
-def train(space, recipe, arch, teacher, epochs, steps_per_epoch, batch, learning_rate, erase, phase_schedules,
-          dataset, out, resume, device, precision, recompute, checkpoint_every, threads, seed) -> None:
+def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per_epoch, batch, learning_rate,
+          weight_decay, erase, phase_schedules, dataset, out, resume, device, precision, recompute, checkpoint_every,
+          threads, seed) -> None:
     """Train a supernet.
 
     A first run that takes about three minutes on two cores, and shows that subnets work:
@@ -101,9 +107,11 @@ def train(space, recipe, arch, teacher, epochs, steps_per_epoch, batch, learning
     if precision is None:
         precision = "bfloat16" if device != "cpu" and torch.cuda.is_available() else "float32"
     config = TrainConfig(space=space.name, dataset=dataset, recipe=recipe, epochs=epochs,
-                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate, seed=seed,
+                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate,
+                         weight_decay=weight_decay, seed=seed,
                          arch=None if arch is None else arch_text(read_arch(space, arch)),
-                         teacher=None if teacher is None else str(teacher), erase=erase,
+                         teacher=None if teacher is None else str(teacher),
+                         initial=None if initial is None else str(initial), random_archs=random_archs, erase=erase,
                          phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
                          precision=precision, recompute=recompute)
     if threads:

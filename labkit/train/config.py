@@ -43,12 +43,14 @@ class TrainConfig:
     phase_schedules: bool = False  # a recipe with phases: a schedule for each, instead of one over all
     precision: str = "float32"  # of the arithmetic; weights stay float32 under bfloat16 and float16 (autocast)
     recompute: bool = False  # blocks' activations are computed again in the backward pass instead of kept
+    initial: str | None = None  # a supernet's weights file to begin with, instead of random weights
+    random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
 
     def __post_init__(self) -> None:
         space = get_space(self.space)
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
-        check_whole(self, "epochs", "batch", "steps_per_epoch")
+        check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate")
         check_not_negative(self, "momentum", "weight_decay", "warmup_epochs", "label_smoothing", "ema_decay")
@@ -69,6 +71,9 @@ class TrainConfig:
         phases = RECIPES[self.recipe].phases
         if self.teacher is not None and phases:
             raise ValueError(f"recipe {self.recipe!r} makes its own teacher; leave out teacher ({self.teacher})")
+        if self.random_archs is not None and not RECIPES[self.recipe].random_archs:
+            raise ValueError(f"recipe {self.recipe!r} does not draw archs by number; leave out random_archs "
+                             f"({self.random_archs})")
         if self.phase_schedules and not phases:
             raise ValueError(f"recipe {self.recipe!r} has no phases to give schedules to")
 
@@ -79,7 +84,8 @@ class TrainConfig:
 
     @property
     def resolved_recipe(self) -> Recipe:
-        return replace(RECIPES[self.recipe], arch=self.only)
+        recipe = replace(RECIPES[self.recipe], arch=self.only)
+        return recipe if self.random_archs is None else replace(recipe, random_archs=self.random_archs)
 
     @classmethod
     def from_record(cls, record: dict, **changes: object) -> TrainConfig:

@@ -183,6 +183,8 @@ def _begin(state: TrainState, config: TrainConfig, path: Path, ranks: World, res
     if exists:
         state.load(path, config, teacher_from)
         checkpoint.check_step(path, state.step, total)
+    elif config.initial is not None:
+        state.begin_with(Path(config.initial))
     ranks.wait()  # every rank has looked before the first one writes
     if ranks.leads:
         for name in WRITTEN:
@@ -203,10 +205,12 @@ def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:
     """What the header of the weights says about how they came about."""
     cuda = ranks.device.type == "cuda"
     hours = state.wall_seconds * ranks.size if cuda else state.cpu_seconds
-    taught = {} if state.teacher_sha256 is None else {"teacher_sha256": state.teacher_sha256}
+    others = {} if state.teacher_sha256 is None else {"teacher_sha256": state.teacher_sha256}
+    if state.initial is not None:
+        others["initial"] = state.initial
     return {"config": asdict(config), "curve": state.curve,
             "gpu_hours" if cuda else "cpu_hours": round(hours / 3600, 3),
-            "wall_hours": round(state.wall_seconds / 3600, 3), "processes": ranks.size, **taught,
+            "wall_hours": round(state.wall_seconds / 3600, 3), "processes": ranks.size, **others,
             "machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}
 
 

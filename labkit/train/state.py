@@ -10,7 +10,7 @@ from torch import Tensor
 
 from labkit import checkpoint, pretrained
 from labkit.artifacts import sha256
-from labkit.space import SearchSpace
+from labkit.space import Arch, SearchSpace
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
 from labkit.train.config import TrainConfig, difference
@@ -45,7 +45,21 @@ class TrainState:
         if config.teacher is not None:
             self.teacher = _teacher(Path(config.teacher), self.supernet.space).to(**self._place)
             self.teacher_sha256 = sha256(Path(config.teacher))
+        self.initial: dict | None = None  # what the weights that the run began with say about themselves
         self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
+
+    def begin_with(self, path: Path) -> None:
+        """Take the weights in `path`, and count their hours; raises CheckpointError if they are not of this run's
+        space and arch.
+        """
+        supernet, record = pretrained.load(path)
+        theirs, ours = ((net.space.name, net.only) for net in (supernet, self.supernet))
+        if theirs != ours:
+            raise checkpoint.CheckpointError(f"{path} holds {_named(*theirs)}, this run trains {_named(*ours)}")
+        for network in (self.supernet, self.average):
+            network.load_state_dict(supernet.state_dict())
+        self.initial = {"sha256": sha256(path), **{key: value for key, value in record.items() if key != "curve"}}
+        self.cpu_seconds, self.wall_seconds = (3600 * record.get(hours, 0.0) for hours in ("cpu_hours", "wall_hours"))
 
     def take_teacher(self) -> None:
         """From now on, the averaged weights as they are teach."""
@@ -93,7 +107,7 @@ class TrainState:
         """Write the checkpoint in one step; raises OSError, with the old one whole, where that is not possible."""
         header = {"schema": SCHEMA, "config": asdict(config), "step": self.step, "cpu_seconds": self.cpu_seconds,
                   "wall_seconds": self.wall_seconds, "curve": self.curve, "scaler": self.scaler.state_dict(),
-                  "teacher_sha256": self.teacher_sha256}
+                  "teacher_sha256": self.teacher_sha256, "initial": self.initial}
         checkpoint.save(path, self.tensors(), header)
 
     def load(self, path: Path, config: TrainConfig, teacher_from: int | None = None) -> None:
@@ -111,6 +125,9 @@ class TrainState:
         if header.get("teacher_sha256", self.teacher_sha256) != self.teacher_sha256:
             raise checkpoint.CheckpointError(f"{config.teacher} is not the teacher that {path} was made with (its "
                                              "SHA-256 is another); restore it, or use another folder")
+        if not isinstance(header.get("initial"), dict | None):
+            raise checkpoint.CheckpointError(f"{path}: header field 'initial' is not what labkit writes; restore the "
+                                             "file, or remove it to start over")
         scaler = header.get("scaler") or {}
         if not isinstance(scaler, dict) or scaler.keys() != self.scaler.state_dict().keys():
             raise checkpoint.CheckpointError(f"{path}: header field 'scaler' is not what labkit writes; restore the "
@@ -127,9 +144,13 @@ class TrainState:
         if self.teacher is not None:
             for name, parameter in self.teacher.named_parameters():
                 parameter.data.copy_(tensors[f"teacher.{name}"])
-        self.step, self.curve = header["step"], header["curve"]
+        self.step, self.curve, self.initial = header["step"], header["curve"], header.get("initial")
         self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
         self.scaler.load_state_dict(scaler)
+
+
+def _named(space: str, only: Arch | None) -> str:
+    return f"a supernet of space {space!r}" if only is None else f"one subnet of space {space!r}, {only}"
 
 
 def _teacher(path: Path, space: SearchSpace) -> Supernet:
