@@ -44,7 +44,7 @@ class Arch:
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise ValueError(f"arch is not valid JSON: {error}") from None
         try:
             stages = tuple(tuple(Block(_as_int(k), _as_int(e)) for k, e in blocks)

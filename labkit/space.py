@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ import numpy as np
 from labkit.arch import Arch, Block
 
 ACTIVATIONS = ("relu", "relu6", "h_swish")
+MAX_CONFIGURATIONS = 10 ** 7  # of a stage, in tables that hold a number for each: a gigabyte or two
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -74,15 +76,16 @@ class Stage:
         for field in ("depths", "kernels", "expands"):
             values = tuple(getattr(self, field))
             object.__setattr__(self, field, values)  # lists will do, but a space is a key of caches
+            if not all(map(_whole, values)):
+                raise ValueError(f"stage {field} must be whole numbers, got {values}")
             if not values or list(values) != sorted(set(values)) or values[0] < 1:
                 raise ValueError(f"stage {field} must be positive and ascending, got {values}")
         if self.expands[0] == 1 != self.expands[-1]:
             raise ValueError(f"expand ratio 1 means no expansion, which shares no weights with {self.expands[1:]}")
         if any(k % 2 == 0 for k in self.kernels):
             raise ValueError(f"kernel sizes must be odd, got {self.kernels}")
-        if self.act not in ACTIVATIONS:
-            raise ValueError(f"unknown activation {self.act!r}, known: {', '.join(ACTIVATIONS)}")
-        if self.width < 1 or self.stride not in (1, 2):
+        _check_activation("act", self.act)
+        if not _whole(self.width) or self.width < 1 or self.stride not in (1, 2):
             raise ValueError(f"stage width {self.width} and stride {self.stride}: want >= 1 and 1 or 2")
 
     @property
@@ -92,6 +95,15 @@ class Stage:
     @property
     def block_choices(self) -> int:
         return len(self.kernels) * len(self.expands)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral)
+
+
+def _check_activation(where: str, name: str) -> None:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{where}: unknown activation {name!r}, known: {', '.join(ACTIVATIONS)}")
 
 
 class BlockShape(NamedTuple):
@@ -138,6 +150,13 @@ class SearchSpace:
             raise ValueError(f"space {self.name!r} has no stages")
         if not self.resolutions or list(self.resolutions) != sorted(set(self.resolutions)) or self.resolutions[0] < 1:
             raise ValueError(f"space {self.name!r}: resolutions must be positive and ascending, got {self.resolutions}")
+        for field in ("in_channels", "num_classes", "stem_width", "stem_stride", "first_width", "final_width",
+                      "feature_width"):
+            value = getattr(self, field)
+            if not (_whole(value) and value >= 1 or value is None and getattr(type(self), field, 0) is None):
+                raise ValueError(f"space {self.name!r}: {field} must be a whole number of at least 1, got {value!r}")
+        for field in ("stem_act", "first_act", "head_act"):
+            _check_activation(f"space {self.name!r}: {field}", getattr(self, field))
         if self.choices.max() > 127:
             raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
 
@@ -341,7 +360,7 @@ class SearchSpace:
             radix = 1
             for gene in range(column + 2 * stage.max_depth, column - 1, -1):
                 weights[gene, s] = radix
-                radix *= self.choices[gene]
+                radix *= int(self.choices[gene])
         return weights
 
     def stage_codes(self, genes: np.ndarray) -> np.ndarray:
@@ -358,9 +377,17 @@ class SearchSpace:
 
     @cached_property
     def _stages_enumerated(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """Configurations and codes of each stage; read-only, because they are shared."""
+        """Configurations and codes of each stage; read-only, because they are shared.
+
+        Raises ValueError for a stage with so many that no table of them fits into memory.
+        """
         enumerated = []
         for s, (stage, column) in enumerate(zip(self.stages, self.depth_columns)):
+            count = sum(stage.block_choices ** depth for depth in stage.depths)
+            if count > MAX_CONFIGURATIONS:
+                raise ValueError(f"stage {s} of space {self.name!r} has {count:,} configurations, tables take at most "
+                                 f"{MAX_CONFIGURATIONS:,} a stage; give it fewer blocks, kernels or expand ratios, or "
+                                 "make two stages of it")
             options = np.array(list(itertools.product(range(len(stage.kernels)), range(len(stage.expands)))))
             configs = []
             for i, depth in enumerate(stage.depths):

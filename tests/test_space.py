@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaces_for_tests import small_spaces
 
+from labkit.cost import macs_table
 from labkit.space import Arch, Block, SearchSpace, Stage, make_divisible
 from labkit.spaces import get_space, spaces
 
@@ -53,7 +54,7 @@ def test_shipped_sizes_by_hand():
 
 
 def test_fmnist_keeps_its_promised_size():
-    from labkit.cost import macs_table, params_table
+    from labkit.cost import params_table
     space = spaces["fmnist"]
     ends = space.encode([space.smallest(), space.largest()])
     smallest, largest = macs_table(space)(ends)
@@ -148,6 +149,8 @@ def test_json_of_something_else_is_a_value_error(value):
         assert "resolution" in str(error) or "JSON" in str(error)
     else:
         assert isinstance(arch.resolution, int)
+    with pytest.raises(ValueError, match="not valid JSON"):
+        Arch.from_json("[" * 100_000)
 
 
 def test_a_space_of_lists_is_the_space_of_tuples():
@@ -183,6 +186,30 @@ def test_errors_name_value_and_way_out():
         Stage(8, 1, (2, 1))
     with pytest.raises(ValueError, match=r"positive and ascending, got \(0, 16\)"):
         SearchSpace("flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8)
+    with pytest.raises(ValueError, match=r"stage expands must be whole numbers, got \(2.5, 3\)"):
+        Stage(8, 1, (1,), expands=(2.5, 3))
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("stem_act", "swish", "space 'odd': stem_act: unknown activation 'swish', known: relu, relu6, h_swish"),
+    ("head_act", "swish", "head_act: unknown activation"), ("first_act", None, "first_act: unknown activation None"),
+    ("stem_width", 0, "space 'odd': stem_width must be a whole number of at least 1, got 0"),
+    ("in_channels", None, "in_channels must be .* got None"), ("num_classes", 2.0, "num_classes must be .* got 2.0"),
+    ("final_width", -8, "final_width must be .* got -8"), ("stem_stride", 0, "stem_stride must be .* got 0")])
+def test_what_no_network_can_have_is_refused_when_the_space_is_made(field, value, message):
+    fields = {"in_channels": 1, "num_classes": 2, "stem_width": np.int64(8), "first_width": None}
+    SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **fields)
+    with pytest.raises(ValueError, match=message):
+        SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **{**fields, field: value})
+
+
+@pytest.mark.parametrize("depth", [8, 21])
+def test_a_stage_of_more_configurations_than_memory_holds_is_named(depth):
+    """Its archs can be drawn and counted all the same; a table has a number for each configuration."""
+    space = SearchSpace("deep", (16,), (Stage(8, 1, (1,)), Stage(8, 1, (depth,))), 1, 2, 8)
+    assert space.decode(space.sample(np.random.default_rng(0), 3)) and space.size() == 9 ** (depth + 1)
+    with pytest.raises(ValueError, match=f"stage 1 of space 'deep' has {9 ** depth:,} configurations, .*make two"):
+        macs_table(space)(space.sample(np.random.default_rng(0), 3))
 
 
 @given(st.integers(1, 5000))
