@@ -29,7 +29,7 @@ class Evaluator:
     """Accuracy of subnets of one supernet on one split, each with its own batch-norm statistics.
 
     The images are normalised once and resized once for each resolution, then kept. `images` takes that
-    many, spread over the split, instead of all.
+    many, spread over the split, instead of all. Raises ValueError for a number below 1.
     """
 
     def __init__(self, supernet: Supernet, dataset: DataSet, split: str, *, images: int | None = None,
@@ -40,7 +40,7 @@ class Evaluator:
         train, held_out = dataset.splits["train"], dataset.splits[split]
         picked = spread(len(train.images), recalibration_images)
         self._calibration = normalise(train.images[picked].to(self.device), dataset).to(like.dtype)
-        judged = spread(len(held_out.images), images or len(held_out.images))
+        judged = spread(len(held_out.images), len(held_out.images) if images is None else images)
         self._images = normalise(held_out.images[judged].to(self.device), dataset).to(like.dtype)
         self.labels = held_out.labels[judged].to(self.device)
         self._resized: dict[int, tuple[Tensor, Tensor]] = {}
@@ -73,8 +73,10 @@ class Evaluator:
         """Accuracy of each arch, the same as `accuracy` gives, computing common prefixes once.
 
         Work grows with the number of different prefixes (`labkit.prefixes`), memory only with how often a
-        path forks: at most some 0.7 GB in `fmnist`.
+        path forks: at most some 0.7 GB in `fmnist`. Raises ValueError for an arch of another space.
         """
+        for arch in archs:
+            self.supernet.check(arch)  # the blocks would take what they are given
         results = [0.0] * len(archs)
         walk = Walk(self.supernet, self.batch)
         by_resolution: dict[int, list[int]] = defaultdict(list)
@@ -102,8 +104,11 @@ def hits(logits: Tensor, labels: Tensor) -> int:
 
 
 def spread(total: int, count: int) -> Tensor:
-    """`count` indices at even distances below `total`: independent of any order in the images."""
-    return torch.linspace(0, total - 1, count, dtype=torch.float64).round().long()
+    """`count` indices at even distances below `total`, or all where there are no more: independent of any order
+    in the images. Raises ValueError for a count below 1."""
+    if count < 1:
+        raise ValueError(f"{count} images: want at least 1")
+    return torch.linspace(0, total - 1, min(count, total), dtype=torch.float64).round().long()
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from labkit.data import DataError
 from labkit.elastic import Recorder
-from labkit.evaluate import RECALIBRATION_IMAGES
+from labkit.evaluate import RECALIBRATION_IMAGES, spread
 from labkit.space import Arch
 from labkit.supernet import Supernet
 
@@ -65,8 +65,7 @@ class ImageNet:
     def validation(self, resolution: int, *, images: int | None = None, batch: int = 100,
                    workers: int = WORKERS) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of validation images and labels; `images` limits their number, evenly over the classes."""
-        count = min(images or len(self.val), len(self.val))
-        picked = torch.linspace(0, len(self.val) - 1, count).long().tolist()
+        picked = spread(len(self.val), len(self.val) if images is None else images).tolist()
         centre = v2.Compose([v2.Resize(math.ceil(resolution / CROP), antialias=True), v2.CenterCrop(resolution)])
         yield from _Images(self.val, picked, centre).batches(batch, workers)
 

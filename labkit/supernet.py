@@ -136,7 +136,7 @@ class Supernet(nn.Module):
         Raises ValueError for an arch of another space or images of another resolution, KeyError or ValueError
         for another arch's `stats`.
         """
-        self._check(arch)
+        self.check(arch)
         if x.shape[-2:] != (arch.resolution, arch.resolution):
             raise ValueError(f"images are {x.shape[-2]}x{x.shape[-1]}, the arch wants {arch.resolution} pixels; "
                              "resize them with labkit.data.resize")
@@ -151,7 +151,7 @@ class Supernet(nn.Module):
                 x = checkpoint(layer, x, block, stats, use_reentrant=False) if recompute else layer(x, block, stats)
         return self.finish(x, stats)
 
-    def _check(self, arch: Arch) -> None:
+    def check(self, arch: Arch) -> None:
         """Raise ValueError unless its weights are here: a ratio above the largest would run as the largest."""
         if self.only is not None and arch != self.only:
             raise ValueError(f"this network holds one arch ({self.only}), not {arch}")
@@ -179,7 +179,7 @@ class Supernet(nn.Module):
 
         Raises ValueError for an arch of another space, KeyError or ValueError for another arch's `stats`.
         """
-        self._check(arch)
+        self.check(arch)
         with _NoInitialisation():
             subnet = Subnet(self.space, arch)
         ours = dict(self.named_modules())

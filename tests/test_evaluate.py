@@ -5,6 +5,7 @@ from spaces_for_tests import make_it_bite
 
 from labkit import data
 from labkit.evaluate import Evaluator, spread
+from labkit.space import Arch, Block
 from labkit.spaces import FMNIST
 from labkit.supernet import Supernet
 
@@ -40,4 +41,14 @@ def test_many_archs_at_once_get_the_accuracies_of_one_at_a_time(evaluator):
 
 def test_spread_reaches_from_end_to_end():
     assert spread(100, 5).tolist() == [0, 25, 50, 74, 99]
-    assert spread(7, 7).tolist() == list(range(7))
+    assert spread(7, 7).tolist() == spread(7, 20).tolist() == list(range(7))  # no image counts twice
+    with pytest.raises(ValueError, match="0 images: want at least 1"):
+        spread(7, 0)
+
+
+def test_an_arch_of_another_space_is_refused_among_many(evaluator):
+    good = FMNIST.smallest()
+    wide = Arch(20, ((Block(3, 6),), *good.stages[1:]))  # a ratio above the largest would run as the largest
+    for arch, message in ((wide, "expand ratio 6 is not in space 'fmnist'"), (Arch(22, good.stages), "resolution 22")):
+        with pytest.raises(ValueError, match=message):
+            evaluator.accuracies([good, arch])

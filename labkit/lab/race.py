@@ -48,7 +48,7 @@ def train(way: str, dataset: DataSet, *, steps: int = 300, batch: int = 64, lear
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, (step + 1) / 20) * (1 - step / steps)
-        chosen = torch.from_numpy(draw_batch.integers(0, images, batch))
+        chosen = torch.from_numpy(draw_batch.integers(0, len(picked), batch))
         optimizer.zero_grad()
         training_step(supernet, recipe, sampler(draw_archs), pictures[chosen], labels[chosen], 0.0)
         optimizer.step()
