@@ -10,6 +10,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import struct
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -60,11 +62,13 @@ def unpack_fashion_mnist() -> Path:
                    "distribution (github.com/zalandoresearch/fashion-mnist) to that place")
         if not packed.is_file():
             raise DataError(f"data file {packed} is missing; {restore}")
-        if hashlib.sha256(packed.read_bytes()).hexdigest() != sha256:
+        content = packed.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
             raise DataError(f"data file {packed} is damaged (its SHA-256 is not {sha256[:12]}...); {restore}")
         with gzip.open(packed) as compressed:
-            size = int.from_bytes(packed.read_bytes()[-4:], "little")  # gzip's own record of the unpacked size
-            if not unpacked.is_file() or unpacked.stat().st_size != size:
+            checksum, size = struct.unpack("<II", content[-8:])  # gzip's own record of what is in it
+            if not (unpacked.is_file() and unpacked.stat().st_size == size
+                    and zlib.crc32(unpacked.read_bytes()) == checksum):
                 def unpack(path: Path) -> None:
                     with open(path, "wb") as file:
                         shutil.copyfileobj(compressed, file)

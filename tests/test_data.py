@@ -45,9 +45,12 @@ def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
     root = data.unpack_fashion_mnist()
     unpacked = root / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     assert unpacked.read_bytes() == gzip.decompress(whole)
-    unpacked.write_bytes(b"half")  # an unpacking that was cut short is done again
-    data.unpack_fashion_mnist()
-    assert unpacked.read_bytes() == gzip.decompress(whole)
+    flipped = bytearray(unpacked.read_bytes())
+    flipped[5000] ^= 1
+    for damaged in (b"half", bytes(flipped)):  # cut short, or as long as it should be: it is done again
+        unpacked.write_bytes(damaged)
+        data.unpack_fashion_mnist()
+        assert unpacked.read_bytes() == gzip.decompress(whole)
 
 
 def test_unknown_data_set():
