@@ -33,7 +33,7 @@ def download(url: str, partial: Path, *, attempts: int = 3, max_bytes: int = MAX
     rest is asked for. The server's own name for that version (ETag or modification date) is kept in a
     file beside it meanwhile, so that two versions are never joined. Raises Interrupted when the
     connection ended early `attempts` times, DownloadError when there is no connection, no such file or
-    too much of it, ValueError for an address without https.
+    too much of it, OSError that names `partial` if it cannot be written, ValueError for an address without https.
     """
     _require_https(url)
     for left in reversed(range(attempts)):
@@ -65,8 +65,13 @@ def _attempt(url: str, partial: Path, max_bytes: int, progress: bool) -> None:
         if total is not None and total > max_bytes:
             raise DownloadError(f"{url} has {total} bytes, at most {max_bytes} are expected: not this file")
         partial.parent.mkdir(parents=True, exist_ok=True)
+        if not have:
+            partial.unlink(missing_ok=True)  # before the new version's name is there: killed between, they would join
         _remember_version(response, version_file)
-        have = _receive(response, partial, have, total, max_bytes, progress)
+        try:
+            have = _receive(response, partial, have, total, max_bytes, progress)
+        except OSError as error:  # of the disk: those of the connection have become `Interrupted`
+            raise OSError(error.errno, f"cannot write {partial}: {error.strerror}") from error
     if total is not None and have != total:
         raise Interrupted(f"{url}: the connection ended after {have} of {total} bytes")
     version_file.unlink(missing_ok=True)

@@ -75,9 +75,10 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
     path, wanted = converted_path(published), (sha256 or published.sha256 or "").lower()
     if path.is_file():
         _, record = pretrained.load(path)
-        if wanted and record["source"]["sha256"] != wanted:
-            raise WeightsError(f"{path} was made from a file with SHA-256 {record['source']['sha256']}, not {wanted}; "
-                               "remove it to fetch again")
+        came = (record.get("source") or {}).get("sha256", "unknown")
+        if wanted and came != wanted:
+            raise WeightsError(f"{path} was made from a file with SHA-256 {came}, not {wanted}; remove it to fetch "
+                               "again")
         return path
     placed, partial = path.with_name(published.file), path.with_name(f"{published.file}.part")
     if placed.is_file():

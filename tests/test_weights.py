@@ -105,6 +105,33 @@ def test_cut_connections_are_resumed(server, partial):
     assert [asked for _, asked in server.requests] == [None, "bytes=400000-", "bytes=800000-"]
 
 
+def test_a_full_disk_is_named(server, partial):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(28, "No space left on device")
+
+    server.files["file"] = BODY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(download, "open", lambda *_: Full(), raising=False)
+        with pytest.raises(OSError, match="cannot write .*file.part: No space left on device"):
+            download.download(server.url("file"), partial, progress=False)
+    download.download(server.url("file"), partial, progress=False)
+    assert partial.read_bytes() == BODY
+
+
+def test_killed_where_another_version_begins_no_two_are_joined(server, partial, monkeypatch):
+    server.files["file"], server.cut = BODY, 400_000
+    with pytest.raises(download.Interrupted):
+        download.download(server.url("file"), partial, attempts=1, progress=False)
+    server.files["file"], server.cut = BODY[::-1], None
+    with monkeypatch.context() as killed:
+        killed.setattr(download, "_receive", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            download.download(server.url("file"), partial, progress=False)
+    download.download(server.url("file"), partial, progress=False)
+    assert partial.read_bytes() == BODY[::-1]
+
+
 def test_an_interrupted_download_goes_on_later(server, partial):
     server.files["file"], server.cut = BODY, 100_000
     with pytest.raises(download.Interrupted, match="ended after 200000 of 1024000 bytes"):
