@@ -57,9 +57,10 @@ artifacts: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check labkit tests benchmarks
 
-# The environment is made again when the list of dependencies changes.
+# The environment is made again when the list of dependencies changes. Where Debian's python3-venv is missing, or a
+# first run was stopped, a python without pip may be there.
 $(STAMP): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -e '.[all]'
 	touch $(STAMP)
 
