@@ -163,8 +163,10 @@ def fit_separable(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, *
                   kernel: Kernel | None = None) -> SeparablePredictor:
     """Fit the stage-separable predictor to pairs: genes (N, G) and accuracy (N,) in percent.
 
-    Raises ValueError for fewer than 10 pairs or accuracies that are not finite percentages.
+    Raises ValueError for fewer than 10 pairs, or for accuracies that are not finite percentages, one an arch.
     """
+    if np.shape(accuracy) != (len(genes),):
+        raise ValueError(f"want one accuracy for each of {len(genes)} archs, got shape {np.shape(accuracy)}")
     if len(genes) < 10:
         raise ValueError(f"a predictor needs at least 10 pairs, got {len(genes)}")
     if not (np.isfinite(accuracy).all() and (accuracy >= 0).all() and (accuracy <= 100).all()):

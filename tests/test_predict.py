@@ -72,6 +72,9 @@ def test_what_cannot_be_fitted():
     genes, accuracy = made_up(SMALL, 30)
     with pytest.raises(ValueError, match="at least 10 pairs, got 5"):
         fit_separable(SMALL, genes[:5], accuracy[:5], rng=np.random.default_rng(0))
+    for other in (accuracy[:-1], accuracy[:, None]):
+        with pytest.raises(ValueError, match=r"one accuracy for each of 30 archs, got shape \((29,|30, 1)\)"):
+            fit_separable(SMALL, genes, other, rng=np.random.default_rng(0))
     accuracy[3] = np.nan
     with pytest.raises(ValueError, match="percentages"):
         fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(0))
