@@ -140,8 +140,9 @@ def latency_predictors(rows: Sequence[dict]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture in one step; the format follows the file's ending."""
-    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120))
+    """Write a picture in one step; the format follows the file's ending, PNG if it has none."""
+    kind = Path(path).suffix[1:] or "png"  # said, because the temporary name of one without an ending has another
+    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120, format=kind))
 
 
 def log_axis(panel: Axes, low: float, high: float) -> None:
