@@ -24,6 +24,7 @@ from labkit.paths import write_atomic
 from labkit.search import front
 from labkit.space import Arch, SearchSpace
 from labkit.specialise import AccuracyModel, Costs, accuracy_model, search
+from labkit.supernet import Supernet
 
 DEVICES = (HOST, "pi4", "stm32h743", "mcu-64k")
 PERCENTILES = (10, 50, 90)  # of the latency of random archs: a tight, a middling and a loose budget
@@ -45,10 +46,8 @@ def choose(space: SearchSpace, model: AccuracyModel, costs: Costs, seed: int) ->
     return rows
 
 
-def judge(rows: Sequence[dict], supernet_file: Path) -> None:
+def judge(rows: Sequence[dict], supernet: Supernet, dataset: data.DataSet) -> None:
     """Add measured accuracies: each subnet recalibrated once, then run on val and on test."""
-    supernet, record = pretrained.load(supernet_file)
-    dataset = data.load(record["config"]["dataset"])
     val, test = (Evaluator(supernet, dataset, split) for split in ("val", "test"))
     for row in tqdm(rows, desc="evaluating subnets", unit="subnet"):
         stats = val.recalibrate(row["arch"])
@@ -57,12 +56,14 @@ def judge(rows: Sequence[dict], supernet_file: Path) -> None:
 
 def demo(space: SearchSpace, out: Path, devices: Sequence[str] = DEVICES, seed: int = 0) -> list[dict]:
     """Run the demo, write `out`/demo.csv, demo.json and pareto.png, and return the table's rows."""
-    chosen = [get_device(name) for name in devices]  # what is wrong with names or folder shows before any work
+    chosen = [get_device(name) for name in devices]  # what is wrong with names, folder or data shows before any work
     out.mkdir(parents=True, exist_ok=True)
+    supernet, record = pretrained.load(supernet_path(space.name))
+    dataset = data.load(pretrained.dataset_of(supernet_path(space.name), record))
     model = accuracy_model(space)
     all_costs = [Costs(space, device) for device in chosen]
     rows = [row for costs in all_costs for row in choose(space, model, costs, seed)]
-    judge(rows, supernet_path(space.name))
+    judge(rows, supernet, dataset)
     ours = [row for row in rows if row["device"] == HOST]
     for row, timing in zip(ours, measure_archs(space, [row["arch"] for row in ours]) if ours else ()):
         row["measured_ms"] = timing.median_ms
@@ -87,7 +88,8 @@ def as_text(rows: Sequence[dict]) -> str:
     lines = [f"{'device':<10} {'budget':>9} {'latency':>9} {'measured':>9} {'predicted':>9} {'val':>7} {'test':>7} "
              f"{'MACs':>6} {'params':>7} {'memory':>8}  subnet"]
     for row in rows:
-        measured = f"{row['measured_ms']:6.3f} ms" if "measured_ms" in row else "simulated"
+        how = "by table" if row["latency is"] == "measured" else "simulated"  # a board's table was measured there
+        measured = f"{row['measured_ms']:6.3f} ms" if "measured_ms" in row else how
         lines.append(
             f"{row['device']:<10} {row['budget_ms']:6.3g} ms {row['latency_ms']:6.3g} ms {measured:>9} "
             f"{row['predicted_accuracy']:7.2f} % {row['val_accuracy']:5.2f} % {row['test_accuracy']:5.2f} % "

@@ -234,6 +234,6 @@ def _integers(key: str, value: object) -> list[int]:
         if any(isinstance(v, bool) or int(v) != v for v in values):
             raise ValueError
         return [int(v) for v in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last is what infinity raises
         raise ValueError(f"{key!r} must be an integer or a list of them, got {value!r}; an official arch looks like "
                          '{"ks": [...], "e": [...], "d": [...], "r": [224]}') from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from labkit import checkpoint
@@ -36,3 +37,15 @@ def load(path: Path) -> tuple[Supernet, dict]:
     checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()))
     supernet.load_state_dict(tensors)
     return supernet.requires_grad_(False), record
+
+
+def dataset_of(path: Path, record: Mapping) -> str:
+    """Name of the data set that the weights in `path` were trained on, from their record.
+
+    Raises CheckpointError where it says none, as that of converted official weights.
+    """
+    try:
+        return record["config"]["dataset"]
+    except (KeyError, TypeError):
+        raise CheckpointError(f"{path} does not say which data set it was trained on; for official weights use "
+                              "`labkit evaluate --data imagenet --path FOLDER`") from None

@@ -114,6 +114,12 @@ def test_devices_are_listed_with_how_they_are_known(capsys):
     (["demo", "--out", __file__], "is a file"),
     (["evaluate", "--arch", "x" * 5000], "xx...' is neither 'largest', 'smallest', JSON nor a file"),
     (["evaluate", "--arch", '{"arch": ' * 100_000], "arch is not valid JSON"),
+    (["evaluate", "--arch", "largest", "--data", "imagenet", "--path", ".", "--split", "test"], "no split 'test'"),
+    (["evaluate", "--arch", "largest", "--path", "."], "--data imagenet and --path"),
+    (["evaluate", "--arch", '{"ks": Infinity, "e": 3, "d": 2, "r": 28}'], "'ks' must be an integer or a list of them"),
+    (["pareto", "--device", "pi4", "--picture", "front"], "'front' is no picture; name it like picture.png"),
+    (["cost", "--picture", "cost.txt"], "'cost.txt' is no picture"),
+    (["demo", "--space", "ofa-mbv3", "--devices", "pi4", "--out", "."], "ofa-mbv3.safetensors does not exist"),
     (["sail"], "No such command 'sail'"),
     (["search", "--sail"], "No such option"),
 ])
@@ -199,6 +205,8 @@ def test_archs_come_by_name_json_or_file(tmp_path):
     assert read_arch(FMNIST, "smallest") == arch and read_arch(FMNIST, json.dumps(arch.to_json())) == arch
     file = tmp_path / "found.json"
     file.write_text(json.dumps({"arch": arch.to_json(), "latency_ms": 1.0}))  # what `labkit search --json` prints
+    assert read_arch(FMNIST, str(file)) == arch
+    file.write_text(json.dumps(arch.to_json()), encoding="utf-8-sig")
     assert read_arch(FMNIST, str(file)) == arch
 
 
@@ -291,3 +299,40 @@ def test_a_kit_is_packed_and_a_wrong_file_not_imported(capsys, tmp_path, monkeyp
     wrong.write_text('{"what": "latency"}')
     code, _, err = run(capsys, "lut", "import", str(wrong), "--name", "my-board")
     assert code == 2 and "latency.json" in err and not (tmp_path / "cache").exists()
+
+
+def test_official_weights_are_said_to_be_where_they_are(capsys, monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from labkit.spaces import get_space
+    space = get_space("ofa-mbv3")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr("labkit.weights.load", lambda name: SimpleNamespace(space=space))
+    monkeypatch.setattr("labkit.imagenet.evaluate", lambda supernet, archs, path: [
+        SimpleNamespace(top1=76.0, top5=93.0, images=10)])
+    value = as_json(capsys, "evaluate", "--space", "ofa-mbv3", "--arch", "largest", "--data", "imagenet", "--path", ".")
+    assert value["weights"] == str(tmp_path / "supernets" / "ofa-mbv3.safetensors") and value["split"] == "val"
+
+
+def test_weights_without_a_data_set_in_the_place_of_trained_ones(capsys, monkeypatch, tmp_path):
+    """As when somebody copies converted official ones there."""
+    from labkit import pretrained
+    from labkit.supernet import Supernet
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    pretrained.save(tmp_path / "supernets" / "fmnist.safetensors", Supernet(FMNIST), {"source": {}})
+    for command in (["deploy", "--arch", "smallest", "--to", "m.onnx"], ["demo", "--devices", "host", "--out", "."]):
+        code, _, err = run(capsys, *command)
+        assert code == 2 and "does not say which data set" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("space, says", [("fmnist", "one in "), ("narrow", "all of them:")])
+def test_a_front_says_which_of_its_points_are_shown(capsys, monkeypatch, space, says):
+    from labkit.space import SearchSpace, Stage
+    from labkit.spaces import spaces
+    monkeypatch.setitem(spaces, "narrow", SearchSpace("narrow", (16,), (Stage(8, 2, (1,), (3, 5), (2, 3)),), 1, 2, 8))
+    code, out, _ = run(capsys, "pareto", "--space", space, "--device", "pi4")
+    head, *points = out.splitlines()
+    count = int(head.split()[0])
+    step = int(head.split("one in ")[1].rstrip(":")) if says == "one in " else 1
+    assert code == 0 and says in head and len(points) == -(-count // step)

@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
+from labkit.checkpoint import CheckpointError
 from labkit.demo import PERCENTILES, as_text, choose, demo
 from labkit.latency.devices import get_device
 from labkit.space import Arch
-from labkit.spaces import FMNIST
+from labkit.spaces import FMNIST, get_space
 from labkit.specialise import Costs, accuracy_model
 
 
@@ -40,3 +41,22 @@ def test_demo_writes_table_and_picture(tmp_path):
         assert abs(row["predicted_accuracy"] - row["val_accuracy"]) < 2
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert as_text(rows).count("\n") == 3 and "simulated" in as_text(rows)
+
+
+def test_a_boards_latency_is_not_called_simulated():
+    """It was measured there, and by table; only this machine's subnets are measured whole."""
+    costs = {"budget_ms": 1.0, "latency_ms": 1.0, "predicted_accuracy": 90.0, "val_accuracy": 90.0,
+             "test_accuracy": 90.0, "macs": 1e6, "params": 1e5, "peak_memory_bytes": 1e5, "arch": FMNIST.smallest()}
+    rows = [{**costs, "device": "host", "latency is": "measured", "measured_ms": 0.987},
+            {**costs, "device": "my-board", "latency is": "measured"},
+            {**costs, "device": "pi4", "latency is": "simulated"},
+            {**costs, "device": "mcu-64k", "latency is": "simulated, order of magnitude"}]
+    host, board, pi4, mcu = as_text(rows).splitlines()[1:]
+    assert "0.987 ms" in host and "by table" in board and "simulated" in pi4 and "simulated" in mcu
+    assert "simulated" not in board
+
+
+def test_a_space_without_weights_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("labkit.demo.Costs", lambda *_: pytest.fail("measured first"))
+    with pytest.raises(CheckpointError, match="ofa-mbv3.safetensors does not exist"):
+        demo(get_space("ofa-mbv3"), tmp_path, ["pi4"])

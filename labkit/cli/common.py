@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -31,6 +32,14 @@ class _Device(click.ParamType):
         return get_device(value) if isinstance(value, str) else value
 
 
+class _Picture(click.Path):
+    def convert(self, value, param, ctx) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in (".png", ".svg", ".pdf"):  # said before the work, not after it
+            self.fail(f"{str(path)!r} is no picture; name it like picture.png, .svg or .pdf", param, ctx)
+        return path
+
+
 def read_arch(space: SearchSpace, text: str) -> Arch:
     """`largest`, `smallest`, JSON text, or a file that holds an arch (or an object with an "arch" field)."""
     if text in ("largest", "smallest"):
@@ -40,7 +49,7 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
             shown = text if len(text) <= 100 else text[:100] + "..."
             raise ValueError(f"arch {shown!r} is neither 'largest', 'smallest', JSON nor a file that is there")
         try:
-            text = Path(text).read_text(encoding="utf-8")
+            text = Path(text).read_text(encoding="utf-8-sig")  # some editors begin it with a mark
         except UnicodeDecodeError:
             raise ValueError(f"{text} is not a text file; an arch file holds JSON, as `labkit search --json` prints "
                              "it") from None
@@ -61,6 +70,10 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
 
 def show(result: dict, as_json: bool, lines: list[str]) -> None:
     click.echo(json.dumps(result, allow_nan=False) if as_json else "\n".join(lines))
+
+
+def picture_option(what: str) -> Callable:
+    return click.option("--picture", type=_Picture(path_type=Path, dir_okay=False), help=what)
 
 
 space_option = click.option("--space", type=_Space(), default="fmnist", show_default=True,

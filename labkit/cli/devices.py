@@ -58,7 +58,7 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     from labkit.evaluate import Evaluator
 
     supernet, record = pretrained.load(supernet_path(space.name))
-    dataset = data.load(record["config"]["dataset"])
+    dataset = data.load(pretrained.dataset_of(supernet_path(space.name), record))
     subnet = supernet.extract(chosen, Evaluator(supernet, dataset, "val").recalibrate(chosen))
     if out.suffix == ".tflite":
         _to_microcontroller(space, subnet, dataset, out, split, images, as_json)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.common import device_option, json_option, seed_option, show, space_option
+from labkit.cli.common import device_option, json_option, picture_option, seed_option, show, space_option
 from labkit.space import Arch
 
 
@@ -64,8 +64,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 @click.command()
 @space_option
 @device_option
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False),
-              help="Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
+@picture_option("Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
 @seed_option
 @json_option
 def pareto(space, device, picture, seed, as_json) -> None:
@@ -89,13 +88,13 @@ def pareto(space, device, picture, seed, as_json) -> None:
         save(front_and_searches(costs, whole, specialise.found_at_budgets(costs, model, limits, seed)), picture)
     points = [{"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
               for cost, accuracy, arch in zip(whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes))]
-    shown = points[::max(1, len(points) // 20)]
+    step = max(1, len(points) // 20)
     show({"space": space.name, "device": device.name, "latency_is": device.label, "predictor": model.label,
           "predictor_rmse": model.rmse, "points": points}, as_json,
-         [f"{len(points)} subnets on the front of {space.name} on {device.title} ({device.label}); every "
-          f"{max(1, len(points) // 20)}th:"]
+         [f"{len(points)} subnets on the front of {space.name} on {device.title} ({device.label}); "
+          + (f"one in {step}:" if step > 1 else "all of them:")]
          + [f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} %  {Arch.from_json(point['arch'])}"
-            for point in shown])
+            for point in points[::step]])
 
 
 @click.command()
@@ -109,7 +108,7 @@ def demo(space, devices, out, seed, as_json) -> None:
     from labkit.demo import as_text
     from labkit.demo import demo as run
 
-    rows = run(space, out, devices.split(","), seed)
+    rows = run(space, out, [name.strip() for name in devices.split(",")], seed)
     text = [as_text(rows), f"written to {out}: demo.csv, demo.json, pareto.png"]
     show({"rows": json.loads((out / "demo.json").read_text())}, as_json, text)
 
@@ -118,8 +117,7 @@ def demo(space, devices, out, seed, as_json) -> None:
 @space_option
 @click.option("--devices", "count", type=click.IntRange(min=1), default=40, show_default=True,
               help="Number of devices that each need their own network.")
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False),
-              help="Draw the totals here (PNG, SVG or PDF).")
+@picture_option("Draw the totals here (PNG, SVG or PDF).")
 @json_option
 def cost(space, count, picture, as_json) -> None:
     """What a search costs for N devices: published methods, and this package's own records."""

@@ -13,7 +13,8 @@ from labkit.cli.common import json_option, read_arch, seed_option, show, space_o
 @space_option
 @click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
 @click.option("--split", type=click.Choice(["val", "test", "val-search"]), default="val", show_default=True)
-@click.option("--weights", type=click.Path(path_type=Path), help="Supernet weights; the ones that ship by default.")
+@click.option("--weights", type=click.Path(path_type=Path),
+              help="Supernet weights; left out, the ones that ship, or with --data imagenet those that were fetched.")
 @click.option("--data", "source", type=click.Choice(["own", "imagenet"]), default="own", show_default=True,
               help="The data set the supernet was trained on, or an ImageNet folder.")
 @click.option("--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/.")
@@ -21,17 +22,19 @@ from labkit.cli.common import json_option, read_arch, seed_option, show, space_o
 def evaluate(space, arch, split, weights, source, path, as_json) -> None:
     """Measure the accuracy of one subnet of a supernet, after BN recalibration."""
     chosen = read_arch(space, arch)
-    if source == "imagenet" and path is None:
-        raise ValueError("--data imagenet needs --path, the folder that holds train/ and val/")
+    if (source == "imagenet") != (path is not None):
+        raise ValueError("--data imagenet and --path, the folder that holds train/ and val/, go together")
+    if source == "imagenet" and split != "val":
+        raise ValueError(f"an ImageNet folder has no split {split!r}: its val/ is judged, so leave --split out")
     from labkit import pretrained
     from labkit.artifacts import supernet_path
 
-    file = weights or supernet_path(space.name)
-    if source == "imagenet":
-        from labkit.weights import load
+    if source == "imagenet" and weights is None:
+        from labkit.weights import converted_path, find, load
 
-        supernet = pretrained.load(file)[0] if weights else load(space.name)
+        file, supernet = converted_path(find(space.name)), load(space.name)
     else:
+        file = weights or supernet_path(space.name)
         supernet, record = pretrained.load(file)
     if supernet.space != space:
         raise ValueError(f"{file} holds a supernet of space {supernet.space.name!r}, not {space.name!r}")
@@ -40,16 +43,13 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
         from labkit.imagenet import evaluate as run
 
         judged = run(supernet, [chosen], path)[0]
-        show({**result, "split": "val", "accuracy": judged.top1, "top5": judged.top5, "images": judged.images}, as_json,
+        show({**result, "accuracy": judged.top1, "top5": judged.top5, "images": judged.images}, as_json,
              [f"{judged.top1:.2f} % top-1, {judged.top5:.2f} % top-5 of {judged.images} images: {chosen}"])
     else:
         from labkit import data
         from labkit.evaluate import Evaluator
 
-        if "config" not in record:  # converted weights
-            raise ValueError(f"{file} does not say which data set it was trained on; for official weights pass "
-                             "--data imagenet --path FOLDER")
-        accuracy = Evaluator(supernet, data.load(record["config"]["dataset"]), split).accuracy(chosen)
+        accuracy = Evaluator(supernet, data.load(pretrained.dataset_of(file, record)), split).accuracy(chosen)
         show({**result, "accuracy": accuracy}, as_json, [f"{accuracy:.2f} % of {split} images right: {chosen}"])
 
 
