@@ -27,6 +27,7 @@ from labkit.space import SearchSpace
 from labkit.spaces import get_space
 
 PAIRS, HELD_OUT, SEED = 2000, 0.2, 0
+LEAST_PAIRS = 12  # what is left of them without the held-out ones is as few as a fit takes
 PAIRS_AT_ONCE = 50  # archs measured between two saves: a minute or two of work
 PARTIAL = "labkit-pairs-partial-1"
 
@@ -100,8 +101,12 @@ def load_pairs(space: SearchSpace, path: Path | None = None) -> tuple[np.ndarray
         space.check_genes(genes)
     except ValueError as error:
         raise ArtifactError(f"{path}: genes: {error}") from None
-    if accuracy.shape != genes.shape[:1] or not ((accuracy >= 0) & (accuracy <= 100)).all():
-        raise ArtifactError(f"{path}: accuracy: want {len(genes)} percentages, got shape {accuracy.shape}")
+    if accuracy.shape != genes.shape[:1] or accuracy.dtype.kind != "f":
+        raise ArtifactError(f"{path}: accuracy: want {len(genes)} percentages, got {accuracy.dtype} of shape "
+                            f"{accuracy.shape}")
+    bad = np.flatnonzero(~((accuracy >= 0) & (accuracy <= 100)))
+    if len(bad):
+        raise ArtifactError(f"{path}: accuracy: want {len(genes)} percentages, number {bad[0]} is {accuracy[bad[0]]}")
     return genes, accuracy.astype(float), header
 
 
@@ -152,9 +157,9 @@ def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> N
     order = np.lexsort(genes.T[::-1])
     partial = cache_dir() / "pairs" / f"{space.name}-{archs}-{seed}-{sha256(supernet_path(space.name))[:16]}.npz"
     accuracy, cpu_seconds = _measured_before(partial, space, genes)
-    evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), "val-search")
+    evaluator = Evaluator(supernet, data.load(pretrained.dataset_of(supernet_path(space.name), record)), "val-search")
     todo = [i for i in order if np.isnan(accuracy[i])]
-    with tqdm(total=archs, initial=archs - len(todo), desc=f"pairs of {space.name}", unit="arch") as bar:
+    with tqdm(total=len(genes), initial=len(genes) - len(todo), desc=f"pairs of {space.name}", unit="arch") as bar:
         for begin in range(0, len(todo), PAIRS_AT_ONCE):
             now, start = todo[begin:begin + PAIRS_AT_ONCE], time.process_time()
             accuracy[now] = evaluator.accuracies(space.decode(genes[now]))
@@ -171,7 +176,7 @@ def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> N
 
 
 def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
-    """(count, G) different random archs."""
+    """(count, G) different random archs; fewer where the space has not as many, or hardly more."""
     genes = np.unique(space.sample(np.random.default_rng(seed), 2 * count + 100), axis=0)
     return np.random.default_rng(seed).permutation(genes)[:count]  # np.unique sorts
 
@@ -180,10 +185,15 @@ def _measured_before(partial: Path, space: SearchSpace, genes: np.ndarray) -> tu
     """Accuracies (N,) so far, NaN where there is none yet, and the CPU seconds that they took."""
     if not partial.is_file():
         return np.full(len(genes), np.nan), 0.0
-    header, (theirs, accuracy) = read_npz(partial, PARTIAL, space, ["genes", "accuracy"])
+    try:
+        header, (theirs, accuracy) = read_npz(partial, PARTIAL, space, ["genes", "accuracy"])
+        seconds = float(header["cpu_seconds"])
+    except (ArtifactError, KeyError, TypeError, ValueError) as error:  # no repository has this file
+        raise ArtifactError(f"what an interrupted run left in {partial} cannot be used ({error.__cause__ or error}); "
+                            "remove it to measure from the start") from None
     if not np.array_equal(theirs, genes) or accuracy.shape != genes.shape[:1]:
         raise ArtifactError(f"{partial} holds other archs than this run measures; remove it")
-    return accuracy, header["cpu_seconds"]
+    return accuracy, seconds
 
 
 def fit_predictor(space: SearchSpace, seed: int = SEED) -> dict:
@@ -202,6 +212,11 @@ def fit_predictor(space: SearchSpace, seed: int = SEED) -> dict:
 
 
 def rebuild(space: SearchSpace, archs: int) -> None:
+    """Measure `archs` pairs and fit the predictor; raises ArtifactError, before anything is replaced, for too few."""
+    count = min(archs, space.size())
+    if count < LEAST_PAIRS:
+        raise ArtifactError(f"{count} pairs of space {space.name!r} are too few to fit a predictor and to judge it; it "
+                            f"takes {LEAST_PAIRS} at least, {PAIRS} for a good one")
     measure_pairs(space, archs)
     for name, scores in fit_predictor(space).items():
         print(f"{name:<12} RMSE {scores['rmse']:.3f} points, Kendall tau {scores['kendall_tau']:.3f}")
@@ -212,11 +227,11 @@ def main() -> None:
     parser.add_argument("--space", default="fmnist")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="archs to measure (default: %(default)s)")
     arguments = parser.parse_args()
-    rebuild(get_space(arguments.space), arguments.pairs)
+    try:
+        rebuild(get_space(arguments.space), arguments.pairs)
+    except (LabError, ValueError, OSError) as error:
+        raise SystemExit(f"labkit: {error}") from None
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except LabError as error:
-        raise SystemExit(f"labkit: {error}") from None
+    main()

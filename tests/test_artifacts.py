@@ -69,8 +69,12 @@ def test_damaged_files_are_named(copied):
         artifacts.load_pairs(FMNIST)
     rows = np.zeros((2, FMNIST.num_genes), dtype=np.int8)
     artifacts.write_npz(path, header, {"genes": rows, "accuracy": np.array([101.0, 50.0])})
-    with pytest.raises(artifacts.ArtifactError, match="accuracy: want 2 percentages"):
+    with pytest.raises(artifacts.ArtifactError, match="accuracy: want 2 percentages, number 0 is 101.0"):
         artifacts.load_pairs(FMNIST)
+    for other in (np.array(["90", "91"]), np.array([90.0])):
+        artifacts.write_npz(path, header, {"genes": rows, "accuracy": other})
+        with pytest.raises(artifacts.ArtifactError, match="accuracy: want 2 percentages, got .* of shape"):
+            artifacts.load_pairs(FMNIST)
     artifacts.write_npz(path, header, {"genes": rows + 9, "accuracy": np.array([1.0, 50.0])})
     with pytest.raises(artifacts.ArtifactError, match="gene 0 of row 0 is 9"):
         artifacts.load_pairs(FMNIST)
@@ -165,3 +169,36 @@ def test_partial_pairs_of_other_archs_are_refused(tmp_path):
     assert artifacts._measured_before(path, FMNIST, rows)[1] == 1.0
     with pytest.raises(artifacts.ArtifactError, match="partial.npz holds other archs"):
         artifacts._measured_before(path, FMNIST, artifacts.random_genes(FMNIST, 5, seed=1))
+
+
+def test_a_damaged_partial_file_says_to_remove_it(tmp_path):
+    """It is in the cache: no repository restores it, and another run of `make artifacts` reads it again."""
+    rows = artifacts.random_genes(FMNIST, 5, seed=0)
+    path = tmp_path / "partial.npz"
+    for header in ({"schema": artifacts.PARTIAL, "space": "fmnist"}, {"schema": "other", "space": "fmnist"}, None):
+        if header is None:
+            path.write_bytes(path.read_bytes()[:100])
+        else:
+            artifacts.write_npz(path, header, {"genes": rows, "accuracy": np.full(5, np.nan)})
+        with pytest.raises(artifacts.ArtifactError, match="partial.npz cannot be used .*remove it") as error:
+            artifacts._measured_before(path, FMNIST, rows)
+        assert "restore" not in str(error.value)
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--pairs", "11"], "11 pairs of space 'fmnist' are too few .* 12 at least"), (["--pairs", "-5"], "-5 pairs"),
+    (["--space", "mnist"], "unknown space 'mnist', known: fmnist")])
+def test_too_few_pairs_leave_those_that_are_there(copied, monkeypatch, options, message):
+    before = artifacts.pairs_path("fmnist").read_bytes()
+    monkeypatch.setattr(artifacts, "measure_pairs", lambda space, archs: artifacts.pairs_path("fmnist").unlink())
+    monkeypatch.setattr("sys.argv", ["artifacts", *options])
+    with pytest.raises(SystemExit, match=f"labkit: {message}"):
+        artifacts.main()
+    assert artifacts.pairs_path("fmnist").read_bytes() == before
+
+
+def test_as_few_pairs_as_are_let_through_can_be_fitted(copied):
+    genes, accuracy, header = artifacts.load_pairs(FMNIST)
+    few = artifacts.LEAST_PAIRS
+    artifacts.write_npz(artifacts.pairs_path("fmnist"), header, {"genes": genes[:few], "accuracy": accuracy[:few]})
+    artifacts.fit_predictor(FMNIST)
