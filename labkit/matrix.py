@@ -122,7 +122,7 @@ def deploy_all(space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8
     from labkit.evaluate import Evaluator
 
     supernet, record = pretrained.load(supernet_path(space.name))
-    dataset = data.load(record["config"]["dataset"])
+    dataset = data.load(pretrained.dataset_of(supernet_path(space.name), record))
     evaluator = Evaluator(supernet, dataset, SPLIT)
     done: dict[Arch, Deployed] = {}
     for choice in tqdm(choices, desc="deploying and measuring", unit="subnet", disable=not progress):
@@ -161,16 +161,17 @@ def matrix(space: SearchSpace, model: AccuracyModel, wanted: Sequence[Target], c
 
 def as_text(found: Matrix) -> str:
     """The matrix for a terminal."""
-    width = 18
-    lines = [f"{'':<16}" + "".join(f"{target.name:>{width}}" for target in found.targets),
-             f"{'budget':<16}" + "".join(f"{f'{target.budget_ms:.4g} ms':>{width}}" for target in found.targets)]
+    width = max(18, *(len(target.name) + 2 for target in found.targets))
+    margin = max(16, *(len(choice.owner) + 4 for choice in found.choices))
+    lines = [f"{'':<{margin}}" + "".join(f"{target.name:>{width}}" for target in found.targets),
+             f"{'budget':<{margin}}" + "".join(f"{f'{target.budget_ms:.4g} ms':>{width}}" for target in found.targets)]
     for s, choice in enumerate(found.choices):
-        row = f"{choice.owner if choice.owner == ALL else 'of ' + choice.owner:<16}"
+        row = f"{choice.owner if choice.owner == ALL else 'of ' + choice.owner:<{margin}}"
         for d in range(len(found.targets)):
             mark = "own" if found.own(s, d) else ""
             mark = "SLOW" if found.too_slow[s, d] else mark
             mark = mark if found.fits[s, d] else "BIG"
-            row += f"{mark:>5}{found.over_budget[s, d]:5.2f}x{found.accuracy[s, d]:6.2f}%"
+            row += f"{mark:>{width - 13}}{found.over_budget[s, d]:5.2f}x{found.accuracy[s, d]:6.2f}%"
         lines.append(f"{row}  {found.verdict(s)}")
     lines += ["", f"Each cell: latency over the device's budget, and top-1 accuracy ({found.accuracy_is}).",
               "Latencies: " + "; ".join(f"{t.name} {how}" for t, how in zip(found.targets, found.latency_is)) + "."]

@@ -69,6 +69,17 @@ def test_text_marks_what_fails(found):
     assert not any("times as long" in line for line in lines)  # this machine is not among the devices
 
 
+def test_long_names_keep_their_columns(found):
+    long = [Target(SimpleNamespace(device=SimpleNamespace(name=f"{letter * 40}")), budget)
+            for letter, budget in zip("abc", BUDGETS)]
+    renamed = Matrix(**{**vars(found), "targets": long, "choices": [Choice("a" * 40, c.arch, 90.0) for c in
+                                                                    found.choices]})
+    lines = as_text(renamed).splitlines()
+    assert lines[0].split() == [target.name for target in long]
+    ends = [lines[0].index(target.name) + 40 for target in long]
+    assert all(lines[1][end - 2:end] == "ms" and lines[2][end - 1] == "%" for end in ends)
+
+
 def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
     """Not colour alone: each cell says what it is in words and numbers."""
     figure = deployment_matrix(found)
