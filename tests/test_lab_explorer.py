@@ -29,7 +29,9 @@ def test_answers_keep_to_the_limits_and_below_the_optimum(explorer):
         limit, memory = float(explorer.latencies(device)[30]), int(explorer.memories(device)[6])
         answer = explorer.answer(device, limit, memory)
         genes = answer.found.genes[None]
-        assert costs.latency_ms(genes)[0] <= limit and costs.sram_bytes(genes)[0] <= memory
+        taken = costs.sram_bytes(genes)[0]
+        assert costs.latency_ms(genes)[0] <= limit and taken <= memory
+        assert f" {taken / 1024:.1f} KiB of memory (limit {memory / 1024:.1f} KiB)" in answer.text()
         assert 0 <= answer.gap < 1
         random = explorer.space.sample(np.random.default_rng(0), 5000)
         allowed = (costs.latency_ms(random) <= limit) & (costs.sram_bytes(random) <= memory)

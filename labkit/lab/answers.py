@@ -40,7 +40,7 @@ class Answer:
         return (f"{self.found.arch}\n"
                 f"predicted accuracy {self.found.accuracy:.2f} %, {self.gap:.3f} points below the exact optimum\n"
                 f"latency {of['latency_ms']:.3g} ms ({self.costs.device.label}), {of['macs'] / 1e6:.2f}M MACs, "
-                f"{of['params'] / 1000:.0f}k parameters, {of['peak_memory_bytes'] / 1024:.1f} KiB of activations "
+                f"{of['params'] / 1000:.0f}k parameters, {of['sram_bytes'] / 1024:.1f} KiB of memory "
                 f"(limit {self.memory_limit_bytes / 1024:.1f} KiB)")
 
 
