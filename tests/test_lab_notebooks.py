@@ -121,6 +121,17 @@ def test_unpaired_markers_are_refused(text):
         copies.without_solution(text)
 
 
+def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "instructor").mkdir()
+    (tmp_path / "instructor" / "04_evolutionary_search.ipynb").write_text(json.dumps({"cells": []}))
+    monkeypatch.setattr(student, "INSTRUCTOR", tmp_path / "instructor")
+    monkeypatch.setattr(sys, "argv", ["student", "--run", "04_evolution"])
+    with pytest.raises(SystemExit):
+        student.main()
+    assert "no notebook '04_evolution', only 04_evolutionary_search" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
 # ---- nbval -----------------------------------------------------------------------------------------
 
 

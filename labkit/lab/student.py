@@ -31,7 +31,11 @@ def main() -> None:
     parser.add_argument("--run", nargs="*", metavar="NAME",
                         help="execute these instructor notebooks first (all without a name), e.g. 01_supernet")
     arguments = parser.parse_args()
-    for path in sorted(INSTRUCTOR.glob("*.ipynb")):
+    paths = sorted(INSTRUCTOR.glob("*.ipynb"))
+    for name in arguments.run or ():
+        if name not in [path.stem for path in paths]:
+            parser.error(f"there is no notebook {name!r}, only {', '.join(path.stem for path in paths)}")
+    for path in paths:
         if arguments.run is not None and (not arguments.run or path.stem in arguments.run):
             _write(path, run(path))
         copy = student_copy(read(path), path.name)
