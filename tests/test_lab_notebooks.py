@@ -10,6 +10,9 @@ import pytest
 
 from labkit.lab import copies, student
 from labkit.lab import exercise as lab
+from labkit.latency.devices import get_device
+from labkit.spaces import get_space
+from labkit.specialise import Costs, accuracy_model, search
 
 NOTEBOOKS = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -130,6 +133,26 @@ def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(tmp_pa
         student.main()
     assert "no notebook '04_evolution', only 04_evolutionary_search" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.ipynb"))
+
+
+# ---- what the text quotes --------------------------------------------------------------------------
+
+
+def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say():
+    text = {path.stem[:2]: "".join(map(copies.source, copies.read(path)["cells"])) for path in NOTEBOOKS}
+    space, costs = get_space("fmnist"), Costs(get_space("fmnist"), get_device("mcu-64k"))
+    sram, flash = costs.device.sram_bytes, costs.device.flash_bytes
+    assert f"has {sram / 1024:g} KiB of memory (SRAM)" in text["04"]
+    assert f"{flash / 1024:g} KiB for its weights (flash)" in text["04"]
+
+    def notes(arch):  # persistent buffers of the interpreter
+        return costs.of(arch)["sram_bytes"] - costs.of(arch)["peak_memory_bytes"]
+
+    assert '"mcu-64k:220"' in text["05"] and "The largest subnet needs too much" in text["05"]
+    example = search(space, accuracy_model(space).predict, costs.budgets(latency_ms=220), method="exact").arch
+    assert costs.of(space.largest())["peak_memory_bytes"] > sram - notes(example)
+    assert "those on the largest subnet alone are more than the microcontroller has" in text["05"]
+    assert notes(space.largest()) > sram
 
 
 # ---- nbval -----------------------------------------------------------------------------------------
