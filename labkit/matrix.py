@@ -64,6 +64,10 @@ class Matrix:
     def own(self, s: int, d: int) -> bool:
         return self.choices[s].owner == self.targets[d].name
 
+    def serves_all(self, s: int) -> bool:
+        """Whether subnet `s` meets every device's limits and is as good there as the device's own."""
+        return not (self.too_slow[s] | ~self.fits[s]).any() and bool(self.loss[s].max() < 0.05)
+
     def verdict(self, s: int) -> str:
         """What would come of subnet `s` as the one network for all devices."""
         fails = self.too_slow[s] | ~self.fits[s]

@@ -94,6 +94,14 @@ def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_says_of_one_network_for_all_what_the_cells_say(found):
+    assert "worse somewhere" in deployment_matrix(found).get_suptitle()
+    alike = Matrix(**{**vars(found), "latency_ms": np.ones((4, 3)), "accuracy": np.full((4, 3), 92.0),
+                      "fits": np.full((4, 3), True)})
+    assert alike.verdict(3) == "fits everywhere, as good as each own"
+    assert "as good for all devices as their own" in deployment_matrix(alike).get_suptitle()
+
+
 def deployed(accuracy: float, int8: float, ms: float) -> SimpleNamespace:
     return SimpleNamespace(accuracy=accuracy, int8_accuracy=int8, latency_ms=ms)
 

@@ -102,8 +102,9 @@ def deployment_matrix(found: Matrix) -> Figure:
     panel.set(xlim=(0, columns + 1.55), ylim=(rows, 0))
     panel.spines[:].set_visible(False)
     panel.text(columns + 0.08, -0.12, "as one network\nfor all devices", fontsize=9.5, fontweight="bold")
-    figure.suptitle("One network for all devices is too slow somewhere, or worse somewhere", fontsize=13,
-                    fontweight="bold")
+    title = ("Here one network is as good for all devices as their own" if any(map(found.serves_all, range(rows)))
+             else "One network for all devices is too slow somewhere, or worse somewhere")
+    figure.suptitle(title, fontsize=13, fontweight="bold")
     figure.supxlabel("Rows: subnets of one supernet. Columns: the devices that they are put on, each with a budget. "
                      f"Framed: the device's own subnet.\nAccuracy: {found.accuracy_is}; points are those above or "
                      "below the device's own subnet.", fontsize=9)
