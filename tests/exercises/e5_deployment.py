@@ -102,6 +102,12 @@ def fold_in_place(conv, norm):
     return conv.weight, bias
 
 
+def fold_into_the_convolution(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return conv.weight, conv.bias
+
+
 def fold_uses_batch(conv, norm):
     factor = norm.weight / torch.sqrt(conv.weight.var((1, 2, 3)) + norm.eps)
     bias = 0 if conv.bias is None else conv.bias
@@ -646,7 +652,7 @@ RIGHT = {
 WRONG = {
     "5.1": [fold_by_variance, fold_without_eps, fold_eps_outside, fold_without_gamma, fold_drops_bias,
             fold_unscaled_bias, fold_unscaled_mean, fold_needs_bias, fold_input_channels, fold_in_place,
-            fold_uses_batch],
+            fold_into_the_convolution, fold_uses_batch],
     "5.2": [quantise_without_zero, quantise_256_steps, quantise_wraps, quantise_unclipped, quantise_cuts_off,
             quantise_float_zero, quantise_signed, quantise_symmetric, quantise_own_range, quantise_clips_first,
             quantise_wrong_sign],
