@@ -80,6 +80,23 @@ def test_exceptions_name_the_line_and_do_not_escape():
     assert "AttributeError" in message and "no_such_method" in message
 
 
+def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_body():
+    def whole_numbers(weight, transform, size):
+        return weight.long().flatten(1).softmax(1)
+
+    message = lab.verdict("1.1", whole_numbers).message
+    assert "not solved yet" not in message and "not implemented for 'Long'" in message
+
+
+@pytest.mark.parametrize("id, returned, said", [
+    ("2.1", None, "the loss is None; is a return statement missing?"),
+    ("2.2", None, "sandwich should return an array, got a value of type NoneType"),
+    ("4.5", None, "what evolve returns is None; is a return statement missing?"),
+    ("4.5", np.zeros(12), "evolve should return two things"), ("4.5", (np.zeros(12), 1.0), "evolve should return two")])
+def test_what_does_not_come_back_is_no_error_that_the_answer_raised(id, returned, said):
+    assert lab.verdict(id, lambda *args: returned).message.startswith(said)
+
+
 def test_check_prints_in_a_notebook_and_raises_under_pytest(capsys, monkeypatch):
     lab.check("1.3", RIGHT["1.3"][0])
     assert capsys.readouterr().out == "Exercise 1.3: correct, 3 of 3 points\n"

@@ -1,6 +1,7 @@
 """Answers to the exercises of 01_supernet: `RIGHT` must pass, `WRONG` must not."""
 
 import math
+from decimal import Decimal
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +112,13 @@ def count_recursive(resolutions, stages):
         return resolutions
     (depths, k, e), *rest = stages
     return sum(k ** d * e ** d * count_recursive(resolutions, rest) for d in depths)
+
+
+def count_in_decimals(resolutions, stages):
+    total = Decimal(resolutions)
+    for depths, kernels, expands in stages:
+        total *= sum(Decimal(kernels * expands) ** depth for depth in depths)
+    return total
 
 
 def count_deepest_only(resolutions, stages):
@@ -264,7 +272,7 @@ def model_pooled(model, batches):
 RIGHT = {
     "1.1": [kernel_linear, kernel_einsum, kernel_crop_numpy],
     "1.2": [sort_argsort, sort_python],
-    "1.3": [count_product, count_recursive],
+    "1.3": [count_product, count_recursive, count_in_decimals],
     "1.4": [stats_by_hand, stats_by_torch],
     "1.5": [model_momentum_none, model_momentum_by_step],
 }

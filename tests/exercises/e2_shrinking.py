@@ -135,6 +135,14 @@ def schedule_largest_count(step, phases, choices):
     return {name: sorted(sorted(values, reverse=True)[:counts[name]]) for name, values in choices.items()}
 
 
+def schedule_uses_up_the_phases(step, phases, choices):
+    allowed = {name: values[-1:] for name, values in choices.items()}
+    while phases and phases[0][0] <= step:
+        _, name, count = phases.pop(0)
+        allowed[name] = choices[name][-count:]
+    return allowed
+
+
 def schedule_starts_late(step, phases, choices):
     return schedule_loop(step - 1, phases, choices)
 
@@ -257,7 +265,7 @@ def gradients_summed_over_images(model, images, labels, archs):
 RIGHT = {
     "2.1": [distill_kl_div, distill_by_hand],
     "2.2": [sandwich_stack, sandwich_lists],
-    "2.3": [schedule_loop, schedule_largest_count],
+    "2.3": [schedule_loop, schedule_largest_count, schedule_uses_up_the_phases],
     "2.4": [gradients_backward_each, gradients_autograd],
 }
 WRONG = {

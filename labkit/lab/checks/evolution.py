@@ -240,8 +240,15 @@ def evolve_run(function: Callable, inputs: dict) -> object:
         log.append({"parents": rows, "children": children})
         return children.copy()
 
-    best, history = function(inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"])
-    return {"best": best, "history": list(history), "log": log}
+    returned = function(inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"])
+    if returned is None:
+        raise Wrong("what evolve returns is None; is a return statement missing?")
+    try:
+        best, history = returned
+        history = list(history)
+    except (TypeError, ValueError):
+        raise Wrong("evolve should return two things: the best row, and the history as a list") from None
+    return {"best": best, "history": history, "log": log}
 
 
 def _score(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ def distill_inputs(seed: int) -> dict:
 def distill_run(function: Callable, inputs: dict) -> object:
     student, teacher = (torch.tensor(inputs[name], requires_grad=True) for name in ("student", "teacher"))
     loss = function(student, teacher, torch.tensor(inputs["labels"]), inputs["temperature"], inputs["share"])
+    if loss is None:
+        raise Wrong("the loss is None; is a return statement missing?")
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
         raise Wrong("the loss has no gradient: compute it with torch from the student's logits")
     if loss.numel() != 1:
@@ -86,6 +88,8 @@ def sandwich_inputs(seed: int) -> dict:
 def sandwich_run(function: Callable, inputs: dict) -> object:
     rng, again = (np.random.default_rng(inputs["seed"]) for _ in range(2))
     steps = [np.array(function(inputs["choices"].copy(), inputs["n"], rng)) for _ in range(CALLS)]
+    if steps[0].dtype == object and steps[0].ndim == 0:
+        raise Wrong(f"sandwich should return an array, got a value of type {type(steps[0].item()).__name__}")
     if len({step.shape for step in steps}) > 1:
         raise Wrong("the number of rows changes from call to call")
     return {"steps": np.stack(steps), "again": function(inputs["choices"].copy(), inputs["n"], again)}
@@ -138,7 +142,7 @@ def schedule_inputs(seed: int) -> dict:
 def schedule_run(function: Callable, inputs: dict) -> object:
     phases = [tuple(phase) for phase in inputs["phases"]]
     choices = {name: tuple(values) for name, values in inputs["choices"].items()}
-    return [function(step, phases, dict(choices)) for step in inputs["steps"]]
+    return [function(step, list(phases), dict(choices)) for step in inputs["steps"]]
 
 
 def schedule_judge(inputs: dict, returned: object) -> None:
