@@ -101,7 +101,7 @@ def _read_choice(resolutions: list, returned: object) -> tuple[int, list, Sequen
     if not 0 <= r < len(resolutions):
         raise Wrong(f"there are resolutions 0 to {len(resolutions) - 1}, got {r}")
     stages = resolutions[r]
-    picks = [whole(i.item() if isinstance(i, np.generic) else i, "the index of a configuration")
+    picks = [whole(i, "the index of a configuration")
              for i in parts(picks, len(stages), "the configurations, one for each stage,")]
     for s, (stage, i) in enumerate(zip(stages, picks)):
         if not 0 <= i < len(stage["score"]):
