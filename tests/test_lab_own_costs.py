@@ -31,17 +31,26 @@ def test_timing_a_step_changes_nothing(arch):
     assert not any(p.requires_grad for p in supernet.parameters())
 
 
-def counter(folder, name, text):
-    (folder / name).mkdir()
-    (folder / name / "energy_uj").write_text(text)
+def counter(folder, zone, text, name="package-0"):
+    (folder / zone).mkdir()
+    (folder / zone / "energy_uj").write_text(text)
+    (folder / zone / "name").write_text(f"{name}\n")
 
 
 def test_energy_of_all_processors_but_of_their_parts_only_once(tmp_path):
     counter(tmp_path, "intel-rapl:0", "3500000\n")
-    counter(tmp_path, "intel-rapl:1", "1500000\n")
-    counter(tmp_path, "intel-rapl:0:0", "999000000\n")
+    counter(tmp_path, "intel-rapl:1", "1500000\n", "package-1")
+    counter(tmp_path, "intel-rapl:0:0", "999000000\n", "core")
     (tmp_path / "intel-rapl").mkdir()
     assert own_costs.joules(tmp_path) == 5.0
+
+
+def test_energy_of_a_laptop_is_that_of_its_processor_once(tmp_path):
+    counter(tmp_path, "intel-rapl:0", "3500000\n")
+    counter(tmp_path, "intel-rapl:1", "9000000\n", "psys")  # the board, with the processor
+    counter(tmp_path, "intel-rapl-mmio:0", "3500000\n")  # the same counter, read in another way
+    (tmp_path / "dtpm").mkdir()
+    assert own_costs.joules(tmp_path) == 3.5
 
 
 def test_no_energy_without_a_meter(tmp_path):

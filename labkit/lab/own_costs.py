@@ -61,9 +61,11 @@ def joules(folder: Path = POWERCAP) -> float | None:
     What two readings differ by was drawn by the whole processor, by other programs too. Counters start over
     after some hours.
     """
+    # A zone is a processor, or a part of one (two colons), or, as in laptops, the whole board (psys), which holds the
+    # processor's energy too, or a processor's counter once more (intel-rapl-mmio).
     try:
-        readings = [int((zone / "energy_uj").read_text()) for zone in sorted(folder.glob("*"))
-                    if zone.name.count(":") == 1 and (zone / "energy_uj").exists()]  # parts of a processor have two
+        readings = [int((zone / "energy_uj").read_text()) for zone in sorted(folder.glob("intel-rapl:*"))
+                    if zone.name.count(":") == 1 and (zone / "name").read_text().startswith("package")]
     except (OSError, ValueError):
         return None  # most systems let only the administrator read them
     return sum(readings) / 1e6 if readings else None
