@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from labkit.paths import data_dir
-from labkit.records import amount, field, machine_text, read_json
+from labkit.records import RecordError, amount, field, machine_text, read_json
 
 NOT_MEASURED = "not measured"
 UNITS = {"cpu_hours": "CPU hours", "gpu_hours": "GPU hours"}
@@ -74,13 +75,16 @@ def _total(method: Method, name: str, devices: int) -> float | None:
     if devices < 1:
         raise ValueError(f"the number of devices must be at least 1, got {devices}")
     once, each = _sum(method.once, name), _sum(method.per_device, name)
-    return None if once is None or each is None else once + devices * each
+    return None if once is None or each is None else float(once + devices * each)
 
 
-def _sum(parts: Sequence[Part], name: str = "hours") -> float | None:
-    """Sum over parts, None if one of them is unknown."""
+def _sum(parts: Sequence[Part], name: str = "hours") -> Fraction | None:
+    """Sum over parts, None if one of them is unknown.
+
+    Exact, of the decimal numbers that are written: 1.0 + 6 * 0.8 is 5.8, which is not so for floats.
+    """
     values = [getattr(part, name) for part in parts]
-    return None if None in values else math.fsum(values)
+    return None if None in values else sum((Fraction(str(float(value))) for value in values), Fraction())
 
 
 def break_even(method: Method, other: Method) -> int | None:
@@ -111,6 +115,8 @@ def published(path: Path | None = None) -> list[Method]:
         methods.append(Method(field(path, entry, "name", str, where), UNITS["gpu_hours"], **parts,
                               **{name: amount(path, entry, name, where)
                                  for name in ("top1_percent", "co2_lbs_for_40")}))
+    if ONCE_FOR_ALL not in {method.name for method in methods}:
+        raise RecordError(f"{path}: methods: {ONCE_FOR_ALL!r} is not among them; restore the file from the repository")
     return methods
 
 
@@ -149,8 +155,8 @@ def cost_rows(methods: Sequence[Method], devices: int, reference: Method | None 
     With a `reference`, also the number of devices from which on that one is cheaper ("never" if there is
     none). What is not known reads "not measured".
     """
-    def known(value: float | None) -> float | str:
-        return NOT_MEASURED if value is None else value
+    def known(value: float | Fraction | None) -> float | str:
+        return NOT_MEASURED if value is None else float(value)
 
     rows = []
     for method in methods:

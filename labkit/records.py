@@ -91,7 +91,8 @@ def _headers(space: str) -> Iterator[tuple[Path, str, dict]]:
 
 def checked(path: Path, value: object, where: str) -> dict:
     """The fields of a record, validated; raises RecordError naming `path` and the field."""
-    record = {"what": field(path, value, "what", str, where), "space": value.get("space", "fmnist")}
+    record = {"what": field(path, value, "what", str, where),
+              "space": field(path, {"space": "fmnist", **value}, "space", str, where)}
     if record["what"] not in WHAT:
         raise RecordError(f"{path}: {where}.what: {record['what']!r} is not one of {', '.join(WHAT)}")
     keys = [key for key in HOURS if key in value]
@@ -103,9 +104,11 @@ def checked(path: Path, value: object, where: str) -> dict:
         raise RecordError(f"{path}: {where}.machine: every figure says its machine, got {record['machine']!r}")
     record |= {name: field(path, value, name, str, where) for name in ("date", "source")}
     try:
-        date.fromisoformat(record["date"])
+        written = date.fromisoformat(record["date"]).isoformat()
     except ValueError:
-        raise RecordError(f"{path}: {where}.date: want YYYY-MM-DD, got {record['date']!r}") from None
+        written = None
+    if record["date"] != written:  # Python from 3.11 on also reads 20261124 and 2026-W48-2
+        raise RecordError(f"{path}: {where}.date: want YYYY-MM-DD, got {record['date']!r}")
     return record
 
 
@@ -115,7 +118,8 @@ def machine_text(machine: str | Mapping) -> str:
         return machine
     counts = [f"{machine[name]} {name[:-1] if machine[name] == 1 else name}" for name in ("cores", "threads")
               if name in machine]
-    return ", ".join([str(machine.get("cpu") or machine.get("processor") or "unknown processor"), *counts])
+    gpu = [str(machine["gpu"])] if machine.get("gpu") else []  # what GPU hours are hours of
+    return ", ".join([str(machine.get("cpu") or machine.get("processor") or "unknown processor"), *counts, *gpu])
 
 
 def read_json(path: Path, schema: str) -> dict:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit import records as ledger
@@ -60,19 +60,30 @@ def test_published_break_even(name, devices):
     assert ofa.total(devices) < other.total(devices) and ofa.total(devices - 1) >= other.total(devices - 1)
 
 
-hours = st.integers(0, 1000).map(float)
+tenths = st.integers(0, 1000)
 
 
-@given(hours, hours, hours, hours)
+@settings(deadline=None)
+@given(tenths, tenths, tenths, tenths)
+@example(58, 36, 10, 44)  # equal for 6 devices; (5.8 - 1.0) / (4.4 - 3.6) is less than 6 in floats
+@example(33, 56, 31, 58)  # equal for 1
 def test_break_even_against_counting(once, each, other_once, other_each):
-    method, other = (Method(name, "GPU hours", (Part("a", o),), (Part("b", e),))
+    """In tenths of an hour, which are integers here and floats there."""
+    method, other = (Method(name, "GPU hours", (Part("a", o / 10),), (Part("b", e / 10),))
                      for name, o, e in (("method", once, each), ("other", other_once, other_each)))
-    horizon = 1100  # hours are whole numbers up to 1000: who is ahead then stays ahead
+    horizon = 1100  # tenths are whole numbers up to 1000: who is ahead then stays ahead
     ahead = [once + n * each < other_once + n * other_each for n in range(1, horizon)]
     counted = None
     if ahead[-1]:
         counted = max((n for n, a in enumerate(ahead, start=1) if not a), default=0) + 1
     assert break_even(method, other) == counted
+    for n in {1, max(1, (counted or 2) - 1), counted or 1}:
+        assert (method.total(n) < other.total(n)) == ahead[n - 1]
+
+
+def test_a_saving_too_small_to_divide_by():
+    one, other = (Method("m", "GPU hours", (Part("a", o),), (Part("b", e),)) for o, e in ((1.0, 0.0), (0.0, 5e-324)))
+    assert break_even(one, other) > 10 ** 300
 
 
 def test_what_is_not_measured_is_said_so():
@@ -123,6 +134,7 @@ def test_machines_in_words():
     assert ledger.machine_text("a board") == "a board"
     assert ledger.machine_text({"cpu": "EPYC", "cores": 2, "threads": 1, "load": 7}) == "EPYC, 2 cores, 1 thread"
     assert ledger.machine_text({"torch": "2.14"}) == "unknown processor"
+    assert ledger.machine_text({"cpu": "EPYC", "gpu": "H100", "threads": 8}) == "EPYC, 8 threads, H100"
 
 
 def test_impossible_numbers_of_devices():
@@ -160,6 +172,8 @@ def test_records_come_from_the_ledger_and_from_headers(data):
     ({"energy_kwh": "much"}, "energy_kwh: want a number"),
     ({"machine": ""}, "machine: every figure says its machine"),
     ({"date": "yesterday"}, "date: want YYYY-MM-DD, got 'yesterday'"),
+    ({"date": "20261124"}, "date: want YYYY-MM-DD, got '20261124'"),
+    ({"space": None}, "space: want str, got None"),
     ({"source": None}, "source: want str, got None"),
 ])
 def test_senseless_records_are_refused(data, change, message):
@@ -195,6 +209,12 @@ def test_damaged_headers_and_tables(data):
     (data / "pairs" / "fmnist.npz").unlink()
     with pytest.raises(ledger.RecordError, match="search_cost.json is missing"):
         published()
+    table = json.loads((SHIPPED / "published" / "search_cost.json").read_text())
+    table["methods"] = [method for method in table["methods"] if method["name"] != ONCE_FOR_ALL]
+    (data / "published").mkdir()
+    (data / "published" / "search_cost.json").write_text(json.dumps(table))
+    with pytest.raises(ledger.RecordError, match="search_cost.json: methods: 'OFA with progressive shrinking' is not"):
+        published()
 
 
 def test_the_figure_shows_both():
@@ -207,6 +227,8 @@ def test_the_figure_shows_both():
     assert "table, gradient-search not measured" in right.get_xlabel()
     assert (left.get_ylabel(), right.get_ylabel()) == ("total GPU hours", "total CPU hours")
     assert len(cost_figure(published(), []).axes) == 1
+    for line in cost_figure(published(), [], devices=1).axes[0].lines:
+        assert len(line.get_xdata()) == 2  # one point is no line, and nothing to see
 
 
 def test_dots_where_the_reference_becomes_cheaper():

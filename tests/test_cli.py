@@ -258,6 +258,8 @@ def test_search_cost_is_listed(capsys):
     # OFA, Table 1: 200 N GPU hours to search, 300 N to train.
     assert published["ProxylessNAS"]["total for 40"] == 40 * (200 + 300)
     assert cost["ours"]
+    code, _, err = run(capsys, "cost", "--devices", "1" + 400 * "0")
+    assert code == 2 and "is not in the range 1<=x<=1000000000" in err
 
 
 @pytest.mark.parametrize("latency", ["table", "regression"])

@@ -115,7 +115,7 @@ def demo(space, devices, out, seed, as_json) -> None:
 
 @click.command()
 @space_option
-@click.option("--devices", "count", type=click.IntRange(min=1), default=40, show_default=True,
+@click.option("--devices", "count", type=click.IntRange(1, 10 ** 9), default=40, show_default=True,
               help="Number of devices that each need their own network.")
 @picture_option("Draw the totals here (PNG, SVG or PDF).")
 @json_option

@@ -48,6 +48,7 @@ def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference:
 
     A dot on a line, with its N at the bottom, is where `reference` becomes the cheaper one.
     """
+    devices = max(devices, 2)  # a line has two ends
     counts = np.unique(np.geomspace(1, devices, 80).round().astype(int)).tolist()
     known = [method for method in methods if not method.missing]
     ends: dict[float, list[tuple[str, str]]] = {}  # lines that end at one place share a place for their names
