@@ -17,10 +17,8 @@ from labkit.evaluate import spread
 from labkit.space import Arch
 from labkit.supernet import Supernet
 from labkit.train.loop import training_step
-from labkit.train.recipes import RECIPES, Recipe
+from labkit.train.recipes import RECIPES
 
-# Training one arch alone: in each step that arch, and nothing else.
-ALONE = Recipe("alone", sandwich=False, random_archs=1, distill=False)
 POWERCAP = Path("/sys/class/powercap")  # Linux: energy counters of Intel's and AMD's processors
 
 
@@ -39,7 +37,7 @@ def step_seconds(supernet: Supernet, dataset: DataSet, arch: Arch | None = None,
     """
     trained = deepcopy(supernet).requires_grad_(True)
     optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3, momentum=0.9)
-    recipe, rng, times = RECIPES["sandwich"] if arch is None else ALONE, np.random.default_rng(seed), []
+    recipe, rng, times = RECIPES["alone" if arch else "sandwich"], np.random.default_rng(seed), []
     split = dataset.splits["train"]
     chosen = spread(len(split.images), batch)
     images, labels = data.normalise(split.images[chosen], dataset), split.labels[chosen]
