@@ -130,6 +130,20 @@ def test_repeats_resumes_and_refuses(supernet, dataset, tmp_path, monkeypatch):
     assert other.history != whole.history
 
 
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(supernet, dataset, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(on_space, "_advance", None)
+    with pytest.raises(OSError, match="cannot write .*checkpoint.safetensors"):
+        gradient_search(supernet, dataset, budget_at(0.5), SHORT, out=tmp_path / "file" / "run", progress=False)
+
+
+def test_limits_of_numpys_types_can_be_noted(supernet, dataset, tmp_path):
+    budget = replace(budget_at(0.5), limit=np.int64(budget_at(0.5).limit))
+    found = gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, progress=False)
+    again = gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, resume=True, progress=False)
+    assert found.history == again.history
+
+
 def test_the_supernet_is_left_alone(supernet, dataset):
     before = {name: p.clone() for name, p in supernet.named_parameters()}
     gradient_search(supernet, dataset, budget_at(0.5), SHORT, progress=False)
@@ -141,6 +155,12 @@ def test_impossible_searches(supernet, dataset):
         gradient_search(supernet, dataset, Budget(MACS, 10.0, "MACs"), SHORT, progress=False)
     with pytest.raises(TypeError, match="memory is a MaxTable"):
         gradient_search(supernet, dataset, Budget(activation_table(SPACE), 1e9, "memory"), SHORT, progress=False)
+    other = macs_table(replace(SPACE, name="other"))
+    with pytest.raises(ValueError, match="a table of space 'other' says nothing about archs of 'tiny'"):
+        gradient_search(supernet, dataset, Budget(other, 1e9, "MACs"), SHORT, progress=False)
+    large_kernels = AdditiveTable.build(SPACE, lambda _: 0.0, lambda shape, kernel, expand, side: float(kernel > 3))
+    with pytest.raises(ValueError, match="exceeds large kernels <= 0 as a share of the limit"):
+        gradient_search(supernet, dataset, Budget(large_kernels, 0.0, "large kernels"), SHORT, progress=False)
     with pytest.raises(ValueError, match="batch 65 is larger than the 64 images"):
         gradient_search(supernet, dataset, budget_at(1), replace(SHORT, batch=65), progress=False)
     with pytest.raises(ValueError, match="steps must be positive, got 0"):

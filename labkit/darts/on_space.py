@@ -28,11 +28,13 @@ from labkit import checkpoint, data
 from labkit.cost import AdditiveTable
 from labkit.darts.config import check_header
 from labkit.darts.mixture import Probabilities, expected_cost, log_probability, mixed_forward
+from labkit.darts.run import begin
 from labkit.data import DataSet
 from labkit.evaluate import Evaluator
 from labkit.fields import check_not_negative, check_positive, check_whole
 from labkit.search import Budget, best
 from labkit.search.bound import check_feasible
+from labkit.separable import require_own
 from labkit.space import Arch, SearchSpace
 from labkit.supernet import Supernet
 from labkit.train.epochs import plan_epoch
@@ -92,7 +94,8 @@ class GradientResult:
 class _State:
     """Architecture weights, Adam's moments, the price, and where the run stands."""
 
-    def __init__(self, space: SearchSpace, config: GradientConfig, device: torch.device) -> None:
+    def __init__(self, space: SearchSpace, config: GradientConfig, device: torch.device, run: dict) -> None:
+        self.run = run
         self.logits = [torch.zeros(n, device=device, requires_grad=True) for n in space.choices.tolist()]
         self.adam = torch.optim.Adam(self.logits, lr=config.learning_rate, betas=(0.5, 0.999))
         for logit in self.logits:
@@ -111,13 +114,13 @@ class _State:
             tensors |= {f"{moment}.{gene}": self.adam.state[logit][moment] for moment in ("exp_avg", "exp_avg_sq")}
         return tensors
 
-    def save(self, path: Path, run: dict) -> None:
-        checkpoint.save(path, self.tensors(), {"schema": SCHEMA, "run": run, "price": self.price,
+    def save(self, path: Path) -> None:
+        checkpoint.save(path, self.tensors(), {"schema": SCHEMA, "run": self.run, "price": self.price,
                                                "history": self.history, "cpu_seconds": self.cpu_seconds})
 
-    def load(self, path: Path, run: dict) -> None:
+    def load(self, path: Path) -> None:
         tensors, header = checkpoint.read(path)
-        check_header(path, header, SCHEMA, run, ("price", "history", "cpu_seconds"))
+        check_header(path, header, SCHEMA, self.run, ("price", "history", "cpu_seconds"))
         ours = self.tensors()
         checkpoint.check_tensors(path, tensors, ours)
         for name, tensor in tensors.items():
@@ -134,29 +137,31 @@ def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config
 
     `budget.cost` must be an AdditiveTable (a lookup table of latencies, MACs, parameters). With `out`, a
     checkpoint follows the run in that folder; with `resume`, the run goes on from it. Raises TypeError for
-    another cost, InfeasibleBudget if no arch meets the budget, CheckpointError if the checkpoint belongs to
-    another run, FloatingPointError if the loss of the mixture is no longer finite.
+    another cost, ValueError for a table of another space or a limit of 0, InfeasibleBudget if no arch meets
+    the budget, OSError before the first step if the folder cannot be written, CheckpointError if the
+    checkpoint belongs to another run, FloatingPointError if the loss of the mixture is no longer finite.
     """
     config = config or GradientConfig()
-    space, table = supernet.space, budget.cost
-    if not isinstance(table, AdditiveTable) or table.space != space:
+    space, table, limit = supernet.space, budget.cost, float(budget.limit)
+    if not isinstance(table, AdditiveTable):
         raise TypeError(f"gradient search needs a cost that adds up over the blocks of {space.name!r} (an "
                         f"AdditiveTable); {budget.name} is a {type(table).__name__}")
+    require_own(space, [table])
+    if limit == 0:
+        raise ValueError(f"gradient search prices what exceeds {budget} as a share of the limit, which cannot be 0; "
+                         "exact search takes such a limit")
     check_feasible(space, [budget])
     split = dataset.splits["val-search"]
     if config.batch > len(split.images):
         raise ValueError(f"batch {config.batch} is larger than the {len(split.images)} images of val-search")
     device = next(supernet.parameters()).device
-    state, path = _State(space, config, device), Path(out) / "checkpoint.safetensors" if out else None
-    run = {**asdict(config), "space": space.name, "budget": budget.limit, "cost": budget.name,
+    run = {**asdict(config), "space": space.name, "budget": limit, "cost": budget.name,
            "table": _digest(table.base, table.blocks),
            "weights": _digest(*(p.detach().cpu().numpy() for p in supernet.parameters()))}
-    if path and path.exists():
-        if not resume:
-            raise FileExistsError(f"{path} exists; resume it, or choose another folder")
-        state.load(path, run)
+    state, path = _State(space, config, device, run), Path(out) / "checkpoint.safetensors" if out else None
+    if path:
+        begin(state, path, resume=resume)
         checkpoint.check_step(path, state.step, config.steps)
-        checkpoint.remove_unfinished(path)
 
     cpu_before = state.cpu_seconds - time.process_time()
     with tqdm(total=config.steps, initial=state.step, unit="step", disable=not progress,
@@ -171,7 +176,7 @@ def gradient_search(supernet: Supernet, dataset: DataSet, budget: Budget, config
             bar.set_postfix(loss=f"{state.history[-1]['loss']:.3f}", cost=budget.show(state.history[-1]["cost"]),
                             refresh=False)
             if path and (state.step % checkpoint_every == 0 or state.step == config.steps):
-                state.save(path, run)
+                state.save(path)
 
     probabilities = [F.softmax(logit.detach(), 0).cpu() for logit in state.logits]
     candidates = draw_candidates(space, probabilities, budget, config.candidates, np.random.default_rng(config.seed))
