@@ -63,7 +63,7 @@ def test_impossible_settings():
         derive_cell(np.zeros((5, 8)), 3)
     with pytest.raises(ValueError, match="at least one node"):
         derive_cell(np.zeros((0, 8)))
-    for shape in ((4, 8), (5, 7), (5,)):
+    for shape in ((4, 8), (5, 7), (5,), ()):
         with pytest.raises(ValueError, match="2 . 3 . ... edges, 8 operations.*got shape"):
             derive_cell(np.zeros(shape))
     for value in (math.nan, math.inf):
@@ -100,6 +100,9 @@ def test_random_genotypes_are_uniform():
     ({"normal": [], "reduce": []}, "no nodes"),
     ({"normal": [[["none", 0]]], "reduce": [[["skip_connect", 0]]]}, "operation 'none' is not one of"),
     ({"normal": [[["skip_connect", 2]]], "reduce": [[["skip_connect", 0]]]}, "reads state 2, which must be 0 to 1"),
+    *(({"normal": [[["skip_connect", state]]], "reduce": [[["skip_connect", 0]]]}, "no whole number")
+      for state in (0.9, True, "1", math.inf)),
+    ("[" * 100_000, "a genotype looks like"),
     ({"normal": [[["skip_connect", 0]]] * 2, "reduce": [[["skip_connect", 0]]]}, "2 nodes, the reduction cell 1"),
 ])
 def test_damaged_genotypes(value, message):

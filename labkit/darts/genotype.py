@@ -72,11 +72,16 @@ class Genotype:
 
         Raises ValueError for another structure, an unknown operation, or a state that is not there yet.
         """
+        def edge(operation: object, state: object) -> Edge:
+            if isinstance(state, bool) or not isinstance(state, int):
+                raise TypeError(f"state {state!r} is no whole number")
+            return Edge(str(operation), state)
+
         try:
             value = json.loads(value) if isinstance(value, str) else value
-            cells = {kind: tuple(tuple(Edge(str(operation), int(state)) for operation, state in edges)
+            cells = {kind: tuple(tuple(edge(operation, state) for operation, state in edges)
                                  for edges in value[kind]) for kind in ("normal", "reduce")}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError('a genotype looks like {"normal": [[["skip_connect", 0], ...], ...], "reduce": ...}; '
                              f"got {str(value)[:120]!r} ({type(error).__name__}: {error})") from None
         return cls(**cells)
@@ -103,7 +108,7 @@ def derive_cell(alphas: np.ndarray, edges_per_node: int = 2) -> Cell:
     `edges_per_node` strongest edges from distinct states (DARTS, section 2.4). Of equals the first wins.
     Raises ValueError for weights that are not finite or of another shape.
     """
-    alphas = np.asarray(alphas, dtype=np.float64)
+    alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     nodes = next((n for n in range(alphas.shape[0] + 1) if num_edges(n) >= alphas.shape[0]), 0)
     if alphas.ndim != 2 or num_edges(nodes) != alphas.shape[0] or alphas.shape[1] != len(PRIMITIVES):
         raise ValueError(f"architecture weights are (2 + 3 + ... edges, {len(PRIMITIVES)} operations), "
