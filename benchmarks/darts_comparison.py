@@ -50,7 +50,7 @@ from labkit.evaluate import Evaluator
 from labkit.latency.lut import load_table
 from labkit.machine import machine
 from labkit.paths import write_atomic
-from labkit.records import add_record
+from labkit.records import add_record, records
 from labkit.search import Budget, evolve, random_search
 from labkit.space import SearchSpace
 from labkit.spaces import get_space
@@ -281,17 +281,21 @@ def publish(part: str, report: dict) -> None:
 
 
 def note(report: dict) -> None:
-    """Add what this run cost to data/records.json."""
-    hours = {}
+    """Add what this run cost to data/records.json, once: pieces that are kept are reported again."""
+    space, seconds = "fmnist", {}  # cells are searched and trained on the data of that space
     if "cells" in report:
-        hours["darts-search"] = report["cells"]["search"]["cpu_seconds"] / 3600
-        hours["darts-training"] = report["cells"]["derived"]["cpu_seconds"] / 3600
+        seconds["darts-search"] = report["cells"]["search"]["cpu_seconds"]
+        seconds["darts-training"] = report["cells"]["derived"]["cpu_seconds"]
     if "space" in report:
-        hours["gradient-search"] = statistics.mean(row["cpu_seconds"] for result in report["space"]["results"]
-                                                   for row in result["rows"] if row["method"] == "gradient") / 3600
-    for what, value in hours.items():
-        add_record({"what": what, "cpu_hours": round(value, 4), "machine": report["machine"], "date": report["date"],
-                    "source": "benchmarks/darts_comparison.py"})
+        space = report["space"]["space"]
+        seconds["gradient-search"] = statistics.mean(row["cpu_seconds"] for result in report["space"]["results"]
+                                                     for row in result["rows"] if row["method"] == "gradient")
+    known = {(record["what"], record.get("cpu_hours")) for record in records(space)}
+    for what, value in seconds.items():
+        hours = round(value / 3600, 4)
+        if (what, hours) not in known:
+            add_record({"what": what, "space": space, "cpu_hours": hours, "machine": report["machine"],
+                        "date": report["date"], "source": "benchmarks/darts_comparison.py"})
 
 
 def main() -> None:
@@ -306,6 +310,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "results" / "darts")
     parser.add_argument("--record", action="store_true", help="add the costs of this run to data/records.json")
     arguments = parser.parse_args()
+    if arguments.record and arguments.config == "smoke":
+        parser.error("--record notes what the comparison costs; a smoke run is none")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     search_config, train_config, config = SEARCH_CONFIGS["cpu"], TRAIN_CONFIGS["cpu"], GradientConfig()

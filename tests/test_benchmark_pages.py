@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import darts_comparison  # noqa: E402
 import page  # noqa: E402
 import publish  # noqa: E402
+
+from labkit.records import records  # noqa: E402
 
 
 def test_a_table_escapes_bars():
@@ -94,3 +97,18 @@ def test_a_study_with_other_options_is_a_section_of_its_own(tmp_path, monkeypatc
     publish.main()
     assert json.loads((tmp_path / "results" / "short.json").read_text()) == report
     assert "<!-- short -->\n**Exact search**" in (tmp_path / "P.md").read_text()
+
+
+def test_a_comparison_is_recorded_once_and_under_its_own_space(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    made = {"machine": "made up", "date": "2020-02-03"}
+    cells = {"cells": {"search": {"cpu_seconds": 3600}, "derived": {"cpu_seconds": 1800}}}
+    space = {"space": {"space": "mine", "results": [{"rows": [{"method": "gradient", "cpu_seconds": 360}]}]}}
+    for part in (cells, space, cells, space):
+        darts_comparison.note({**made, **part})
+    assert [(r["what"], r["space"], r["cpu_hours"]) for name in ("fmnist", "mine") for r in records(name)] == [
+        ("darts-search", "fmnist", 1.0), ("darts-training", "fmnist", 0.5), ("gradient-search", "mine", 0.1)]
+    monkeypatch.setattr(sys, "argv", ["darts_comparison.py", "cells", "--config", "smoke", "--record"])
+    with pytest.raises(SystemExit):
+        darts_comparison.main()
+    assert "a smoke run is none" in capsys.readouterr().err
