@@ -296,6 +296,10 @@ def derive_names_only(alphas, names):
     return [name for _, name in derive_zeroed(alphas, names)]
 
 
+def derive_between_states(alphas, names):
+    return [(state + 0.5, name) for state, name in derive_zeroed(alphas, names)]
+
+
 # ---- 6.4 -------------------------------------------------------------------------------------------
 
 
@@ -405,7 +409,7 @@ WRONG = {
             product_left_moved, product_reversed, product_whole_matrix],
     "6.3": [derive_none_wins, derive_none_dropped_first, derive_raw, derive_shifted_names, derive_none_first,
             derive_two_operations, derive_least_none, derive_weakest, derive_over_edges, derive_one_edge,
-            derive_names_only],
+            derive_names_only, derive_between_states],
     "6.4": [latency_overflows, latency_own_part, latency_no_cross_terms, latency_of_probabilities, latency_negative,
             latency_total_mean, latency_average, latency_of_strongest, latency_unweighted, latency_total_only,
             latency_one_array],

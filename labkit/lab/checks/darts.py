@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, number, parts
+from labkit.lab.judging import array, close, number, parts, whole
 
 # ---- 6.1 a node of mixed operations ----------------------------------------------------------------
 
@@ -199,7 +199,7 @@ def derive_judge(inputs: dict, returned: object) -> None:
             state, name = parts(pair, 2, "an edge that a node keeps")
             if isinstance(state, str) or not isinstance(name, str):
                 raise Wrong(f"each of the two edges is a pair (state, name) of a number and a text, got {pair}")
-            state = int(number(state, "the state"))
+            state = whole(state, "the state")
             if not 0 <= state < len(alphas) or name not in names:
                 raise Wrong(f"({state}, {name!r}) is no edge of this node: states are 0 to {len(alphas) - 1}, "
                             f"operations {', '.join(names)}")
