@@ -108,7 +108,7 @@ def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple
                                   "use the same options or another folder")
 
 
-# Minutes on two CPU cores. A hundredth of the paper's steps need larger steps of the architecture weights to get
+# Minutes on two CPU cores. A fiftieth of the paper's steps need larger steps of the architecture weights to get
 # anywhere, and first order halves the cost of each.
 SEARCH_CONFIGS = {"gpu": DartsConfig(),
                   "cpu": DartsConfig(channels=8, cells=5, nodes=3, stem_stride=2, order=1, epochs=5,

@@ -11,7 +11,8 @@ its alternatives, so that the loss has a gradient over the probabilities, as in 
   probability that it is there (the masks of FBNetV2, arXiv 2004.05565);
 * depth: the mean of what leaves the stage after each depth.
 
-A mixture costs as much as the largest arch. Where every probability is 0 or 1 it is that arch exactly.
+A mixture costs as much as the largest arch, at each resolution. Where every probability is 0 or 1 it is that
+arch exactly.
 
 Shapes in trailing comments: N images, C channels, G genes, R resolutions, K kernel sizes, E expand ratios.
 """

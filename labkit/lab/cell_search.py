@@ -1,6 +1,6 @@
 """A DARTS search small enough for a notebook, its architecture weights noted on the way.
 
-About a minute of the published search's days: enough to see the weights move, far too little for a good cell.
+Half a minute instead of the published search's days: enough to see the weights move, far too little for a good cell.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from labkit.darts.search import SearchState, halves
 from labkit.data import DataSet, Split
 from labkit.evaluate import spread
 
-# A thousandth of the paper's steps: both rates are far larger than published, or nothing would be seen to move.
+# A 250th of the paper's steps: both rates are far larger than published, or nothing would be seen to move.
 LIVE = DartsConfig(channels=4, cells=3, nodes=3, stem_stride=2, order=1, batch=32, learning_rate=0.1,
                    arch_learning_rate=0.03)
 CHOSEN = 100.0  # an architecture weight so far above zero that the softmax is 1
