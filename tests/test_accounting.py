@@ -227,6 +227,8 @@ def test_the_figure_shows_both():
     assert "table, gradient-search not measured" in right.get_xlabel()
     assert (left.get_ylabel(), right.get_ylabel()) == ("total GPU hours", "total CPU hours")
     assert len(cost_figure(published(), []).axes) == 1
+    free = measured([{**RUN, "what": "stand-alone", "cpu_hours": 0.0}])
+    assert "0 hours, which no logarithmic axis shows" in cost_figure(published(), free).axes[1].get_xlabel()
     for line in cost_figure(published(), [], devices=1).axes[0].lines:
         assert len(line.get_xdata()) == 2  # one point is no line, and nothing to see
 

@@ -21,8 +21,8 @@ LABEL_GAP = 0.055  # of the panel's height, between two labels
 def cost_figure(published: Sequence[Method], ours: Sequence[Method], devices: int = 40) -> Figure:
     """Total hours over the number of devices, up to `devices`: the published table beside our own records.
 
-    Each kind of hours has its own axes. Methods of which a part is not measured are named below them
-    instead of drawn.
+    Each kind of hours has its own axes. Methods of which a part is not measured, or that took no
+    time, are named below them instead of drawn.
     """
     panels = [("Published, ImageNet", published)]
     for unit in dict.fromkeys(method.unit for method in ours):
@@ -50,7 +50,7 @@ def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference:
     """
     devices = max(devices, 2)  # a line has two ends
     counts = np.unique(np.geomspace(1, devices, 80).round().astype(int)).tolist()
-    known = [method for method in methods if not method.missing]
+    known = [method for method in methods if not method.missing and method.total(1)]
     ends: dict[float, list[tuple[str, str]]] = {}  # lines that end at one place share a place for their names
     for i, method in enumerate(known):
         colour, values = PALETTE[i % len(PALETTE)], [method.total(n) for n in counts]
@@ -62,9 +62,11 @@ def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference:
             panel.plot(since, method.total(since), color=colour, marker="o", markersize=7, zorder=5)
             panel.axvline(since, color=colour, linestyle=":", linewidth=1)
             panel.text(since, 0.02, f" {since}", transform=panel.get_xaxis_transform(), color=colour, weight="bold")
-    unknown = [f"{method.name}: {', '.join(method.missing)} not measured" for method in methods if method.missing]
+    undrawn = [f"{method.name}: " + (f"{', '.join(method.missing)} not measured" if method.missing else
+                                     "0 hours, which no logarithmic axis shows") for method in methods
+               if method not in known]
     panel.set_ylabel(f"total {methods[0].unit}" if methods else "")
-    panel.set_xlabel("\n".join(["number of devices N", *unknown]), fontsize=9)
+    panel.set_xlabel("\n".join(["number of devices N", *undrawn]), fontsize=9)
     panel.set_xlim(1, devices)
     panel.set_xticks([n for n in (1, 2, 5, 10, 20, 40, 100, 200, 500, 1000) if n <= devices])
     panel.xaxis.set_major_formatter("{x:g}")
@@ -76,7 +78,7 @@ def draw_totals(panel: Axes, methods: Sequence[Method], devices: int, reference:
         _end_labels(panel, ends)
     else:
         panel.set(xticks=[], yticks=[])
-        panel.text(0.5, 0.5, "not measured yet", transform=panel.transAxes, ha="center", color=GREY)
+        panel.text(0.5, 0.5, "nothing to draw yet", transform=panel.transAxes, ha="center", color=GREY)
 
 
 def _end_labels(panel: Axes, ends: Mapping[float, Sequence[tuple[str, str]]]) -> None:
