@@ -20,7 +20,7 @@ def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
     """The averaged weights of the run in `out` and their record; trains what is left of it first."""
     weights = out / "supernet.safetensors"
     if not weights.exists():
-        train(config, out, resume=True)
+        train(config, out, resume=True, device="cpu")  # what is reported are core-hours
     supernet, record = pretrained.load(weights)
     other = difference(config, record["config"])
     if other:
