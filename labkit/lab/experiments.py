@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -59,19 +60,27 @@ def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> Batc
 
 
 def peak_saved_bytes(compute: Callable[[], object]) -> int:
-    """The most bytes of activations that autograd kept at one time for backward passes, while `compute` ran."""
-    now = peak = 0
+    """The most bytes of activations that autograd kept at one time for backward passes, while `compute` ran.
+
+    What two operations keep is there once. Weights do not count: they are there anyway.
+    """
+    peak, held = 0, Counter()  # how many operations keep a storage, by (address, bytes)
 
     class Kept:
         def __init__(self, tensor: Tensor) -> None:
-            nonlocal now, peak
-            self.tensor, self.size = tensor, tensor.numel() * tensor.element_size()
-            now += self.size
-            peak = max(peak, now)
+            nonlocal peak
+            self.tensor, storage = tensor, tensor.untyped_storage()
+            weights = isinstance(tensor if tensor._base is None else tensor._base, torch.nn.Parameter)
+            self.key = None if weights else (storage.data_ptr(), storage.nbytes())
+            if self.key:
+                held[self.key] += 1
+                peak = max(peak, sum(size for _, size in held))
 
         def __del__(self) -> None:
-            nonlocal now
-            now -= self.size
+            if self.key:
+                held[self.key] -= 1
+                if not held[self.key]:
+                    del held[self.key]
 
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
         compute()
