@@ -69,7 +69,8 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
 @click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True, help="Of all processes together.")
 @click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
-@click.option("--weight-decay", type=float, default=5e-5, show_default=True)
+@click.option("--weight-decay", type=float, default=5e-5, show_default=True,
+              help="Pull towards zero, on weights that mix channels.")
 @click.option("--erase", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Share of the images that have a rectangle erased.")
 @click.option("--phase-schedules/--one-schedule", default=None,
