@@ -141,8 +141,11 @@ def stand_alone_text(report: dict) -> str:
         head.append("alone, with a teacher, %")
         for cells, row in zip(rows, report["rows"]):
             cells.append(f"{row['distilled']:.2f}" if "distilled" in row else "")
-    text = (f"**As good as if trained alone?** (`stand_alone.py`; {len(rows)} random archs, seed {report['seed']}, one "
-            f"in each equal part of the range of log MACs; accuracy on {report['split']}; trained from scratch for "
+    drawn = f"{report['archs']} random archs, seed {report['seed']}, one in each equal part of the range of log MACs"
+    if not report["complete"]:
+        drawn += f", of which {len(rows)} are trained so far"
+    text = (f"**As good as if trained alone?** (`stand_alone.py`; {drawn}; accuracy on {report['split']}; trained from "
+            "scratch for "
             f"{report['config']['epochs']} epochs at learning rate {report['learning_rate']:g}; ± is one standard "
             "error of the difference)\n\n" + page.table(head, rows)
             + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those trained alone on "

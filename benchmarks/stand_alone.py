@@ -177,8 +177,8 @@ class Study:
         result = {"benchmark": "stand_alone", "date": date.today().isoformat(), "revision": code_revision(),
                   "machine": machine(), "seed": self.options.seed, "learning_rate": rate, "split": self.options.split,
                   "weights_sha256": sha256(self.options.weights), "config": asdict(self.config(self.middle, rate)),
-                  "complete": len(rows) == len(self.archs), "rows": rows, "mean_gap": float(gaps.mean()),
-                  "worst_gap": float(gaps.min()),
+                  "archs": len(self.archs), "complete": len(rows) == len(self.archs), "rows": rows,
+                  "mean_gap": float(gaps.mean()), "worst_gap": float(gaps.min()),
                   "cpu_hours": self.earlier.get("cpu_hours", 0.0) + sum(hours.values())}
         double, alone = f"double-{self.middle}", f"alone-{self.middle}"
         if "doubling_the_epochs" in self.earlier:
