@@ -9,14 +9,16 @@ The middle arch is trained a second time for twice the epochs, to see whether th
 enough, and --distil of the archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only writes
-the report of what is finished. --earlier FILE adds to an earlier report of the same study whose weights are gone:
-what it says is kept, and only what it lacks is trained. Runs on one thread. Writes stand_alone.json and
-stand_alone.png in --out; the last line printed is the report as one JSON object.
+the report of what is finished. A report holds which images each run's network names rightly, so with --earlier
+FILE only what that report lacks is trained, though its networks are gone, and another supernet's subnets can be
+compared with them. Runs on one thread. Writes stand_alone.json and stand_alone.png in --out; the last line printed
+is the report as one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 from dataclasses import asdict
 from datetime import date
@@ -36,7 +38,7 @@ from labkit.quality import kendall_tau
 from labkit.records import add_record, records
 from labkit.space import Arch, SearchSpace
 from labkit.train import TrainConfig
-from labkit.train.config import arch_text
+from labkit.train.config import arch_text, difference
 
 DRAWN = 20_000  # random archs of which the ones to train are taken
 RESAMPLES = 10_000  # for the confidence interval of Kendall's tau
@@ -84,6 +86,16 @@ def figure(report: dict) -> Figure:
     return drawing
 
 
+def packed(right: np.ndarray) -> str:
+    """(N,) bool as text: eight images a byte, in base64."""
+    return base64.b64encode(np.packbits(right)).decode()
+
+
+def unpacked(text: str, images: int) -> np.ndarray:
+    """The (images,) bool that `packed` made a text of."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
+
+
 class Study:
     """The runs, what they are called, and what came of those that are finished."""
 
@@ -96,23 +108,26 @@ class Study:
         self.middle = len(self.archs) // 2
         ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
         self.distilled = sorted({round(i) for i in ends})
-        self.earlier = self._earlier(options.earlier) if options.earlier else {"rows": []}
-        self.known = {self.archs.index(Arch.from_json(row["arch"])): row for row in self.earlier["rows"]}
+        self.earlier = self._earlier(options.earlier) if options.earlier else {"answers": {}, "hours": {}}
 
     def _earlier(self, path: Path) -> dict:
         """The report in `path`; leaves with a message unless it is of this study."""
         report = json.loads(path.read_text(encoding="utf-8"))
-        ours = {"seed": self.options.seed, "split": self.options.split, "weights_sha256": sha256(self.options.weights),
-                "config": asdict(self.config(self.middle, report["learning_rate"]))}
-        for field, value in ours.items():
-            if report[field] != value:
-                raise SystemExit(f"{path} is of another study: its {field} is {report[field]!r}, here it is {value!r}")
+        ours = {"seed": self.options.seed, "archs": len(self.archs), "split": self.options.split}
+        others = [(field, report[field], value) for field, value in ours.items() if report[field] != value]
+        config = difference(self.config(self.middle, report["learning_rate"]), report["config"])
+        for field, theirs, value in [*others, *([config] if config else [])]:
+            raise SystemExit(f"{path} is of another study: its {field} is {theirs!r}, here it is {value!r}")
+        if "answers" not in report:
+            raise SystemExit(f"{path} does not say which images its networks name rightly; train them again")
+        if report["weights_sha256"] != sha256(self.options.weights):  # another supernet taught the taught ones
+            report["answers"] = {name: text for name, text in report["answers"].items() if "distilled" not in name}
         return report
 
     def config(self, i: int, rate: float, **changes: object) -> TrainConfig:
         """The supernet's own configuration for arch i alone."""
         plain = {"steps_per_epoch": self.options.steps_per_epoch, "phase_schedules": False, "precision": "float32",
-                 "recompute": False, "teacher": None}
+                 "recompute": False, "teacher": None, "initial": None, "random_archs": None}
         return TrainConfig.from_record(self.record, **{
             **plain, "recipe": "alone", "arch": arch_text(self.archs[i]), "learning_rate": rate,
             "seed": self.options.seed, "epochs": self.options.epochs, **changes})
@@ -143,14 +158,13 @@ class Study:
                         self.config(self.middle, rate, epochs=2 * self.options.epochs)))
         teacher = str(self.options.weights)
         runs += [(f"distilled-{i}", i, self.config(i, rate, teacher=teacher)) for i in self.distilled]
-        has = {f"alone-{i}" for i in self.known} | {f"distilled-{i}" for i, r in self.known.items() if "distilled" in r}
-        if "doubling_the_epochs" in self.earlier:
-            has.add(f"double-{self.middle}")
-        return [run for run in runs if run[0] not in has]
+        return [run for run in runs if run[0] not in self.earlier["answers"]]
 
     def report(self, rate: float) -> dict | None:
         """What the finished runs show; None while no arch is finished."""
-        right, hours = {}, {}
+        images = len(self.dataset.splits[self.options.split].images)
+        right = {name: unpacked(text, images) for name, text in self.earlier["answers"].items()}
+        hours = {name: self.earlier["hours"][name] for name in right}
         for name, i, config in self.runs(rate):
             if is_finished(self.out / name):
                 net, record = finished(config, self.out / name)
@@ -159,18 +173,15 @@ class Study:
         macs, rows = macs_table(self.space)(self.space.encode(self.archs)), []
         for i, arch in enumerate(self.archs):
             alone, taught = right.get(f"alone-{i}"), right.get(f"distilled-{i}")
-            if alone is None and i not in self.known:
+            if alone is None:
                 continue
-            row = dict(self.known.get(i, {}))
-            if alone is not None or taught is not None:
-                inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
-            if alone is not None:
-                row |= {"arch": arch.to_json(), "macs": int(macs[i]), "split": self.options.split,
-                        "inherited": 100 * float(inherited.mean()), "alone": 100 * float(alone.mean()),
-                        "inherited_minus_alone": paired(inherited, alone), "cpu_hours": hours[f"alone-{i}"]}
+            inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
+            rows.append({"arch": arch.to_json(), "macs": int(macs[i]), "split": self.options.split,
+                         "inherited": 100 * float(inherited.mean()), "alone": 100 * float(alone.mean()),
+                         "inherited_minus_alone": paired(inherited, alone), "cpu_hours": hours[f"alone-{i}"]})
             if taught is not None:
-                row |= {"distilled": 100 * float(taught.mean()), "inherited_minus_distilled": paired(inherited, taught)}
-            rows.append(row)
+                rows[-1] |= {"distilled": 100 * float(taught.mean()),
+                             "inherited_minus_distilled": paired(inherited, taught)}
         if not rows:
             return None
         gaps = np.array([row["inherited_minus_alone"]["points"] for row in rows])
@@ -179,11 +190,10 @@ class Study:
                   "weights_sha256": sha256(self.options.weights), "config": asdict(self.config(self.middle, rate)),
                   "archs": len(self.archs), "complete": len(rows) == len(self.archs), "rows": rows,
                   "mean_gap": float(gaps.mean()), "worst_gap": float(gaps.min()),
-                  "cpu_hours": self.earlier.get("cpu_hours", 0.0) + sum(hours.values())}
+                  "cpu_hours": sum(hours.values()), "hours": hours,
+                  "answers": {name: packed(answers) for name, answers in right.items()}}
         double, alone = f"double-{self.middle}", f"alone-{self.middle}"
-        if "doubling_the_epochs" in self.earlier:
-            result["doubling_the_epochs"] = self.earlier["doubling_the_epochs"]
-        elif double in right and alone in right:
+        if double in right and alone in right:
             result["doubling_the_epochs"] = paired(right[double], right[alone])
         if len(rows) > 2:
             columns = (np.array([row[key] for row in rows]) for key in ("inherited", "alone"))

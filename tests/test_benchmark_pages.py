@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import darts_comparison  # noqa: E402
 import page  # noqa: E402
 import publish  # noqa: E402
+import stand_alone  # noqa: E402
 
 from labkit.records import records  # noqa: E402
 
@@ -114,3 +117,40 @@ def test_a_comparison_is_recorded_once_and_under_its_own_space(tmp_path, monkeyp
     with pytest.raises(SystemExit):
         darts_comparison.main()
     assert "a smoke run is none" in capsys.readouterr().err
+
+
+def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch):
+    def right_answers(net, arch, dataset, split):
+        return np.random.default_rng(abs(hash((net, arch)))).random(len(dataset.splits[split].images)) < 0.9
+
+    def options(**changes):
+        return argparse.Namespace(**{
+            "archs": 3, "seed": 7, "epochs": 5, "steps_per_epoch": None, "pilot_epochs": 1, "rates": [0.25],
+            "distil": 1, "weights": stand_alone.supernet_path("fmnist"), "split": "val", "out": tmp_path,
+            "earlier": None, **changes})
+
+    def whole(study):
+        return {**study.report(0.25), "machine": None}
+
+    trained = {"alone-0", "alone-1", "double-1", "distilled-0"}
+    monkeypatch.setattr(stand_alone, "right_answers", right_answers)
+    monkeypatch.setattr(stand_alone, "is_finished", lambda out: out.name in trained)
+    monkeypatch.setattr(stand_alone, "finished", lambda config, out: (out.name, {"cpu_hours": 0.5}))
+    study = stand_alone.Study(options())
+    monkeypatch.setattr(stand_alone.pretrained, "load", lambda path: (study.supernet, study.record))
+    part = whole(study)
+    assert not part["complete"] and [row["cpu_hours"] for row in part["rows"]] == [0.5, 0.5] and part["cpu_hours"] == 2
+    page.save(tmp_path / "part.json", part)
+
+    trained = {"alone-2"}  # the others are gone
+    study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
+    assert [name for name, _, _ in study.runs(study.rate())] == ["alone-2"]
+    again = whole(study)
+    assert again["complete"] and again["rows"][:2] == part["rows"] and again["cpu_hours"] == 2.5
+    assert again["doubling_the_epochs"] == part["doubling_the_epochs"]
+
+    monkeypatch.setattr(stand_alone, "sha256", lambda path: "another supernet's")
+    study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
+    assert [name for name, _, _ in study.runs(study.rate())] == ["alone-2", "distilled-0"]
+    with pytest.raises(SystemExit, match="part.json is of another study: its epochs is 5, here it is 6"):
+        stand_alone.Study(options(earlier=tmp_path / "part.json", epochs=6))
