@@ -145,9 +145,8 @@ def stand_alone_text(report: dict) -> str:
     if not report["complete"]:
         drawn += f", of which {len(rows)} are trained so far"
     text = (f"**As good as if trained alone?** (`stand_alone.py`; {drawn}; accuracy on {report['split']}; trained from "
-            "scratch for "
-            f"{report['config']['epochs']} epochs at learning rate {report['learning_rate']:g}; ± is one standard "
-            "error of the difference)\n\n" + page.table(head, rows)
+            f"scratch for {report['config']['epochs']} epochs at learning rate {report['learning_rate']:g}; ± is one "
+            "standard error of the difference)\n\n" + page.table(head, rows)
             + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those trained alone on "
               f"average, {report['worst_gap']:+.2f} where it is worst.")
     if "doubling_the_epochs" in report:

@@ -114,10 +114,10 @@ class Study:
         """The report in `path`; leaves with a message unless it is of this study."""
         report = json.loads(path.read_text(encoding="utf-8"))
         ours = {"seed": self.options.seed, "archs": len(self.archs), "split": self.options.split}
-        others = [(field, report[field], value) for field, value in ours.items() if report[field] != value]
-        config = difference(self.config(self.middle, report["learning_rate"]), report["config"])
-        for field, theirs, value in [*others, *([config] if config else [])]:
-            raise SystemExit(f"{path} is of another study: its {field} is {theirs!r}, here it is {value!r}")
+        other = (next(((field, report[field], value) for field, value in ours.items() if report[field] != value), None)
+                 or difference(self.config(self.middle, report["learning_rate"]), report["config"]))
+        if other:
+            raise SystemExit(f"{path} is of another study: its {other[0]} is {other[1]!r}, here it is {other[2]!r}")
         if "answers" not in report:
             raise SystemExit(f"{path} does not say which images its networks name rightly; train them again")
         if report["weights_sha256"] != sha256(self.options.weights):  # another supernet taught the taught ones

@@ -14,10 +14,15 @@ from labkit.lab.exercise import Wrong
 FALSE_REJECTION = 1e-9  # of a right answer, for each frequency; a judge looks at a few hundred at most
 
 
-def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
-    """`value` as a float64 array of `shape`, or Wrong."""
+def given(value: object, what: str) -> None:
+    """Wrong for None, which a function without a return statement gives."""
     if value is None:
         raise Wrong(f"{what} is None; is a return statement missing?")
+
+
+def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
+    """`value` as a float64 array of `shape`, or Wrong."""
+    given(value, what)
     try:
         result = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

@@ -17,7 +17,8 @@ from labkit.train.config import TrainConfig, difference
 from labkit.train.shrinking import channel_orders, sort_channels
 
 SCHEMA = "labkit-checkpoint-1"
-HEADER = {"config": dict, "step": int, "curve": list, "cpu_seconds": (int, float), "wall_seconds": (int, float)}
+HEADER = {"config": dict, "step": int, "curve": list, "cpu_seconds": (int, float), "wall_seconds": (int, float),
+          "initial": (dict, type(None))}
 
 
 class TrainState:
@@ -125,9 +126,6 @@ class TrainState:
         if header.get("teacher_sha256", self.teacher_sha256) != self.teacher_sha256:
             raise checkpoint.CheckpointError(f"{config.teacher} is not the teacher that {path} was made with (its "
                                              "SHA-256 is another); restore it, or use another folder")
-        if not isinstance(header.get("initial"), dict | None):
-            raise checkpoint.CheckpointError(f"{path}: header field 'initial' is not what labkit writes; restore the "
-                                             "file, or remove it to start over")
         scaler = header.get("scaler") or {}
         if not isinstance(scaler, dict) or scaler.keys() != self.scaler.state_dict().keys():
             raise checkpoint.CheckpointError(f"{path}: header field 'scaler' is not what labkit writes; restore the "

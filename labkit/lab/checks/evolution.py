@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, frequency, number, parts
+from labkit.lab.judging import array, close, frequency, given, number, parts
 
 # ---- 4.1 what a predictor sees ---------------------------------------------------------------------
 
@@ -241,8 +241,7 @@ def evolve_run(function: Callable, inputs: dict) -> object:
         return children.copy()
 
     returned = function(inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"])
-    if returned is None:
-        raise Wrong("what evolve returns is None; is a return statement missing?")
+    given(returned, "what evolve returns")
     try:
         best, history = returned
         history = list(history)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, frequency, number, parts
+from labkit.lab.judging import array, close, frequency, given, number, parts
 
 # ---- 2.1 the distillation loss ---------------------------------------------------------------------
 
@@ -24,8 +24,7 @@ def distill_inputs(seed: int) -> dict:
 def distill_run(function: Callable, inputs: dict) -> object:
     student, teacher = (torch.tensor(inputs[name], requires_grad=True) for name in ("student", "teacher"))
     loss = function(student, teacher, torch.tensor(inputs["labels"]), inputs["temperature"], inputs["share"])
-    if loss is None:
-        raise Wrong("the loss is None; is a return statement missing?")
+    given(loss, "the loss")
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
         raise Wrong("the loss has no gradient: compute it with torch from the student's logits")
     if loss.numel() != 1:
