@@ -122,9 +122,16 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
         raise ArtifactError(f"{path}: header: want numbers in pairs and held_out.separable.rmse; make it again with "
                             "`make artifacts`") from None
     try:
-        return SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms]), header
+        if any(array.dtype.kind != "f" for array in (base, *terms)):
+            raise ValueError(f"want real numbers, got {', '.join(sorted({str(a.dtype) for a in (base, *terms)}))}")
+        predictor = SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms])
+        ends = predictor(space.encode([space.smallest(), space.largest()]))
+        if not ((ends >= 0) & (ends <= 100)).all():
+            raise ValueError(f"predicts {ends[0]:.6g} and {ends[1]:.6g} % for the smallest and the largest subnet")
     except ValueError as error:
-        raise ArtifactError(f"{path}: {error}") from None
+        raise ArtifactError(f"{path}: {error}; restore it from the repository, or make it again with `make artifacts`"
+                            ) from None
+    return predictor, header
 
 
 def stale() -> list[str]:

@@ -77,8 +77,7 @@ def demo(space: SearchSpace, out: Path, devices: Sequence[str] = DEVICES, seed: 
                for row in rows]
     write_atomic(out / "demo.csv", lambda path: path.write_text(table.getvalue(), encoding="utf-8"))
     write_atomic(out / "demo.json", lambda path: path.write_text(json.dumps(as_json, indent=1) + "\n"))
-    fronts = [front(space, model.predict, costs.latency_ms, costs.memory_caps())
-              for costs in all_costs]
+    fronts = [front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True) for costs in all_costs]
     save(device_fronts(all_costs, fronts, rows), out / "pareto.png")
     return rows
 

@@ -132,7 +132,7 @@ def deploy_all(space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8
     for choice in tqdm(choices, desc="deploying and measuring", unit="subnet", disable=not progress):
         if choice.arch not in done:
             subnet = supernet.extract(choice.arch, evaluator.recalibrate(choice.arch))
-            path = out / f"{choice.owner.replace(' ', '-')}.onnx"
+            path = out / f"{choice.owner}.onnx"  # with the spaces of ALL, that no board's file is called like it
             done[choice.arch] = deploy(space, subnet, dataset, path, int8=int8, split=SPLIT)
     return [done[choice.arch] for choice in choices]
 

@@ -58,7 +58,7 @@ class SeparablePredictor(StageTable):
 
 @dataclass(frozen=True)
 class Kernel:
-    """Hyperparameters of the additive process, all positive; `fit` finds them."""
+    """Hyperparameters of the additive process, all positive; `fit_kernel` finds all but `base`."""
 
     amplitude: np.ndarray  # (S,) prior variance of each stage's term
     length: np.ndarray     # (4,) length scales of LENGTH_FIELDS

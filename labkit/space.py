@@ -98,7 +98,7 @@ class Stage:
 
 
 def _whole(value: object) -> bool:
-    return isinstance(value, numbers.Integral)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _check_activation(where: str, name: str) -> None:
@@ -148,8 +148,10 @@ class SearchSpace:
             object.__setattr__(self, field, tuple(getattr(self, field)))
         if not self.stages:
             raise ValueError(f"space {self.name!r} has no stages")
-        if not self.resolutions or list(self.resolutions) != sorted(set(self.resolutions)) or self.resolutions[0] < 1:
-            raise ValueError(f"space {self.name!r}: resolutions must be positive and ascending, got {self.resolutions}")
+        ascending = list(self.resolutions) == sorted(set(self.resolutions))
+        if not self.resolutions or not ascending or not all(map(_whole, self.resolutions)) or self.resolutions[0] < 1:
+            raise ValueError(f"space {self.name!r}: resolutions must be positive whole numbers and ascending, got "
+                             f"{self.resolutions}")
         for field in ("in_channels", "num_classes", "stem_width", "stem_stride", "first_width", "final_width",
                       "feature_width"):
             value = getattr(self, field)

@@ -80,15 +80,9 @@ class Costs:
             (self.latency_ms, latency_ms, "latency", "ms"), (self.macs, macs, "MACs", ""),
             (self.params, params, "parameters", ""), (self.sram_bytes, sram_bytes, "SRAM", "bytes"),
             (self.flash_bytes, flash_bytes, "flash", "bytes")) if limit is not None]
-        budgets = asked + self.memory_caps()
-        if self.device.flash_bytes is not None:
-            budgets.append(Budget(self.flash_bytes, self.device.flash_bytes, f"flash of {self.device.name!r}", "bytes"))
-        return budgets
-
-    def memory_caps(self) -> list[Budget]:
-        """The device's SRAM limit, if it has one; of a whole front it takes out what cannot meet it."""
-        limit = self.device.sram_bytes
-        return [] if limit is None else [Budget(self.sram_bytes, limit, f"SRAM of {self.device.name!r}", "bytes")]
+        own = ((self.sram_bytes, self.device.sram_bytes, "SRAM"), (self.flash_bytes, self.device.flash_bytes, "flash"))
+        return asked + [Budget(table, limit, f"{what} of {self.device.name!r}", "bytes")
+                        for table, limit, what in own if limit is not None]
 
     def of(self, arch: Arch) -> dict[str, float]:
         genes = self.space.encode([arch])
@@ -119,6 +113,5 @@ def search(space: SearchSpace, accuracy: Separable, budgets: list[Budget], *, me
 def found_at_budgets(costs: Costs, model: AccuracyModel, limits_ms: Sequence[float],
                      seed: int) -> dict[str, list[SearchResult]]:
     """What evolution and random search find under each latency limit, by method."""
-    return {method: [search(costs.space, model.predict, [Budget(costs.latency_ms, limit, "latency", "ms"),
-                                                         *costs.memory_caps()], method=method, seed=seed)
+    return {method: [search(costs.space, model.predict, costs.budgets(latency_ms=limit), method=method, seed=seed)
                      for limit in limits_ms] for method in ("evolution", "random")}

@@ -103,6 +103,11 @@ def test_a_damaged_predictor_is_named(copied, tmp_path):
         artifacts.write_npz(path, {**header, **wrong}, arrays)
         with pytest.raises(artifacts.ArtifactError, match="fmnist.npz: header: want numbers in pairs and held_out"):
             artifacts.load_predictor(FMNIST)
+    for wrong, message in ((arrays["base"] - 1e6, "predicts -inf and -inf % for the smallest"),
+                           (arrays["base"].astype(complex), "want real numbers, got complex128, float")):
+        artifacts.write_npz(path, header, {**arrays, "base": wrong})
+        with pytest.raises(artifacts.ArtifactError, match=f"fmnist.npz: {message}"), np.errstate(over="ignore"):
+            artifacts.load_predictor(FMNIST)
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))  # an array, and no archive of arrays
     with pytest.raises(artifacts.ArtifactError, match="fmnist.npz is not a whole labkit-predictor-1"):

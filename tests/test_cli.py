@@ -48,13 +48,16 @@ def test_a_microcontrollers_memory_limits_always_hold(capsys):
     assert found["gap_to_optimum"] == 0
 
 
-@pytest.mark.parametrize("device", ["pi4", "pixel1", "jetson-nano"])
-def test_the_minimum_that_a_refusal_names_is_accepted(capsys, device):
-    code, _, err = run(capsys, "search", "--device", device, "--max-latency-ms", "0.001")
+@pytest.mark.parametrize("device", ["pi4", "pixel1", "mcu-64k"])
+@pytest.mark.parametrize("option", ["latency-ms", "macs", "params", "sram", "flash"])
+def test_the_minimum_that_a_refusal_names_is_accepted(capsys, device, option):
+    code, _, err = run(capsys, "search", "--device", device, f"--max-{option}", "0.001")
     assert code == 2 and "smallest achievable value is" in err
-    least = err.split()[-2]
-    found = as_json(capsys, "search", "--device", device, "--max-latency-ms", least)
-    assert found["latency_ms"] <= float(least)
+    named, least = err.split()[-2:]
+    assert named == f"--max-{option}"
+    found = as_json(capsys, "search", "--device", device, named, least)
+    field = {"sram": "sram_bytes", "flash": "flash_bytes"}.get(option, option.replace("-", "_"))
+    assert found[field] <= next(iter(found["limits"].values()))
 
 
 def test_a_limit_in_thousands_takes_the_arch_that_has_exactly_as_many(capsys):
@@ -86,10 +89,12 @@ def test_devices_are_listed_with_how_they_are_known(capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["search", "--device", "pi5"], "unknown device 'pi5', known: host"),
     (["search", "--space", "mnist"], "unknown space 'mnist', known: fmnist"),
-    (["search", "--device", "pi4", "--max-latency-ms", "-3"], "latency budget -3 ms is negative"),
+    (["search", "--device", "pi4", "--max-latency-ms", "-3"], "-3.0 is not in the range x>=0"),
     (["search", "--device", "pi4", "--max-latency-ms", "nan"], "latency budget nan is not a finite number"),
     (["search", "--device", "pi4", "--max-latency-ms", "fast"], "'fast' is not a valid float"),
     (["search", "--device", "pi4", "--max-latency-ms", "1e-6"], "cannot be met; the smallest achievable value is"),
+    (["search", "--device", "pi4", "--max-params", "1"], "value is 60762: --max-params 60.762\n"),
+    (["search", "--device", "pi4", "--max-sram", "1"], "value is 38400 bytes: --max-sram 38.4\n"),
     (["search", "--method", "guess"], "'guess' is not one of"),
     (["search", "--device", "pi4", "--latency", "regression"], "'pi4' is simulated, so there are no measured subnets"),
     (["lut", "compare", "pi4", "pi5"], "unknown device 'pi5'"),

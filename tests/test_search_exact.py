@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.cost import AdditiveTable, MaxTable, block_table_mask, block_table_shape
-from labkit.search import Budget, InfeasibleBudget, best, front
+from labkit.search import Budget, InfeasibleBudget, best, front, front_bound
 from labkit.search.bound import cheapest, check_feasible
 from labkit.separable import MaxPlusSum, StageTable
 from labkit.space import SearchSpace, Stage
@@ -82,11 +82,11 @@ def test_front_is_that_of_all_archs(problem, link):
 
 
 @EXAMPLES
-@given(problems())
-def test_front_under_limits_of_maximum_type(problem):
+@given(problems(), st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+def test_front_under_any_limits(problem, kinds):
     space, genes, rng, numbers = problem
     accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
-    memory = [block_table(MaxTable, space, numbers) for _ in range(2)]
+    memory = [block_table(kind, space, numbers) for kind in kinds]
     limits = [Budget(m, max(0.0, some_limit(rng, m(genes))), f"memory {i}") for i, m in enumerate(memory)]
     meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
     if not meets.any():
@@ -95,18 +95,19 @@ def test_front_under_limits_of_maximum_type(problem):
         return
     found = front(space, accuracy, cost, limits)
     assert list(zip(found.cost, found.accuracy)) == brute_front(cost(genes[meets]), accuracy(genes[meets]))
+    assert all((budget.cost(found.genes) <= budget.limit).all() for budget in limits)
 
 
 @EXAMPLES
 @given(problems(), st.booleans())
-def test_front_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
+def test_bound_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
     """A maximum plus a sum lets a front in that is too good, never one that is too bad."""
     space, genes, rng, numbers = problem
     accuracy, latency = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
     cost = block_table(arena, space, numbers)
     limit = float(cost(genes).min() if least else rng.choice(cost(genes)))
     meets = cost(genes) <= limit
-    found = front(space, accuracy, latency, [Budget(cost, limit, "arena")])
+    found = front_bound(space, accuracy, latency, [Budget(cost, limit, "arena")])
     assert found.accuracy.max() >= accuracy(genes[meets]).max() - 1e-9
     assert found.cost.min() <= latency(genes[meets]).min() + 1e-9
 
@@ -150,6 +151,57 @@ def test_best_under_any_budgets(problem, kinds):
 
 @EXAMPLES
 @given(problems(), st.sampled_from(KINDS), st.sampled_from(KINDS))
+def test_values_that_are_alike_end_the_search_too(problem, kind, other_kind):
+    """Nothing but budgets tells archs of one resolution apart."""
+    space, genes, rng, numbers = problem
+    accuracy = StageTable(space, numbers(len(space.resolutions)),
+                          [np.zeros((len(space.resolutions), size)) for size in space.stage_sizes])
+    costs = [block_table(each, space, numbers) for each in (kind, other_kind)]
+    limits = [Budget(cost, max(0.0, some_limit(rng, cost(genes))), f"cost {i}") for i, cost in enumerate(costs)]
+    meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
+    if meets.any():
+        assert best(space, accuracy, limits).value == accuracy(genes[meets]).max()
+    else:
+        assert cheapest(space, costs[0], limits) is None
+
+
+def test_costs_that_cancel_to_a_limit_of_nothing():
+    """The one arch of value 7 costs 0.2 - 0.1 - 0.1 = 0; what is left for its last stage rounds to a hair less."""
+    space = SearchSpace("cancel", (16,), (Stage(8, 1, (1,), (3, 5), (2,)),) * 3, in_channels=1, num_classes=2,
+                        stem_width=8)
+    accuracy, cost = (StageTable(space, np.zeros(1), [np.array([stage]) for stage in stages]) for stages in (
+        ([2.0, 0.0], [1.0, 3.0], [2.0, 3.0]), ([0.2, -0.30000000000000004], [0.0, -0.1], [-0.1, 0.1])))
+    genes = space.encode(list(space.enumerate()))
+    assert accuracy(genes[cost(genes) <= 0]).max() == best(space, accuracy, [Budget(cost, 0.0)]).value == 7
+
+
+def test_budgets_that_pull_apart_where_values_are_alike():
+    space = SearchSpace("apart", (16, 24), (Stage(8, 1, (1,), (3, 5), (2,)),), in_channels=1, num_classes=2,
+                        stem_width=8)
+    first, second, accuracy = (StageTable(space, np.array(base), [np.array(stage)]) for base, stage in (
+        ([0.0, 0.0], [[0.0, 4.0], [0.0, 9.9]]), ([0.0, 0.0], [[4.0, 0.0], [9.9, 0.0]]),
+        ([70.0, 75.0], [[0.0, 0.0], [0.0, 0.0]])))
+    assert best(space, accuracy, [Budget(first, 4.9, "first"), Budget(second, 4.9, "second")]).value == 70
+
+
+@EXAMPLES
+@given(problems(), st.integers(1, 2), st.booleans())
+def test_costs_of_both_signs_that_cancel(problem, count, at_zero):
+    """In a space of one stage after another, sums near 0 are made of terms that are not."""
+    space, genes, rng, _ = problem
+    accuracy = stage_table(space, lambda shape: rng.integers(0, 4, shape).astype(float))
+    tenths = [StageTable(space, np.zeros(len(space.resolutions)),
+                         [rng.integers(-3, 4, (len(space.resolutions), size)) / 10 for size in space.stage_sizes])
+              for _ in range(count)]
+    limits = [Budget(cost, 0.0 if at_zero else max(0.0, float(rng.choice(cost(genes)))), f"cost {i}")
+              for i, cost in enumerate(tenths)]
+    meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
+    if meets.any():
+        assert best(space, accuracy, limits).value == accuracy(genes[meets]).max()
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from(KINDS), st.sampled_from(KINDS))
 def test_cheapest_arch(problem, kind, other_kind):
     space, genes, rng, numbers = problem
     cost, other = block_table(kind, space, numbers), block_table(other_kind, space, numbers)
@@ -185,8 +237,24 @@ def test_what_is_not_separable_is_named():
         front(space, lambda genes: genes.sum(1), table)
     with pytest.raises(TypeError, match="'flash' is a function"):
         best(space, table, [Budget(lambda genes: genes.sum(1), 1.0, "flash")])
-    with pytest.raises(TypeError, match="'params' adds up"):
-        front(space, table, table, [Budget(table, 9.0, "params")])
+    with pytest.raises(TypeError, match="a cost that adds up"):
+        front(space, table, block_table(MaxTable, space, np.ones))
+    negative = block_table(AdditiveTable, space, lambda shape: -np.ones(shape))
+    assert len(front(space, table, negative))
+    with pytest.raises(ValueError, match="at least 0, here it falls to -3"):
+        front(space, table, negative, [Budget(table, 9.0, "params")])
+
+
+def test_a_limit_beyond_all_costs_is_none():
+    space = SearchSpace("two", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,
+                        stem_width=8)
+    rng = np.random.default_rng(0)
+    accuracy = stage_table(space, rng.random)
+    cost, other = (block_table(AdditiveTable, space, rng.random) for _ in range(2))
+    tight = Budget(cost, float(np.median(cost(space.sample(rng, 50)))), "tight")
+    with np.errstate(all="raise"):
+        found = best(space, accuracy, [tight, Budget(other, 1e300, "loose")])
+    assert found.value == best(space, accuracy, [tight]).value
 
 
 def test_no_budget_needs_no_check():

@@ -184,7 +184,7 @@ def test_errors_name_value_and_way_out():
         Stage(8, 1, (1,), kernels=(4,))
     with pytest.raises(ValueError, match="ascending"):
         Stage(8, 1, (2, 1))
-    with pytest.raises(ValueError, match=r"positive and ascending, got \(0, 16\)"):
+    with pytest.raises(ValueError, match=r"positive whole numbers and ascending, got \(0, 16\)"):
         SearchSpace("flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8)
     with pytest.raises(ValueError, match=r"stage expands must be whole numbers, got \(2.5, 3\)"):
         Stage(8, 1, (1,), expands=(2.5, 3))
@@ -201,6 +201,12 @@ def test_what_no_network_can_have_is_refused_when_the_space_is_made(field, value
     SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **fields)
     with pytest.raises(ValueError, match=message):
         SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **{**fields, field: value})
+
+
+@pytest.mark.parametrize("resolutions", [(), (24, 20), (20, 20), (0, 20), (20.5,), (True,)])
+def test_resolutions_are_positive_whole_numbers_and_ascend(resolutions):
+    with pytest.raises(ValueError, match="space 'odd': resolutions must be positive whole numbers and ascending"):
+        SearchSpace("odd", resolutions, (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8)
 
 
 @pytest.mark.parametrize("depth", [8, 21])

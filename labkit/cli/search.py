@@ -10,16 +10,21 @@ import click
 from labkit.cli.common import device_option, json_option, picture_option, seed_option, show, space_option
 from labkit.space import Arch
 
+# The option that sets a budget, and how many of the budget's own units one of the option's is.
+OPTIONS = {"latency": ("--max-latency-ms", 1.0), "MACs": ("--max-macs", 1e6), "parameters": ("--max-params", 1e3),
+           "SRAM": ("--max-sram", 1e3), "flash": ("--max-flash", 1e3)}
+
 
 @click.command()
 @space_option
 @device_option
-@click.option("--max-latency-ms", type=float, help="Latency limit in milliseconds.")
-@click.option("--max-macs", type=float, help="Limit on multiply-adds, in millions.")
-@click.option("--max-params", type=float, help="Limit on parameters, in thousands.")
-@click.option("--max-sram", type=float, help="Limit on activation memory, in kB; a microcontroller's own limit "
-                                             "holds anyway.")
-@click.option("--max-flash", type=float, help="Limit on stored weights, in kB; likewise.")
+@click.option("--max-latency-ms", type=click.FloatRange(min=0), help="Latency limit in milliseconds.")
+@click.option("--max-macs", type=click.FloatRange(min=0), help="Limit on multiply-adds, in millions.")
+@click.option("--max-params", type=click.FloatRange(min=0), help="Limit on parameters, in thousands.")
+@click.option("--max-sram", type=click.FloatRange(min=0),
+              help="Limit on memory, in kB: activations, on a microcontroller all that the interpreter takes. Its own "
+                   "limit holds anyway.")
+@click.option("--max-flash", type=click.FloatRange(min=0), help="Limit on stored weights, in kB; likewise.")
 @click.option("--latency", type=click.Choice(["table", "regression"]), default="table", show_default=True,
               help="Predict latency from the block table, or by regression on whole subnets (measured devices).")
 @click.option("--method", type=click.Choice(["evolution", "exact", "random"]), default="evolution", show_default=True)
@@ -35,6 +40,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     says how far it is from the best arch that exists, which is computed exactly.
     """
     from labkit import specialise
+    from labkit.search import InfeasibleBudget
 
     def scaled(value, unit):  # to whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant
         return None if value is None else round(value * unit, 3)
@@ -43,8 +49,12 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     model = specialise.accuracy_model(space)
     budgets = costs.budgets(latency_ms=max_latency_ms, macs=scaled(max_macs, 1e6), params=scaled(max_params, 1e3),
                             sram_bytes=scaled(max_sram, 1000), flash_bytes=scaled(max_flash, 1000))
-    found = specialise.search(space, model.predict, budgets, method=method, seed=seed, population=population,
-                              generations=generations)
+    try:
+        found = specialise.search(space, model.predict, budgets, method=method, seed=seed, population=population,
+                                  generations=generations)
+    except InfeasibleBudget as error:
+        option, unit = OPTIONS.get(error.budget.name, (None, 1.0))  # a device's own limits are no options
+        raise (ValueError(f"{error}: {option} {error.achievable / unit:.9g}") if option else error) from None
     optimum = specialise.search(space, model.predict, budgets, method="exact")
     result = {"space": space.name, "device": device.name, "latency_is": device.label, "latency_by": latency,
               "method": method, "seed": seed, "limits": {budget.name: budget.limit for budget in budgets},
@@ -58,7 +68,9 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
         f"            {result['gap_to_optimum']:.3f} points below the exact optimum",
         f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label}; {latency})",
         f"MACs        {result['macs'] / 1e6:.2f}M     parameters {result['params'] / 1e3:.0f}k",
-        f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations ({device.precision})"])
+        f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations ({device.precision})"
+        + (f", {result['sram_bytes'] / 1000:.1f} kB with the interpreter" if device.sram_bytes is not None else ""),
+        f"flash       {result['flash_bytes'] / 1000:.1f} kB"])
 
 
 @click.command()
@@ -70,8 +82,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 def pareto(space, device, picture, seed, as_json) -> None:
     """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
 
-    A microcontroller's SRAM and flash needs add up over the network, so its front is an upper bound: left out
-    is what no network within the SRAM limit contains (`labkit search --method exact` applies both limits).
+    On a microcontroller it is the front of what its SRAM and flash can hold.
     """
     import numpy as np
 
@@ -80,7 +91,7 @@ def pareto(space, device, picture, seed, as_json) -> None:
 
     costs = specialise.Costs(space, device)
     model = specialise.accuracy_model(space)
-    whole = front(space, model.predict, costs.latency_ms, costs.memory_caps())
+    whole = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
     if picture:
         from labkit.lab.plots import front_and_searches, save
 

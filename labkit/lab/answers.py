@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.latency.devices import get_device
-from labkit.search import Front, SearchResult, front
+from labkit.search import Front, SearchResult, front_bound
 from labkit.space import SearchSpace
 from labkit.specialise import AccuracyModel, Costs, search
 
@@ -53,10 +53,9 @@ class Answers:
         self.front = lru_cache(maxsize=len(self.devices) * MEMORY_STEPS)(self._front)
 
     def _front(self, device: str, memory_bytes: int) -> Front:
-        """The best that exists for each latency under a limit on memory."""
+        """A bound on what exists for each latency under a limit on memory: it has to be there at once."""
         costs = self.costs(device)
-        return front(self.space, self.model.predict, costs.latency_ms,
-                     [b for b in costs.budgets(sram_bytes=memory_bytes) if not b.name.startswith("flash")])
+        return front_bound(self.space, self.model.predict, costs.latency_ms, costs.budgets(sram_bytes=memory_bytes))
 
     def latencies(self, device: str) -> np.ndarray:
         """The settings of the latency slider, in ms."""

@@ -41,7 +41,7 @@ def frame(explorer: Answers, device: str) -> Figure:
     margin = 0.06 * (reachable[-1] - reachable[0]) + 0.01
     below.set(xlabel=f"latency, ms ({costs.device.label})", ylabel="predicted accuracy, %", autoscale_on=False,
               xlim=(0.93 * latencies[0], 1.07 * latencies[-1]), ylim=(reachable[0] - margin, reachable[-1] + margin))
-    front = "best possible" if costs.device.flash_bytes is None else "best possible, if flash were no limit"
+    front = "best possible" if costs.device.flash_bytes is None else "nothing can lie above"
     below.legend([Line2D([], [], **style) for style in (FRONT, LIMIT, FOUND, BEST)],
                  [front, "latency limit", "this subnet", "exact optimum"],
                  loc="lower right", fontsize=8)

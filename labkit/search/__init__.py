@@ -9,11 +9,11 @@
 from labkit.search.bound import Optimum, best
 from labkit.search.certificate import Certificate, certify
 from labkit.search.evolution import evolve
-from labkit.search.exact import Front, front
+from labkit.search.exact import Front, front, front_bound
 from labkit.search.fronts import hypervolume
 from labkit.search.pareto import ParetoSet, nsga2
 from labkit.search.problem import Budget, InfeasibleBudget, SearchResult
 from labkit.search.random import random_search
 
 __all__ = ["Budget", "Certificate", "Front", "InfeasibleBudget", "Optimum", "ParetoSet", "SearchResult", "best",
-           "certify", "evolve", "front", "hypervolume", "nsga2", "random_search"]
+           "certify", "evolve", "front", "front_bound", "hypervolume", "nsga2", "random_search"]

@@ -168,7 +168,7 @@ def _enumerate(case: Case, prices: np.ndarray, known: float) -> tuple[np.ndarray
     """
     bound, _, scores = case.priced(prices)
     most = sum(np.ptp(score) for score in scores)
-    allowed = 1e-3 * case.span
+    allowed = 1e-3 * (case.span or most)  # values that are all alike have a span of 0, and may still break budgets
     while True:
         floor = max(known, bound - allowed) if allowed < most else known
         picks = _best_above(case, prices, floor)

@@ -43,13 +43,15 @@ class Case:
         self.base, self.cost_base = terms.base[0] - less, terms.base[1:]  # (), (L,)
         self.values = [stage[0] for stage in terms.stages]  # S of (C,)
         self.costs = [stage[1:] for stage in terms.stages]  # S of (L, C)
-        self.room = limits - levels - self.cost_base  # (L,) what the stages may spend
-        least = np.array([costs.min(1) for costs in self.costs])  # (S, L)
+        least, most = (np.array([end(costs, axis=1) for costs in self.costs]) for end in (np.min, np.max))  # (S, L)
+        # (L,) what the stages may spend; a limit beyond all that they can spend would only make prices lose digits
+        self.room = np.minimum(limits - levels - self.cost_base, most.sum(0))
         self.least_after = least.sum(0) - np.cumsum(least, axis=0)  # (S, L) what later stages spend at least
         self.span = sum(np.ptp(values) for values in self.values)
         self.slack = ROUNDING * (self.span + abs(self.base))
         self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack
-        self.tolerance = ROUNDING * np.abs(limits)  # `meets` does without it
+        terms = np.maximum(np.abs(least), np.abs(most)).sum(0)  # costs of both signs may cancel in a sum
+        self.tolerance = ROUNDING * (np.abs(self.room) + np.abs(levels) + np.abs(self.cost_base) + terms)
         self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
 
     def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:

@@ -6,8 +6,9 @@ is the front of the sums of the front of the first s - 1 and that of stage s, an
 space is that of all resolutions together. Rounding does not spoil the argument: floating-point addition
 is monotone, and terms are added in the order in which tables add them.
 
-Budgets of another kind cut configurations away before (a maximum stays below its limit exactly when all
-its terms do); what one further additive budget leaves is for `labkit.search.bound`.
+Budgets of another kind cut configurations away before: a maximum stays below its limit exactly when all
+its terms do. Budgets on sums do not fall apart like that. The front without them bounds the one within them;
+where it breaks one, `labkit.search.bound` finds what it has to be replaced by, arch after arch.
 
 Shapes in trailing comments: P points, R resolutions, S stages, C configurations of a stage, G genes.
 """
@@ -18,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tqdm.auto import tqdm
 
-from labkit.search.bound import check_feasible
+from labkit.search.bound import best, check_feasible
 from labkit.search.fronts import merge, pareto
-from labkit.search.problem import Budget
+from labkit.search.problem import Budget, InfeasibleBudget
 from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
 from labkit.separable import MaxPlusSum, Separable
 from labkit.space import SearchSpace
@@ -47,13 +49,48 @@ class Front:
         return i
 
 
-def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = ()) -> Front:
-    """The whole front of `accuracy` against the additive `cost`, under `limits` of maximum type.
+def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = (), *,
+          progress: bool = False) -> Front:
+    """The whole front of `accuracy` against the additive `cost`, of the archs within `limits`, exactly.
 
-    A limit on a maximum plus a sum only takes out what no arch within it has, so archs that exceed it may
-    remain: the front bounds what can be reached under it, and `labkit.search.best` finds that.
+    Limits on maxima cost nothing. Others take an exact search for each arch on the front that they move, some
+    40 ms in a space of the size of `fmnist`; `progress` shows a bar.
 
-    Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable.
+    Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable, and
+    ValueError for a cost that falls below 0 under limits of the slower kind, which cannot be budgeted.
+    """
+    bound = front_bound(space, accuracy, cost, limits)
+    if all(is_cap(budget) for budget in limits):
+        return bound
+    if bound.cost[0] < 0:
+        raise ValueError(f"under limits on sums the cost has to be at least 0, here it falls to {bound.cost[0]:.6g}")
+    allowed = np.all([budget.cost(bound.genes) <= budget.limit for budget in limits], axis=0)
+    found, left = [], len(bound)  # of the bound, what costs less than all that was found
+    with tqdm(total=left, unit="arch", desc="front within limits", disable=not progress, delay=1) as bar:
+        cheaper = np.inf
+        while left:
+            if allowed[left - 1]:
+                genes = bound.genes[left - 1]
+            else:
+                try:
+                    within = [Budget(cost, cheaper, "cost")] if np.isfinite(cheaper) else []
+                    genes = best(space, accuracy, [*limits, *within]).genes
+                except InfeasibleBudget:  # nothing that cheap is within the limits
+                    break
+            found.append(genes)
+            cheaper = float(np.nextafter(cost(genes[None])[0], -np.inf))
+            bar.update(left - (left := int(np.searchsorted(bound.cost, cheaper, side="right"))))
+    genes = np.stack(found)
+    total, value = cost(genes), accuracy(genes)
+    kept = pareto(total, value)
+    return Front(space, total[kept], value[kept], genes[kept])
+
+
+def front_bound(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = ()) -> Front:
+    """The front that `limits` allow to be computed at once: no arch within all of them lies above it.
+
+    Limits on maxima hold on it, those on sums are left out. Of one on a maximum plus a sum, what no arch within
+    it has is taken out. Raises as `front` does.
     """
     require_exact(space, accuracy, [Budget(cost, 0.0, "cost"), *limits])
     if getattr(cost, "combine", None) is not np.add:
@@ -62,10 +99,7 @@ def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequ
     # The floor adds in another order than the cost: what rounding makes of it must not take out an arch on the limit.
     limits = [replace(b, cost=b.cost.floor(), limit=b.limit * (1 + 1e-12)) if isinstance(b.cost, MaxPlusSum) else b
               for b in limits]
-    for budget in limits:
-        if not is_cap(budget):
-            raise TypeError(f"{budget.name!r} adds up over stages, so it cannot limit a whole front; "
-                            "labkit.search.best finds the best arch for given budgets of that kind")
+    limits = [budget for budget in limits if is_cap(budget)]
     stages = StageTerms(space, (accuracy, cost), [budget.cost for budget in limits])
     parts = []
     for r in range(len(space.resolutions)):

@@ -114,6 +114,8 @@ def hypervolume(objectives: np.ndarray, reference: np.ndarray) -> float:
     """
     reference = np.asarray(reference, dtype=float)
     points = np.asarray(objectives, dtype=float)
+    if points.ndim != 2 or reference.shape != points.shape[1:]:
+        raise ValueError(f"points {points.shape} and reference {reference.shape}: want (N, M) and (M,)")
     points = points[(points < reference).all(1)]
     if not len(points):
         return 0.0

@@ -88,12 +88,16 @@ def _evaluator(space: SearchSpace, functions: Sequence[GenesFunction]):
     else:
         def joint(genes: np.ndarray) -> np.ndarray:
             canonical = space.canonical(genes)
-            values = np.stack([function(canonical) for function in functions])
-            if np.isnan(values).any():
-                raise ValueError("the accuracy or a cost is NaN for some archs")
-            return values
+            return np.stack([function(canonical) for function in functions])
     signs = np.array([-1.0] + [1.0] * (len(functions) - 1))
-    return lambda genes: joint(genes).T * signs
+
+    def evaluate(genes: np.ndarray) -> np.ndarray:
+        points = joint(genes).T * signs
+        if not np.isfinite(points).all():  # crowding distances are differences
+            raise ValueError("the accuracy or a cost is infinite or NaN for some archs; exclude them by a limit")
+        return points
+
+    return evaluate
 
 
 def _tournament(rng: np.random.Generator, genes: np.ndarray, ranks: np.ndarray,

@@ -27,7 +27,11 @@ class Budget:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit, bool) or not isinstance(self.limit, Real) or not isfinite(self.limit):
+        try:
+            finite = not isinstance(self.limit, bool) and isinstance(self.limit, Real) and isfinite(self.limit)
+        except OverflowError:  # a whole number beyond all floats
+            finite = False
+        if not finite:
             raise ValueError(f"{self.name} budget {self.limit!r} is not a finite number")
         if self.limit < 0:
             raise ValueError(f"{self.name} budget {self.show(self.limit)} is negative")
@@ -55,15 +59,21 @@ class InfeasibleBudget(ValueError):
         given = f" with {' and '.join(map(str, self.others))}" if others else ""
         what = "smallest achievable value" if proven else "smallest value found"
         super().__init__(f"{budget.name} budget {budget.show(budget.limit)} cannot be met{given}; "
-                         f"the {what} is {budget.show(_rounded_up(self.smallest))}")
+                         f"the {what} is {budget.show(self.achievable)}")
+
+    @property
+    def achievable(self) -> float:
+        """`smallest` in six digits, rounded up: a limit that can be met."""
+        return _rounded_up(self.smallest)
 
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
     """The best arch that a search found.
 
-    `history` (generations + 1,) is the best predicted accuracy so far, `evaluations` the number of archs
-    that met every budget and whose accuracy was asked for (0 for exact search, which asks for none).
+    `history` is the best predicted accuracy so far: after each generation of evolution and at its start, after
+    each batch of random search, one number for exact search. `evaluations` is how many archs within every
+    budget the search chose from, copies counted (0 for exact search, which looks at none).
     """
 
     space: SearchSpace
@@ -110,6 +120,9 @@ class Scorer:
     def __init__(self, space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]) -> None:
         require_own(space, [accuracy, *(budget.cost for budget in limits)])
         self.space, self.limits = space, tuple(limits)
+        for budget in limits:
+            if any(other.name == budget.name and other.cost is not budget.cost for other in limits):
+                raise ValueError(f"two budgets on different costs are called {budget.name!r}; name them apart")
         self.accuracy = accuracy if is_separable(accuracy, space) else Memo(accuracy)
         self._tabled = [budget for budget in limits if is_separable(budget.cost, space)]
         self._called = [budget for budget in limits if not is_separable(budget.cost, space)]
