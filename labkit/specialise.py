@@ -49,7 +49,7 @@ def latency_table(space: SearchSpace, device: Device, progress: bool = True, sou
     """Milliseconds on `device`; where this machine has to be measured first, shows a progress bar.
 
     `source` is "table", calibrated sums over blocks, or "regression", fitted to whole subnets of a measured
-    device. Raises ValueError for the regression of a simulated one.
+    device. Raises DeviceError for the regression of a simulated one.
     """
     with tqdm(total=100, unit="%", desc="measuring this machine", disable=not progress, delay=1) as bar:
         def show(share: float) -> None:

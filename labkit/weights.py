@@ -8,6 +8,7 @@ rest of the package opens.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,8 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
     Raises WeightsError if there is no connection, or if what came is not this checkpoint.
     """
     published = find(name)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise WeightsError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
     path, wanted = converted_path(published), (sha256 or published.sha256 or "").lower()
     if path.is_file():
         _, record = pretrained.load(path)
@@ -82,13 +85,21 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
         return path
     placed, partial = path.with_name(published.file), path.with_name(f"{published.file}.part")
     if placed.is_file():
-        _convert(published, placed, path, str(placed), wanted)
+        try:
+            _convert(published, placed, path, str(placed), wanted)
+        except WeightsError as error:
+            raise WeightsError(f"{error}; remove {placed}, or put the right file there") from error
         return path
     url = _download_any(published, partial, placed, progress)
     try:
         _convert(published, partial, path, url, wanted)
-    finally:
-        discard(partial)  # converted, or the wrong bytes: either way not to be continued
+    except WeightsError as error:
+        discard(partial)  # the wrong bytes are not to be continued
+        raise WeightsError(f"{error}; nothing was kept of it") from error
+    except BaseException:
+        partial.replace(placed)  # whole, and only its conversion failed: the next `fetch` finds it
+        raise
+    discard(partial)
     return path
 
 
@@ -134,7 +145,7 @@ def _download_any(published: Published, partial: Path, placed: Path, progress: b
 def _convert(published: Published, source: Path, target: Path, origin: str, wanted_sha256: str) -> None:
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     if wanted_sha256 and sha256 != wanted_sha256:
-        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {wanted_sha256}; nothing was kept of it")
+        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {wanted_sha256}")
     supernet = Supernet(get_space(published.space))
     try:
         official.load(supernet, read_pickle(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +30,15 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def made_up(space=TINY, *, factor: float = 0.7, intercept: float = 0.02, per_block: float = -0.004,
-            noise: float = 0.0, subnets: int = 20) -> dict:
-    """A latency file whose whole subnets follow exactly (or with noise) from its pieces."""
+            noise: float = 0.0, subnets: int = 20, piece_ms: Callable[[str], float] | None = None) -> dict:
+    """A latency file whose whole subnets follow exactly (or with noise) from its pieces, random unless given by name.
+    """
     rng = np.random.default_rng(5)
     def timing(ms: float) -> dict:
         return Timing(float(ms), float(ms) * 0.99, float(ms) * 1.01, 0.02, 50)._asdict()
     times = {name: float(ms) for name, ms in zip(pieces(space), rng.uniform(0.01, 0.1, len(pieces(space))))}
+    if piece_ms is not None:
+        times = {name: piece_ms(name) for name in times}
     genes = measure.calibration_genes(space, subnets) if subnets else np.zeros((0, space.num_genes), dtype=np.int8)
     total = factor * table_of(space, times)(genes) + intercept + per_block * block_counts(space, genes)
     total *= 1 + noise * rng.standard_normal(len(total))

@@ -103,11 +103,10 @@ def test_choices_are_the_best_of_all_archs():
 def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
     """Board a is slow where board b is fast: their cheapest archs differ, and tight budgets exclude each other."""
     for name, slow in (("a", "k5"), ("b", "k3")):
-        value = made_up(subnets=0)
-        for piece, timing in value["pieces"].items():
-            ms = 5.0 if slow in piece and piece.startswith(("block-8to16", "block-16to16")) else 0.01
-            timing.update(median_ms=ms, low_ms=ms, high_ms=ms)
-        value["anchor_ms"] = [0.01] * 3
+        def piece_ms(piece, slow=slow):
+            return 5.0 if slow in piece and piece.startswith(("block-8to16", "block-16to16")) else 0.01
+
+        value = made_up(factor=1.0, intercept=0.0, per_block=0.0, piece_ms=piece_ms)
         kit.import_table(save(value, tmp_path / f"{name}.json"), name)
     wanted, choices = choose(TINY, accuracy_model(TINY), targets(TINY, [Request("a", 1), Request("b", 1)]))
     assert sorted(choice.owner for choice in choices) == ["a", "b"]

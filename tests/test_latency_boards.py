@@ -13,6 +13,7 @@ from labkit.cost import macs_table
 from labkit.latency import kit, lut
 from labkit.latency.boards import as_text, export_table, measured_names, side_by_side
 from labkit.latency.devices import get_device
+from labkit.latency.files import TableError
 from labkit.space import Arch
 
 
@@ -91,5 +92,14 @@ def test_what_cannot_be_exported(boards, tmp_path):
     with pytest.raises(ValueError, match="name it like a.json"):
         export_table(TINY, boards[0], tmp_path / "x.txt")
     with pytest.raises(ValueError, match="labkit lut measure"):
+        export_table(TINY, get_device("host"), tmp_path / "x.json")
+    ours = lut.table_path("host", TINY)
+    lut.write_table(made_up(), ours, TINY)  # of another machine that shares the home folder
+    with pytest.raises(ValueError, match="this machine has not been measured yet"):
+        export_table(TINY, get_device("host"), tmp_path / "x.json")
+    restless = here(made_up())
+    restless["drifted"] = [next(iter(restless["pieces"]))]
+    lut.write_table(restless, ours, TINY)
+    with pytest.raises(TableError, match="Nobody could import it: measure it again with `labkit lut measure`"):
         export_table(TINY, get_device("host"), tmp_path / "x.json")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json", "cache"]

@@ -209,6 +209,10 @@ def test_unknown_device_names_the_known_ones():
     (lambda v: v["parameters"]["bandwidth_gb"].update(value=True), "bandwidth_gb.value is missing or of the wrong"),
     (lambda v: v["references"][0].update(latency_ms=float("nan")), "nan ms"),
     (lambda v: v["references"][0].update(latency_ms=True), "references.0..latency_ms is missing or of the wrong"),
+    (lambda v: v.update(name="pi5"), "name is 'pi5'; call it 'pi4', as the file is called"),
+    (lambda v: v["parameters"].update(note="mine"), "parameters.note must be an object"),
+    (lambda v: v["references"][0].update(resolution="224"), "references.0..resolution is missing or of the wrong type"),
+    (lambda v: v["references"][0].update(macs_m=-3), "references.0..macs_m is -3, want a positive number"),
     (lambda v: v.update(held_out_error=-0.1), "held_out_error is -0.1"),
     (lambda v: v.update(held_out_error="little"), "held_out_error is missing or of the wrong type"),
 ])
@@ -257,6 +261,17 @@ def test_a_device_answers_without_torch():
 
 def test_devices_follow_the_data_folder(tmp_path, monkeypatch):
     shutil.copytree(data_dir() / "devices", tmp_path / "devices")
-    (tmp_path / "devices" / "pi4.json").rename(tmp_path / "devices" / "my-pi.json")
+    path = (tmp_path / "devices" / "pi4.json").rename(tmp_path / "devices" / "my-pi.json")
+    path.write_text(path.read_text().replace('"name": "pi4"', '"name": "my-pi"'))
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     assert "my-pi" in device_names() and "pi4" not in device_names()
+    assert get_device("my-pi").name == "my-pi"
+
+
+@pytest.mark.parametrize("reference, missing", [
+    ({"network": "mobilenet_v2"}, "'mobilenet_v2' needs 'resolution', this one has network"),
+    ({"network": "ofa-mbv3", "resolution": 224}, "'ofa-mbv3' needs 'macs_m'"),
+    ({"network": "mcunet", "macs_m": 12}, "'mcunet' needs 'resolution'")])
+def test_a_reference_says_what_its_network_takes(reference, missing):
+    with pytest.raises(ValueError, match=missing):
+        references.networks(reference)

@@ -102,6 +102,8 @@ BAD = {
     r"subnets\[1\]: median_ms is -3": lambda v: v["subnets"][1].update(median_ms=-3),
     "throttles": lambda v: v.update(anchor_ms=[0.1, 0.1, 0.15]),
     "measured while the board changed speed": lambda v: v.update(drifted=[FIRST]),
+    "this is what an unfinished run has kept": lambda v: v.update(rounds={}),
+    "holds 3 whole subnets, a table is calibrated on at least 4": lambda v: v.update(subnets=v["subnets"][:3]),
     "contradict each other": lambda v: [s.update(median_ms=m, low_ms=m, high_ms=m) for s, m in zip(
         v["subnets"], np.geomspace(0.001, 1000, 20).tolist()[::-1])],
 }
@@ -116,6 +118,24 @@ def test_bad_files_are_named_and_nothing_is_imported(tmp_path, message):
         kit.import_table(path, "my-board")
     assert str(path) in str(error.value)
     assert "my-board" not in device_names() and not (tmp_path / "cache").exists()
+
+
+def test_no_whole_subnet_takes_less_than_no_time(tmp_path):
+    """The smallest and the largest subnet take some; it is one of many small blocks that would not."""
+    value = made_up(FMNIST, factor=0.7, intercept=0.1, per_block=-0.03)
+    with pytest.raises(TableError, match="predicts -.* ms for a whole subnet, 2.px"):
+        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    genes = FMNIST.encode([FMNIST.smallest(), FMNIST.largest()])
+    assert lut.build_table(value, FMNIST).table(genes).min() > 0
+
+
+def test_a_mark_at_the_beginning_and_what_a_killed_write_leaves_do_no_harm(tmp_path):
+    path = save(made_up(), tmp_path / "latency.json")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as some editors save it
+    kit.import_table(path, "my-board")
+    table = lut.table_path("my-board", TINY)
+    table.with_name(f".{table.name}.x1.json").write_text("{")
+    assert list(get_device("my-board").files) == ["tiny"]
 
 
 @pytest.mark.parametrize("text, message", [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ def test_kit_runs_unpacked(packed, tmp_path):
 
 
 def test_kit_resumes(packed, tmp_path):
-    """An earlier run's timings stay, except those taken while the board drifted; another kit's are not used."""
+    """An earlier run's timings stay, except those taken while the board drifted."""
     folder = tmp_path / "board"
     run_kit(packed, folder)
     value = json.loads((folder / "latency.json").read_text())
@@ -65,10 +66,66 @@ def test_kit_resumes(packed, tmp_path):
     assert "going on: 4 of" in again.stderr
     pieces_now = json.loads((folder / "latency.json").read_text())["pieces"]
     assert [pieces_now[name] == mark for name in names[:7]] == [False, False, True, True, True, True, False]
-    (folder / "latency.json.partial").write_text(json.dumps({**earlier, "kit": "another"}))
-    assert "going on" not in run_kit(packed, folder).stderr
     (folder / "latency.json.partial").write_text("{")
     assert run_kit(packed, folder).returncode == 0
+
+
+def test_an_unfinished_run_with_other_options_is_not_overwritten(packed, tmp_path):
+    folder, partial = tmp_path / "board", tmp_path / "board" / "latency.json.partial"
+    folder.mkdir()
+    kept = json.dumps({"kit": "abc threads=2 quick=False", "rounds": {}, "anchor_ms": [], "drifted": []})
+    partial.write_text(kept)
+    done = run_kit(packed, folder)
+    assert done.returncode == 2 and "latency.json.partial holds an unfinished run of another kit" in done.stderr
+    assert partial.read_text() == kept and not (folder / "latency.json").exists()
+    assert run_kit(packed, folder, "--out", "other.json").returncode == 0
+
+
+@pytest.mark.parametrize("threads", ["0", "-1"])
+def test_a_kit_runs_on_a_number_of_threads(packed, tmp_path, threads):
+    done = run_kit(packed, tmp_path / "board", "--threads", threads)
+    assert done.returncode == 2 and f"--threads is {threads}, want 1 or more" in done.stderr
+
+
+def test_what_drifted_and_only_that_is_measured_once_more(packed, tmp_path):
+    """First a board whose anchor moves by more than allowed all the time, so that every round is disturbed."""
+    restless, folder = tmp_path / "kit.zip", tmp_path / "board"
+    kit.pack(TINY, restless, limits=COARSE._replace(drift=1e-9), subnets=5)
+    done = run_kit(restless, folder)
+    assert done.returncode == 0 and "blocks were measured while the board changed speed" in done.stderr
+    first, kept = (json.loads((folder / name).read_text()) for name in ("latency.json", "latency.json.partial"))
+    assert first["drifted"] and kept["drifted"] == first["drifted"] and set(kept["unsteady"]) >= set(first["drifted"])
+    # Then the same board, calm, and an earlier run of which only two blocks were disturbed.
+    run_kit(packed, tmp_path / "probe")
+    called = json.loads((tmp_path / "probe" / "latency.json").read_text())["made"]["kit"]
+    again = list(first["pieces"])[:2]
+    kept |= {"kit": called, "drifted": again, "unsteady": dict.fromkeys(again, 9), "anchor_ms": [1.5]}
+    (folder / "latency.json.partial").write_text(json.dumps(kept))
+    done = run_kit(packed, folder)
+    assert f"going on: {len(kept['rounds']) - 2} of {len(kept['rounds'])}" in done.stderr
+    second = json.loads((folder / "latency.json").read_text())
+    assert second["drifted"] == [], "disturbed rounds of what is measured anew no longer count"
+    assert second["anchor_ms"][0] == 1.5 and len(second["anchor_ms"]) > 1, "the earlier run's anchors stay on record"
+    same = [name for name, timing in first["pieces"].items() if second["pieces"][name] == timing]
+    assert set(first["pieces"]) - set(same) == set(again)
+    assert not (folder / "latency.json.partial").exists()
+
+
+def test_stopping_a_kit_says_how_to_go_on(tmp_path):
+    program, folder = tmp_path / "kit.zip", tmp_path / "board"
+    limits = Limits(warmup=1, min_repeats=10 ** 9, max_repeats=10 ** 9, seconds=0.04, min_rounds=1, max_rounds=1,
+                    chunk=3, redo=0, drift=1e9)
+    kit.pack(TINY, program, limits=limits, subnets=4)
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for _ in range(3000):
+        if (folder / "latency.json.partial").exists():
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on from what was measured" in errors and "Traceback" not in errors
 
 
 def test_kit_killed_in_the_middle_goes_on_to_its_end(tmp_path):

@@ -147,6 +147,7 @@ def test_subnets_that_were_measured_while_the_machine_changed_speed_are_counted(
 
     found = measure(tmp_path / "s.json", 8, Throttling())
     assert found.drifted == 8
+    assert measure(tmp_path / "s.json", 8, Machine(slow=1.3)).drifted == 8  # nothing was measured again, nor forgotten
     assert json.loads((tmp_path / "s.json").read_text())["drifted"] == [str(i) for i in range(8)]
 
 

@@ -284,9 +284,39 @@ def test_fetch_tries_the_mirror(published, checkpoint):
 
 def test_a_wrong_hash_leaves_nothing(published, checkpoint):
     published.files[FILE] = checkpoint
-    with pytest.raises(weights.WeightsError, match=f"SHA-256 {hashlib.sha256(checkpoint).hexdigest()}, want 1111"):
+    with pytest.raises(weights.WeightsError, match=f"SHA-256 {hashlib.sha256(checkpoint).hexdigest()}, want 1111"
+                                                   ".*; nothing was kept of it"):
         weights.fetch("ofa-mbv3", sha256="1" * 64, progress=False)
     assert kept() == []
+    asked = len(published.requests)
+    with pytest.raises(weights.WeightsError, match="SHA-256 'zzz' is not 64 hexadecimal digits"):
+        weights.fetch("ofa-mbv3", sha256="zzz", progress=False)
+    assert len(published.requests) == asked
+
+
+def test_a_placed_file_stays_where_it_was_put(published, checkpoint):
+    placed = weights.converted_path(weights.find("ofa-mbv3")).with_name(FILE)
+    placed.parent.mkdir(parents=True)
+    for content, options in ((checkpoint, {"sha256": "1" * 64}), (checkpoint[:1000], {})):
+        placed.write_bytes(content)
+        with pytest.raises(weights.WeightsError, match=f"; remove {placed}, or put the right file there"):
+            weights.fetch("ofa-mbv3", progress=False, **options)
+        assert kept() == [FILE]
+
+
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_download_outlives_a_conversion_that_was_cut_short(published, checkpoint, monkeypatch, stop):
+    published.files[FILE] = checkpoint
+
+    def fail(*_):
+        raise stop
+
+    with monkeypatch.context() as patch, pytest.raises(type(stop)):
+        patch.setattr(weights.pretrained, "save", fail)
+        weights.fetch("ofa-mbv3", progress=False)
+    asked = len(published.requests)
+    weights.fetch("ofa-mbv3", progress=False)
+    assert len(published.requests) == asked and "ofa-mbv3.safetensors" in kept()
 
 
 class Harmful:

@@ -76,10 +76,13 @@ def picture_option(what: str) -> Callable:
     return click.option("--picture", type=_Picture(path_type=Path, dir_okay=False), help=what)
 
 
+def device_option(what: str) -> Callable:
+    return click.option("--device", type=_Device(), default="host", show_default=True,
+                        help=f"{what}; `labkit devices` lists them.")
+
+
 space_option = click.option("--space", type=_Space(), default="fmnist", show_default=True,
                             help=f"Search space: {', '.join(spaces)}.")
-device_option = click.option("--device", type=_Device(), default="host", show_default=True,
-                             help="Device to find a subnet for; `labkit devices` lists them.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
                            help="Same seed, same result.")

@@ -53,6 +53,8 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`.
     """
     chosen = read_arch(space, arch)
+    if out.suffix not in (".onnx", ".tflite"):  # said before the work, not after it
+        raise ValueError(f"cannot deploy to {str(out)!r}; name it like model.onnx or model.tflite")
     from labkit import data, pretrained
     from labkit.artifacts import supernet_path
     from labkit.evaluate import Evaluator

@@ -68,7 +68,7 @@ def import_(file, name) -> None:
 
 @lut.command()
 @space_option
-@device_option
+@device_option("Measured device whose latency file to write")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON file to write.")
 def export(space, device, out) -> None:
     """Write a measured device's latency file, for others to import."""

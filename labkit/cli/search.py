@@ -17,7 +17,7 @@ OPTIONS = {"latency": ("--max-latency-ms", 1.0), "MACs": ("--max-macs", 1e6), "p
 
 @click.command()
 @space_option
-@device_option
+@device_option("Device to find a subnet for")
 @click.option("--max-latency-ms", type=click.FloatRange(min=0), help="Latency limit in milliseconds.")
 @click.option("--max-macs", type=click.FloatRange(min=0), help="Limit on multiply-adds, in millions.")
 @click.option("--max-params", type=click.FloatRange(min=0), help="Limit on parameters, in thousands.")
@@ -75,7 +75,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 
 @click.command()
 @space_option
-@device_option
+@device_option("Device whose front to print")
 @picture_option("Draw the front here (PNG, SVG or PDF), with what evolution and random search find.")
 @seed_option
 @json_option

@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--runtime", choices=("onnxruntime", "torch"), default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}, want 1 or more")
     try:
         check_board_name(arguments.name)
         space = get_space(arguments.space)

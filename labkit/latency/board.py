@@ -39,15 +39,24 @@ def write(path: str, value: dict) -> None:
     os.replace(path + ".tmp", path)
 
 
+class AnotherRun(Exception):
+    """What an unfinished run has kept is not of the run that would replace it."""
+
+
 def resume(path: str, kit: str) -> tuple[dict[str, list[Timing]], list[float], dict[str, int]]:
-    """Rounds, anchors and counts of unsteady rounds of an earlier run of this kit, without what drifted in it."""
+    """Rounds, anchors and counts of unsteady rounds of an earlier run of this kit, without what drifted in it.
+
+    Raises AnotherRun where they are of another kit, or were measured with other options.
+    """
     try:
         with open(path) as file:
             value = json.load(file)
     except (OSError, ValueError):
         return {}, [], {}
-    if not isinstance(value, dict) or value.get("kit") != kit:
+    if not isinstance(value, dict):
         return {}, [], {}
+    if value.get("kit") != kit:
+        raise AnotherRun(path)
     rounds = {name: [Timing(**timing) for timing in timings] for name, timings in value["rounds"].items()
               if name not in value["drifted"]}
     return rounds, value["anchor_ms"], {name: n for name, n in value.get("unsteady", {}).items() if name in rounds}
@@ -71,6 +80,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of the runtime (default: 1)")
     parser.add_argument("--quick", action="store_true", help="fewer repeats: minutes become seconds, less exact")
     arguments = parser.parse_args()
+    if arguments.threads < 1:  # onnxruntime would take that for all cores, and the result would not say how many
+        parser.error(f"--threads is {arguments.threads}, want 1 or more")
     try:
         import numpy
         import onnxruntime
@@ -97,7 +108,12 @@ def main() -> int:
     if arguments.quick:
         limits = limits._replace(min_repeats=3, max_repeats=20, seconds=0.02, min_rounds=2, max_rounds=2)
     anchor = onnx_call(read(kit["anchor"]), arguments.threads)
-    done, anchor_ms, unsteady = resume(partial, kit["kit"])
+    try:
+        done, anchor_ms, unsteady = resume(partial, kit["kit"])
+    except AnotherRun:
+        print(f"{partial} holds an unfinished run of another kit, or with other --threads or --quick: repeat that to "
+              "go on with it, or remove the file, or choose another --out", file=sys.stderr)
+        return 2
     if done and moved(anchor, anchor_ms, limits):
         print("the board runs at another speed than in the run before: starting again", file=sys.stderr)
         done, anchor_ms, unsteady = {}, [], {}
@@ -137,4 +153,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from what was measured so far", file=sys.stderr)
+        sys.exit(130)

@@ -10,7 +10,7 @@ import numpy as np
 
 from labkit.cost import macs_table
 from labkit.latency.devices import HOST, Device, MeasuredDevice, device_names, get_device
-from labkit.latency.files import parse, read_bytes
+from labkit.latency.files import TableError, check_steady, parse, read_bytes, validate
 from labkit.latency.lut import build_table, has_host_table, table_path
 from labkit.latency.predictor import judge, spearman
 from labkit.paths import write_atomic
@@ -38,8 +38,10 @@ def measured_names(space: SearchSpace) -> list[str]:
 
 
 def latency_path(space: SearchSpace, device: Device) -> Path | None:
-    """The device's latency file for `space`, None for a simulated device. Raises DeviceError, or OSError for a host
-    that was not measured."""
+    """Where the device's latency file for `space` is, or this machine's will be; None for a simulated device.
+
+    Raises DeviceError for a board that was not measured for `space`.
+    """
     if device.name == HOST:
         return table_path(HOST, space)
     return device.file(space) if isinstance(device, MeasuredDevice) else None
@@ -117,12 +119,18 @@ def export_table(space: SearchSpace, device: Device, path: Path) -> Path:
     Raises ValueError for a simulated device and for a path that is no .json file.
     """
     source = latency_path(space, device)
+    advice = "measure it again with `labkit lut measure`" if device.name == HOST else "import it again"
     if source is None:
         raise ValueError(f"device {device.name!r} is {device.kind}; only measured devices have a latency file to share")
     if path.suffix != ".json" or path.is_dir():
         raise ValueError(f"a latency file is a .json file, got {str(path)!r}; name it like {device.name}.json")
-    if not source.is_file():
+    if device.name == HOST and not has_host_table(space):
         raise ValueError("this machine has not been measured yet; run `labkit lut measure` first")
-    value = parse(read_bytes(source), source)
+    try:
+        value = parse(read_bytes(source), source)
+        validate(value, source, space)
+        check_steady(value, source)
+    except TableError as error:
+        raise TableError(f"{error}. Nobody could import it: {advice}") from None
     write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
     return path

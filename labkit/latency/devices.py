@@ -215,6 +215,10 @@ def load_simulated(path: Path) -> SimulatedDevice:
             raise DeviceError(f"device file {path}: references[{i}] has role {reference['role']!r} and "
                               f"{reference['latency_ms']} ms; want one of {', '.join(ROLES)} and a positive time")
         row.get("network", str), row.get("source", str)
+        for field in ("resolution", "macs_m", "width"):
+            if field in reference and not 0 < row.get(field, (int, float)) < math.inf:
+                raise DeviceError(f"device file {path}: references[{i}].{field} is {reference[field]}, want a positive "
+                                  "number")
     memory = {}
     for kind in ("sram", "flash"):
         if kind in value:
@@ -225,14 +229,18 @@ def load_simulated(path: Path) -> SimulatedDevice:
                 raise DeviceError(f"device file {path}: {kind} has {there} bytes, {reserved} of them reserved; want "
                                   "some left for the network")
             memory[f"{kind}_bytes"] = there - reserved
+    name = fields.get("name", str)
+    if name != path.stem:  # it is found by the one and shown by the other
+        raise DeviceError(f"device file {path}: name is {name!r}; call it {path.stem!r}, as the file is called")
     error = None if value.get("held_out_error") is None else fields.get("held_out_error", (int, float))
     if error is not None and not 0 <= error < math.inf:
         raise DeviceError(f"device file {path}: held_out_error is {error}, want a share such as 0.3, or null")
     return SimulatedDevice(
-        name=fields.get("name", str), title=fields.get("title", str), precision=precision, **memory,
+        name=name, title=fields.get("title", str), precision=precision, **memory,
         roofline=Roofline(**rates, efficiency=efficiency, bytes_per_value=PRECISIONS[precision]),
         references=references, held_out_error=error, note=value.get("note", ""),
-        sources={name: parameter["source"] for name, parameter in value["parameters"].items()})
+        sources={name: _Fields(path, parameter, f"parameters.{name}.").get("source", str)
+                 for name, parameter in value["parameters"].items()})
 
 
 class _Fields:

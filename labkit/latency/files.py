@@ -82,7 +82,8 @@ def parse(data: bytes, path: Path) -> dict:
         return float(text) if math.isfinite(float(text)) else refuse(text)
 
     try:
-        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse,
+                           parse_float=finite)
     except TableError:
         raise
     except (ValueError, RecursionError) as error:
@@ -102,6 +103,8 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
         if not condition:
             raise TableError(f"{path}: {message}")
 
+    want("rounds" not in value, "this is what an unfinished run has kept; run the kit to its end, it goes on from "
+                                "there")
     want(value.get("schema") == SCHEMA, f"schema {value.get('schema')!r}, this version reads {SCHEMA}; "
                                         "measure again with a kit of this version")
     want(value.get("what") == "latency", "field 'what' is not 'latency': this is another kind of file")

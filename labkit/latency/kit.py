@@ -16,10 +16,11 @@ from pathlib import Path
 
 from labkit.latency.files import SCHEMA, TableError, check_steady, parse, read_bytes, validate
 from labkit.latency.harness import Limits
-from labkit.latency.lut import HOST, LatencyTable, build_table, table_path, write_table
+from labkit.latency.lut import HOST, MIN_CALIBRATION, LatencyTable, build_table, table_path, write_table
 from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, limits_for, piece_model
 from labkit.latency.pieces import pieces, space_digest
 from labkit.paths import data_dir, write_atomic
+from labkit.search.bound import cheapest
 from labkit.space import Arch, SearchSpace
 
 README = """Latency kit for the search space '{space}'
@@ -103,24 +104,28 @@ def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
     if not 1 / ANCHOR <= alone / anchor <= ANCHOR:
         raise TableError(f"{path}: block {key!r} took {alone:.4g} ms, and {anchor:.4g} ms as the anchor, which is the "
                          f"same model; are all times milliseconds? If so, {advice}")
-    if value["subnets"]:
-        genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
-        measured = [subnet["median_ms"] for subnet in value["subnets"]]
-        slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])
-        if value["pieces"][slowest]["median_ms"] > BLOCK_OVER_SUBNET * max(measured):
-            raise TableError(f"{path}: block {slowest!r} alone took {value['pieces'][slowest]['median_ms']:.4g} ms, no "
-                             f"whole subnet more than {max(measured):.4g} ms; {advice}")
-        error = sorted(abs(table(genes) / measured - 1))[len(measured) // 2]
-        if error > CONTRADICTION:
-            raise TableError(f"{path}: blocks and whole subnets contradict each other (the calibrated table is off by "
-                             f"{100 * error:.0f} % on the subnets it was calibrated on); {advice}")
+    if len(value["subnets"]) < MIN_CALIBRATION:
+        raise TableError(f"{path}: holds {len(value['subnets'])} whole subnets, a table is calibrated on at least "
+                         f"{MIN_CALIBRATION}; `labkit lut pack` puts 20 into a kit")
+    genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+    measured = [subnet["median_ms"] for subnet in value["subnets"]]
+    slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])
+    if value["pieces"][slowest]["median_ms"] > BLOCK_OVER_SUBNET * max(measured):
+        raise TableError(f"{path}: block {slowest!r} alone took {value['pieces'][slowest]['median_ms']:.4g} ms, no "
+                         f"whole subnet more than {max(measured):.4g} ms; {advice}")
+    error = sorted(abs(table(genes) / measured - 1))[len(measured) // 2]
+    if error > CONTRADICTION:
+        raise TableError(f"{path}: blocks and whole subnets contradict each other (the calibrated table is off by "
+                         f"{100 * error:.0f} % on the subnets it was calibrated on); {advice}")
     factor = found.calibration.factor
     if not FACTORS[0] <= factor <= FACTORS[1]:
         raise TableError(f"{path}: where blocks take a millisecond longer, whole subnets take {factor:.3g} ms longer; "
                          f"are all times milliseconds, and each subnet's its own? If so, {advice}")
-    extremes = table(space.encode([space.smallest(), space.largest()]))
-    if extremes.min() <= 0:
-        raise TableError(f"{path}: the table predicts {extremes.min():.4g} ms for a whole subnet; {advice}")
+    quickest = cheapest(space, table)
+    least = float(table(quickest[None])[0])
+    if least <= 0:
+        raise TableError(f"{path}: the table predicts {least:.4g} ms for a whole subnet, "
+                         f"{space.decode(quickest[None])[0]}; {advice}")
 
 
 def check_board_name(name: str) -> None:

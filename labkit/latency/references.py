@@ -23,12 +23,16 @@ Networks = list[list[Layer]]  # several, when a reference is a stand-in by MACs:
 def networks(reference: dict) -> Networks:
     """The networks that stand for `reference`, an entry of a device file.
 
-    Raises ValueError for a network that is not known here.
+    Raises ValueError for a network that is not known here, or of which too little is said.
     """
     name, resolution = reference["network"], reference.get("resolution")
-    if name in ("ofa-mbv3", "ofa-mbv3-w1.2"):
+    ours, mcunet = name in ("ofa-mbv3", "ofa-mbv3-w1.2"), name == "mcunet"
+    for field, needed in (("macs_m", ours or mcunet), ("resolution", mcunet or name in PLAIN or name in TORCHVISION)):
+        if needed and field not in reference:
+            raise ValueError(f"a reference to {name!r} needs {field!r}, this one has {', '.join(reference)}")
+    if ours:
         return _ofa_of(name, reference["macs_m"])
-    if name == "mcunet":
+    if mcunet:
         return [_mobilenet_v2_of(reference["macs_m"], resolution)]
     if name.startswith("nas-bench-201:"):
         return [nas_bench_201(name.partition(":")[2])]
