@@ -71,7 +71,8 @@ def test_no_line_of_any_solution_is_anywhere_outside_labkit(course):
 
 def test_instructors_files_tests_and_graders_stay_behind(course):
     for name in files(course):
-        assert not re.search(r"instructor|grad(e|ing)|tests?[/_]|cli/release|data/.*checkpoint|\.pyc|benchmark", name)
+        assert not re.search(r"instructor|grad(e|ing)|tests?[/_]|cli/release|data/.*checkpoint|\.pyc|"
+                             r"benchmarks/.*\.(?!md$)", name)
 
 
 def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(course):
@@ -105,7 +106,7 @@ def test_student_notebooks_differ_in_address_alone(course):
 
 
 def test_links_lead_to_files(course):
-    texts = {path: path.read_text(encoding="utf-8") for path in [*course.glob("*.md"), *course.glob("data/*.md")]}
+    texts = {path: path.read_text(encoding="utf-8") for path in course.rglob("*.md")}
     for path in course.glob("notebooks/*.ipynb"):
         cells = copies.read(path)["cells"]
         texts[path] = "\n".join(copies.source(cell) for cell in cells if cell["cell_type"] == "markdown")

@@ -41,8 +41,9 @@ from labkit.errors import ExportError, MissingPackage
 from labkit.space import SearchSpace, block_name
 from labkit.subnet import Subnet
 
-MISSING = ("deploying to a microcontroller needs litert-torch, ai-edge-quantizer and tflite-micro: "
-           "pip install 'ofa-labkit[mcu]'")
+MISSING = ("deploying to a microcontroller needs litert-torch, ai-edge-quantizer and tflite-micro, which want other "
+           "versions of some packages than Jupyter does: pip install 'ofa-labkit[mcu]' in an environment of its own "
+           "(in a checkout, `make test-mcu` makes one, .venv-mcu, which has labkit too)")
 TOLERANCE = 1e-4  # largest difference of a logit, float TFLite against torch
 ARENA_LIMIT = 16 << 20  # bytes that the interpreter is given here; it reports what it used
 

@@ -28,8 +28,8 @@ ROOT = copies.INSTRUCTOR.parents[1]
 TEMPLATES = "student-repository"  # folder beside the instructor's notebooks: README and Makefile that students get
 MANIFEST, SCHEMA = "release.json", "labkit-release-1"
 
-COPIED = ("LICENSE", "pyproject.toml", "environment.yml", ".gitignore", "labkit/**/*.py", "docs/pareto.png",
-          "docs/training.md", "docs/coming-from-ofa.md", "data/README.md", "data/fashion-mnist/*.gz",
+COPIED = ("LICENSE", "pyproject.toml", "environment.yml", ".gitignore", "labkit/**/*.py", "docs/*.png",
+          "docs/training.md", "docs/coming-from-ofa.md", "benchmarks/*.md", "data/README.md", "data/fashion-mnist/*.gz",
           "data/supernets/*.safetensors", "data/**/*.json", "data/**/*.npz")
 KEPT_BACK = ("labkit/grading/*", "labkit/cli/release.py", "labkit/cli/grade.py", "data/*checkpoint*", "*/.*")
 
