@@ -102,9 +102,9 @@ def text(report: dict) -> str:
     return "\n".join([
         f"## `{report['space']}`, on the whole {report['split']} split", "",
         f"{len(rows)} subnets, exported and quantised as `labkit deploy --int8` does (`quantisation_drop.py`, revision "
-        f"{report['revision']}, supernet {report['supernet_sha256'][:12]}). Drops are points of top-1 accuracy; as many "
-        "as *allowed* may be lost by a subnet of that size, *above* counts those that lose more. *ONNX against torch* is "
-        "the largest difference of a logit in fp32, *size* that of the fp32 file over that of the int8 one.", "",
+        f"{report['revision']}, supernet {report['supernet_sha256'][:12]}). Drops are points of top-1 accuracy; as "
+        "many as *allowed* may be lost by a subnet of that size, *above* counts those that lose more. *ONNX against "
+        "torch* is the largest difference of a logit in fp32, *size* that of the fp32 file over the int8 one's.", "",
         page.table(("subnets", "number", "mean drop", "largest drop", "allowed", "above"), parts), "",
         page.table(("subnet", "MACs", "fp32", "int8", "drop", "ONNX against torch", "size"), each)])
 

@@ -136,7 +136,7 @@ def latency_predictors(rows: Sequence[dict]) -> Figure:
         panel.grid(alpha=0.25)
     error.set_ylim(bottom=0)
     rank.set_ylim(top=1.003)
-    error.legend(fontsize=9)
+    figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
