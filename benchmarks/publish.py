@@ -157,7 +157,8 @@ def stand_alone_text(report: dict) -> str:
         tau = report["kendall_tau"]
         text += (f" Kendall tau between the two columns is {tau['tau']:.2f}, 95 % interval {tau['low']:.2f} to "
                  f"{tau['high']:.2f}.")
-    return text + f" The runs took {report['cpu_hours']:.1f} core-hours."
+    return text + (f" The runs took {report['cpu_hours']:.1f} core-hours. The supernet is the one with SHA-256 "
+                   f"{report['weights_sha256'][:12]}.")
 
 
 def recipes_text(report: dict) -> str:

@@ -225,7 +225,7 @@ class Study:
         """What each stand-alone run cost, into data/records.json, once."""
         known = {record["source"] for record in records(self.space.name)}
         for name, i, config in self.runs(rate):
-            source = f"benchmarks/stand_alone.py --seed {self.options.seed}, arch {i}"
+            source = f"benchmarks/stand_alone.py --epochs {self.options.epochs} --seed {self.options.seed}, arch {i}"
             if name == f"alone-{i}" and source not in known and is_finished(self.out / name):
                 record = finished(config, self.out / name)[1]
                 add_record({"what": "stand-alone", "space": self.space.name, "source": source,

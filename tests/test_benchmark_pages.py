@@ -75,7 +75,7 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
              "inherited_minus_alone": {"points": 0.25, "standard_error": 0.125},
              **({"distilled": 92.25} if i == 0 else {})} for i in range(2)]
     report = {"machine": {"cpu": "made up"}, "date": "2020-02-03", "rows": rows, "seed": 7, "split": "test",
-              "archs": 3, "complete": False,
+              "archs": 3, "complete": False, "weights_sha256": "0123456789abcdef",
               "config": {"epochs": 24}, "learning_rate": 0.12, "mean_gap": 0.25, "worst_gap": 0.25, "cpu_hours": 0.5,
               "doubling_the_epochs": {"points": 0.0625, "standard_error": 0.25},
               "kendall_tau": {"tau": 1.0, "low": 0.5, "high": 1.0}}
@@ -87,7 +87,7 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
     assert "| 1.00M | 92.00 | 91.75 | +0.25 ± 0.12 | 0.25 | 92.25 |" in text
     assert "| 2.00M | 93.00 | 92.75 | +0.25 ± 0.12 | 0.25 |  |" in text
     assert "Kendall tau between the two columns is 1.00, 95 % interval 0.50 to 1.00" in text
-    assert "(../docs/stand_alone.png)" in text
+    assert "(../docs/stand_alone.png)" in text and "SHA-256 0123456789ab." in text
     assert (tmp_path / "docs" / "stand_alone.png").read_bytes().startswith(b"\x89PNG")
 
 
