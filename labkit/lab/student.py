@@ -21,7 +21,7 @@ def run(path: Path, timeout: int = 300) -> dict:
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=timeout, kernel_name="python3",
+    NotebookClient(notebook, timeout=timeout, kernel_name="python3", coalesce_streams=True,
                    resources={"metadata": {"path": str(Path(path).parent)}}).execute()
     return settled(json.loads(nbformat.writes(notebook)))
 
