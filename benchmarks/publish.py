@@ -79,8 +79,9 @@ def search_speed(report: dict) -> str:
              f"{ours['better_by']['median']:.3f} ({ours['better_by']['worst']:.3f})")
             for name, ours in report["ours"].items()]
     return (f"**Evolution against `ofa`** (`search_speed.py`; population 100, 500 generations, limit at the 20th "
-            f"percentile, the space of OFA's tutorial; medians of {report['seeds']} seeds). `ofa` with its own MLP and "
-            f"table: {report['ofa_seconds']:.1f} CPU s. The MLP's accuracies are in its own units.\n\n"
+            f"percentile, the space of OFA's tutorial; medians of {report['seeds']} seeds). The peer is "
+            f"{report['peer']}; with its own MLP and table it takes {report['ofa_seconds']:.1f} CPU s. Its MLP's "
+            "accuracies are in its own units.\n\n"
             + page.table(("our predictor", "CPU s", "ratio", "our result better by, median (worst), same predictor"),
                          rows))
 
@@ -101,8 +102,8 @@ def pareto_quality(report: dict) -> str:
     rows = [(name, f"{row['ours']:.4f}", f"{row['pymoo']:.4f}", f"{row['pymoo_all_evaluated']:.4f}",
              f"{row['our_seconds']:.3f} / {row['pymoo_seconds']:.2f}", f"{row['ratio']:.0f}")
             for name, row in report["medians"].items()]
-    return (f"**NSGA-II against pymoo** (`pareto_quality.py`; as many evaluations each; medians of {report['seeds']} "
-            "seeds). Hypervolume is the share of the exact front's. Ours is of the archive of all it evaluated, so "
+    return (f"**NSGA-II against pymoo** (`pareto_quality.py`; {report['peer']}; as many evaluations each; medians of "
+            f"{report['seeds']} seeds). Hypervolume is the share of the exact front's. Ours is of the archive of all it evaluated, so "
             "pymoo's last column is its like.\n\n"
             + page.table(("predictor", "ours", "pymoo, last population", "pymoo, all it evaluated",
                           "CPU s, ours / pymoo", "ratio"), rows))

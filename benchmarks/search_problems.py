@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,8 +54,10 @@ def cpu_time(function: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[flo
     return time.process_time() - start, result
 
 
-def record(claim: str, **figures: Any) -> dict[str, Any]:
-    """A benchmark's figures with the machine and the date."""
+def record(claim: str, peer: str | None = None, **figures: Any) -> dict[str, Any]:
+    """A benchmark's figures with the machine, the date and the version of the package `peer`, if there is one."""
+    if peer is not None:
+        figures["peer"] = f"{peer} {version(peer)}"
     model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
              if line.startswith("model name")] if Path("/proc/cpuinfo").is_file() else []
     return {"claim": claim, **figures, "clock": "CPU seconds, one thread",
