@@ -103,8 +103,8 @@ def pareto_quality(report: dict) -> str:
              f"{row['our_seconds']:.3f} / {row['pymoo_seconds']:.2f}", f"{row['ratio']:.0f}")
             for name, row in report["medians"].items()]
     return (f"**NSGA-II against pymoo** (`pareto_quality.py`; {report['peer']}; as many evaluations each; medians of "
-            f"{report['seeds']} seeds). Hypervolume is the share of the exact front's. Ours is of the archive of all it evaluated, so "
-            "pymoo's last column is its like.\n\n"
+            f"{report['seeds']} seeds). Hypervolume is the share of the exact front's. Ours is of the archive of all "
+            "it evaluated, so pymoo's last column is its like.\n\n"
             + page.table(("predictor", "ours", "pymoo, last population", "pymoo, all it evaluated",
                           "CPU s, ours / pymoo", "ratio"), rows))
 
