@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -111,40 +112,38 @@ def test_what_drifted_and_only_that_is_measured_once_more(packed, tmp_path):
     assert not (folder / "latency.json.partial").exists()
 
 
-def test_stopping_a_kit_says_how_to_go_on(tmp_path):
-    program, folder = tmp_path / "kit.zip", tmp_path / "board"
+@contextmanager
+def half_done(program: Path, folder: Path):
+    """A kit that has measured some of its blocks, and is killed at the end."""
     limits = Limits(warmup=1, min_repeats=10 ** 9, max_repeats=10 ** 9, seconds=0.04, min_rounds=1, max_rounds=1,
                     chunk=3, redo=0, drift=1e9)
     kit.pack(TINY, program, limits=limits, subnets=4)
     folder.mkdir()
     process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})
-    for _ in range(3000):
-        if (folder / "latency.json.partial").exists():
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        for _ in range(3000):
+            if (folder / "latency.json.partial").exists():
+                break
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_stopping_a_kit_says_how_to_go_on(tmp_path):
+    with half_done(tmp_path / "kit.zip", tmp_path / "board") as process:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "goes on from what was measured" in errors and "Traceback" not in errors
 
 
 def test_kit_killed_in_the_middle_goes_on_to_its_end(tmp_path):
     """SIGKILL leaves no latency.json but what was measured; run again, those timings are in the result."""
     program, folder = tmp_path / "kit.zip", tmp_path / "board"
-    limits = Limits(warmup=1, min_repeats=10 ** 9, max_repeats=10 ** 9, seconds=0.04, min_rounds=1, max_rounds=1,
-                    chunk=3, redo=0, drift=1e9)
-    kit.pack(TINY, program, limits=limits, subnets=4)
-    folder.mkdir()
-    process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
-    try:
-        for _ in range(3000):
-            if (folder / "latency.json.partial").exists():
-                break
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
+    with half_done(program, folder):
+        pass
     assert [path.name for path in folder.iterdir() if path.suffix != ".tmp"] == ["latency.json.partial"]
     kept = json.loads((folder / "latency.json.partial").read_text())["rounds"]
     done = run_kit(program, folder)
