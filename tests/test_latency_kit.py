@@ -120,7 +120,9 @@ def half_done(program: Path, folder: Path):
     kit.pack(TINY, program, limits=limits, subnets=4)
     folder.mkdir()
     process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+                               env={**os.environ, "OMP_NUM_THREADS": "1"},
+                               # as in a terminal: what runs in the background is often started deaf to SIGINT
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         for _ in range(3000):
             if (folder / "latency.json.partial").exists():
