@@ -41,6 +41,9 @@ class Split(NamedTuple):
     images: Tensor  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
 
+    def to(self, device: torch.device) -> Split:
+        return Split(*(part.to(device) for part in self))
+
 
 class DataSet(NamedTuple):
     splits: dict[str, Split]
@@ -120,10 +123,11 @@ def load(name: str = "fashion-mnist") -> DataSet:
     raise DataError(f"unknown data set {name!r}, known: fashion-mnist, cifar10")
 
 
-def normalise(images: Tensor, dataset: DataSet) -> Tensor:
-    """(N, C, H, W) uint8 -> float32 with mean 0 and standard deviation 1 over the training images."""
-    mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (dataset.mean, dataset.std))
-    return (images.float() / 255 - mean) / std
+def normalise(images: Tensor, dataset: DataSet, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(N, C, H, W) uint8 -> `dtype`, with mean 0 and standard deviation 1 over the training images."""
+    mean, std = (torch.tensor(v, device=images.device, dtype=dtype).view(1, -1, 1, 1)
+                 for v in (dataset.mean, dataset.std))
+    return (images.to(dtype) / 255 - mean) / std
 
 
 def resize(images: Tensor, resolution: int) -> Tensor:

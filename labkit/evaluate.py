@@ -39,9 +39,9 @@ class Evaluator:
         self.device = like.device
         train, held_out = dataset.splits["train"], dataset.splits[split]
         picked = spread(len(train.images), recalibration_images)
-        self._calibration = normalise(train.images[picked].to(self.device), dataset).to(like.dtype)
+        self._calibration = normalise(train.images[picked].to(self.device), dataset, like.dtype)
         judged = spread(len(held_out.images), len(held_out.images) if images is None else images)
-        self._images = normalise(held_out.images[judged].to(self.device), dataset).to(like.dtype)
+        self._images = normalise(held_out.images[judged].to(self.device), dataset, like.dtype)
         self.labels = held_out.labels[judged].to(self.device)
         self._resized: dict[int, tuple[Tensor, Tensor]] = {}
 

@@ -1,7 +1,7 @@
 """Several processes train one network: each takes a part of every batch, all keep the same weights.
 
 `torchrun --nproc-per-node N -m labkit.train ...` starts them. A single process is a world of one, and
-runs the same code.
+runs the same code; only one that torchrun did not start has nobody to talk to.
 """
 
 from __future__ import annotations
@@ -31,17 +31,22 @@ class World(NamedTuple):
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no group of processes to talk to, not even of this one."""
+        return not dist.is_initialized()
+
     def part(self, samples: Tensor) -> Tensor:
         """This rank's part of the samples of a batch, (B,) -> (B / size,)."""
         return samples.chunk(self.size)[self.rank]
 
     def statistics(self) -> BatchStatistics:
         """Batch norm by the joint batch."""
-        return BatchStatistics() if self.size == 1 else DistributedStatistics()
+        return BatchStatistics() if self.alone else DistributedStatistics()
 
     def mean(self, value: float) -> float:
         """The mean of every rank's `value`; the same on all of them."""
-        if self.size == 1:
+        if self.alone:
             return value
         total = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
@@ -50,7 +55,7 @@ class World(NamedTuple):
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace every gradient by its mean over the ranks, which have trained the same archs."""
         gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.size > 1:
+        if not self.alone:
             joint = torch.cat([gradient.flatten() for gradient in gradients])
             dist.all_reduce(joint)
             joint /= self.size
@@ -59,7 +64,7 @@ class World(NamedTuple):
 
     def wait(self) -> None:
         """Until every rank has come here."""
-        if self.size > 1:
+        if not self.alone:
             dist.barrier()
 
 

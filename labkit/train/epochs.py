@@ -25,6 +25,9 @@ class Epoch(NamedTuple):
     flip: Tensor    # (N,) bool
     boxes: Tensor | None = None  # (N, 4) top, left, height and width to erase, in shares of the side; 0 high: nothing
 
+    def to(self, device: torch.device) -> Epoch:
+        return Epoch(*(None if part is None else part.to(device) for part in self))
+
 
 def plan_epoch(samples: int, seed: int, epoch: int, erase: float = 0.0) -> Epoch:
     """`erase` is the chance that a sample has a rectangle erased."""
@@ -45,21 +48,23 @@ def plan_epoch(samples: int, seed: int, epoch: int, erase: float = 0.0) -> Epoch
 def batch_of(split: Split, epoch: Epoch, indices: Tensor, fill: tuple[float, ...] = ()) -> tuple[Tensor, Tensor]:
     """Augmented uint8 images (N, C, H, W) and labels (N,) of the samples `indices`.
 
-    Erased pixels get `fill`, one number in [0, 1] for each channel; needed only if the epoch erases.
+    Erased pixels get `fill`, one number in [0, 1] for each channel; needed only if the epoch erases. All tensors
+    are on one device, where the work is done.
     """
+    device = split.images.device
     images = F.pad(split.images[indices], (CROP_PADDING,) * 4)
     n, _, side, _ = images.shape
     side -= 2 * CROP_PADDING
-    columns = torch.arange(side).expand(n, side)
+    columns = torch.arange(side, device=device).expand(n, side)
     columns = torch.where(epoch.flip[indices, None], columns.flip(1), columns) + epoch.shift[indices, 1:]
-    rows = torch.arange(side) + epoch.shift[indices, :1]  # (N, H)
-    cropped = images[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
-    cropped = cropped.permute(0, 3, 1, 2)
+    rows = torch.arange(side, device=device) + epoch.shift[indices, :1]  # (N, H)
+    samples = torch.arange(n, device=device)[:, None, None]
+    cropped = images[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # (N, C, H, W)
     if epoch.boxes is not None:
         top, left, height, width = (epoch.boxes[indices] * side).round().T[:, :, None]  # (N, 1) each
-        at = torch.arange(side)
+        at = torch.arange(side, device=device)
         inside = (((at >= top) & (at < top + height))[:, None, :, None]
                   & ((at >= left) & (at < left + width))[:, None, None, :])  # (N, 1, H, W)
-        pixel = torch.tensor(fill).mul(255).round().to(torch.uint8).view(1, -1, 1, 1)
+        pixel = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, -1, 1, 1)
         cropped = torch.where(inside, pixel, cropped)
     return cropped, split.labels[indices]

@@ -29,6 +29,7 @@ from labkit.train.config import TrainConfig, learning_rate
 from labkit.train.distributed import World, world
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.recipes import Recipe, distillation_loss, label_loss
+from labkit.train.replay import replayed
 from labkit.train.state import TrainState
 
 CURVE_IMAGES = 1000  # of val-search, for the accuracies in the curve; and as many to recalibrate with
@@ -96,7 +97,7 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
 def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoint_every: int,
            progress: bool) -> Supernet:
     recipe, dataset = config.resolved_recipe, data.load(config.dataset)
-    split = dataset.splits["train"]
+    split = dataset.splits["train"].to(ranks.device)
     full_epoch = len(split.images) // config.batch
     steps_per_epoch = min(full_epoch, config.steps_per_epoch or full_epoch)
     total = steps_per_epoch * config.epochs
@@ -119,6 +120,9 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
     evaluator = Evaluator(state.average, dataset, "val-search", images=CURVE_IMAGES, recalibration_images=CURVE_IMAGES)
     step_options = {"stats": ranks.statistics(), "autocast": AUTOCAST.get(config.precision), "scaler": state.scaler,
                     "recompute": config.recompute}
+    replays = config.only and ranks.device.type == "cuda" and ranks.alone and not (
+        config.recompute or config.precision in AUTOCAST)
+    trained = replayed(network, config.batch) if replays else network
     cpu_before = state.cpu_seconds - ranks.size * time.process_time()  # of all ranks, which take about as much
     wall_before = state.wall_seconds - time.perf_counter()
     bar = tqdm(total=total, initial=state.step, unit_scale=config.batch, unit="image", disable=not progress,
@@ -127,9 +131,9 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
     while state.step < total:
         index, within = divmod(state.step, steps_per_epoch)
         if epoch is None or within == 0:
-            epoch = plan_epoch(len(split.images), config.seed, index, config.erase)
+            epoch = plan_epoch(len(split.images), config.seed, index, config.erase).to(ranks.device)
         samples = ranks.part(epoch.order[within * config.batch:(within + 1) * config.batch])
-        images, labels = (x.to(ranks.device) for x in batch_of(split, epoch, samples, dataset.mean))
+        images, labels = batch_of(split, epoch, samples, dataset.mean)
         if state.step == recipe.teacher_from(total):
             state.take_teacher()
         if state.step == recipe.sorted_at(total):
@@ -138,8 +142,8 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
                              recipe.phase_at(state.step, total))
 
         state.optimizer.zero_grad()
-        images = data.normalise(images, dataset).to(network.classifier.weight.dtype)
-        loss = ranks.mean(training_step(network, recipe, archs, images, labels, config.label_smoothing, state.teacher,
+        images = data.normalise(images, dataset, network.classifier.weight.dtype)
+        loss = ranks.mean(training_step(trained, recipe, archs, images, labels, config.label_smoothing, state.teacher,
                                         **step_options))
         if not math.isfinite(loss):
             raise Diverged(f"loss is {loss} at step {state.step}; lower the learning rate "
