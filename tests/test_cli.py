@@ -175,7 +175,7 @@ def test_a_data_folder_that_is_not_there_is_one_line(capsys, monkeypatch, tmp_pa
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly():
     """As in `labkit pareto | head -1`."""
-    with subprocess.Popen([sys.executable, "-m", "labkit.cli", "devices", "--json"], stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-m", "labkit", "devices", "--json"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b"" and process.wait() == 1
@@ -191,7 +191,7 @@ def test_a_terminal_of_few_letters_shows_what_it_can(tmp_path):
     value = json.loads((data_dir() / "latency" / "epyc-1core" / "fmnist.json").read_text(encoding="utf-8"))
     value["made"]["cpu"] = "\N{GREEK CAPITAL LETTER OMEGA} core"
     (cache / "fmnist.json").write_text(json.dumps(value), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "labkit.cli", "devices"], capture_output=True, timeout=120,
+    done = subprocess.run([sys.executable, "-m", "labkit", "devices"], capture_output=True, timeout=120,
                           env={**os.environ, "LABKIT_CACHE": str(tmp_path / "cache"), "PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0 and b"? core" in done.stdout and done.stderr == b""
 

@@ -152,14 +152,14 @@ def test_every_module_imports_without_the_graders(course, tmp_path):
 
 
 def test_search_works_in_a_release(course, tmp_path):
-    ran = in_release(course, "-m", "labkit.cli", "search", "--device", "pi4", "--max-latency-ms", "2", "--json",
+    ran = in_release(course, "-m", "labkit", "search", "--device", "pi4", "--max-latency-ms", "2", "--json",
                      cwd=tmp_path)
     assert ran.returncode == 0 and json.loads(ran.stdout)["latency_ms"] <= 2
 
 
 @pytest.mark.slow
 def test_demo_and_a_notebook_run_in_a_release(course, tmp_path):
-    ran = in_release(course, "-m", "labkit.cli", "demo", cwd=tmp_path, LABKIT_CACHE=str(tmp_path / "cache"))
+    ran = in_release(course, "-m", "labkit", "demo", cwd=tmp_path, LABKIT_CACHE=str(tmp_path / "cache"))
     assert ran.returncode == 0 and "mcu-64k" in ran.stdout, ran.stderr[-2000:]
     ran = in_release(course, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider",
                      str(course / "notebooks" / "00_tour.ipynb"), cwd=tmp_path)

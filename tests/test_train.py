@@ -15,7 +15,7 @@ from labkit.space import Arch
 from labkit.spaces import FMNIST, get_space
 from labkit.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
-from labkit.train.config import arch_text, learning_rate
+from labkit.train.config import arch_text, learning_rate, quick_precision
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.loop import training_step
 
@@ -374,6 +374,16 @@ def test_half_precision_keeps_weights_whole_and_comes_close(precision):
         gradients.append(supernet.classifier.weight.grad / scaler.get_scale())
     assert F.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), 0) > 0.95
     assert not torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("gpu, computes_in_bfloat16, device, precision", [
+    (False, False, None, "float32"), (True, True, "cpu", "float32"), (True, True, None, "bfloat16"),
+    (True, False, "cuda", "float16")])
+def test_the_precision_that_a_device_is_quick_in(monkeypatch, gpu, computes_in_bfloat16, device, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported",
+                        lambda including_emulation=True: computes_in_bfloat16 or including_emulation)
+    assert quick_precision(device) == precision
 
 
 def test_each_phase_has_its_own_schedule():

@@ -81,7 +81,7 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
-              help="bfloat16 on a GPU, float32 on a CPU, unless said.")
+              help="Half precision on a GPU (bfloat16 if it computes in it), float32 on a CPU, unless said.")
 @click.option("--recompute", is_flag=True, help="Less memory, more time: compute activations again when needed.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=200, show_default=True, help="In steps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
@@ -103,10 +103,8 @@ def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per
 
     from labkit.train import TrainConfig
     from labkit.train import train as run
-    from labkit.train.config import arch_text
+    from labkit.train.config import arch_text, quick_precision
 
-    if precision is None:
-        precision = "bfloat16" if device != "cpu" and torch.cuda.is_available() else "float32"
     config = TrainConfig(space=space.name, dataset=dataset, recipe=recipe, epochs=epochs,
                          steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate,
                          weight_decay=weight_decay, seed=seed,
@@ -114,7 +112,7 @@ def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per
                          teacher=None if teacher is None else str(teacher),
                          initial=None if initial is None else str(initial), random_archs=random_archs, erase=erase,
                          phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
-                         precision=precision, recompute=recompute)
+                         precision=precision or quick_precision(device), recompute=recompute)
     if threads:
         torch.set_num_threads(threads)
     try:

@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+import torch
+
 from labkit.fields import check_not_negative, check_positive, check_whole
 from labkit.space import Arch
 from labkit.spaces import get_space
@@ -91,6 +93,14 @@ class TrainConfig:
     def from_record(cls, record: dict, **changes: object) -> TrainConfig:
         """The configuration in a weights file's record or a checkpoint's header, with `changes`."""
         return cls(**{**record["config"], **changes})
+
+
+def quick_precision(device: str | None) -> str:
+    """The precision to train in on `device` ("cpu", "cuda" or None for a GPU if there is one)."""
+    if device == "cpu" or not torch.cuda.is_available():
+        return "float32"
+    # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
 def arch_text(arch: Arch) -> str:
