@@ -112,6 +112,20 @@ def test_bound_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
     assert found.cost.min() <= latency(genes[meets]).min() + 1e-9
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
+    stages = tuple(Stage(8, 1, (1, 2), (3, 5), (2, 3)) for _ in range(2))
+    space = SearchSpace("small", (16, 24), stages, in_channels=1, num_classes=2, stem_width=8)
+    genes, rng = space.encode(list(space.enumerate())), np.random.default_rng(seed)
+
+    def numbers(shape):
+        return rng.integers(1, 4, shape) + 2e-12 * rng.integers(-1, 2, shape)
+
+    accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
+    limit = float(rng.choice([cost(genes).min(), *rng.choice(cost(genes), 3)]))
+    assert best(space, accuracy, [Budget(cost, limit, "cost")]).value == accuracy(genes)[cost(genes) <= limit].max()
+
+
 def test_of_two_limits_on_one_cost_the_smaller_holds():
     rng = np.random.default_rng(0)
     space = SearchSpace("two", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,

@@ -113,7 +113,7 @@ def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], le
         if known >= enough:
             break
         case = cases.make(*key)
-        if bound > known + case.slack:
+        if bound + case.slack > known:
             picks, better = _enumerate(case, prices, known)
             if picks is not None:
                 found, known = (case, picks), better
