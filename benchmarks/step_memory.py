@@ -84,7 +84,8 @@ def main() -> None:
               f"   {LIMITS.get(way, '')}", flush=True)
     print(json.dumps({"benchmark": Path(__file__).stem, "date": date.today().isoformat(), "space": SPACE,
                       "batch": options.batch, "archs": options.archs, "device": options.device, "bytes": taken,
-                      "ratios": {way: taken[way] / taken[WAYS[0]] for way in WAYS}, "machine": machine()}))
+                      "ratios": {way: taken[way] / taken[WAYS[0]] for way in WAYS},
+                      "machine": machine(options.device)}))
 
 
 if __name__ == "__main__":

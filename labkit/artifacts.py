@@ -21,7 +21,7 @@ import numpy as np
 
 from labkit.errors import UNREADABLE, LabError
 from labkit.paths import cache_dir, data_dir, write_atomic
-from labkit.predict import SeparablePredictor, fit_separable
+from labkit.predict import SeparablePredictor, accuracy_of, fit_separable
 from labkit.quality import cross_validate
 from labkit.space import SearchSpace
 from labkit.spaces import get_space
@@ -60,10 +60,17 @@ def provenance(space: str, command: str, inputs: list[Path], seed: int) -> dict:
 
 
 def code_revision() -> str:
-    """Commit of the checkout that labkit runs from, "unknown" outside of one."""
+    """Commit of the checkout that labkit runs from, "-changed" behind it if the code is; "unknown" outside of one."""
+    package = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=package, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
     try:
-        return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, check=True,
-                              capture_output=True, text=True).stdout.strip()
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != package.parent:
+            return "unknown"  # installed inside somebody's own repository, whose commits say nothing about labkit
+        return git("rev-parse", "--short=12", "HEAD") + ("-changed" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -116,7 +123,7 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
     names = ["base", *(f"stage{s}" for s in range(len(space.stages)))]
     header, (base, *terms) = read_npz(path, "labkit-predictor-1", space, names)
     try:
-        if not math.isfinite(header["held_out"]["separable"]["rmse"] + header["pairs"]):
+        if not (0 <= header["held_out"]["separable"]["rmse"] < math.inf and type(header["pairs"]) is int):
             raise TypeError
     except (KeyError, TypeError):
         raise ArtifactError(f"{path}: header: want numbers in pairs and held_out.separable.rmse; make it again with "
@@ -125,9 +132,9 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
         if any(array.dtype.kind != "f" for array in (base, *terms)):
             raise ValueError(f"want real numbers, got {', '.join(sorted({str(a.dtype) for a in (base, *terms)}))}")
         predictor = SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms])
-        ends = predictor(space.encode([space.smallest(), space.largest()]))
-        if not ((ends >= 0) & (ends <= 100)).all():
-            raise ValueError(f"predicts {ends[0]:.6g} and {ends[1]:.6g} % for the smallest and the largest subnet")
+        worst, best = (predictor.base + sum(end(term, axis=1) for term in predictor.terms) for end in (np.min, np.max))
+        if accuracy_of(worst.min()) < 0 or accuracy_of(best.max()) >= 100:
+            raise ValueError(f"predicts from {accuracy_of(worst.min()):.6g} to {accuracy_of(best.max()):.6g} %")
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}; restore it from the repository, or make it again with `make artifacts`"
                             ) from None

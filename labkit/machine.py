@@ -7,7 +7,8 @@ import torch
 from labkit.latency.harness import machine_state
 
 
-def machine() -> dict[str, object]:
-    """What `machine_state` says, and the GPU, the version of torch and its threads."""
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+def machine(device: torch.device | str = "cpu") -> dict[str, object]:
+    """What `machine_state` says, the version of torch and its threads, and the GPU if `device` is one."""
+    device = torch.device(device)
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {**machine_state(), **gpu, "torch": torch.__version__, "threads": torch.get_num_threads()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.errors import LabError
@@ -33,6 +34,22 @@ def cache_dir() -> Path:
     except RuntimeError:
         raise LabError("this user has no home folder for a cache; set LABKIT_CACHE to a folder that can be "
                        "written") from None
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with this folder, where the platform has such locks (not Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # gone with the handle, also if this process is killed
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:

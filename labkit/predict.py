@@ -163,14 +163,19 @@ def fit_separable(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, *
                   kernel: Kernel | None = None) -> SeparablePredictor:
     """Fit the stage-separable predictor to pairs: genes (N, G) and accuracy (N,) in percent.
 
-    Raises ValueError for fewer than 10 pairs, or for accuracies that are not finite percentages, one an arch.
+    Raises ValueError for fewer than 10 pairs, genes of another space, or accuracies that are not finite percentages,
+    one an arch.
     """
+    space.check_genes(genes)
+    accuracy = np.asarray(accuracy, dtype=float)
     if np.shape(accuracy) != (len(genes),):
         raise ValueError(f"want one accuracy for each of {len(genes)} archs, got shape {np.shape(accuracy)}")
     if len(genes) < 10:
         raise ValueError(f"a predictor needs at least 10 pairs, got {len(genes)}")
     if not (np.isfinite(accuracy).all() and (accuracy >= 0).all() and (accuracy <= 100).all()):
         raise ValueError("accuracies must be percentages between 0 and 100")
+    if (accuracy <= 1).all():
+        raise ValueError(f"accuracies are at most {accuracy.max():g}: want percentages, not shares")
     target = log_error(accuracy)
     level = target.mean()
     kernel = kernel or fit_kernel(space, genes, target - level, rng)

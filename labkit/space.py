@@ -85,7 +85,7 @@ class Stage:
         if any(k % 2 == 0 for k in self.kernels):
             raise ValueError(f"kernel sizes must be odd, got {self.kernels}")
         _check_activation("act", self.act)
-        if not _whole(self.width) or self.width < 1 or self.stride not in (1, 2):
+        if not _whole(self.width) or self.width < 1 or not _whole(self.stride) or self.stride not in (1, 2):
             raise ValueError(f"stage width {self.width} and stride {self.stride}: want >= 1 and 1 or 2")
 
     @property
@@ -159,6 +159,8 @@ class SearchSpace:
                 raise ValueError(f"space {self.name!r}: {field} must be a whole number of at least 1, got {value!r}")
         for field in ("stem_act", "first_act", "head_act"):
             _check_activation(f"space {self.name!r}: {field}", getattr(self, field))
+        if not (isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1):
+            raise ValueError(f"space {self.name!r}: bn_eps must be a number between 0 and 1, got {self.bn_eps!r}")
         if self.choices.max() > 127:
             raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
 

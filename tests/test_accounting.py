@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -160,6 +163,30 @@ def test_records_come_from_the_ledger_and_from_headers(data):
     assert [(r["what"], r["cpu_hours"], r["source"]) for r in found] == [
         ("search", 0.25, "benchmarks/x.py"), ("supernet", 2.5, "supernets/fmnist.safetensors")]  # pairs were not timed
     assert [r["what"] for r in ledger.records("ofa-mbv3")] == ["search"]
+
+
+def test_a_run_on_a_gpu_and_then_on_a_cpu_is_a_record_of_each(data):
+    from safetensors.numpy import save_file
+    header = {"schema": "labkit-supernet-1", "space": "fmnist", "cpu_hours": 2.5, "gpu_hours": 0.5, "machine": "m",
+              "date": "2026-11-24"}
+    (data / "supernets").mkdir()
+    save_file({"w": np.zeros(1)}, data / "supernets" / "fmnist.safetensors", metadata={"header": json.dumps(header)})
+    assert [(r.get("cpu_hours"), r.get("gpu_hours")) for r in ledger.records()] == [(2.5, None), (None, 0.5)]
+
+
+ADD_TWENTY = """
+import sys
+from labkit.records import add_record
+for i in range(20):
+    add_record({"what": "search", "cpu_hours": i, "machine": "m", "date": "2026-11-26", "source": sys.argv[1]})
+"""
+
+
+def test_records_that_two_processes_add_at_once_are_all_kept(data):
+    adding = [subprocess.Popen([sys.executable, "-c", ADD_TWENTY, name], env={**os.environ, "LABKIT_DATA": str(data)})
+              for name in ("one", "other")]
+    assert [process.wait(timeout=120) for process in adding] == [0, 0]
+    assert len(ledger.records()) == 40
 
 
 @pytest.mark.parametrize("change,message", [

@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -99,13 +100,18 @@ def test_a_damaged_predictor_is_named(copied, tmp_path):
     path.write_bytes(whole)
     header, arrays = artifacts.read_npz(path, "labkit-predictor-1", FMNIST, ["base", "stage0", "stage1", "stage2"])
     arrays = dict(zip(("base", "stage0", "stage1", "stage2"), arrays))
-    for wrong in ({"held_out": None}, {"held_out": {"separable": {"rmse": "small"}}}, {"pairs": float("nan")}):
+    for wrong in ({"held_out": None}, {"held_out": {"separable": {"rmse": "small"}}}, {"pairs": float("nan")},
+                  {"pairs": True}, {"held_out": {"separable": {"rmse": -0.1}}}):
         artifacts.write_npz(path, {**header, **wrong}, arrays)
         with pytest.raises(artifacts.ArtifactError, match="fmnist.npz: header: want numbers in pairs and held_out"):
             artifacts.load_predictor(FMNIST)
-    for wrong, message in ((arrays["base"] - 1e6, "predicts -inf and -inf % for the smallest"),
-                           (arrays["base"].astype(complex), "want real numbers, got complex128, float")):
-        artifacts.write_npz(path, header, {**arrays, "base": wrong})
+    one_bad = arrays["stage1"].copy()
+    one_bad[:, 7] = -50  # of one configuration, which neither the smallest nor the largest subnet has
+    for name, wrong, message in (("base", arrays["base"] - 1e6, "predicts from -inf to -inf %"),
+                                 ("stage1", one_bad, "predicts from -.*e.* to 9.* %"),
+                                 ("stage1", one_bad + 100, "predicts from .* to 100 %"),
+                                 ("base", arrays["base"].astype(complex), "want real numbers, got complex128, float")):
+        artifacts.write_npz(path, header, {**arrays, name: wrong})
         with pytest.raises(artifacts.ArtifactError, match=f"fmnist.npz: {message}"), np.errstate(over="ignore"):
             artifacts.load_predictor(FMNIST)
     with open(path, "wb") as file:
@@ -119,6 +125,29 @@ def _flipped(content, rng):
     changed = bytearray(content)
     changed[rng.integers(len(changed))] ^= 1 << rng.integers(8)
     return bytes(changed)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_revision_is_of_labkits_own_checkout(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True,
+                       capture_output=True)
+
+    package = tmp_path / "labkit"
+    package.mkdir()
+    (package / "artifacts.py").write_text("x = 1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(artifacts, "__file__", str(package / "artifacts.py"))
+    clean = artifacts.code_revision()
+    assert len(clean) == 12
+    (package / "artifacts.py").write_text("x = 2")
+    assert artifacts.code_revision() == f"{clean}-changed"
+    installed = tmp_path / ".venv" / "site-packages" / "labkit"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(artifacts, "__file__", str(installed / "artifacts.py"))
+    assert artifacts.code_revision() == "unknown"  # that repository is somebody else's
 
 
 def test_a_lost_predictor_is_an_error_and_not_a_synthetic_one(copied):

@@ -75,6 +75,11 @@ def test_what_cannot_be_fitted():
     for other in (accuracy[:-1], accuracy[:, None]):
         with pytest.raises(ValueError, match=r"one accuracy for each of 30 archs, got shape \((29,|30, 1)\)"):
             fit_separable(SMALL, genes, other, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="genes"):
+        fit_separable(SMALL, np.zeros((30, 99), np.int8), accuracy, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="want percentages, not shares"):
+        fit_separable(SMALL, genes, accuracy / 100, rng=np.random.default_rng(0))
+    fit_separable(SMALL, genes, accuracy.tolist(), rng=np.random.default_rng(0))
     accuracy[3] = np.nan
     with pytest.raises(ValueError, match="percentages"):
         fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(0))

@@ -126,6 +126,21 @@ def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
     assert best(space, accuracy, [Budget(cost, limit, "cost")]).value == accuracy(genes)[cost(genes) <= limit].max()
 
 
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_costs_that_are_large_beside_their_differences(offset):
+    space = SearchSpace("small", (8,), (Stage(8, 1, (1,), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,
+                        stem_width=8)
+    genes = space.encode(list(space.enumerate()))
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        accuracy, near, far = (AdditiveTable(space, np.zeros(1), least + rng.random((1, 2, 2, 2)))
+                               for least in (0, 1, offset))
+        arch = rng.integers(len(genes))
+        limits = [Budget(cost, float(cost(genes)[arch]), "cost") for cost in (near, far)]
+        meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
+        assert best(space, accuracy, limits).value == accuracy(genes)[meets].max()
+
+
 def test_of_two_limits_on_one_cost_the_smaller_holds():
     rng = np.random.default_rng(0)
     space = SearchSpace("two", (16, 24), (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2, in_channels=1, num_classes=2,

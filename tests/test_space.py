@@ -186,6 +186,9 @@ def test_errors_name_value_and_way_out():
         Stage(8, 1, (2, 1))
     with pytest.raises(ValueError, match=r"positive whole numbers and ascending, got \(0, 16\)"):
         SearchSpace("flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8)
+    for stride in (2.0, True, 3):
+        with pytest.raises(ValueError, match=f"stride {stride}: want >= 1 and 1 or 2"):
+            Stage(8, stride, (1,))
     with pytest.raises(ValueError, match=r"stage expands must be whole numbers, got \(2.5, 3\)"):
         Stage(8, 1, (1,), expands=(2.5, 3))
 
@@ -195,6 +198,7 @@ def test_errors_name_value_and_way_out():
     ("head_act", "swish", "head_act: unknown activation"), ("first_act", None, "first_act: unknown activation None"),
     ("stem_width", 0, "space 'odd': stem_width must be a whole number of at least 1, got 0"),
     ("in_channels", None, "in_channels must be .* got None"), ("num_classes", 2.0, "num_classes must be .* got 2.0"),
+    ("bn_eps", -1.0, "bn_eps must be a number between 0 and 1, got -1.0"), ("bn_eps", True, "bn_eps .* got True"),
     ("final_width", -8, "final_width must be .* got -8"), ("stem_stride", 0, "stem_stride must be .* got 0")])
 def test_what_no_network_can_have_is_refused_when_the_space_is_made(field, value, message):
     fields = {"in_channels": 1, "num_classes": 2, "stem_width": np.int64(8), "first_width": None}

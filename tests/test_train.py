@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,11 @@ from labkit.spaces import FMNIST, get_space
 from labkit.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
 from labkit.train.config import arch_text, learning_rate, quick_precision
+from labkit.train.distributed import World
 from labkit.train.epochs import batch_of, plan_epoch
-from labkit.train.loop import training_step
+from labkit.train.loop import record_of, training_step
+from labkit.train.replay import can_replay
+from labkit.train.state import TrainState
 
 TINY = TrainConfig(epochs=2, steps_per_epoch=3, batch=8)
 
@@ -376,14 +380,52 @@ def test_half_precision_keeps_weights_whole_and_comes_close(precision):
     assert not torch.equal(*gradients)
 
 
-@pytest.mark.parametrize("gpu, computes_in_bfloat16, device, precision", [
-    (False, False, None, "float32"), (True, True, "cpu", "float32"), (True, True, None, "bfloat16"),
-    (True, False, "cuda", "float16")])
-def test_the_precision_that_a_device_is_quick_in(monkeypatch, gpu, computes_in_bfloat16, device, precision):
+@pytest.mark.parametrize("gpu, computes_in_bfloat16, device, recipe, precision", [
+    (False, False, None, "sandwich", "float32"), (True, True, "cpu", "sandwich", "float32"),
+    (True, True, None, "sandwich", "bfloat16"), (True, False, "cuda", "sandwich", "float16"),
+    (True, True, None, "alone", "float32")])
+def test_the_precision_that_a_device_is_quick_in(monkeypatch, gpu, computes_in_bfloat16, device, recipe, precision):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported",
                         lambda including_emulation=True: computes_in_bfloat16 or including_emulation)
-    assert quick_precision(device) == precision
+    assert quick_precision(device, recipe) == precision
+
+
+def test_only_one_arch_in_one_precision_on_one_gpu_is_replayed():
+    gpu = World(0, 1, torch.device("cuda"))
+    alone = TrainConfig(recipe="alone", arch=arch_text(FMNIST.smallest()))
+    assert can_replay(alone, gpu) and can_replay(replace(alone, precision="float64"), gpu)
+    assert not can_replay(alone, World(0, 1, torch.device("cpu")))
+    for other in (TrainConfig(), replace(alone, precision="float16"), replace(alone, recompute=True)):
+        assert not can_replay(other, gpu)
+
+
+def test_a_loss_that_is_no_number_is_not_hidden_by_the_next_archs():
+    supernet = make_it_bite(Supernet(FMNIST))
+    with torch.no_grad():
+        supernet.blocks["stage2_block0"].expand.get_submodule("1").bias[-1] = float("nan")  # of the widest blocks only
+    loss = training_step(supernet, RECIPES["sandwich-labels"], [FMNIST.largest(), FMNIST.smallest()],
+                         torch.randn(4, 1, 28, 28), torch.arange(4), 0.1)
+    assert math.isnan(loss)
+
+
+def test_hours_of_cpus_and_of_gpus_are_counted_apart():
+    state = TrainState(TINY)
+    state.seconds = {"cpu": 3600.0, "gpu": 0.0, "wall": 1800.0}
+    on_cpu = record_of(TINY, state, World(0, 2, torch.device("cpu")))
+    assert on_cpu["cpu_hours"] == 1 and "gpu_hours" not in on_cpu and "gpu" not in on_cpu["machine"]
+    state.seconds["gpu"] = 7200.0
+    both = record_of(TINY, state, World(0, 2, torch.device("cpu")))
+    assert (both["cpu_hours"], both["gpu_hours"], both["wall_hours"]) == (1, 2, 0.5)
+
+
+def test_what_a_run_left_without_its_checkpoint_is_not_written_over(tmp_path):
+    (tmp_path / "supernet.safetensors").write_text("trained for days")
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match="holds supernet.safetensors of a run whose checkpoint is gone"):
+            train(TINY, tmp_path, resume=resume, progress=False)
+    assert (tmp_path / "supernet.safetensors").read_text() == "trained for days"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_each_phase_has_its_own_schedule():

@@ -18,6 +18,7 @@ from labkit.supernet import Supernet
 from labkit.train import RECIPES, TrainConfig, train
 from labkit.train.config import arch_text
 from labkit.train.loop import training_step
+from labkit.train.replay import replayed
 from labkit.train.state import TrainState
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
@@ -56,16 +57,19 @@ def killed_after_an_epoch(config, out):
 
 
 @pytest.mark.parametrize("recipe, steps", [("sandwich", 5), ("single-path", 5), ("alone", 5), ("progressive", 14)])
-def test_a_gpu_ends_with_the_weights_of_a_cpu(tmp_path, short_curves, recipe, steps):
+def test_a_gpu_ends_with_the_weights_of_a_cpu(tmp_path, monkeypatch, short_curves, recipe, steps):
     arch = arch_text(get_space("fmnist").smallest()) if recipe == "alone" else None
     config = TrainConfig(recipe=recipe, epochs=1, steps_per_epoch=steps, precision="float64", erase=0.5, arch=arch,
                          **SMALL)
+    recorded = []
+    monkeypatch.setattr("labkit.train.loop.replayed", lambda *given: recorded.append(given) or replayed(*given))
     gpu = trained(config, tmp_path / "gpu")
+    assert len(recorded) == (recipe == "alone")
     cpu = trained(config, tmp_path / "cpu", "cpu")
     assert_same_weights(gpu, cpu, AS_A_CPU)
     untrained = TrainState(config).supernet.named_parameters()
     assert max((cpu[0][f"weights.{name}"] - p).abs().max() for name, p in untrained) > 1000 * AS_A_CPU
-    assert gpu[1]["wall_seconds"] > 0
+    assert gpu[1]["gpu_seconds"] > 0 == gpu[1]["cpu_seconds"]
     network, record = pretrained.load(tmp_path / "gpu" / "supernet.safetensors")
     assert record["gpu_hours"] >= 0 and record["machine"]["gpu"] and "cpu_hours" not in record
     assert next(network.parameters()).device.type == "cpu"
@@ -107,8 +111,10 @@ def test_float16_scales_its_losses_and_a_resumed_run_knows_how_far(tmp_path, sho
     assert parts[1]["scaler"] == whole[1]["scaler"] and parts[1]["step"] == 20
 
 
-def test_a_resumed_run_on_a_gpu_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, short_curves):
-    config = TrainConfig(recipe="progressive", epochs=2, steps_per_epoch=7, precision="float64", **SMALL)
+@pytest.mark.parametrize("recipe", ["progressive", "alone"])
+def test_a_resumed_run_on_a_gpu_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, short_curves, recipe):
+    arch = arch_text(get_space("fmnist").smallest()) if recipe == "alone" else None
+    config = TrainConfig(recipe=recipe, epochs=2, steps_per_epoch=7, precision="float64", arch=arch, **SMALL)
     whole = trained(config, tmp_path / "whole")
     killed_after_an_epoch(config, tmp_path / "parts")
     assert_same_weights(trained(config, tmp_path / "parts", resume=True), whole, 1e-9)

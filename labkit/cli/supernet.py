@@ -81,7 +81,7 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
-              help="Half precision on a GPU (bfloat16 if it computes in it), float32 on a CPU, unless said.")
+              help="Unless said, half precision for a supernet on a GPU (bfloat16 if it computes in it), else float32.")
 @click.option("--recompute", is_flag=True, help="Less memory, more time: compute activations again when needed.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=200, show_default=True, help="In steps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
@@ -112,9 +112,11 @@ def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per
                          teacher=None if teacher is None else str(teacher),
                          initial=None if initial is None else str(initial), random_archs=random_archs, erase=erase,
                          phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
-                         precision=precision or quick_precision(device), recompute=recompute)
+                         precision=precision or quick_precision(device, recipe), recompute=recompute)
     if threads:
         torch.set_num_threads(threads)
+    if resume and not (out / "checkpoint.safetensors").exists():
+        click.echo(f"labkit: there is no checkpoint in {out}; this run starts from the beginning", err=True)
     try:
         run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
     except KeyboardInterrupt:

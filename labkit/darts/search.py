@@ -165,7 +165,7 @@ def search_cell(config: DartsConfig, out: Path, *, resume: bool = False, device:
         checkpoint_every=checkpoint_every, progress=progress, name=f"DARTS, order {config.order}")
     result = SearchResult(derive(state.alphas, config.edges_per_node), state.alphas, state.history,
                           state.cpu_seconds, state.wall_seconds)
-    _write_genotype(out / "genotype.json", result, config)
+    _write_genotype(out / "genotype.json", result, config, device)
     return result
 
 
@@ -176,8 +176,8 @@ def _summary(epoch: int, state: SearchState) -> dict:
             "skip_connections": genotype.count("skip_connect"), "mean_weight_of_none": none}
 
 
-def _write_genotype(path: Path, result: SearchResult, config: DartsConfig) -> None:
+def _write_genotype(path: Path, result: SearchResult, config: DartsConfig, device: torch.device) -> None:
     value = {"schema": "labkit-genotype-1", "genotype": result.genotype.to_json(), "config": asdict(config),
              "cpu_seconds": result.cpu_seconds, "wall_seconds": result.wall_seconds,
-             "date": time.strftime("%Y-%m-%d"), "machine": machine(), "history": result.history}
+             "date": time.strftime("%Y-%m-%d"), "machine": machine(device), "history": result.history}
     write_atomic(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1), encoding="utf-8"))

@@ -113,7 +113,7 @@ def _maximise(space: SearchSpace, value: Separable, limits: Sequence[Budget], le
         if known >= enough:
             break
         case = cases.make(*key)
-        if bound + case.slack > known:
+        if bound > known:
             picks, better = _enumerate(case, prices, known)
             if picks is not None:
                 found, known = (case, picks), better
@@ -130,7 +130,7 @@ def _best_prices(case: Case, known: float, guess: np.ndarray | None) -> tuple[fl
     (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1. It stops
     early at a bound that cannot beat the value `known`, at once where the prices `guess` give one already.
     """
-    if guess is not None and (bound := case.priced(guess)[0]) + case.slack <= known:
+    if guess is not None and (bound := case.priced(guess)[0]) <= known:
         return bound, guess, None
     limits = len(case.room)
     unit = np.array([sum(np.ptp(costs[i]) for costs in case.costs) or 1.0 for i in range(limits)])
@@ -153,7 +153,7 @@ def _best_prices(case: Case, known: float, guess: np.ndarray | None) -> tuple[fl
                 found = picks
             slope[:limits] = (case.room - spent) / unit
         reach = np.sqrt(max(slope @ shape @ slope, 0.0))
-        if reach <= 1e-7 * span * (not outside) or low + case.slack <= known:  # the bound falls by at most `reach`
+        if reach <= 1e-7 * span * (not outside) or low <= known:  # the bound falls by at most `reach`
             break
         step = shape @ slope / reach
         centre = centre - step / (n + 1)
@@ -192,6 +192,8 @@ def _best_above(case: Case, prices: np.ndarray, floor: float) -> np.ndarray | No
         loss = bounds[0].scores[s].max() - bounds[0].scores[s]  # (C,)
         may_lose = bounds[0].reach(s, value, spent)  # (N,)
         options = np.flatnonzero(loss < may_lose.max())
+        if not len(options):
+            return None
         options = options[nondominated(np.vstack([-values[options], costs[:, options]]).T)]
         options = options[np.argsort(loss[options], kind="stable")]
         fits = np.searchsorted(loss[options], may_lose)  # (N,) options that each may add
@@ -240,7 +242,7 @@ class _Bound:
         tops = np.array([score.max() for score in self.scores])
         self._rest = np.append(np.cumsum(tops[::-1])[::-1], 0.0)  # (S + 1,) best of stages from s on
         self._prices = prices
-        self._start = case.base + prices @ case.room + case.slack - floor
+        self._start = case.base + prices @ case.room + case.slack(prices) - floor
 
     def reach(self, s: int, value: np.ndarray, spent: np.ndarray) -> np.ndarray:  # (N,)
         """By how much archs may exceed the floor that start with these partial archs of s stages."""

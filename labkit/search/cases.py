@@ -48,18 +48,24 @@ class Case:
         self.room = np.minimum(limits - levels - self.cost_base, most.sum(0))
         self.least_after = least.sum(0) - np.cumsum(least, axis=0)  # (S, L) what later stages spend at least
         self.span = sum(np.ptp(values) for values in self.values)
-        self.slack = ROUNDING * (self.span + abs(self.base))
-        self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack
-        terms = np.maximum(np.abs(least), np.abs(most)).sum(0)  # costs of both signs may cancel in a sum
-        self.tolerance = ROUNDING * (np.abs(self.room) + np.abs(levels) + np.abs(self.cost_base) + terms)
+        self._terms = np.maximum(np.abs(least), np.abs(most)).sum(0)  # (L,) costs of both signs may cancel in a sum
+        self.rough_bound = self.base + sum(values.max() for values in self.values) + self.slack(np.zeros(len(limits)))
+        self.tolerance = ROUNDING * (np.abs(self.room) + np.abs(levels) + np.abs(self.cost_base) + self._terms)
         self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
 
+    def slack(self, prices: np.ndarray) -> float:
+        """What a sum of values and of costs at these prices (L,) may be off by rounding."""
+        return ROUNDING * (self.span + abs(self.base) + prices @ (np.abs(self.room) + self._terms))
+
     def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
-        """Bound on the value at these prices (L,), the stages' best choices (S,), and S of (C,) priced values."""
+        """Bound on the value at these prices (L,), the stages' best choices (S,), and S of (C,) priced values.
+
+        The bound has room for rounding.
+        """
         scores = [values - prices @ costs for values, costs in zip(self.values, self.costs)]
         picks = np.array([score.argmax() for score in scores])
         bound = self.base + prices @ self.room + sum(score[i] for score, i in zip(scores, picks))
-        return bound, picks, scores
+        return bound + self.slack(prices), picks, scores
 
     def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
         return sum(costs[:, i] for costs, i in zip(self.costs, picks))

@@ -14,7 +14,8 @@ from labkit.spaces import get_space
 from labkit.train.recipes import RECIPES, Recipe
 from labkit.train.shrinking import first_steps
 
-PRECISIONS = ("float32", "float64", "bfloat16", "float16")
+AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # of the arithmetic; weights stay float32
+PRECISIONS = ("float32", "float64", *AUTOCAST)
 SEEDS = 2 ** 32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
@@ -95,9 +96,9 @@ class TrainConfig:
         return cls(**{**record["config"], **changes})
 
 
-def quick_precision(device: str | None) -> str:
+def quick_precision(device: str | None, recipe: str) -> str:
     """The precision to train in on `device` ("cpu", "cuda" or None for a GPU if there is one)."""
-    if device == "cpu" or not torch.cuda.is_available():
+    if device == "cpu" or not torch.cuda.is_available() or RECIPES[recipe].one_arch:  # whose steps can be replayed
         return "float32"
     # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

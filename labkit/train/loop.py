@@ -25,16 +25,15 @@ from labkit.paths import write_atomic
 from labkit.space import Arch
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
-from labkit.train.config import TrainConfig, learning_rate
+from labkit.train.config import AUTOCAST, TrainConfig, learning_rate
 from labkit.train.distributed import World, world
 from labkit.train.epochs import batch_of, plan_epoch
 from labkit.train.recipes import Recipe, distillation_loss, label_loss
-from labkit.train.replay import replayed
+from labkit.train.replay import can_replay, replayed
 from labkit.train.state import TrainState
 
 CURVE_IMAGES = 1000  # of val-search, for the accuracies in the curve; and as many to recalibrate with
 WRITTEN = ("checkpoint.safetensors", "curve.csv", "supernet.safetensors")
-AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Diverged(LabError, FloatingPointError):
@@ -53,7 +52,7 @@ def training_step(supernet: Supernet, recipe: Recipe, archs: list[Arch], images:
 
     Each arch's graph is freed before the next forward pass, so memory does not grow with their number.
     """
-    teacher_logits, taught, first_loss = None, None, math.nan
+    teacher_logits, taught, first_loss = None, None, None
 
     def logits_of(network: Supernet, arch: Arch, **options: object) -> Tensor:
         with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
@@ -71,7 +70,7 @@ def training_step(supernet: Supernet, recipe: Recipe, archs: list[Arch], images:
             loss = label_loss(logits, labels, smoothing)
             if taught is not None:
                 loss = (loss + distillation_loss(logits, taught)) / 2
-            first_loss = loss.item() if math.isnan(first_loss) else first_loss
+            first_loss = loss.item() if first_loss is None else first_loss
             if recipe.distill:
                 teacher_logits = logits.detach()
         (loss if scaler is None else scaler.scale(loss)).backward()
@@ -87,8 +86,11 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, checkpoint_ev
     of them see, and only the first writes to it.
 
     With `resume`, go on from the folder's checkpoint if there is one. Raises OSError before the
-    first step if the folder cannot be written or lacks space, and later, with the last checkpoint whole, if a
-    checkpoint cannot be written; CheckpointError if the checkpoint belongs to another run.
+    first step if the folder cannot be written, lacks space or holds another run's files, and later, with the last
+    checkpoint whole, if a checkpoint cannot be written; CheckpointError if the checkpoint belongs to another run, or
+    a file that `config` names cannot be used; ValueError for a device that is not there, a data set that is not for
+    the space, or a batch that does not divide; DataError for images that are not there; Diverged where the loss or
+    the weights are no longer numbers.
     """
     with world(device) as ranks:
         return _train(config, Path(out), ranks, resume, checkpoint_every, progress and ranks.leads)
@@ -120,11 +122,11 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
     evaluator = Evaluator(state.average, dataset, "val-search", images=CURVE_IMAGES, recalibration_images=CURVE_IMAGES)
     step_options = {"stats": ranks.statistics(), "autocast": AUTOCAST.get(config.precision), "scaler": state.scaler,
                     "recompute": config.recompute}
-    replays = config.only and ranks.device.type == "cuda" and ranks.alone and not (
-        config.recompute or config.precision in AUTOCAST)
-    trained = replayed(network, config.batch) if replays else network
-    cpu_before = state.cpu_seconds - ranks.size * time.process_time()  # of all ranks, which take about as much
-    wall_before = state.wall_seconds - time.perf_counter()
+    trained = replayed(network, config.batch) if can_replay(config, ranks) else network
+    # A GPU is taken all the time, a CPU core while it computes; of all ranks, which take about as much.
+    kind, clock = ("gpu", time.perf_counter) if ranks.device.type == "cuda" else ("cpu", time.process_time)
+    before = state.seconds[kind] - ranks.size * clock()
+    wall_before = state.seconds["wall"] - time.perf_counter()
     bar = tqdm(total=total, initial=state.step, unit_scale=config.batch, unit="image", disable=not progress,
                desc=f"{config.space}, {config.recipe}")
     epoch = None
@@ -166,8 +168,7 @@ def _train(config: TrainConfig, out: Path, ranks: World, resume: bool, checkpoin
         if not state.is_finite():  # a later arch's loss, or the step itself: the checkpoint before is still good
             raise Diverged(f"weights are no longer numbers after step {state.step}; lower the learning rate "
                            f"({config.learning_rate}). The last checkpoint is in {path}")
-        state.cpu_seconds = cpu_before + ranks.size * time.process_time()
-        state.wall_seconds = wall_before + time.perf_counter()
+        state.seconds |= {kind: before + ranks.size * clock(), "wall": wall_before + time.perf_counter()}
         _save(state, path, config)
         write_curve(out / "curve.csv", state.curve)
     bar.close()
@@ -184,6 +185,9 @@ def _begin(state: TrainState, config: TrainConfig, path: Path, ranks: World, res
     exists = path.exists()
     if exists and not resume:
         raise FileExistsError(f"{path} exists; go on with --resume, or choose another folder")
+    left = next((name for name in WRITTEN if not exists and (path.parent / name).exists()), None)
+    if left:
+        raise FileExistsError(f"{path.parent} holds {left} of a run whose checkpoint is gone; choose another folder")
     if exists:
         state.load(path, config, teacher_from)
         checkpoint.check_step(path, state.step, total)
@@ -207,15 +211,15 @@ def _save(state: TrainState, path: Path, config: TrainConfig) -> None:
 
 def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:
     """What the header of the weights says about how they came about."""
-    cuda = ranks.device.type == "cuda"
-    hours = state.wall_seconds * ranks.size if cuda else state.cpu_seconds
+    own = "gpu" if ranks.device.type == "cuda" else "cpu"
+    hours = {f"{kind}_hours": round(state.seconds[kind] / 3600, 3) for kind in ("cpu", "gpu")
+             if state.seconds[kind] or kind == own}
     others = {} if state.teacher_sha256 is None else {"teacher_sha256": state.teacher_sha256}
     if state.initial is not None:
         others["initial"] = state.initial
     return {"config": asdict(config), "curve": state.curve,
-            "gpu_hours" if cuda else "cpu_hours": round(hours / 3600, 3),
-            "wall_hours": round(state.wall_seconds / 3600, 3), "processes": ranks.size, **others,
-            "machine": machine(), "date": date.today().isoformat(), "revision": code_revision()}
+            **hours, "wall_hours": round(state.seconds["wall"] / 3600, 3), "processes": ranks.size, **others,
+            "machine": machine(ranks.device), "date": date.today().isoformat(), "revision": code_revision()}
 
 
 def write_curve(path: Path, rows: list[dict]) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from labkit.elastic import BatchStatistics
 from labkit.space import Arch
 from labkit.supernet import Supernet
+from labkit.train.config import AUTOCAST, TrainConfig
+from labkit.train.distributed import World
 
 
 class _OneArch(nn.Module):
@@ -24,6 +26,12 @@ class _OneArch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images, self.network.only)
+
+
+def can_replay(config: TrainConfig, ranks: World) -> bool:
+    """Whether every step of a run is the same kernels on one GPU, in one precision, with nothing computed again."""
+    return (config.only is not None and ranks.device.type == "cuda" and ranks.alone
+            and config.precision not in AUTOCAST and not config.recompute)
 
 
 def replayed(network: Supernet, batch: int) -> Callable[..., Tensor]:
@@ -38,5 +46,9 @@ def replayed(network: Supernet, batch: int) -> Callable[..., Tensor]:
     recorded = torch.cuda.make_graphed_callables(_OneArch(network), (sample,), allow_unused_input=True)
 
     def forward(images: Tensor, arch: Arch, stats: BatchStatistics | None = None, recompute: bool = False) -> Tensor:
+        own_statistics = stats is None or type(stats) is BatchStatistics
+        if arch != network.only or len(images) != batch or not own_statistics or recompute:
+            raise ValueError(f"recorded for {batch} images and {network.only} by their own statistics; got "
+                             f"{len(images)} images, {arch}, {stats}, recompute={recompute}")
         return recorded(images)
     return forward

@@ -47,7 +47,8 @@ class TrainState:
             self.teacher = _teacher(Path(config.teacher), self.supernet.space).to(**self._place)
             self.teacher_sha256 = sha256(Path(config.teacher))
         self.initial: dict | None = None  # what the weights that the run began with say about themselves
-        self.step, self.cpu_seconds, self.wall_seconds, self.curve = 0, 0.0, 0.0, []
+        self.step, self.curve = 0, []
+        self.seconds = {"cpu": 0.0, "gpu": 0.0, "wall": 0.0}  # what a run took of CPU cores, of GPUs, and by the clock
 
     def begin_with(self, path: Path) -> None:
         """Take the weights in `path`, and count their hours; raises CheckpointError if they are not of this run's
@@ -60,7 +61,7 @@ class TrainState:
         for network in (self.supernet, self.average):
             network.load_state_dict(supernet.state_dict())
         self.initial = {"sha256": sha256(path), **{key: value for key, value in record.items() if key != "curve"}}
-        self.cpu_seconds, self.wall_seconds = (3600 * record.get(hours, 0.0) for hours in ("cpu_hours", "wall_hours"))
+        self.seconds = {kind: 3600 * record.get(f"{kind}_hours", 0.0) for kind in self.seconds}
 
     def take_teacher(self) -> None:
         """From now on, the averaged weights as they are teach."""
@@ -106,9 +107,9 @@ class TrainState:
 
     def save(self, path: Path, config: TrainConfig) -> None:
         """Write the checkpoint in one step; raises OSError, with the old one whole, where that is not possible."""
-        header = {"schema": SCHEMA, "config": asdict(config), "step": self.step, "cpu_seconds": self.cpu_seconds,
-                  "wall_seconds": self.wall_seconds, "curve": self.curve, "scaler": self.scaler.state_dict(),
-                  "teacher_sha256": self.teacher_sha256, "initial": self.initial}
+        header = {"schema": SCHEMA, "config": asdict(config), "step": self.step, "curve": self.curve,
+                  **{f"{kind}_seconds": seconds for kind, seconds in self.seconds.items()},
+                  "scaler": self.scaler.state_dict(), "teacher_sha256": self.teacher_sha256, "initial": self.initial}
         checkpoint.save(path, self.tensors(), header)
 
     def load(self, path: Path, config: TrainConfig, teacher_from: int | None = None) -> None:
@@ -143,7 +144,7 @@ class TrainState:
             for name, parameter in self.teacher.named_parameters():
                 parameter.data.copy_(tensors[f"teacher.{name}"])
         self.step, self.curve, self.initial = header["step"], header["curve"], header.get("initial")
-        self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
+        self.seconds = {kind: header.get(f"{kind}_seconds", 0.0) for kind in self.seconds}
         self.scaler.load_state_dict(scaler)
 
 
