@@ -1,10 +1,20 @@
-"""The machine a result was made on, for the records of runs that use torch."""
+"""The machine and the device that torch computes on."""
 
 from __future__ import annotations
 
 import torch
 
 from labkit.latency.harness import machine_state
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device "cpu" or "cuda", or for None a GPU if there is one; raises ValueError if it is not there."""
+    if name not in (None, "cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}, known: cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but torch sees no GPU; leave --device out, or install a torch "
+                         "with CUDA")
+    return torch.device("cuda" if torch.cuda.is_available() and name != "cpu" else "cpu")
 
 
 def machine(device: torch.device | str = "cpu") -> dict[str, object]:

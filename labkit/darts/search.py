@@ -31,9 +31,9 @@ from labkit.darts.genotype import Genotype, derive_cell
 from labkit.darts.network import Alphas, SearchNetwork, initial_alphas
 from labkit.darts.run import begin, run
 from labkit.data import DataSet, Split
-from labkit.machine import machine
+from labkit.machine import choose_device, machine
 from labkit.paths import write_atomic
-from labkit.train.epochs import batch_of, plan_epoch
+from labkit.train.epochs import Epoch, batch_of, plan_epoch
 
 SCHEMA = "labkit-darts-search-1"
 
@@ -132,28 +132,31 @@ class SearchState:
         self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
 
 
-def search_cell(config: DartsConfig, out: Path, *, resume: bool = False, device: str | torch.device = "cpu",
+def search_cell(config: DartsConfig, out: Path, *, resume: bool = False, device: str | None = "cpu",
                 checkpoint_every: int = 100, progress: bool = True) -> SearchResult:
     """Search a genotype; leave checkpoint.safetensors and genotype.json in `out`.
 
-    With `resume`, go on from the folder's checkpoint if there is one. Raises OSError before the first
-    step if the folder cannot be written, CheckpointError if the checkpoint belongs to another run,
+    `device` is "cpu", "cuda" or None for a GPU if there is one. With `resume`, go on from the folder's checkpoint
+    if there is one. Raises ValueError for a device that is not there, DataError for images that are not there, OSError
+    before the first step if the folder cannot be written, CheckpointError if the checkpoint belongs to another run,
     FloatingPointError when the loss is no longer finite.
     """
-    out, device = Path(out), torch.device(device)
+    out, device = Path(out), choose_device(device)
     path = out / "checkpoint.safetensors"
     dataset = data.load(config.dataset)
-    training, validation = halves(dataset.splits["train"], config.seed)
+    training, validation = (half.to(device) for half in halves(dataset.splits["train"], config.seed))
     steps = epoch_steps(config, len(validation.images))
     state = SearchState(config, dataset, device)
     begin(state, path, resume=resume)
-    plan = lru_cache(maxsize=2)(plan_epoch)
+
+    @lru_cache(maxsize=2)
+    def plan(samples: int, seed: int, index: int) -> Epoch:
+        return plan_epoch(samples, seed, index).to(device)
 
     def batch(split: Split, stream: int, index: int, within: int) -> Batch:
         epoch = plan(len(split.images), 2 * config.seed + stream, index)
-        samples = epoch.order[within * config.batch:(within + 1) * config.batch]
-        images, labels = batch_of(split, epoch, samples)
-        return data.normalise(images.to(device), dataset), labels.to(device)
+        images, labels = batch_of(split, epoch, epoch.order[within * config.batch:(within + 1) * config.batch])
+        return data.normalise(images, dataset), labels
 
     def advance(index: int, within: int) -> float:
         for group in state.sgd.param_groups:  # the rate changes by epoch, as published

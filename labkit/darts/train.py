@@ -17,7 +17,8 @@ from labkit.darts.genotype import Genotype
 from labkit.darts.network import DerivedNetwork
 from labkit.darts.run import begin, run
 from labkit.data import DataSet
-from labkit.train.epochs import batch_of, plan_epoch
+from labkit.machine import choose_device
+from labkit.train.epochs import Epoch, batch_of, plan_epoch
 
 SCHEMA = "labkit-darts-train-1"
 EVALUATION_BATCH = 500
@@ -79,26 +80,29 @@ class _State:
 
 
 def train_derived(genotype: Genotype, config: TrainConfig, out: Path, *, resume: bool = False,
-                  device: str | torch.device = "cpu", checkpoint_every: int = 200,
+                  device: str | None = "cpu", checkpoint_every: int = 200,
                   progress: bool = True) -> TrainResult:
     """Train the network of `genotype` on the training split; leave checkpoint.safetensors in `out`.
 
     Resumes and raises as `labkit.darts.search_cell` does.
     """
-    out, device = Path(out), torch.device(device)
+    out, device = Path(out), choose_device(device)
     path = out / "checkpoint.safetensors"
     dataset = data.load(config.dataset)
-    split = dataset.splits["train"]
+    split = dataset.splits["train"].to(device)
     steps = epoch_steps(config, len(split.images))
     total = steps * config.epochs
     state = _State(genotype, config, dataset, device)
     begin(state, path, resume=resume)
-    plan = lru_cache(maxsize=1)(plan_epoch)
+
+    @lru_cache(maxsize=1)
+    def plan(index: int) -> Epoch:
+        return plan_epoch(len(split.images), config.seed, index).to(device)
 
     def advance(index: int, within: int) -> float:
-        epoch = plan(len(split.images), config.seed, index)
+        epoch = plan(index)
         images, labels = batch_of(split, epoch, epoch.order[within * config.batch:(within + 1) * config.batch])
-        return state.advance(data.normalise(images.to(device), dataset), labels.to(device),
+        return state.advance(data.normalise(images, dataset), labels,
                              cosine(config.learning_rate, 0.0, state.step / total),
                              config.drop_path * index / config.epochs)
 

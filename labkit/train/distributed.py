@@ -17,6 +17,7 @@ from torch import Tensor
 
 from labkit.elastic import BatchStatistics, DistributedStatistics
 from labkit.errors import LabError
+from labkit.machine import choose_device
 
 
 class World(NamedTuple):
@@ -74,14 +75,10 @@ def world(device: str | None = None) -> Iterator[World]:
 
     `device` is "cpu", "cuda" or None for a GPU if there is one; raises ValueError if it is not there.
     """
-    if device not in (None, "cpu", "cuda"):
-        raise ValueError(f"unknown device {device!r}, known: cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was asked for, but torch sees no GPU; leave --device out, or install a torch "
-                         "with CUDA")
-    cuda = torch.cuda.is_available() and device != "cpu"
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    place = torch.device("cuda", local) if cuda else torch.device("cpu")
+    place = choose_device(device)
+    cuda = place.type == "cuda"
+    if cuda:
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     if not dist.is_torchelastic_launched():
         yield World(0, 1, place)
         return
