@@ -6,7 +6,8 @@ onnxruntime are all it may need, and nothing of labkit.
 Many calls are timed in rounds: each round times every call once more, for a short while, so that what
 disturbs the machine for a minute touches one round of each call and not all of one call's timings. A
 call's latency is the median of its rounds' medians, and it gets more rounds until the 95 % confidence
-interval of that is tight or a limit is reached. Medians and not means, because what disturbs a timing
+interval of that is tight or a limit is reached (of fewer than six it is their range, which holds the median with
+94 % for five and 75 % for three). Medians and not means, because what disturbs a timing
 (interrupts, other programs) only ever makes it longer.
 
 An anchor, one call that is timed again and again, tells whether the machine itself changed speed: what
@@ -47,7 +48,7 @@ class Timing(NamedTuple):
     """Milliseconds of one call: of one round, or of all of them."""
 
     median_ms: float
-    low_ms: float  # 95 % confidence interval of the median
+    low_ms: float  # 95 % confidence interval of the median; of fewer than six timings their range
     high_ms: float
     spread: float  # interquartile range over the median
     repeats: int
