@@ -8,8 +8,9 @@ into memory, or gives accuracy away.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Matrix:
     latency_is: Sequence[str]  # (D,) how the latencies were come by
     accuracy_is: str
     tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
+    deployed: Sequence[Deployed] | None = None  # (S,) None where the subnets were not deployed
 
     @property
     def over_budget(self) -> np.ndarray:
@@ -87,8 +89,10 @@ class Matrix:
     def to_json(self) -> dict:
         devices = [{"name": t.name, "title": t.costs.device.title, "latency_is": how, "budget_ms": t.budget_ms,
                     "precision": t.costs.device.precision} for t, how in zip(self.targets, self.latency_is)]
+        files = [(d.path, d.int8_path) for d in self.deployed] if self.deployed else [(None, None)] * len(self.choices)
         subnets = [{"for": choice.owner, "arch": choice.arch.to_json(),
-                    "predicted_accuracy": choice.predicted_accuracy, "verdict": self.verdict(s)}
+                    "predicted_accuracy": choice.predicted_accuracy, "verdict": self.verdict(s),
+                    **{field: path and Path(path).name for field, path in zip(("model", "int8_model"), files[s])}}
                    for s, choice in enumerate(self.choices)]
         cells = {name: getattr(self, name).tolist() for name in
                  ("latency_ms", "over_budget", "accuracy", "loss", "fits", "too_slow")}
@@ -101,7 +105,8 @@ def specialise(space: SearchSpace, requests: Sequence[Request], out: Path, *, se
                progress: bool = True) -> Matrix:
     """Choose, deploy and measure a subnet for each device; write specialize.json and models to `out`.
 
-    In a space without a trained supernet nothing can be deployed: accuracies are predicted there.
+    In a space without a trained supernet nothing can be deployed: accuracies are predicted there. Models of an
+    earlier run that are called like a device of this one, and are not its own, are removed from `out`.
     """
     model = accuracy_model(space)
     wanted, choices = choose(space, model, targets(space, requests, seed))
@@ -110,6 +115,7 @@ def specialise(space: SearchSpace, requests: Sequence[Request], out: Path, *, se
         int8 = any(target.costs.device.precision == "int8" for target in wanted)
         deployed = deploy_all(space, choices, out, int8=int8, progress=progress)
     found = matrix(space, model, wanted, choices, deployed)
+    remove_stale(out, [ALL, *(target.name for target in wanted)], deployed or ())
     write_atomic(out / "specialize.json",
                  lambda path: path.write_text(json.dumps({**found.to_json(), "seed": seed}, indent=1) + "\n"))
     return found
@@ -119,7 +125,7 @@ def deploy_all(space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8
                progress: bool = True) -> list[Deployed]:
     """Export each choice to a file named after its owner, verify it, and measure accuracy on val and latency here.
 
-    A subnet that several devices chose is deployed once, under the first one's name.
+    A subnet that several devices chose is deployed once, and its files are copied for the others.
     """
     from labkit import data, pretrained
     from labkit.deploy.pipeline import deploy
@@ -128,13 +134,34 @@ def deploy_all(space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(pretrained.dataset_of(supernet_path(space.name), record))
     evaluator = Evaluator(supernet, dataset, SPLIT)
-    done: dict[Arch, Deployed] = {}
+    first: dict[Arch, Deployed] = {}
+    done = []
     for choice in tqdm(choices, desc="deploying and measuring", unit="subnet", disable=not progress):
-        if choice.arch not in done:
+        path = out / f"{choice.owner}.onnx"  # with the spaces of ALL, that no board's file is called like it
+        if choice.arch in first:
+            done.append(_copied(first[choice.arch], path))
+        else:
             subnet = supernet.extract(choice.arch, evaluator.recalibrate(choice.arch))
-            path = out / f"{choice.owner}.onnx"  # with the spaces of ALL, that no board's file is called like it
-            done[choice.arch] = deploy(space, subnet, dataset, path, int8=int8, split=SPLIT)
-    return [done[choice.arch] for choice in choices]
+            first[choice.arch] = deploy(space, subnet, dataset, path, int8=int8, split=SPLIT)
+            done.append(first[choice.arch])
+    return done
+
+
+def _copied(deployed: Deployed, path: Path) -> Deployed:
+    """The same subnet with its files again, called `path` and NAME.int8.onnx beside it."""
+    def copy(source: str, target: Path) -> str:
+        write_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
+        return str(target)
+
+    int8 = deployed.int8_path and copy(deployed.int8_path, path.with_suffix(".int8.onnx"))
+    return replace(deployed, path=copy(deployed.path, path), int8_path=int8)
+
+
+def remove_stale(out: Path, names: Sequence[str], deployed: Sequence[Deployed]) -> None:
+    """Delete models in `out` that are called like one of `names` but are not what was `deployed`."""
+    written = {Path(path).name for d in deployed for path in (d.path, d.int8_path) if path}
+    for file in {f"{name}{ending}" for name in names for ending in (".onnx", ".int8.onnx")} - written:
+        (out / file).unlink(missing_ok=True)
 
 
 def matrix(space: SearchSpace, model: AccuracyModel, wanted: Sequence[Target], choices: Sequence[Choice],
@@ -160,7 +187,7 @@ def matrix(space: SearchSpace, model: AccuracyModel, wanted: Sequence[Target], c
     accuracy_is = (f"predicted ({model.label})" if deployed is None else
                    f"measured on {SPLIT}, in the device's precision")
     return Matrix(space, wanted, choices, np.array(columns, float).T, np.array(accuracies, float).T, np.array(fits).T,
-                  labels, accuracy_is, np.array(tolerance))
+                  labels, accuracy_is, np.array(tolerance), deployed)
 
 
 def as_text(found: Matrix) -> str:

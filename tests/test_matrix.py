@@ -10,6 +10,7 @@ import pytest
 from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit import matrix as module
+from labkit.deploy.pipeline import Deployed
 from labkit.fleet import ALL, Choice, Request, Target, choose, targets
 from labkit.lab.plots import deployment_matrix, save
 from labkit.latency.devices import get_device
@@ -151,6 +152,53 @@ def test_a_space_without_a_supernet_is_predicted_and_says_so(tmp_path):
     assert found.accuracy_is.startswith("predicted (synthetic")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["specialize.json"]
     assert json.loads((tmp_path / "out" / "specialize.json").read_text())["seed"] == 0
+
+
+@pytest.fixture
+def exported(monkeypatch) -> list[Arch]:
+    """The archs that are exported, in order, by an export that writes the arch into its files."""
+    made: list[Arch] = []
+
+    def deploy(space, subnet, dataset, path, *, int8, split):
+        made.append(subnet)
+        files = [path, *[path.with_suffix(".int8.onnx")] * int8]
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{file.suffixes[-2:-1]} {subnet}")
+        return Deployed(subnet, str(path), 0.0, 1, split, 90.0, 1.0, 1, 1, *map(str, files[1:]), int8_accuracy=89.0)
+
+    monkeypatch.setattr("labkit.deploy.pipeline.deploy", deploy)
+    monkeypatch.setattr("labkit.pretrained.load", lambda path: (
+        SimpleNamespace(extract=lambda arch, stats: arch), {"config": {"dataset": "none"}}))
+    monkeypatch.setattr("labkit.data.load", lambda name: None)
+    monkeypatch.setattr("labkit.evaluate.Evaluator", lambda *_: SimpleNamespace(recalibrate=lambda arch: None))
+    return made
+
+
+def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, exported):
+    """Under such budgets the largest subnet is best everywhere; it is exported once."""
+    (tmp_path / "pixel1.onnx").write_text("of an earlier run")
+    found = specialise(FMNIST, [Request(name, 1000) for name in ("pi4", "pixel1", "stm32h743")], tmp_path,
+                       progress=False)
+    assert len({choice.arch for choice in found.choices}) == len(exported) == 1
+    for ending, text in ((".onnx", "[]"), (".int8.onnx", "['.int8']")):
+        for name in ("pi4", "pixel1", "stm32h743"):
+            assert (tmp_path / f"{name}{ending}").read_text() == f"{text} {exported[0]}"
+    subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
+    assert {s["for"]: (s["model"], s["int8_model"]) for s in subnets} == {
+        name: (f"{name}.onnx", f"{name}.int8.onnx") for name in ("pi4", "pixel1", "stm32h743")}
+
+
+def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exported):
+    for name in ("pi4.int8", "pixel1.int8", ALL, "jetson-nano", "mine"):
+        (tmp_path / f"{name}.onnx").write_text("of an earlier run")
+    specialise(FMNIST, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False)
+    assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["jetson-nano", "mine", "pi4", "pixel1"]
+    subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
+    assert [s["int8_model"] for s in subnets] == [None, None]
+    specialise(TINY, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False)  # deploys nothing
+    assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["jetson-nano", "mine"]
+    assert [s["model"] for s in json.loads((tmp_path / "specialize.json").read_text())["subnets"]] == [None, None]
 
 
 @pytest.mark.slow
