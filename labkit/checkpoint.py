@@ -13,6 +13,8 @@ from torch import Tensor
 from labkit.errors import LabError
 from labkit.paths import write_atomic
 
+START_OVER = "restore it, or remove it to start over"  # of a run's own checkpoint, which the run makes again
+
 
 class CheckpointError(LabError):
     """A checkpoint or weights file cannot be used; the message names the file and why."""
@@ -35,8 +37,8 @@ def remove_unfinished(path: Path) -> None:
         stray.unlink(missing_ok=True)
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the header of `path`; raises CheckpointError if it is not whole."""
+def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the header of `path`; raises CheckpointError, with `advice`, if it is not whole."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["header"])
@@ -49,7 +51,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise CheckpointError(f"{path} was not written by labkit: it has no header that says what it is") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); "
-                              "restore it, or remove it to start over") from error
+                              f"{advice}") from error
 
 
 def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
@@ -67,7 +69,8 @@ def check_step(path: Path, step: int, total: int) -> None:
                               "to start over")
 
 
-def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor],
+                  advice: str = START_OVER) -> None:
     """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`, and finite numbers."""
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: tensor {name!r} is missing")
@@ -79,4 +82,4 @@ def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Te
                                   f"this network wants {tuple(expected[name].shape)}")
         if tensor.is_floating_point() != expected[name].is_floating_point() or not tensor.isfinite().all():
             raise CheckpointError(f"{path}: tensor {name!r} ({tensor.dtype}) holds values that are no finite numbers; "
-                                  "restore the file, or remove it to start over")
+                                  f"{advice}")

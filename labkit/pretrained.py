@@ -12,6 +12,7 @@ from labkit.spaces import get_space
 from labkit.supernet import Supernet
 
 SCHEMA = "labkit-supernet-1"
+ADVICE = "restore it, or give the supernet.safetensors of a training"  # never to remove what somebody passed
 
 
 def save(path: Path, supernet: Supernet, record: dict) -> None:
@@ -26,7 +27,10 @@ def load(path: Path) -> tuple[Supernet, dict]:
 
     Raises CheckpointError, naming the file and the tensor or field, if they are not a whole supernet.
     """
-    tensors, record = checkpoint.read(path)
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the supernet.safetensors inside it")
+    tensors, record = checkpoint.read(path, ADVICE)
     if record.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}")
     try:
@@ -34,7 +38,7 @@ def load(path: Path) -> tuple[Supernet, dict]:
         supernet = Supernet(get_space(record["space"]), only)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: space: {error}") from None
-    checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()))
+    checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()), ADVICE)
     supernet.load_state_dict(tensors)
     return supernet.requires_grad_(False), record
 

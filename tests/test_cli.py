@@ -144,6 +144,19 @@ def test_a_truncated_weights_file_is_one_line(capsys, tmp_path):
     assert code == 2 and "cut.safetensors is not a whole" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["evaluate", "--arch", "smallest", "--weights"],
+                                     ["train", "--out", "run", "--teacher"], ["train", "--out", "run", "--initial"]])
+def test_what_is_given_in_the_place_of_weights_is_not_to_be_removed(capsys, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"another kind of file")
+    code, _, err = run(capsys, *command, "model.onnx")
+    assert code == 2 and "model.onnx is not a whole labkit safetensors file" in err and err.count("\n") == 1
+    assert "remove" not in err and "give the supernet.safetensors of a training" in err
+    (tmp_path / "first").mkdir()
+    code, _, err = run(capsys, *command, "first")
+    assert (code, err) == (2, "labkit: first is a folder; give the supernet.safetensors inside it\n")
+
+
 def test_an_arch_file_that_is_no_text_is_named(capsys, tmp_path):
     picture = tmp_path / "arch.png"
     picture.write_bytes(b"\x89PNG\xff\xfe")
