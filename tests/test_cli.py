@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -78,6 +79,29 @@ def test_pareto_front_ascends(capsys, tmp_path):
     accuracy = [point["predicted_accuracy"] for point in front["points"]]
     assert latency == sorted(set(latency)) and accuracy == sorted(set(accuracy)) and len(latency) > 20
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", [["pareto", "--device", "pi4"], ["cost"]])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(capsys, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "kept.png").write_text("an earlier picture")
+    code, out, err = run(capsys, *command, "--picture", "file/new/front.png")
+    assert code == 2 and out == "" and f"{str(tmp_path / 'file')!r} is no folder that can be written" in err
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    code, out, err = run(capsys, *command, "--picture", "kept.png")
+    assert code == 2 and out == "" and "cannot write 'kept.png'" in err
+    assert (tmp_path / "kept.png").read_text() == "an earlier picture"
+
+
+@pytest.mark.parametrize("command", [["pareto", "--device", "pi4"], ["cost"]])
+def test_an_answer_is_printed_even_if_its_picture_cannot_be_kept(capsys, monkeypatch, tmp_path, command):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("labkit.lab.plots.save", full)
+    code, out, err = run(capsys, *command, "--picture", str(tmp_path / "front.png"), "--json")
+    assert code == 2 and json.loads(out) and "No space left" in err
 
 
 def test_devices_are_listed_with_how_they_are_known(capsys):
@@ -196,8 +220,6 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly():
 
 def test_a_terminal_of_few_letters_shows_what_it_can(tmp_path):
     """The title of a board is printed, whatever the encoding has."""
-    import os
-
     from labkit.paths import data_dir
     cache = tmp_path / "cache" / "latency" / "my-board"
     cache.mkdir(parents=True)

@@ -34,9 +34,13 @@ class _Device(click.ParamType):
 
 class _Picture(click.Path):
     def convert(self, value, param, ctx) -> Path:
-        path = super().convert(value, param, ctx)
-        if path.suffix.lower() not in (".png", ".svg", ".pdf"):  # said before the work, not after it
+        path = super().convert(value, param, ctx)  # what cannot be drawn is said before the work, not after it
+        if path.suffix.lower() not in (".png", ".svg", ".pdf"):
             self.fail(f"{str(path)!r} is no picture; name it like picture.png, .svg or .pdf", param, ctx)
+        folder = next(parent for parent in path.absolute().parents if parent.exists())  # those below it are made
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            self.fail(f"cannot write {str(path)!r}: {str(folder)!r} is no folder that can be written; choose another",
+                      param, ctx)
         return path
 
 

@@ -92,11 +92,6 @@ def pareto(space, device, picture, seed, as_json) -> None:
     costs = specialise.Costs(space, device)
     model = specialise.accuracy_model(space)
     whole = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
-    if picture:
-        from labkit.lab.plots import front_and_searches, save
-
-        limits = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
-        save(front_and_searches(costs, whole, specialise.found_at_budgets(costs, model, limits, seed)), picture)
     points = [{"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
               for cost, accuracy, arch in zip(whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes))]
     step = max(1, len(points) // 20)
@@ -106,6 +101,11 @@ def pareto(space, device, picture, seed, as_json) -> None:
           + (f"one in {step}:" if step > 1 else "all of them:")]
          + [f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} %  {Arch.from_json(point['arch'])}"
             for point in points[::step]])
+    if picture:  # after the answer, which a full disk must not cost
+        from labkit.lab.plots import front_and_searches, save
+
+        limits = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
+        save(front_and_searches(costs, whole, specialise.found_at_budgets(costs, model, limits, seed)), picture)
 
 
 @click.command()
@@ -138,17 +138,17 @@ def cost(space, count, picture, as_json) -> None:
     published, ours = accounting.published(), accounting.measured(records(space.name))
     reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
     rows = {"published": accounting.cost_rows(published, count, reference), "ours": accounting.cost_rows(ours, count)}
-    if picture:
-        from labkit.lab.pictures_cost import cost_figure
-        from labkit.lab.plots import save
-
-        save(cost_figure(published, ours, count), picture)
     lines = []
     for title, table in rows.items():
         lines += ["", f"{title}:"]
         lines += [f"  {row['method']:<44} {_hours(row['once']):>13} + {_hours(row['per device'])} a device = "
                   f"{_hours(row[f'total for {count}'])} {row['unit']} for {count}" for row in table]
     show({"devices": count, **rows}, as_json, lines[1:])
+    if picture:
+        from labkit.lab.pictures_cost import cost_figure
+        from labkit.lab.plots import save
+
+        save(cost_figure(published, ours, count), picture)
 
 
 def _hours(value: float | str) -> str:
