@@ -320,6 +320,27 @@ def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkey
     assert [set(device["ratio"].values()) for device in compared["devices"]] == [{1.0}, {1.0}]
 
 
+def test_an_import_says_which_table_it_replaces(capsys, tmp_path, monkeypatch):
+    from latency_for_tests import TINY, made_up, save
+
+    from labkit.latency.lut import table_path
+    from labkit.spaces import spaces
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(spaces, "tiny", TINY)
+    value = made_up()
+    value["made"].update(cpu="Cortex-A72", date="2026-03-01T10:00:00Z")
+    command = ["lut", "import", str(save(value, tmp_path / "latency.json")), "--name", "my-board"]
+    assert "replaces" not in run(capsys, *command)[1]
+    save(made_up(FMNIST), tmp_path / "latency.json")  # of another space: it stands beside the first
+    assert "replaces" not in run(capsys, *command)[1]
+    save(made_up(), tmp_path / "latency.json")
+    code, out, _ = run(capsys, *command)
+    assert code == 0 and "device 'my-board' is ready" in out
+    assert "replaces the table that 'my-board' had for space 'tiny' (2026-03-01T10:00:00Z, Cortex-A72)" in out
+    table_path("my-board", TINY).write_text("{")
+    assert "(damaged)" in run(capsys, *command)[1]
+
+
 def test_this_machine_is_measured_again(capsys, tmp_path, monkeypatch):
     from latency_for_tests import COARSE, TINY
 

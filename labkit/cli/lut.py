@@ -59,10 +59,16 @@ def pack(space, out, subnets) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--name", required=True, help="What to call the board, such as my-pi.")
 def import_(file, name) -> None:
-    """Make a board's latency.json a device like any other, after validating all of it."""
-    from labkit.latency.kit import import_table
+    """Make a board's latency.json a device like any other, after validating all of it.
 
+    A table that the board has for the same space is replaced.
+    """
+    from labkit.latency.kit import import_table, kept_tables
+
+    before = kept_tables(name)
     space = import_table(file, name).table.space.name
+    if space in before:
+        click.echo(f"this replaces the table that {name!r} had for space {space!r} ({before[space]})")
     click.echo(f"device {name!r} is ready for space {space!r}: labkit search --space {space} --device {name}")
 
 

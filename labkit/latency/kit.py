@@ -16,7 +16,7 @@ from pathlib import Path
 
 from labkit.latency.files import SCHEMA, TableError, check_steady, parse, read_bytes, validate
 from labkit.latency.harness import Limits
-from labkit.latency.lut import HOST, MIN_CALIBRATION, LatencyTable, build_table, table_path, write_table
+from labkit.latency.lut import HOST, MIN_CALIBRATION, LatencyTable, build_table, table_files, table_path, write_table
 from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, limits_for, piece_model
 from labkit.latency.pieces import pieces, space_digest
 from labkit.paths import data_dir, write_atomic
@@ -93,6 +93,19 @@ def import_table(path: Path, name: str) -> LatencyTable:
     check_steady(value, path)
     check_consistent(value, path, space)
     return write_table(value, table_path(name, space), space)
+
+
+def kept_tables(name: str) -> dict[str, str]:
+    """Space name -> date and processor of the board's table that an import for that space replaces."""
+    found = {}
+    for space, path in table_files().get(name, {}).items():
+        try:
+            made = parse(read_bytes(path), path).get("made")
+        except TableError:
+            made = None
+        found[space] = (f"{made.get('date') or 'unknown date'}, {made.get('cpu') or 'unknown processor'}"
+                        if isinstance(made, dict) else "damaged")
+    return found
 
 
 def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
