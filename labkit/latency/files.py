@@ -105,9 +105,10 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
 
     want("rounds" not in value, "this is what an unfinished run has kept; run the kit to its end, it goes on from "
                                 "there")
+    want(value.get("what") == "latency", "field 'what' is not 'latency': this is another kind of file, not the "
+                                         "latency.json that a kit writes")
     want(value.get("schema") == SCHEMA, f"schema {value.get('schema')!r}, this version reads {SCHEMA}; "
                                         "measure again with a kit of this version")
-    want(value.get("what") == "latency", "field 'what' is not 'latency': this is another kind of file")
     want(isinstance(value.get("space"), str), "field 'space' must be a name")
     if space is None:
         try:
