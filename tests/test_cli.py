@@ -104,7 +104,8 @@ def test_an_answer_is_printed_even_if_its_picture_cannot_be_kept(capsys, monkeyp
     assert code == 2 and json.loads(out) and "No space left" in err
 
 
-def test_devices_are_listed_with_how_they_are_known(capsys):
+def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     devices = {d["name"]: d for d in as_json(capsys, "devices")["devices"]}
     assert devices["host"]["latency_is"] == "measured"
     assert all("simulated" in devices[name]["latency_is"] for name in ("pi4", "stm32h743", "mcu-64k"))

@@ -126,6 +126,13 @@ class HostDevice(Device):
 
     kind = "measured"
 
+    @property
+    def label(self) -> str:
+        from labkit.latency.lut import unsteady_spaces
+
+        spaces = unsteady_spaces()
+        return f"measured, unsteady in {', '.join(spaces)}" if spaces else "measured"
+
     def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
         from labkit.latency.lut import host_table
 

@@ -108,9 +108,13 @@ def kept_tables(name: str) -> dict[str, str]:
     return found
 
 
-def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
-    """Raise TableError unless the blocks of a valid latency file and its whole subnets fit together."""
-    found, advice = build_table(value, space), "run the kit again, on an idle board"
+def check_consistent(value: dict, path: Path, space: SearchSpace,
+                     advice: str = "run the kit again, on an idle board") -> None:
+    """Raise TableError unless the blocks of a valid latency file and its whole subnets fit together.
+
+    The error ends with `advice`, the way out.
+    """
+    found = build_table(value, space)
     table, key = found.table, anchor_piece(space).key
     anchors, alone = sorted(value["anchor_ms"]), value["pieces"][key]["median_ms"]
     anchor = anchors[len(anchors) // 2]
@@ -119,7 +123,7 @@ def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
                          f"same model; are all times milliseconds? If so, {advice}")
     if len(value["subnets"]) < MIN_CALIBRATION:
         raise TableError(f"{path}: holds {len(value['subnets'])} whole subnets, a table is calibrated on at least "
-                         f"{MIN_CALIBRATION}; `labkit lut pack` puts 20 into a kit")
+                         f"{MIN_CALIBRATION} (`labkit lut pack` puts 20 into a kit); {advice}")
     genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
     measured = [subnet["median_ms"] for subnet in value["subnets"]]
     slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])

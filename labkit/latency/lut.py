@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.cost import AdditiveTable
-from labkit.latency.files import TableError, parse, read_bytes, validate
+from labkit.latency.files import TableError, is_steady, parse, read_bytes, validate
 from labkit.latency.harness import machine_state
 from labkit.latency.pieces import block_counts, space_digest, table_of
 from labkit.paths import cache_dir, data_dir, write_atomic
@@ -106,19 +106,37 @@ def host_table(space: SearchSpace, *, remeasure: bool = False,
     """This machine's table for `space`: measured at first use, then kept in the user's cache folder.
 
     A kept file that does not fit (another version of the space, another machine that shares the home folder,
-    another runtime, damaged) is measured again.
+    another runtime, damaged) is measured again. Raises TableError where the blocks and whole subnets of the table
+    contradict each other, unless it was to be measured again.
     """
-    path = table_path(HOST, space)
-    if path.is_file() and not remeasure:
-        try:
-            found = load_table(path, space)
-            if _is_of_here(found.provenance):
-                return found
-        except TableError:
-            pass  # measured again below, which replaces it
+    from labkit.latency.kit import check_consistent
     from labkit.latency.measure import measure
 
-    return write_table(measure(space, progress=progress), path, space)
+    path = table_path(HOST, space)
+    value = None if remeasure else _kept(path, space)
+    if value is None:
+        value = measure(space, progress=progress)
+        write_table(value, path, space)
+    if not remeasure:
+        check_consistent(value, path, space, "stop other programs and measure this machine again: labkit lut measure "
+                                             f"--space {space.name}")
+    return build_table(value, space)
+
+
+def _kept(path: Path, space: SearchSpace | None = None) -> dict | None:
+    """The latency file of this machine in `path` (for `space`, if given), None where it is to be measured again."""
+    try:
+        value = parse(read_bytes(path), path)
+        validate(value, path, space)
+    except TableError:
+        return None
+    return value if _is_of_here(value["made"]) else None
+
+
+def unsteady_spaces() -> list[str]:
+    """Spaces whose table of this machine is kept, but was measured while the machine changed speed."""
+    paths = sorted((cache_dir() / "latency" / HOST).glob("[!.]*.json"))
+    return [value["space"] for value in map(_kept, paths) if value is not None and not is_steady(value)]
 
 
 def has_host_table(space: SearchSpace) -> bool:
