@@ -150,6 +150,23 @@ class _Floor(Separable):
         return peak + self._cost.total.stage_values(s) + (self._rest - self._least[s])[:, None]
 
 
+def highest(function: Separable | MaxPlusSum) -> float:
+    """The largest value of all archs, exactly: given the resolution, stages do not depend on each other."""
+    space = function.space
+
+    def tops(values: Callable[[int], np.ndarray]) -> np.ndarray:  # (S, R)
+        return np.array([values(s)[:, space.valid_codes(s)].max(1) for s in range(len(space.stages))])
+
+    if not isinstance(function, MaxPlusSum):
+        values = function.combine(function.combine.reduce(tops(function.stage_values)), function.base)
+        return float((values if function.link is None else function.link(values)).max())
+    peak, total = function.maximum, function.total
+    most = tops(total.stage_values)
+    # Whichever stage has the peak gives up some of its share of the sum for it; the others need not.
+    with_peak = tops(lambda s: peak.stage_values(s) + total.stage_values(s)) - most
+    return float((total.base + most.sum(0) + np.maximum(with_peak.max(0), peak.base)).max())
+
+
 def require_own(space: SearchSpace, functions: Iterable[object]) -> None:
     """Raise ValueError for a table of another space: its genes may well have the same shape."""
     for function in functions:

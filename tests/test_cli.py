@@ -49,6 +49,22 @@ def test_a_microcontrollers_memory_limits_always_hold(capsys):
     assert found["gap_to_optimum"] == 0
 
 
+@pytest.mark.parametrize("device", ["pi4", "mcu-64k"])
+@pytest.mark.parametrize("option, cost, unit, called", [
+    ("latency-ms", "latency_ms", 1, "ms"), ("macs", "macs", 1e6, "million"), ("params", "params", 1e3, "thousand"),
+    ("sram", "sram_bytes", 1e3, "kB"), ("flash", "flash_bytes", 1e3, "kB")])
+def test_a_limit_that_excludes_nothing_is_pointed_out(capsys, device, option, cost, unit, called):
+    """Such as one in the wrong unit. Of these costs the largest subnet's is the highest."""
+    from labkit.latency.devices import get_device
+    from labkit.specialise import Costs
+    command = ["search", "--device", device, "--method", "exact", "--json", f"--max-{option}"]
+    most = float(getattr(Costs(FMNIST, get_device(device)), cost)(FMNIST.encode([FMNIST.largest()]))[0]) / unit
+    code, out, err = run(capsys, *command, "2000000")
+    assert code == 0 and json.loads(out)["limits"]
+    assert err == f"labkit: --max-{option} 2000000 excludes no subnet; none needs more than {most:.6g} {called}\n"
+    assert run(capsys, *command, str(0.999 * most))[2] == ""
+
+
 @pytest.mark.parametrize("device", ["pi4", "pixel1", "mcu-64k"])
 @pytest.mark.parametrize("option", ["latency-ms", "macs", "params", "sram", "flash"])
 def test_the_minimum_that_a_refusal_names_is_accepted(capsys, device, option):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.cost import AdditiveTable, MaxTable, block_table_mask, block_table_shape
-from labkit.separable import Joint, MaxPlusSum, StageTable
+from labkit.separable import Joint, MaxPlusSum, StageTable, highest
 from labkit.space import SearchSpace, Stage
 
 SPACE = SearchSpace("mixed", (16, 24), (Stage(8, 1, (1, 3), (3, 5), (2, 3, 4)), Stage(16, 2, (2,), (3,), (4,)),
@@ -40,6 +40,17 @@ def test_block_tables_add_up_or_take_the_largest(seed):
         np.testing.assert_allclose(total(genes)[row], base + sum(terms), rtol=1e-12, atol=1e-12)
         base, terms = block_terms(largest, arch)
         assert largest(genes)[row] == max([base, *terms])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_highest_value_is_that_of_all_archs(seed):
+    genes = SPACE.encode(list(SPACE.enumerate()))
+    total, largest = block_table(AdditiveTable, seed), block_table(MaxTable, seed)
+    rng = np.random.default_rng(seed)
+    linked = StageTable(SPACE, rng.normal(size=2), [rng.normal(size=(2, size)) for size in SPACE.stage_sizes], np.tanh)
+    for function in (total, largest, linked, MaxPlusSum(largest, total)):
+        assert highest(function) == pytest.approx(function(genes).max(), rel=1e-12, abs=1e-12)
 
 
 def test_stage_table_adds_its_free_form_terms():

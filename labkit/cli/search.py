@@ -10,9 +10,10 @@ import click
 from labkit.cli.common import device_option, json_option, picture_option, seed_option, show, space_option
 from labkit.space import Arch
 
-# The option that sets a budget, and how many of the budget's own units one of the option's is.
-OPTIONS = {"latency": ("--max-latency-ms", 1.0), "MACs": ("--max-macs", 1e6), "parameters": ("--max-params", 1e3),
-           "SRAM": ("--max-sram", 1e3), "flash": ("--max-flash", 1e3)}
+# The option that sets a budget, how many of the budget's own units one of the option's is, and what that is called.
+OPTIONS = {"latency": ("--max-latency-ms", 1.0, "ms"), "MACs": ("--max-macs", 1e6, "million"),
+           "parameters": ("--max-params", 1e3, "thousand"), "SRAM": ("--max-sram", 1e3, "kB"),
+           "flash": ("--max-flash", 1e3, "kB")}
 
 
 @click.command()
@@ -41,6 +42,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     """
     from labkit import specialise
     from labkit.search import InfeasibleBudget
+    from labkit.separable import highest
 
     def scaled(value, unit):  # to whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant
         return None if value is None else round(value * unit, 3)
@@ -49,11 +51,16 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
     model = specialise.accuracy_model(space)
     budgets = costs.budgets(latency_ms=max_latency_ms, macs=scaled(max_macs, 1e6), params=scaled(max_params, 1e3),
                             sram_bytes=scaled(max_sram, 1000), flash_bytes=scaled(max_flash, 1000))
+    for budget in budgets:
+        if budget.name in OPTIONS and budget.limit >= (most := highest(budget.cost)):  # perhaps in another unit
+            option, unit, called = OPTIONS[budget.name]
+            click.echo(f"labkit: {option} {budget.limit / unit:.9g} excludes no subnet; none needs more than "
+                       f"{most / unit:.6g} {called}", err=True)
     try:
         found = specialise.search(space, model.predict, budgets, method=method, seed=seed, population=population,
                                   generations=generations)
     except InfeasibleBudget as error:
-        option, unit = OPTIONS.get(error.budget.name, (None, 1.0))  # a device's own limits are no options
+        option, unit, _ = OPTIONS.get(error.budget.name, (None, 1.0, ""))  # a device's own limits are no options
         raise (ValueError(f"{error}: {option} {error.achievable / unit:.9g}") if option else error) from None
     optimum = specialise.search(space, model.predict, budgets, method="exact")
     result = {"space": space.name, "device": device.name, "latency_is": device.label, "latency_by": latency,
