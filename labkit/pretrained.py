@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labkit import checkpoint
 from labkit.checkpoint import CheckpointError
+from labkit.official import OFFICIAL_CLASSES
 from labkit.space import Arch
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
@@ -30,6 +31,10 @@ def load(path: Path) -> tuple[Supernet, dict]:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; give the supernet.safetensors inside it")
+    if path.stem in OFFICIAL_CLASSES and not path.exists():
+        raise CheckpointError(f"{path} does not exist, and `labkit train` cannot make it, which takes no ImageNet; get "
+                              f"the official weights with `labkit weights fetch {path.stem}`, then `labkit evaluate "
+                              "--data imagenet --path FOLDER` judges them (more in docs/coming-from-ofa.md)")
     tensors, record = checkpoint.read(path, ADVICE)
     if record.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}")

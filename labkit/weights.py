@@ -117,6 +117,9 @@ def load(name: str) -> Supernet:
 
 def find(name: str) -> Published:
     """The checkpoint of a space or of a published name; raises WeightsError with the known ones for another."""
+    if not isinstance(name, str):  # a SearchSpace would print pages
+        raise WeightsError(f"published weights go by the name of their space, got a {type(name).__name__}; known: "
+                           f"{', '.join(PUBLISHED)}")
     for published in PUBLISHED.values():
         if name in (published.space, published.file):
             return published
@@ -159,10 +162,12 @@ def _convert(published: Published, source: Path, target: Path, origin: str, want
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict in a torch checkpoint, opened without running any code from it.
 
-    Raises CheckpointError if it holds anything but tensors and plain containers, or is not a whole file.
+    Raises CheckpointError if it holds anything but tensors and plain containers, or is not a whole file, or not there.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; check its name") from None
     except Exception as error:  # noqa: BLE001, whatever a malformed file makes the unpickler raise
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"{path} is not a whole torch checkpoint of plain tensors ({why})") from error

@@ -166,6 +166,8 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
     (["pareto", "--device", "pi4", "--picture", "front"], "'front' is no picture; name it like picture.png"),
     (["cost", "--picture", "cost.txt"], "'cost.txt' is no picture"),
     (["demo", "--space", "ofa-mbv3", "--devices", "pi4", "--out", "."], "ofa-mbv3.safetensors does not exist"),
+    (["evaluate", "--space", "ofa-mbv3", "--arch", "largest"], "`labkit weights fetch ofa-mbv3`, then `labkit"),
+    (["deploy", "--space", "ofa-mbv3", "--arch", "largest", "--to", "m.onnx"], "`labkit weights fetch ofa-mbv3`"),
     (["sail"], "No such command 'sail'"),
     (["search", "--sail"], "No such option"),
 ])

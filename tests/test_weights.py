@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from labkit import download, official, weights
+from labkit.checkpoint import CheckpointError
 from labkit.errors import LabError
 from labkit.spaces import get_space
 from labkit.supernet import Supernet
@@ -388,6 +389,17 @@ def test_without_a_network_the_error_says_what_to_put_where(published, checkpoin
 def test_unknown_names(published):
     with pytest.raises(weights.WeightsError, match="'resnet', known: ofa-mbv3"):
         weights.fetch("resnet")
+
+
+def test_a_space_in_the_place_of_its_name_is_a_short_error():
+    with pytest.raises(weights.WeightsError, match="name of their space, got a SearchSpace; known: ofa-mbv3") as error:
+        weights.load(get_space("ofa-mbv3"))
+    assert len(str(error.value)) < 200
+
+
+def test_a_checkpoint_that_is_not_there_is_not_called_damaged(tmp_path):
+    with pytest.raises(CheckpointError, match=r"model_best.pth.tar does not exist; check its name$"):
+        weights.read_pickle(tmp_path / "model_best.pth.tar")
 
 
 def test_published_addresses():
