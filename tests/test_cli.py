@@ -301,6 +301,19 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
         assert session.run(None, {session.get_inputs()[0].name: image})[0].shape == (1, 10)
 
 
+@pytest.mark.parametrize("file, missing, message", [
+    ("m.tflite", "tflite_micro", "pip install -e '.[mcu]' in the checkout"),
+    ("m.onnx", "onnx", "pip install -e '.[deploy]' in the checkout")])
+def test_packages_that_a_deployment_lacks_are_named_before_the_work(capsys, monkeypatch, tmp_path, file, missing,
+                                                                    message):
+    for module in ("graph", "export", "pipeline"):  # imported anew, as in another process
+        monkeypatch.delitem(sys.modules, f"labkit.deploy.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr("labkit.pretrained.load", lambda path: pytest.fail("the work has begun"))
+    code, _, err = run(capsys, "deploy", "--arch", "smallest", "--to", str(tmp_path / file))
+    assert code == 2 and message in err and err.count("\n") == 1
+
+
 def test_every_device_gets_its_subnet(capsys, tmp_path):
     """In a space without a trained supernet, so that nothing has to be deployed."""
     value = as_json(capsys, "specialize", "--space", "ofa-mbv3", "--device", "pixel1:20%", "--device", "pi4:60%",

@@ -94,7 +94,7 @@ def test_the_arena_needs_no_torch():
 def test_without_the_packages_the_error_names_the_extra():
     from labkit.deploy import micro
 
-    with pytest.raises(MissingPackage, match=r"ofa-labkit\[mcu\]"):
+    with pytest.raises(MissingPackage, match=r"pip install -e '.\[mcu\]'"):
         micro.float_model(TINY, *subnet_and_images())
 
 

@@ -85,7 +85,7 @@ def test_host_regression_learns_from_what_was_measured(tmp_path, monkeypatch):
 def test_without_scikit_learn_nothing_is_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     monkeypatch.setattr(subnets, "measured_subnets", None)
-    with pytest.raises(MissingPackage, match=r"pip install 'ofa-labkit\[fit\]'"):
+    with pytest.raises(MissingPackage, match=r"pip install -e '.\[fit\]'"):
         host_regression(FMNIST)
 
 

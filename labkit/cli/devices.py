@@ -53,7 +53,13 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`.
     """
     chosen = read_arch(space, arch)
-    if out.suffix not in (".onnx", ".tflite"):  # said before the work, not after it
+    if out.suffix == ".tflite":  # what is missing is said before the work, not after it
+        from labkit.deploy.micro import require_packages
+
+        require_packages()
+    elif out.suffix == ".onnx":
+        from labkit.deploy.pipeline import deploy as run  # needs onnx, which a .tflite file does not
+    else:
         raise ValueError(f"cannot deploy to {str(out)!r}; name it like model.onnx or model.tflite")
     from labkit import data, pretrained
     from labkit.artifacts import supernet_path
@@ -65,8 +71,6 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     if out.suffix == ".tflite":
         _to_microcontroller(space, subnet, dataset, out, split, images, as_json)
         return
-    from labkit.deploy.pipeline import deploy as run  # needs onnx, which a .tflite file does not
-
     done = run(space, subnet, dataset, out, int8=int8, split=split)
     lines = [f"{done.path} agrees with torch within {done.max_difference:.1e} on {done.verified_images} images",
              f"fp32  {done.accuracy:.2f} % of {split}  {done.latency_ms:.3f} ms here  {done.file_bytes / 1000:.0f} kB"]

@@ -23,8 +23,8 @@ try:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
-    raise MissingPackage("building ONNX models needs onnx: pip install 'ofa-labkit[deploy]' (or pip install onnx "
-                         "onnxruntime)") from error
+    raise MissingPackage("building ONNX models needs onnx: pip install -e '.[deploy]' in the checkout (or pip "
+                         "install onnx onnxruntime)") from error
 
 OPSET = 17  # ONNX Runtime 1.13 and newer, so Python 3.8 on a board
 IR_VERSION = 8

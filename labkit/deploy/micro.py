@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,10 @@ from labkit.errors import ExportError, MissingPackage
 from labkit.space import SearchSpace, block_name
 from labkit.subnet import Subnet
 
+PACKAGES = ("litert_torch", "ai_edge_quantizer", "tflite_micro")
 MISSING = ("deploying to a microcontroller needs litert-torch, ai-edge-quantizer and tflite-micro, which want other "
-           "versions of some packages than Jupyter does: pip install 'ofa-labkit[mcu]' in an environment of its own "
-           "(in a checkout, `make test-mcu` makes one, .venv-mcu, which has labkit too)")
+           "versions of some packages than Jupyter does: pip install -e '.[mcu]' in the checkout, in an "
+           "environment of its own (`make test-mcu` makes one, .venv-mcu, which has labkit too)")
 TOLERANCE = 1e-4  # largest difference of a logit, float TFLite against torch
 ARENA_LIMIT = 16 << 20  # bytes that the interpreter is given here; it reports what it used
 
@@ -59,6 +61,12 @@ class Arena:
     @property
     def total(self) -> int:
         return self.activations + self.persistent
+
+
+def require_packages() -> None:
+    """Raise MissingPackage, which names the extra, unless all that this module needs is installed."""
+    if not all(map(find_spec, PACKAGES)):
+        raise MissingPackage(MISSING)
 
 
 # ---- conversion --------------------------------------------------------------------------------------

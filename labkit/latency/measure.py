@@ -32,8 +32,8 @@ from labkit.space import Arch, SearchSpace
 
 CALIBRATION_SUBNETS = 20
 MANY_PIECES = 200
-MISSING = ("onnxruntime is not installed: pip install 'ofa-labkit[deploy]' (or pip install onnx onnxruntime), "
-           "or measure with runtime 'torch'")
+MISSING = ("onnxruntime is not installed: pip install -e '.[deploy]' in the checkout (or pip install onnx "
+           "onnxruntime), or measure with runtime 'torch'")
 
 
 class Runtime(Protocol):

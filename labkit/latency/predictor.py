@@ -76,7 +76,8 @@ def _ridge():
     try:
         from sklearn.linear_model import RidgeCV
     except ImportError as error:
-        raise MissingPackage("the latency regression needs scikit-learn: pip install 'ofa-labkit[fit]'") from error
+        raise MissingPackage("the latency regression needs scikit-learn: pip install -e '.[fit]' in the checkout (or "
+                             "pip install scikit-learn)") from error
     return RidgeCV(alphas=np.logspace(-4, 3, 22))
 
 
