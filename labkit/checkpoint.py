@@ -50,8 +50,8 @@ def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]
     except KeyError:
         raise CheckpointError(f"{path} was not written by labkit: it has no header that says what it is") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); "
-                              f"{advice}") from error
+        raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); {advice}"
+                              ) from error
 
 
 def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
@@ -82,4 +82,4 @@ def check_tensors(path: Path, tensors: dict[str, Tensor], expected: dict[str, Te
                                   f"this network wants {tuple(expected[name].shape)}")
         if tensor.is_floating_point() != expected[name].is_floating_point() or not tensor.isfinite().all():
             raise CheckpointError(f"{path}: tensor {name!r} ({tensor.dtype}) holds values that are no finite numbers; "
-                                  f"{advice}")
+                                  + advice)

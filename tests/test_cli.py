@@ -347,7 +347,7 @@ def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkey
     genes = FMNIST.encode([Arch.from_json(found["arch"])])
     predicted = getattr(get_device("my-board"), f"latency_{latency}")(FMNIST)(genes)[0]
     assert found["latency_ms"] == pytest.approx(predicted) and predicted <= 0.11
-    assert (found["latency_is"], found["latency_by"]) == ("measured", latency)
+    assert found["latency_is"].startswith("measured") and found["latency_by"] == latency
     compared = as_json(capsys, "lut", "compare", "epyc-1core", "my-board")
     assert [set(device["ratio"].values()) for device in compared["devices"]] == [{1.0}, {1.0}]
 

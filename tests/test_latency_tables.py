@@ -15,7 +15,7 @@ from labkit.cost import block_sides
 from labkit.latency import __main__ as entry
 from labkit.latency import kit, lut, measure
 from labkit.latency.devices import device_names, get_device
-from labkit.latency.files import TableError, validate
+from labkit.latency.files import validate
 from labkit.latency.pieces import block_counts, pieces, space_digest, table_of
 from labkit.spaces import FMNIST, get_space
 
@@ -170,19 +170,13 @@ def test_host_is_measured_once_and_kept(monkeypatch):
     assert not lut.has_host_table(other)
 
 
-def test_a_table_of_this_machine_that_contradicts_itself_is_not_used():
-    path = lut.table_path("host", TINY)
-    lut.write_table(here(made_up(noise=0.05)), path, TINY)
-    lut.host_table(TINY)
-    value = here(made_up())
+def test_this_machines_label_says_where_its_table_contradicts_itself():
+    value = here(made_up(FMNIST))
     for subnet in value["subnets"]:
         subnet.update({field: 1000 * subnet[field] for field in ("low_ms", "median_ms", "high_ms")})
-    lut.write_table(value, path, TINY)
-    with pytest.raises(TableError, match="take 700 ms longer.*measure this machine again: labkit lut measure --space"):
-        get_device("host").latency_table(TINY)
-    lut.write_table(here(made_up(subnets=3)), path, TINY)
-    with pytest.raises(TableError, match="holds 3 whole subnets.*: labkit lut measure --space tiny"):
-        lut.host_table(TINY)
+    lut.write_table(value, lut.table_path("host", FMNIST), FMNIST)
+    assert get_device("host").label == "measured, unsteady in fmnist"
+    get_device("host").latency_table(FMNIST)  # the lab goes on, on a busy machine as well
 
 
 @pytest.mark.parametrize("change", [{"drifted": [next(iter(pieces(TINY)))]}, {"anchor_ms": [0.05, 0.05, 0.08]}])

@@ -190,12 +190,3 @@ def check_steady(value: dict, path: Path) -> None:
                          f"{anchors[-1 - outliers]:.4g} ms at another: the board throttles, or was busy. Cool it, fix "
                          "its clock frequency (governor 'performance'), delete latency.json and latency.json.partial "
                          "and run the kit again")
-
-
-def is_steady(value: dict) -> bool:
-    """Whether the machine kept its speed while a valid latency file was measured."""
-    try:
-        check_steady(value, Path())
-    except TableError:
-        return False
-    return True

@@ -23,11 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.cost import AdditiveTable
-from labkit.latency.files import TableError, is_steady, parse, read_bytes, validate
+from labkit.latency.files import TableError, check_steady, parse, read_bytes, validate
 from labkit.latency.harness import machine_state
 from labkit.latency.pieces import block_counts, space_digest, table_of
 from labkit.paths import cache_dir, data_dir, write_atomic
 from labkit.space import Arch, SearchSpace
+from labkit.spaces import spaces
 
 HOST = "host"
 MIN_CALIBRATION = 4  # subnets; with fewer, three numbers cannot be fitted
@@ -106,10 +107,9 @@ def host_table(space: SearchSpace, *, remeasure: bool = False,
     """This machine's table for `space`: measured at first use, then kept in the user's cache folder.
 
     A kept file that does not fit (another version of the space, another machine that shares the home folder,
-    another runtime, damaged) is measured again. Raises TableError where the blocks and whole subnets of the table
-    contradict each other, unless it was to be measured again.
+    another runtime, damaged) is measured again. One that was measured on a busy machine is used, and the device's
+    label says so: `labkit lut measure` measures again.
     """
-    from labkit.latency.kit import check_consistent
     from labkit.latency.measure import measure
 
     path = table_path(HOST, space)
@@ -117,9 +117,6 @@ def host_table(space: SearchSpace, *, remeasure: bool = False,
     if value is None:
         value = measure(space, progress=progress)
         write_table(value, path, space)
-    if not remeasure:
-        check_consistent(value, path, space, "stop other programs and measure this machine again: labkit lut measure "
-                                             f"--space {space.name}")
     return build_table(value, space)
 
 
@@ -134,9 +131,23 @@ def _kept(path: Path, space: SearchSpace | None = None) -> dict | None:
 
 
 def unsteady_spaces() -> list[str]:
-    """Spaces whose table of this machine is kept, but was measured while the machine changed speed."""
+    """Spaces whose table of this machine is kept, but was measured while the machine changed speed, or contradicts
+    itself."""
     paths = sorted((cache_dir() / "latency" / HOST).glob("[!.]*.json"))
-    return [value["space"] for value in map(_kept, paths) if value is not None and not is_steady(value)]
+    return [value["space"] for value in map(_kept, paths) if value is not None and not _is_sound(value)]
+
+
+def _is_sound(value: dict) -> bool:
+    """Whether a valid latency file would do for an import: a board's table would not be taken otherwise."""
+    from labkit.latency.kit import check_consistent
+
+    try:
+        check_steady(value, Path())
+        if value["space"] in spaces:
+            check_consistent(value, Path(), spaces[value["space"]])
+    except TableError:
+        return False
+    return True
 
 
 def has_host_table(space: SearchSpace) -> bool:
