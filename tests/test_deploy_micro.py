@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,15 @@ import torch
 from torch import nn
 
 from labkit.cost import AdditiveTable, MaxTable
-from labkit.deploy.arena import arch_operators, arena_table, block_operators
+from labkit.deploy.arena import (
+    Buffer,
+    arch_buffers,
+    arch_operators,
+    arena_table,
+    block_operators,
+    planned_bytes,
+    planned_peak,
+)
 from labkit.errors import ExportError, LabError, MissingPackage
 from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage
 from labkit.spaces import FMNIST, get_space
@@ -80,6 +90,38 @@ def test_two_shortcuts_in_a_row_keep_two_inputs():
     two = Arch(20, ((Block(3, 2),) * 2, *one.stages[1:]))
     maximum = arena_table(space).maximum(space.encode([one, two]))
     np.testing.assert_array_equal(maximum, [2 * 3200 + 1600, 2 * 3200 + 2 * 1600])
+
+
+def test_the_planner_puts_the_largest_first_and_others_into_the_first_gap_that_holds_them():
+    """70 lies in front, 50 behind it. When the 70 is gone, 40 takes its place and leaves a gap of 30."""
+    placed = [Buffer(40, 3, 4), Buffer(50, 1, 3), Buffer(70, 0, 1)]
+    assert planned_peak(placed[1:]) == planned_peak(placed) == 70 + 50
+    assert planned_peak([Buffer(30, 3, 3), *placed]) == 70 + 50
+    assert planned_peak([Buffer(35, 3, 3), *placed]) == 70 + 50 + 35 > 40 + 50 + 35  # too wide for the gap
+
+
+def test_the_planner_needs_what_the_interpreter_took():
+    """Its report on 20 subnets, among them three that take more than the tensors alive at once."""
+    rows = json.loads((Path(__file__).parents[1] / "benchmarks/results/mcu_memory.json").read_text())["rows"]
+    assert len(rows) == 20 and sum(row["activations"] > row["predicted_activations"] for row in rows) == 3
+    for row in rows:
+        arch = Arch.from_json(row["arch"])
+        assert planned_peak(arch_buffers(FMNIST, arch)) == row["activations"]
+        assert planned_bytes(FMNIST, arch) == pytest.approx(row["arena"], abs=12)
+
+
+@pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3", "ofa-proxyless-w1.3"])
+def test_the_planner_is_never_below_the_tensors_that_are_alive(name):
+    """Also, the operators' sums of what is alive are those of the graph: two descriptions of one network."""
+    space = get_space(name)
+    genes = space.sample(np.random.default_rng(1), 60)
+    for arch, predicted in zip(space.decode(genes), arena_table(space).maximum(genes)):
+        buffers = arch_buffers(space, arch)
+        alive = [sum(b.size for b in buffers if b.first <= step <= b.last)
+                 for step in range(1 + max(b.last for b in buffers))]
+        assert sorted(alive) == sorted(operator.alive for operator in arch_operators(space, arch))
+        planned = planned_peak(buffers)
+        assert planned >= max(alive) and planned >= predicted >= max(alive)
 
 
 def test_the_arena_needs_no_torch():
