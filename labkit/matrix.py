@@ -182,8 +182,7 @@ def matrix(space: SearchSpace, model: AccuracyModel, wanted: Sequence[Target], c
             accuracies.append([choice.predicted_accuracy for choice in choices])
         else:
             accuracies.append([d.int8_accuracy if device.precision == "int8" else d.accuracy for d in deployed])
-    fits = [np.all([budget.cost(genes) <= budget.limit for budget in target.budgets()[1:]], axis=0)
-            * np.ones(len(choices), bool) for target in wanted]
+    fits = [target.costs.fits([choice.arch for choice in choices]) for target in wanted]
     accuracy_is = (f"predicted ({model.label})" if deployed is None else
                    f"measured on {SPLIT}, in the device's precision")
     return Matrix(space, wanted, choices, np.array(columns, float).T, np.array(accuracies, float).T, np.array(fits).T,

@@ -6,7 +6,7 @@ No torch here: a search for a device whose latency table is there answers at onc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,8 +14,11 @@ from tqdm.auto import tqdm
 
 from labkit.artifacts import load_predictor, pairs_path, predictor_path, supernet_path
 from labkit.cost import AdditiveTable, activation_table, macs_table, params_table
+from labkit.deploy.arena import ArenaTable
 from labkit.latency.devices import Device, flash_table, sram_table
-from labkit.search import Budget, SearchResult, best, evolve, random_search
+from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
+from labkit.search.bound import Optimum
+from labkit.search.passing import best_passing
 from labkit.search.synthetic import synthetic_accuracy
 from labkit.separable import Separable
 from labkit.space import Arch, SearchSpace
@@ -90,24 +93,66 @@ class Costs:
             "latency_ms", "macs", "params", "peak_memory_bytes", "sram_bytes", "flash_bytes")}
         return {name: value if name == "latency_ms" else int(value) for name, value in costs.items()}
 
+    def planned_sram_bytes(self, arch: Arch) -> int:
+        """`sram_bytes`; on a microcontroller, what the interpreter's planner takes, which may be more."""
+        genes = self.space.encode([arch])
+        table = self.sram_bytes
+        return table.planned(genes[0]) if isinstance(table, ArenaTable) else int(table(genes)[0])
+
+    def fits(self, archs: Sequence[Arch]) -> np.ndarray:  # (N,)
+        """Whether the device's memory holds each arch, by the planner on a microcontroller."""
+        sram, flash = self.device.sram_bytes, self.device.flash_bytes
+        held = np.array([sram is None or self.planned_sram_bytes(arch) <= sram for arch in archs])
+        return held & (flash is None or self.flash_bytes(self.space.encode(archs)) <= flash)
+
 
 def search(space: SearchSpace, accuracy: Separable, budgets: list[Budget], *, method: Method = "evolution",
            seed: int = 0, population: int = 100, generations: int = 500) -> SearchResult:
     """The best arch under `budgets` by `method`; random search looks at as many archs as evolution would.
 
-    Raises InfeasibleBudget with the smallest achievable value where no arch meets them.
+    A budget on a microcontroller's arena holds for what the planner needs, so that what is found fits. Exact search
+    finds the best arch that does, unless more than ten kinds of better ones do not; then, and with the other methods,
+    the limit on the predicted arena is lowered below that of the arch found until one fits, and archs between may
+    be missed.
+
+    Raises InfeasibleBudget with the smallest achievable value where no arch meets the budgets; with the smallest
+    value found where some do by prediction and none of those found does by the planner.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}, known: {', '.join(METHODS)}")
-    rng = np.random.default_rng(seed)
-    if method == "exact":
-        optimum = best(space, accuracy, budgets)
+
+    def run(budgets: list[Budget]) -> SearchResult:
+        rng = np.random.default_rng(seed)
+        if method == "exact":
+            return exact(best(space, accuracy, budgets))
+        if method == "random":
+            return random_search(space, accuracy, budgets, rng=rng, evaluations=population * (generations + 1))
+        return evolve(space, accuracy, budgets, rng=rng, population=population, generations=generations)
+
+    def exact(optimum: Optimum) -> SearchResult:
         row = optimum.genes[None]
         return SearchResult(space, optimum.genes, optimum.value, {b.name: float(b.cost(row)[0]) for b in budgets},
                             0, np.array([optimum.value]))
-    if method == "random":
-        return random_search(space, accuracy, budgets, rng=rng, evaluations=population * (generations + 1))
-    return evolve(space, accuracy, budgets, rng=rng, population=population, generations=generations)
+
+    arena = min((b for b in budgets if isinstance(b.cost, ArenaTable)), key=lambda b: b.limit, default=None)
+    if arena is None:
+        return run(budgets)
+    if method == "exact":
+        optimum = best_passing(space, accuracy, budgets, lambda genes: arena.cost.planned(genes) <= arena.limit)
+        if optimum is not None:
+            return exact(optimum)
+    lowered, needed = budgets, []
+    while True:
+        try:
+            found = run(lowered)
+        except InfeasibleBudget:
+            if not needed:
+                raise
+            raise InfeasibleBudget(arena, min(needed), [b for b in budgets if b is not arena], proven=False) from None
+        needed.append(arena.cost.planned(found.genes))
+        if needed[-1] <= arena.limit:
+            return found
+        lowered = [*budgets, replace(arena, limit=float(arena.cost(found.genes[None])[0]) - 1)]  # whole bytes
 
 
 def found_at_budgets(costs: Costs, model: AccuracyModel, limits_ms: Sequence[float],

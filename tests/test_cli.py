@@ -65,6 +65,18 @@ def test_a_limit_that_excludes_nothing_is_pointed_out(capsys, device, option, co
     assert run(capsys, *command, str(0.999 * most))[2] == ""
 
 
+def test_search_shows_what_the_planner_takes_where_it_is_more_than_predicted(capsys):
+    from labkit.deploy.arena import planned_bytes
+    arguments = ("search", "--device", "stm32f746", "--method", "exact", "--max-latency-ms")
+    found = as_json(capsys, *arguments, "45")
+    assert found["planned_sram_bytes"] == planned_bytes(FMNIST, Arch.from_json(found["arch"])) > found["sram_bytes"]
+    _, out, _ = run(capsys, *arguments, "45")
+    assert (f"{found['sram_bytes'] / 1000:.1f} kB with the interpreter, "
+            f"{found['planned_sram_bytes'] / 1000:.1f} kB as its planner places them") in out
+    _, out, _ = run(capsys, *arguments, "10")
+    assert "kB with the interpreter\n" in out and "planner" not in out
+
+
 @pytest.mark.parametrize("device", ["pi4", "pixel1", "mcu-64k"])
 @pytest.mark.parametrize("option", ["latency-ms", "macs", "params", "sram", "flash"])
 def test_the_minimum_that_a_refusal_names_is_accepted(capsys, device, option):

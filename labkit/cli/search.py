@@ -67,7 +67,9 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
               "method": method, "seed": seed, "limits": {budget.name: budget.limit for budget in budgets},
               "arch": found.arch.to_json(),
               "predicted_accuracy": found.accuracy, "predictor": model.label, "predictor_rmse": model.rmse,
-              "gap_to_optimum": optimum.accuracy - found.accuracy, **costs.of(found.arch)}
+              "gap_to_optimum": optimum.accuracy - found.accuracy, **costs.of(found.arch),
+              "planned_sram_bytes": costs.planned_sram_bytes(found.arch)}
+    planned = result["planned_sram_bytes"]
     show(result, as_json, [
         f"subnet      {found.arch}",
         f"accuracy    {found.accuracy:.2f} % predicted ({model.label}"
@@ -76,7 +78,8 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
         f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label}; {latency})",
         f"MACs        {result['macs'] / 1e6:.2f}M     parameters {result['params'] / 1e3:.0f}k",
         f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations ({device.precision})"
-        + (f", {result['sram_bytes'] / 1000:.1f} kB with the interpreter" if device.sram_bytes is not None else ""),
+        + (f", {result['sram_bytes'] / 1000:.1f} kB with the interpreter" if device.sram_bytes is not None else "")
+        + (f", {planned / 1000:.1f} kB as its planner places them" if planned != result["sram_bytes"] else ""),
         f"flash       {result['flash_bytes'] / 1000:.1f} kB"])
 
 
