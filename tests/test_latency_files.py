@@ -104,7 +104,11 @@ BAD = {
     "throttles": lambda v: v.update(anchor_ms=[0.1, 0.1, 0.15]),
     "measured while the board changed speed": lambda v: v.update(drifted=[FIRST]),
     "this is what an unfinished run has kept": lambda v: v.update(rounds={}),
-    "holds 3 whole subnets, a table is calibrated on at least 4": lambda v: v.update(subnets=v["subnets"][:3]),
+    "holds 7 whole subnets, .* at least 8; measure again with a kit of more": lambda v: v.update(
+        subnets=v["subnets"][:7]),
+    "of 20 whole subnets 1 are distinct, .* at least 6; measure again": lambda v: v.update(
+        subnets=v["subnets"][:1] * 20),
+    "of 8 whole subnets 2 are distinct": lambda v: v.update(subnets=v["subnets"][:2] * 4),
     "contradict each other": lambda v: [s.update(median_ms=m, low_ms=m, high_ms=m) for s, m in zip(
         v["subnets"], np.geomspace(0.001, 1000, 20).tolist()[::-1])],
 }
@@ -119,6 +123,25 @@ def test_bad_files_are_named_and_nothing_is_imported(tmp_path, message):
         kit.import_table(path, "my-board")
     assert str(path) in str(error.value)
     assert "my-board" not in device_names() and not (tmp_path / "cache").exists()
+
+
+def test_subnets_of_one_depth_do_not_tell_blocks_from_the_intercept(tmp_path):
+    """Twelve distinct subnets of two blocks each; among them and one of four blocks it would be a matter of noise."""
+    value = made_up(subnets=200)
+    two = {json.dumps(s["arch"]): s for s in value["subnets"] if sum(map(len, s["arch"]["stages"])) == 2}
+    value["subnets"] = list(two.values())[:12]
+    assert len(value["subnets"]) == 12
+    with pytest.raises(TableError, match="too much alike to calibrate a table on .*lut pack"):
+        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    assert "my-board" not in device_names()
+
+
+def test_no_block_takes_less_than_no_time(tmp_path):
+    """0.7 of a block's at least 0.01 ms, less 0.02; the intercept keeps every whole subnet above 0."""
+    value = made_up(intercept=0.1, per_block=-0.02)
+    with pytest.raises(TableError, match="predicts -.* ms for a block, so that a deeper subnet would be quicker"):
+        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    assert lut.build_table(value, TINY).table(TINY.encode(list(TINY.enumerate()))).min() > 0
 
 
 def test_no_whole_subnet_takes_less_than_no_time(tmp_path):
@@ -162,7 +185,7 @@ def test_duplicate_piece_is_refused(tmp_path):
 @given(data=st.data())
 def test_no_truncation_or_flipped_byte_ends_in_another_error(tmp_path, data):
     """Whatever arrives, it is imported whole or refused with our error."""
-    content = json.dumps(made_up(subnets=4)).encode()
+    content = json.dumps(made_up(subnets=8)).encode()
     if data.draw(st.booleans()):
         content = content[:data.draw(st.integers(0, len(content) - 1))]
     else:
@@ -181,7 +204,7 @@ def test_no_truncation_or_flipped_byte_ends_in_another_error(tmp_path, data):
 @given(data=st.data())
 def test_any_value_in_any_place_is_refused_or_sound(tmp_path, data):
     """Replace one value anywhere in the file by any JSON value."""
-    value = made_up(subnets=4)
+    value = made_up(subnets=8)
     place, steps = value, []
     while isinstance(place, (dict, list)) and place and (not steps or data.draw(st.booleans())):
         key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))

@@ -25,7 +25,7 @@ from labkit.latency.harness import Limits, Timing
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("kit") / "kit.zip"
-    return kit.pack(TINY, path, limits=COARSE, subnets=5)
+    return kit.pack(TINY, path, limits=COARSE, subnets=8)
 
 
 def run_kit(program: Path, folder: Path, *arguments: str, python: str = sys.executable, **variables: str):
@@ -41,7 +41,7 @@ def test_kit_runs_packed_and_its_result_imports(packed, tmp_path):
     assert [p.name for p in (tmp_path / "board").iterdir()] == ["latency.json"]
     value = parse((tmp_path / "board" / "latency.json").read_bytes(), Path("x"))
     assert validate(value, Path("x")) == TINY and value["made"]["runtime"] == "onnxruntime"
-    assert value["made"]["threads"] == 1 and len(value["subnets"]) == 5
+    assert value["made"]["threads"] == 1 and len(value["subnets"]) == 8
 
 
 def test_kit_runs_unpacked(packed, tmp_path):
@@ -91,7 +91,7 @@ def test_a_kit_runs_on_a_number_of_threads(packed, tmp_path, threads):
 def test_what_drifted_and_only_that_is_measured_once_more(packed, tmp_path):
     """First a board whose anchor moves by more than allowed all the time, so that every round is disturbed."""
     restless, folder = tmp_path / "kit.zip", tmp_path / "board"
-    kit.pack(TINY, restless, limits=COARSE._replace(drift=1e-9), subnets=5)
+    kit.pack(TINY, restless, limits=COARSE._replace(drift=1e-9), subnets=8)
     done = run_kit(restless, folder)
     assert done.returncode == 0 and "blocks were measured while the board changed speed" in done.stderr
     first, kept = (json.loads((folder / name).read_text()) for name in ("latency.json", "latency.json.partial"))
@@ -117,7 +117,7 @@ def half_done(program: Path, folder: Path):
     """A kit that has measured some of its blocks, and is killed at the end."""
     limits = Limits(warmup=1, min_repeats=10 ** 9, max_repeats=10 ** 9, seconds=0.04, min_rounds=1, max_rounds=1,
                     chunk=3, redo=0, drift=1e9)
-    kit.pack(TINY, program, limits=limits, subnets=4)
+    kit.pack(TINY, program, limits=limits, subnets=8)
     folder.mkdir()
     process = subprocess.Popen([sys.executable, str(program)], cwd=folder, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -157,7 +157,7 @@ def test_kit_killed_in_the_middle_goes_on_to_its_end(tmp_path):
 
 def test_kit_starts_again_on_a_board_that_has_changed_speed(tmp_path):
     program, folder = tmp_path / "kit.zip", tmp_path / "board"
-    kit.pack(TINY, program, limits=COARSE._replace(drift=0.9), subnets=4)
+    kit.pack(TINY, program, limits=COARSE._replace(drift=0.9), subnets=8)
     run_kit(program, folder)
     value = json.loads((folder / "latency.json").read_text())
     mark = Timing(1.25, 1.25, 1.25, 0.0, 9)._asdict()
@@ -201,6 +201,12 @@ def test_kit_says_what_does_not_load_or_cannot_be_written(packed, tmp_path):
     for out in ("nowhere/latency.json", "."):
         done = run_kit(packed, tmp_path / "board", "--out", out)
         assert done.returncode == 2 and done.stderr.startswith(f"cannot write {out}: ") and "%" not in done.stderr
+
+
+def test_a_kit_holds_enough_subnets_to_calibrate_on(tmp_path):
+    with pytest.raises(ValueError, match="a kit of 7 subnets calibrates no table; give it at least 8"):
+        kit.pack(TINY, tmp_path / "kit.zip", subnets=7)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kit_names_must_be_zips(tmp_path):

@@ -91,6 +91,23 @@ def test_calibration_minimises_relative_error():
     np.testing.assert_allclose(table.calibration, best.x, rtol=1e-4, atol=1e-6)
 
 
+def test_condition_of_a_calibration_is_that_of_its_scaled_columns():
+    """By hand, from the eigenvalues of the cosines between columns; where depths are fixed only two of them count."""
+    def cosines(*columns):
+        unit = [column / np.linalg.norm(column) for column in columns]
+        values = np.linalg.eigvalsh([[a @ b for a in unit] for b in unit])
+        return np.sqrt(values[-1] / values[0])
+
+    for space in (TINY, replace(TINY, stages=tuple(replace(stage, depths=(2,)) for stage in TINY.stages))):
+        raw, genes = lut.build_table(made_up(space), space).uncalibrated, measure.calibration_genes(space, 20)
+        measured = np.random.default_rng(0).uniform(1, 2, 20)
+        columns = [raw(genes) / measured, 1 / measured, block_counts(space, genes) / measured]
+        expected = cosines(*(columns if space is TINY else columns[:2]))
+        assert lut.calibration_condition(raw, genes, measured) == pytest.approx(expected, rel=1e-6)
+        assert lut.calibration_condition(raw, genes[[0] * 20], measured) > 1e10
+        assert lut.calibration_condition(raw, genes[:1], measured[:1]) == np.inf
+
+
 def test_without_subnets_a_table_is_uncalibrated():
     table = lut.build_table(made_up(subnets=0), TINY)
     genes = TINY.sample(np.random.default_rng(0), 5)

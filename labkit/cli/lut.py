@@ -42,7 +42,7 @@ def measure(space, as_json) -> None:
 @lut.command()
 @space_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Zip file to write.")
-@click.option("--subnets", type=click.IntRange(min=4), default=20, show_default=True,
+@click.option("--subnets", type=click.IntRange(min=8), default=20, show_default=True,
               help="Whole subnets in the kit. 20 calibrate the table; `--latency regression` learns from more, such as "
                    "200.")
 def pack(space, out, subnets) -> None:

@@ -14,9 +14,20 @@ import zipfile
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from labkit.latency.files import SCHEMA, TableError, check_steady, parse, read_bytes, validate
 from labkit.latency.harness import Limits
-from labkit.latency.lut import HOST, MIN_CALIBRATION, LatencyTable, build_table, table_files, table_path, write_table
+from labkit.latency.lut import (
+    BOARD_SUBNETS,
+    HOST,
+    LatencyTable,
+    build_table,
+    calibration_condition,
+    table_files,
+    table_path,
+    write_table,
+)
 from labkit.latency.measure import CALIBRATION_SUBNETS, anchor_piece, calibration_genes, limits_for, piece_model
 from labkit.latency.pieces import pieces, space_digest
 from labkit.paths import data_dir, write_atomic
@@ -41,19 +52,25 @@ BLOCK_OVER_SUBNET = 3.0  # a block timed alone carries a call of the runtime, so
 CONTRADICTION = 0.2
 # Slope of the calibration. Where calls cost more than blocks it is small; times in two units are a thousand apart.
 FACTORS = (0.02, 50.0)
+# Two distinct subnets for each number of the calibration. Twenty have a condition number of 10 to 30, eight up to 60;
+# three of one kind, 1,000 and more.
+DISTINCT, CONDITION = 6, 200.0
 ANCHOR = 10.0  # the anchor's block may take so many times more or less than the anchor, which is the same model
 
 
 def pack(space: SearchSpace, path: Path, *, limits: Limits | None = None, subnets: int = CALIBRATION_SUBNETS) -> Path:
     """Write the kit for `space` to `path` (a zip), in one step; returns the path.
 
-    `limits` of the harness are those of `limits_for(space)` unless given.
+    `limits` of the harness are those of `limits_for(space)` unless given. Raises ValueError for fewer than
+    BOARD_SUBNETS subnets.
     """
     from labkit.deploy.graph import network_model
 
     path = Path(path)
     if path.is_dir() or path.suffix != ".zip":
         raise ValueError(f"a kit is a zip file, got {str(path)!r}; name it like kit.zip")
+    if subnets < BOARD_SUBNETS:
+        raise ValueError(f"a kit of {subnets} subnets calibrates no table; give it at least {BOARD_SUBNETS}")
     limits = limits_for(space) if limits is None else limits
     archs = space.decode(calibration_genes(space, subnets))
     names = {key: f"models/{key}.onnx" for key in pieces(space)}
@@ -108,24 +125,29 @@ def kept_tables(name: str) -> dict[str, str]:
     return found
 
 
-def check_consistent(value: dict, path: Path, space: SearchSpace,
-                     advice: str = "run the kit again, on an idle board") -> None:
-    """Raise TableError unless the blocks of a valid latency file and its whole subnets fit together.
-
-    The error ends with `advice`, the way out.
-    """
-    found = build_table(value, space)
+def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
+    """Raise TableError unless the blocks of a valid latency file and its whole subnets fit together."""
+    found, advice = build_table(value, space), "run the kit again, on an idle board"
     table, key = found.table, anchor_piece(space).key
     anchors, alone = sorted(value["anchor_ms"]), value["pieces"][key]["median_ms"]
     anchor = anchors[len(anchors) // 2]
     if not 1 / ANCHOR <= alone / anchor <= ANCHOR:
         raise TableError(f"{path}: block {key!r} took {alone:.4g} ms, and {anchor:.4g} ms as the anchor, which is the "
                          f"same model; are all times milliseconds? If so, {advice}")
-    if len(value["subnets"]) < MIN_CALIBRATION:
-        raise TableError(f"{path}: holds {len(value['subnets'])} whole subnets, a table is calibrated on at least "
-                         f"{MIN_CALIBRATION} (`labkit lut pack` puts 20 into a kit); {advice}")
+    more = "measure again with a kit of more: `labkit lut pack` puts 20 into one"
+    if len(value["subnets"]) < BOARD_SUBNETS:
+        raise TableError(f"{path}: holds {len(value['subnets'])} whole subnets, a board's table is calibrated on at "
+                         f"least {BOARD_SUBNETS}; {more}")
     genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
-    measured = [subnet["median_ms"] for subnet in value["subnets"]]
+    measured = np.array([subnet["median_ms"] for subnet in value["subnets"]])
+    distinct = len(np.unique(genes, axis=0))
+    if distinct < DISTINCT:
+        raise TableError(f"{path}: of {len(genes)} whole subnets {distinct} are distinct, a calibration takes at least "
+                         f"{DISTINCT}; {more}")
+    condition = calibration_condition(found.uncalibrated, genes, measured)
+    if not condition <= CONDITION:
+        raise TableError(f"{path}: the whole subnets are too much alike to calibrate a table on (condition number "
+                         f"{condition:.3g}, at most {CONDITION:g}); {more}")
     slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])
     if value["pieces"][slowest]["median_ms"] > BLOCK_OVER_SUBNET * max(measured):
         raise TableError(f"{path}: block {slowest!r} alone took {value['pieces'][slowest]['median_ms']:.4g} ms, no "
@@ -143,6 +165,10 @@ def check_consistent(value: dict, path: Path, space: SearchSpace,
     if least <= 0:
         raise TableError(f"{path}: the table predicts {least:.4g} ms for a whole subnet, "
                          f"{space.decode(quickest[None])[0]}; {advice}")
+    shortest = float(np.nanmin(table.blocks))
+    if shortest < 0:
+        raise TableError(f"{path}: the table predicts {shortest:.4g} ms for a block, so that a deeper subnet would be "
+                         f"quicker; {advice}, or {more}")
 
 
 def check_board_name(name: str) -> None:

@@ -32,6 +32,7 @@ from labkit.spaces import spaces
 
 HOST = "host"
 MIN_CALIBRATION = 4  # subnets; with fewer, three numbers cannot be fitted
+BOARD_SUBNETS = 8  # that a board's kit holds at least: with fewer, some draws of them hardly determine the fit
 
 
 class Calibration(NamedTuple):
@@ -57,9 +58,25 @@ def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) ->
     """Fit `raw` to whole subnets: genes (N, G) and their latency (N,), N >= 4."""
     if len(genes) < MIN_CALIBRATION:
         raise ValueError(f"calibration needs at least {MIN_CALIBRATION} measured subnets, got {len(genes)}")
-    columns = np.stack([raw(genes), np.ones(len(genes)), block_counts(raw.space, genes)], 1)
-    solution, *_ = np.linalg.lstsq(columns / measured_ms[:, None], np.ones(len(genes)), rcond=None)
+    solution, *_ = np.linalg.lstsq(_columns(raw, genes, measured_ms), np.ones(len(genes)), rcond=None)
     return Calibration(*map(float, solution))
+
+
+def calibration_condition(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> float:
+    """Condition number of what `calibrate` fits, its columns scaled to one length; infinite where it is not determined.
+
+    Where all archs of the space have as many blocks, their time and the intercept need not be told apart.
+    """
+    columns = _columns(raw, genes, measured_ms)
+    if all(len(stage.depths) == 1 for stage in raw.space.stages):
+        columns = columns[:, :2]
+    values = np.linalg.svd(columns / np.linalg.norm(columns, axis=0), compute_uv=False)
+    return float(values[0] / values[-1]) if len(columns) >= columns.shape[1] and values[-1] > 0 else np.inf
+
+
+def _columns(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> np.ndarray:  # (N, 3)
+    """What factor, intercept and time per block are multiplied with, each row relative to the measured time."""
+    return np.stack([raw(genes), np.ones(len(genes)), block_counts(raw.space, genes)], 1) / measured_ms[:, None]
 
 
 def build_table(value: dict, space: SearchSpace) -> LatencyTable:
