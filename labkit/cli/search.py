@@ -92,7 +92,7 @@ def search(space, device, max_latency_ms, max_macs, max_params, max_sram, max_fl
 def pareto(space, device, picture, seed, as_json) -> None:
     """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
 
-    On a microcontroller it is the front of what its SRAM and flash can hold.
+    On a microcontroller it is the front of what its SRAM and flash can hold by prediction.
     """
     import numpy as np
 

@@ -203,7 +203,7 @@ def planned_bytes(space: SearchSpace, arch: Arch) -> int:
     """Bytes of arena that the interpreter takes for one int8 subnet: what the planner needs, and what operators keep.
 
     `arena_table` predicts the lifetimes' peak, which this is never below. Of random subnets it is 1 % or more above the
-    prediction in one of seven of `fmnist` (5 % at worst), in one of four of `ofa-proxyless-w1.3` (8 %).
+    prediction in one of seven of `fmnist` (5 % at worst), in one of four of `ofa-proxyless-w1.3` (7 %).
     """
     kept = sum(operator.persistent for operator in arch_operators(space, arch))
     return planned_peak(arch_buffers(space, arch)) + INTERPRETER + kept

@@ -52,8 +52,8 @@ BLOCK_OVER_SUBNET = 3.0  # a block timed alone carries a call of the runtime, so
 CONTRADICTION = 0.2
 # Slope of the calibration. Where calls cost more than blocks it is small; times in two units are a thousand apart.
 FACTORS = (0.02, 50.0)
-# Two distinct subnets for each number of the calibration. Twenty have a condition number of 10 to 30, eight up to 60;
-# three of one kind, 1,000 and more.
+# Two distinct subnets for each number of the calibration. Twenty random ones have a condition number of 10 to 30, eight
+# of 10 to 60; where a number is not determined it is beyond 1e15.
 DISTINCT, CONDITION = 6, 200.0
 ANCHOR = 10.0  # the anchor's block may take so many times more or less than the anchor, which is the same model
 
