@@ -67,6 +67,20 @@ def test_a_slice_holds_what_is_needed_and_nothing_else():
     assert not needed(set(), pieces)
 
 
+@pytest.mark.parametrize("source", [
+    "T = {}\nfor unit, n in (('hours', 24), ('days', 1)):\n    T[unit] = 1 / n",
+    "T = dict(days=1)\nT.update(hours=1 / 24)", "T = {}\nT['a'], T['b'] = (1, 2)", "T = {}\nT['a']: int = 1",
+    "T = {'a': [0]}\nT['a'][0] += 1", "T = []\nif True:\n    T.append(1)",
+    "T = {}\nwith open('t') as file:\n    T.rows[0] = file.read()", "T = {'a': 1}\ndel T['a']"])
+def test_a_table_that_is_filled_step_by_step_is_kept_whole(source):
+    assert "\n".join(one.source for one in needed({"T"}, statements(source))) == source
+
+
+def test_what_a_function_changes_when_it_is_called_is_no_change():
+    pieces = statements("T = {}\ndef fill(heavy):\n    T['a'] = heavy\n    T.update(b=1)\nprint(T.items())\nshow(T)")
+    assert [one.source for one in needed({"T"}, pieces)] == ["T = {}"]
+
+
 def test_names_are_those_of_the_global_scope():
     one = piece("def f(images, *, rate=RATE):\n    global kept\n    kept = [x * scale for x in images]\n"
                 "    return lambda y: y + z")

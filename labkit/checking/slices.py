@@ -39,15 +39,25 @@ def piece(source: str, origin: object = None) -> Piece:
 
 
 def _changed_roots(statement: ast.stmt) -> set[str]:
-    """Names whose items or attributes a statement sets: it belongs to what gives them a value."""
-    targets = {ast.Assign: lambda s: s.targets, ast.AugAssign: lambda s: [s.target]}.get(type(statement))
-    roots = set()
-    for target in targets(statement) if targets else ():
-        changed = isinstance(target, (ast.Attribute, ast.Subscript))
-        while isinstance(target, (ast.Attribute, ast.Subscript)):
-            target = target.value
-        if changed and isinstance(target, ast.Name):
-            roots.add(target.id)
+    """Names whose items or attributes a statement sets, or whose methods it calls for what they do, not for a value.
+
+    It belongs to what gives them a value, or a table that is filled step by step would stay empty.
+    """
+    roots, waiting = set(), [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue  # what a function does when it is called
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            changed = node.value.func
+        else:
+            changed = node if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)) else None
+        if isinstance(changed, (ast.Attribute, ast.Subscript)):
+            while isinstance(changed, (ast.Attribute, ast.Subscript)):
+                changed = changed.value
+            if isinstance(changed, ast.Name):
+                roots.add(changed.id)
     return roots
 
 
