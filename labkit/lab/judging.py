@@ -48,6 +48,12 @@ def close(value: object, expected: np.ndarray, what: str = "the result", *, rtol
     return result
 
 
+def unchanged(now: object, before: np.ndarray, what: str) -> None:
+    """Wrong unless an argument is after the call what it was before."""
+    if not np.array_equal(np.asarray(now), before):
+        raise Wrong(f"{what} was changed; work on a copy, it is still needed")
+
+
 def whole(value: object, what: str = "the result") -> int:
     """`value` as an int, or Wrong. A float that is a whole number below 2**53 will do, and an array of one element."""
     value = _scalar(value)

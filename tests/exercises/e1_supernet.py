@@ -52,6 +52,18 @@ def kernel_columns_first(weight, transform, size):
     return kernel_linear(weight.transpose(2, 3), transform, size)
 
 
+def kernel_four_channels(weight, transform, size):
+    edge = (weight.shape[-1] - size) // 2
+    centre = weight[..., edge:edge + size, edge:edge + size]
+    return F.linear(centre.reshape(4, size ** 2), transform).view(4, 1, size, size)
+
+
+def kernel_into_the_large_one(weight, transform, size):
+    edge = (weight.shape[-1] - size) // 2
+    centre = weight[:, :, edge:edge + size, edge:edge + size]
+    return centre.copy_(kernel_linear(weight, transform, size))
+
+
 def kernel_flat(weight, transform, size):
     return kernel_linear(weight, transform, size).flatten(1)
 
@@ -98,6 +110,12 @@ def sort_every_weight(expand, depthwise, project):
 def sort_squared(expand, depthwise, project):
     order = (project ** 2).sum(0).argsort(descending=True)
     return expand[order], depthwise[order], project[:, order]
+
+
+def sort_in_place(expand, depthwise, project):
+    for tensor, new in zip((expand, depthwise, project), sort_argsort(expand, depthwise, project)):
+        tensor.copy_(new)
+    return expand, depthwise, project
 
 
 # ---- 1.3 -------------------------------------------------------------------------------------------
@@ -191,6 +209,19 @@ def stats_last(batches):
     return stats_by_hand(batches[-1:])
 
 
+def stats_zeroes_the_batches(batches):
+    stats = stats_by_hand(batches)
+    for batch in batches:
+        batch.zero_()
+    return stats
+
+
+def stats_empties_the_list(batches):
+    stats = stats_by_hand(batches)
+    batches.clear()
+    return stats
+
+
 # ---- 1.5 -------------------------------------------------------------------------------------------
 
 
@@ -247,6 +278,29 @@ def model_default_momentum(model, batches):
     model.eval()
 
 
+def _recalibrated(model, norms, batches):
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+    model.eval()
+
+
+def model_two_norms(model, batches):
+    _recalibrated(model, (model[0][1], model[1][1]), batches)
+
+
+def model_first_two_norms(model, batches):
+    _recalibrated(model, [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)][:2], batches)
+
+
+def model_one_norm_a_block(model, batches):
+    _recalibrated(model, [m for block in model for m in block if isinstance(m, nn.BatchNorm2d)], batches)
+
+
 def model_stays_in_training(model, batches):
     model_momentum_none(model, batches)
     model.train()
@@ -278,11 +332,14 @@ RIGHT = {
 }
 WRONG = {
     "1.1": [kernel_corner, kernel_off_by_one, kernel_no_transform, kernel_transposed, kernel_columns_first,
-            kernel_flat],
-    "1.2": [sort_ascending, sort_by_expand, sort_without_abs, sort_forgot_depthwise, sort_every_weight, sort_squared],
+            kernel_flat, kernel_four_channels, kernel_into_the_large_one],
+    "1.2": [sort_ascending, sort_by_expand, sort_without_abs, sort_forgot_depthwise, sort_every_weight, sort_squared,
+            sort_in_place],
     "1.3": [count_deepest_only, count_adds_stages, count_same_blocks, count_kernel_plus_expand,
             count_forgets_resolution, count_in_floats],
-    "1.4": [stats_biased, stats_pooled, stats_moving, stats_over_batch_axis, stats_deviation, stats_last],
+    "1.4": [stats_biased, stats_pooled, stats_moving, stats_over_batch_axis, stats_deviation, stats_last,
+            stats_zeroes_the_batches, stats_empties_the_list],
     "1.5": [model_forgot_reset, model_forgot_train, model_default_momentum, model_stays_in_training, model_trains,
-            model_one_batch, model_pooled],
+            model_one_batch, model_pooled, model_two_norms, model_first_two_norms,
+            model_one_norm_a_block],
 }

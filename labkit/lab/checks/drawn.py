@@ -29,13 +29,13 @@ def small_kernel(inputs: dict, returned: object) -> list[Panel]:
                 Panel(f"transform {size**2}×{size**2}", transform, rows="tap of the small kernel",
                       columns="tap of the centre")]
 
-    return compare(f"your {size}×{size} kernel", returned, kernel_asked(inputs), given)
+    return compare(f"your {size}×{size} kernel", returned["kernel"], kernel_asked(inputs), given)
 
 
 def sort_channels(inputs: dict, returned: object) -> list[Panel]:
     """Which channel of the input each place of the result holds, in each of the three tensors."""
     names = ("expand", "depthwise", "project")
-    new = [array(value, inputs[name].shape) for name, value in zip(names, parts(returned, 3))]
+    new = [array(value, inputs[name].shape) for name, value in zip(names, parts(returned["sorted"], 3))]
     before = [_by_channel(inputs[name], name) for name in names]
     after = [_by_channel(value, name) for value, name in zip(new, names)]
     importance = np.abs(before[2]).sum(1)
@@ -62,7 +62,7 @@ def _same_row(row: np.ndarray, rows: np.ndarray) -> float:
 
 def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
     mean, variance, _ = stats_asked(inputs)
-    got = np.stack([array(value, (3,)) for value in parts(returned, 2)])
+    got = np.stack([array(value, (3,)) for value in parts(returned["stats"], 2)])
     rows = np.concatenate([batch.reshape(len(batch), -1) for batch in inputs["batches"]])
     sizes = [len(batch) for batch in inputs["batches"]]
 

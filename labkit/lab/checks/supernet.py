@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, parts, whole
+from labkit.lab.judging import array, close, parts, unchanged, whole
 
 # ---- 1.1 a small kernel from a large one -----------------------------------------------------------
 
@@ -18,12 +18,13 @@ from labkit.lab.judging import array, close, parts, whole
 def kernel_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     large, small = ((7, 5), (5, 3), (7, 3))[seed % 3]
-    return {"weight": rng.normal(size=(4, 1, large, large)).astype(np.float32),
+    return {"weight": rng.normal(size=(int(rng.integers(2, 9)), 1, large, large)).astype(np.float32),
             "transform": rng.normal(size=(small ** 2, small ** 2)).astype(np.float32), "size": small}
 
 
 def kernel_run(function: Callable, inputs: dict) -> object:
-    return function(torch.tensor(inputs["weight"]), torch.tensor(inputs["transform"]), inputs["size"])
+    weight, transform = torch.tensor(inputs["weight"]), torch.tensor(inputs["transform"])
+    return {"kernel": function(weight, transform, inputs["size"]), "weight": weight, "transform": transform}
 
 
 def kernel_asked(inputs: dict) -> np.ndarray:
@@ -42,7 +43,11 @@ def kernel_judge(inputs: dict, returned: object) -> None:
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
     expected = kernel_asked(inputs)
-    result = array(returned, expected.shape, "the small kernel")
+    if not isinstance(returned, dict) or set(returned) != {"kernel", "weight", "transform"}:
+        raise Wrong("the small kernel could not be read")
+    result = array(returned["kernel"], expected.shape, "the small kernel")
+    for name in ("weight", "transform"):
+        unchanged(returned[name], inputs[name], f"`{name}`")
     centre = weight[:, :, edge:edge + size, edge:edge + size]
     if np.allclose(result, centre, atol=1e-5):
         raise Wrong("the small kernel is the plain centre of the large one; the transform has not been applied")
@@ -65,13 +70,18 @@ def sort_inputs(seed: int) -> dict:
 
 
 def sort_run(function: Callable, inputs: dict) -> object:
-    return function(*(torch.tensor(inputs[name]) for name in ("expand", "depthwise", "project")))
+    given = {name: torch.tensor(inputs[name]) for name in ("expand", "depthwise", "project")}
+    return {"sorted": function(*given.values()), **given}
 
 
 def sort_judge(inputs: dict, returned: object) -> None:
     names = ("expand", "depthwise", "project")
+    if not isinstance(returned, dict) or set(returned) != {"sorted", *names}:
+        raise Wrong("the result could not be read")
     new = {name: array(value, inputs[name].shape, name)
-           for name, value in zip(names, parts(returned, 3, "what sort_channels returns"))}
+           for name, value in zip(names, parts(returned["sorted"], 3, "what sort_channels returns"))}
+    for name in names:
+        unchanged(returned[name], inputs[name], f"`{name}`")
     before, after = _channels(inputs), _channels(new)
     for name in names:  # each tensor on its own first: a clearer message than about whole channels
         columns = inputs[name].T if name == "project" else inputs[name]
@@ -143,7 +153,8 @@ def stats_inputs(seed: int) -> dict:
 
 
 def stats_run(function: Callable, inputs: dict) -> object:
-    return function([torch.tensor(batch) for batch in inputs["batches"]])
+    batches = [torch.tensor(batch) for batch in inputs["batches"]]
+    return {"stats": function(batches), "batches": batches}
 
 
 def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,7 +169,11 @@ def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def stats_judge(inputs: dict, returned: object) -> None:
     mean, unbiased, biased = stats_asked(inputs)
-    got_mean, got_variance = parts(returned, 2, "what batch_norm_stats returns")
+    if not isinstance(returned, dict) or set(returned) != {"stats", "batches"}:
+        raise Wrong("the statistics could not be read")
+    got_mean, got_variance = parts(returned["stats"], 2, "what batch_norm_stats returns")
+    for i, (now, batch) in enumerate(zip(parts(returned["batches"], 3, "`batches` after the call"), inputs["batches"])):
+        unchanged(now, batch, f"batch {i}")
     close(got_mean, mean, "the mean", hint="Average the means of the batches, each batch with the same weight")
     got_variance = array(got_variance, (3,), "the variance")
     if np.allclose(got_variance, biased, rtol=1e-4) and not np.allclose(biased, unbiased, rtol=1e-4):
@@ -171,56 +186,62 @@ def stats_judge(inputs: dict, returned: object) -> None:
 
 
 def model_inputs(seed: int) -> dict:
+    """Convolutions, each with a batch norm: the first 3×3, those after it 1×1."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
-    return {"conv1": draw(4, 1, 3, 3), "scale1": draw(4), "offset1": draw(4), "conv2": draw(5, 4, 1, 1),
-            "scale2": draw(5), "offset2": draw(5), "junk": draw(9),
+    count = int(rng.integers(2, 5))
+    channels = [1, *(int(c) for c in rng.integers(4, 7, size=count))]
+    layers = [{"conv": draw(out, inside, *((1, 1) if i else (3, 3))), "scale": draw(out), "offset": draw(out),
+               "old_mean": draw(out), "old_variance": np.exp(draw(out))}
+              for i, (inside, out) in enumerate(zip(channels, channels[1:]))]
+    return {"layers": layers, "deeper": int(rng.integers(count)),
             "batches": [draw(n, 1, 6, 6) * (1 + i) + i for i, n in enumerate((6, 5, 4))]}
 
 
-def _model(inputs: dict) -> nn.Sequential:
-    # Nested, so that only an answer that looks into modules of modules finds the batch norms.
-    model = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
-                          nn.Sequential(nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5)))
-    names = ("conv1", "scale1", "offset1", "conv2", "scale2", "offset2")
-    with torch.no_grad():
-        for parameter, name in zip(model.parameters(), names):
-            parameter.copy_(torch.tensor(inputs[name]))
-        for norm, junk in zip(_norms(model), (inputs["junk"][:4], inputs["junk"][4:])):
-            norm.running_mean.copy_(torch.tensor(junk))
-            norm.running_var.copy_(torch.tensor(junk).exp())
+def _model(inputs: dict) -> tuple[nn.Sequential, list[nn.BatchNorm2d]]:
+    """The model and its batch norms: nested, one deeper than the others, so that only who looks everywhere has all."""
+    blocks, norms = [], []
+    for i, layer in enumerate(inputs["layers"]):
+        out, inside, side, _ = layer["conv"].shape
+        conv, norm = nn.Conv2d(inside, out, side, bias=False), nn.BatchNorm2d(out)
+        with torch.no_grad():
+            for tensor, name in ((conv.weight, "conv"), (norm.weight, "scale"), (norm.bias, "offset"),
+                                 (norm.running_mean, "old_mean"), (norm.running_var, "old_variance")):
+                tensor.copy_(torch.tensor(layer[name]))
             norm.num_batches_tracked.fill_(17)
-    return model.eval()
-
-
-def _norms(model: nn.Sequential) -> list[nn.BatchNorm2d]:
-    return [model[0][1], model[1][1]]
+        block = nn.Sequential(conv, norm, *([nn.ReLU()] if i < len(inputs["layers"]) - 1 else []))
+        blocks.append(nn.Sequential(block) if i == inputs["deeper"] else block)
+        norms.append(norm)
+    return nn.Sequential(*blocks).eval(), norms
 
 
 def model_run(function: Callable, inputs: dict) -> object:
-    model = _model(inputs)
+    model, norms = _model(inputs)
     function(model, [torch.tensor(batch) for batch in inputs["batches"]])
-    return {"norms": [[norm.running_mean, norm.running_var] for norm in _norms(model)],
+    return {"norms": [[norm.running_mean, norm.running_var] for norm in norms],
             "parameters": list(model.parameters()), "training": any(m.training for m in model.modules())}
 
 
 def model_judge(inputs: dict, returned: object) -> None:
     if not isinstance(returned, dict) or set(returned) != {"norms", "parameters", "training"}:
         raise Wrong("the model could not be read after the call")
-    names = ("conv1", "scale1", "offset1", "conv2", "scale2", "offset2")
-    for name, now in zip(names, parts(returned["parameters"], 6)):
-        close(now, inputs[name], f"the weight {name}", rtol=0, atol=0, hint="No weight may change")
-    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[], []]
+    layers = inputs["layers"]
+    weights = [(i, name) for i in range(len(layers)) for name in ("conv", "scale", "offset")]
+    for (i, name), now in zip(weights, parts(returned["parameters"], len(weights))):
+        close(now, layers[i][name], f"the weight {name} of layer {i}", rtol=0, atol=0, hint="No weight may change")
+    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
     for batch in inputs["batches"]:
-        x = np.stack([_correlate(image[0], inputs["conv1"][:, 0]) for image in batch.astype(float)])  # (N, 4, 4, 4)
-        x = _normalised(x, inputs["scale1"], inputs["offset1"], seen[0])
-        x = np.einsum("oc,nchw->nohw", inputs["conv2"][:, :, 0, 0].astype(float), np.maximum(x, 0))
-        _normalised(x, inputs["scale2"], inputs["offset2"], seen[1])
-    for i, (got, batches) in enumerate(zip(parts(returned["norms"], 2), seen)):
-        where = f"of the model's {('first', 'second')[i]} batch norm, averaged over {len(batches)} batches,"
+        x = None
+        for layer, of_layer in zip(layers, seen):
+            conv = layer["conv"].astype(float)
+            x = (np.stack([_correlate(image[0], conv[:, 0]) for image in batch.astype(float)]) if x is None  # NCHW
+                 else np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0)))
+            x = _normalised(x, layer["scale"], layer["offset"], of_layer)
+    for i, (got, batches) in enumerate(zip(parts(returned["norms"], len(layers)), seen)):
+        where = f"of batch norm {i + 1} of {len(layers)} in the model, averaged over {len(batches)} batches,"
         mean, variance = parts(got, 2)
         close(mean, np.mean([m for m, _ in batches], axis=0), f"the running mean {where}", rtol=1e-3, atol=1e-4,
               hint="Forget the old statistics first, let the model see each batch once in training mode, and give "
@@ -232,7 +253,7 @@ def model_judge(inputs: dict, returned: object) -> None:
 
 def _correlate(image: np.ndarray, kernels: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
-    return np.einsum("hwij,cij->chw", windows, kernels.astype(float))
+    return np.einsum("hwij,cij->chw", windows, kernels)
 
 
 def _normalised(x: np.ndarray, scale: np.ndarray, offset: np.ndarray, seen: list) -> np.ndarray:
