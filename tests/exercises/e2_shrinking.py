@@ -63,6 +63,11 @@ def distill_student_detached(student, teacher, labels, temperature, share):
     return distill_kl_div(student.detach(), teacher, labels, temperature, share)
 
 
+def distill_six_images(student, teacher, labels, temperature, share):
+    p, q = (teacher.detach() / temperature).softmax(1), (student / temperature).log_softmax(1)
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature ** 2 * (p * (p.log() - q)).sum() / 6
+
+
 # ---- 2.2 -------------------------------------------------------------------------------------------
 
 
@@ -119,6 +124,12 @@ def sandwich_fresh_generator(choices, n, rng):
     return sandwich_stack(choices, n, np.random.default_rng(0))
 
 
+def sandwich_zeroes_the_choices(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    choices[:] = 0
+    return rows
+
+
 # ---- 2.3 -------------------------------------------------------------------------------------------
 
 
@@ -130,8 +141,8 @@ def schedule_loop(step, phases, choices):
     return allowed
 
 
-def schedule_largest_count(step, phases, choices):
-    counts = {name: max([1] + [c for start, of, c in phases if of == name and start <= step]) for name in choices}
+def schedule_latest_first(step, phases, choices):
+    counts = {name: next((c for start, of, c in phases[::-1] if of == name and start <= step), 1) for name in choices}
     return {name: sorted(sorted(values, reverse=True)[:counts[name]]) for name, values in choices.items()}
 
 
@@ -141,6 +152,11 @@ def schedule_uses_up_the_phases(step, phases, choices):
         _, name, count = phases.pop(0)
         allowed[name] = choices[name][-count:]
     return allowed
+
+
+def schedule_largest_count(step, phases, choices):
+    counts = {name: max([1] + [c for start, of, c in phases if of == name and start <= step]) for name in choices}
+    return {name: values[-counts[name]:] for name, values in choices.items()}
 
 
 def schedule_starts_late(step, phases, choices):
@@ -265,16 +281,17 @@ def gradients_summed_over_images(model, images, labels, archs):
 RIGHT = {
     "2.1": [distill_kl_div, distill_by_hand],
     "2.2": [sandwich_stack, sandwich_lists],
-    "2.3": [schedule_loop, schedule_largest_count, schedule_uses_up_the_phases],
+    "2.3": [schedule_loop, schedule_latest_first, schedule_uses_up_the_phases],
     "2.4": [gradients_backward_each, gradients_autograd],
 }
 WRONG = {
     "2.1": [distill_no_square, distill_mean_over_classes, distill_sum, distill_not_detached, distill_swapped_share,
-            distill_wrong_direction, distill_no_temperature, distill_student_detached],
+            distill_wrong_direction, distill_no_temperature, distill_student_detached, distill_six_images],
     "2.2": [sandwich_own_resolutions, sandwich_without_smallest, sandwich_smallest_first, sandwich_never_largest_choice,
-            sandwich_off_the_end, sandwich_one_random_repeated, sandwich_largest_resolution, sandwich_fresh_generator],
+            sandwich_off_the_end, sandwich_one_random_repeated, sandwich_largest_resolution, sandwich_fresh_generator,
+            sandwich_zeroes_the_choices],
     "2.3": [schedule_starts_late, schedule_smallest_first, schedule_current_phase_only, schedule_everything_at_first,
-            schedule_one_too_many, schedule_descending],
+            schedule_one_too_many, schedule_descending, schedule_largest_count],
     "2.4": [gradients_sum_then_backward, gradients_averaged, gradients_zeroed_each_time, gradients_old_ones_kept,
             gradients_graph_retained, gradients_last_loss, gradients_with_step, gradients_summed_over_images],
 }

@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, frequency, given, number, parts
+from labkit.lab.judging import array, close, frequency, given, number, parts, unchanged
 
 # ---- 2.1 the distillation loss ---------------------------------------------------------------------
 
 
 def distill_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    return {"student": rng.normal(size=(6, 5)), "teacher": 2 * rng.normal(size=(6, 5)), "labels": rng.integers(0, 5, 6),
-            "temperature": (2.0, 4.0, 1.5)[seed % 3], "share": (0.7, 0.25, 0.9)[seed % 3]}
+    n, classes = int(rng.integers(7, 12)), int(rng.integers(3, 7))
+    return {"student": rng.normal(size=(n, classes)), "teacher": 2 * rng.normal(size=(n, classes)),
+            "labels": rng.integers(0, classes, n), "temperature": (2.0, 4.0, 1.5)[seed % 3],
+            "share": (0.7, 0.25, 0.9)[seed % 3]}
 
 
 def distill_run(function: Callable, inputs: dict) -> object:
@@ -40,14 +42,14 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def distill_gradient(inputs: dict) -> np.ndarray:
     """Of the loss, over the student's logits."""
-    t, share, onehot = inputs["temperature"], inputs["share"], np.eye(5)[inputs["labels"]]
+    t, share, onehot = inputs["temperature"], inputs["share"], np.eye(inputs["student"].shape[1])[inputs["labels"]]
     hard = _softmax(inputs["student"]) - onehot
     soft = _softmax(inputs["student"] / t) - _softmax(inputs["teacher"] / t)
     return ((1 - share) * hard + share * t * soft) / len(onehot)
 
 
 def distill_judge(inputs: dict, returned: object) -> None:
-    n, t, share = len(inputs["labels"]), inputs["temperature"], inputs["share"]
+    (n, classes), t, share = inputs["student"].shape, inputs["temperature"], inputs["share"]
     p, soft, target = (_softmax(inputs["student"]), _softmax(inputs["student"] / t), _softmax(inputs["teacher"] / t))
     hard_loss = -np.log(p[np.arange(n), inputs["labels"]]).mean()
     divergence = (target * (np.log(target) - np.log(soft))).sum() / n
@@ -57,7 +59,7 @@ def distill_judge(inputs: dict, returned: object) -> None:
     loss = number(np.asarray(returned["loss"], dtype=float), "the loss")
     for value, what in (((1 - share) * hard_loss + share * divergence, "the factor temperature**2 is missing"),
                         (share * hard_loss + (1 - share) * t ** 2 * divergence, "`share` is that of the teacher"),
-                        ((1 - share) * hard_loss + share * t ** 2 * divergence / 5,
+                        ((1 - share) * hard_loss + share * t ** 2 * divergence / classes,
                          "the divergence is averaged over classes too; sum over classes, average over images"),
                         ((1 - share) * hard_loss + share * t ** 2 * cross_entropy,
                          "that is the cross entropy with the teacher; KL subtracts the teacher's own entropy from it"),
@@ -69,7 +71,7 @@ def distill_judge(inputs: dict, returned: object) -> None:
           hint="KL runs from the teacher to the student: the teacher's probabilities are the weights")
     close(returned["student"], distill_gradient(inputs),
           "the gradient at the student's logits", rtol=1e-4, atol=1e-6)
-    if returned["teacher"] is not None and array(returned["teacher"], (n, 5), "the teacher's gradient").any():
+    if returned["teacher"] is not None and array(returned["teacher"], (n, classes), "the teacher's gradient").any():
         raise Wrong("the teacher gets a gradient: it would learn to be easy to imitate. Detach its logits")
 
 
@@ -86,23 +88,25 @@ def sandwich_inputs(seed: int) -> dict:
 
 def sandwich_run(function: Callable, inputs: dict) -> object:
     rng, again = (np.random.default_rng(inputs["seed"]) for _ in range(2))
+    choices = inputs["choices"].copy()
     steps = [np.array(function(inputs["choices"].copy(), inputs["n"], rng)) for _ in range(CALLS)]
     if steps[0].dtype == object and steps[0].ndim == 0:
         raise Wrong(f"sandwich should return an array, got a value of type {type(steps[0].item()).__name__}")
     if len({step.shape for step in steps}) > 1:
         raise Wrong("the number of rows changes from call to call")
-    return {"steps": np.stack(steps), "again": function(inputs["choices"].copy(), inputs["n"], again)}
+    return {"steps": np.stack(steps), "again": function(choices, inputs["n"], again), "choices": choices}
 
 
 def sandwich_judge(inputs: dict, returned: object) -> None:
     choices, n = inputs["choices"], inputs["n"]
-    if not isinstance(returned, dict) or set(returned) != {"steps", "again"}:
+    if not isinstance(returned, dict) or set(returned) != {"steps", "again", "choices"}:
         raise Wrong("the result could not be read")
     got = np.asarray(returned["steps"], dtype=float)
     if got.ndim != 3 or got.shape[1:] != (n + 2, len(choices)):
         raise Wrong(f"one step should have shape {(n + 2, len(choices))}: largest, smallest, {n} random; "
                     f"got {got.shape[1:]}")
     steps = array(got, (CALLS, n + 2, len(choices)), "the steps")
+    unchanged(returned["choices"], choices, "`choices`")
     if not np.array_equal(steps[0], array(returned["again"], steps[0].shape, "a second step")):
         raise Wrong("the same seed gave another result: draw from `rng` only")
     if ((steps % 1 != 0) | (steps < 0) | (steps >= choices)).any():
@@ -131,9 +135,9 @@ def sandwich_judge(inputs: dict, returned: object) -> None:
 def schedule_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     choices = {"kernel": [3, 5, 7], "depth": [1, 2, 3, 4], "expand": [2, 3, 4, 6][:3 + seed % 2]}
-    starts = np.sort(rng.choice(np.arange(1, 60), 5, replace=False))
-    phases = [[int(start), name, count] for start, (name, count) in zip(
-        starts, (("kernel", 2), ("kernel", 3), ("depth", 3), ("depth", 4), ("expand", 2)))]
+    starts = np.sort(rng.choice(np.arange(1, 60), 6, replace=False))
+    phases = [[int(start), name, count] for start, (name, count) in zip(  # one ends with fewer choices than it had
+        starts, (("kernel", 2), ("kernel", 3), ("depth", 3), ("depth", 4), ("expand", 2), ("depth", 2)))]
     steps = sorted({0, 1000, *(int(s) + d for s in starts for d in (-1, 0, 1))})
     return {"choices": choices, "phases": phases, "steps": steps}
 
@@ -153,9 +157,10 @@ def schedule_judge(inputs: dict, returned: object) -> None:
             expected = values[-(begun[-1] if begun else 1):]
             got = answer[name].tolist() if isinstance(answer[name], np.ndarray) else answer[name]
             if got != expected:
-                when = [start for start, of, _ in inputs["phases"] if of == name]
-                raise Wrong(f"at step {step}, {name} may be {tuple(expected)} (its phases start at {when}, that step "
-                            f"included; before, only the largest is allowed); got {got}")
+                own = {start: count for start, of, count in inputs["phases"] if of == name}
+                raise Wrong(f"at step {step}, {name} may be {tuple(expected)} (first steps of its phases, included, "
+                            f"and their counts: {own}; each ends the one before, and until the first only the largest "
+                            f"is allowed); got {got}")
 
 
 # ---- 2.4 the gradients of several subnets ----------------------------------------------------------
