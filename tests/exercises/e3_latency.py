@@ -516,6 +516,12 @@ def calibrate_ignores_sums(sums, blocks, measured):
     return np.polyfit(blocks, measured, 1, w=1 / measured)[::-1]
 
 
+def calibrate_zeroes_what_was_measured(sums, blocks, measured):
+    line = calibrate_polyfit(sums, blocks, measured)
+    measured *= 0
+    return line
+
+
 # ---- 3.5 -------------------------------------------------------------------------------------------
 
 
@@ -620,7 +626,8 @@ WRONG = {
             agree_wrong_counts_nothing, agree_all_pairs, agree_divides_by_all, agree_spearman, agree_swapped],
     "3.4": [calibrate_absolute, calibrate_weighted_twice, calibrate_weighted_by_root, calibrate_slope_first,
             calibrate_other_sign, calibrate_with_factor, calibrate_relative_to_sums, calibrate_right_side_only,
-            calibrate_intercept_only, calibrate_no_intercept, calibrate_ignores_sums],
+            calibrate_intercept_only, calibrate_no_intercept, calibrate_ignores_sums,
+            calibrate_zeroes_what_was_measured],
     "3.5": [where_adds_both, where_whole_network, where_one_overhead, where_swapped, where_shorter, where_milliseconds,
             where_nanoseconds, where_overhead_in_each, where_counts, where_total],
 }

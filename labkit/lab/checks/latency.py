@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import number, parts, whole
+from labkit.lab.judging import number, parts, unchanged, whole
 
 
 def _explain(got: object, expected: object, mistakes: Mapping[str, object], otherwise: str, rtol: float = 1e-5) -> None:
@@ -281,13 +281,19 @@ def calibrate_inputs(seed: int) -> dict:
 
 
 def calibrate_run(function: Callable, inputs: dict) -> object:
-    return function(*(inputs[name].copy() for name in ("sums", "blocks", "measured")))
+    given = {name: inputs[name].copy() for name in ("sums", "blocks", "measured")}
+    return {"answer": function(*given.values()), **given}
 
 
 def calibrate_judge(inputs: dict, returned: object) -> None:
-    sums, blocks, measured = (inputs[name].astype(float) for name in ("sums", "blocks", "measured"))
-    got = [number(value, name) for value, name in zip(parts(returned, 2, "what calibrate returns"),
+    names = ("sums", "blocks", "measured")
+    if not isinstance(returned, dict) or set(returned) != {"answer", *names}:
+        raise Wrong("the result could not be read")
+    sums, blocks, measured = (inputs[name].astype(float) for name in names)
+    got = [number(value, name) for value, name in zip(parts(returned["answer"], 2, "what calibrate returns"),
                                                       ("the intercept", "the cost per block"))]
+    for name in names:
+        unchanged(returned[name], inputs[name], f"`{name}`")
     missing, equal = measured - sums, np.ones(len(sums))
     intercept, per_block = expected = _line(blocks, missing, measured ** -2)
     three, *_ = np.linalg.lstsq(np.stack([sums, equal, blocks], 1) / measured[:, None], equal, rcond=None)
