@@ -117,6 +117,37 @@ def mutate_one_gene(genes, choices, rate, rng):
     return children
 
 
+def mutate_half_twice(genes, choices, rate, rng):
+    half = (len(genes) // 2, genes.shape[1])
+    redraw, fresh = rng.random(half) < rate, rng.integers(0, choices, size=half)
+    return np.where(np.vstack([redraw, redraw]), np.vstack([fresh, fresh]), genes)
+
+
+def mutate_same_places_in_both_halves(genes, choices, rate, rng):
+    redraw = rng.random((len(genes) // 2, genes.shape[1])) < rate
+    return np.where(np.vstack([redraw, redraw]), rng.integers(0, choices, size=genes.shape), genes)
+
+
+def mutate_same_values_in_both_halves(genes, choices, rate, rng):
+    fresh = rng.integers(0, choices, size=(len(genes) // 2, genes.shape[1]))
+    return np.where(rng.random(genes.shape) < rate, np.vstack([fresh, fresh]), genes)
+
+
+def mutate_to_and_fro(genes, choices, rate, rng):
+    redraw = rng.random((len(genes) // 2, genes.shape[1])) < rate
+    return np.where(np.vstack([redraw, redraw[::-1]]), rng.integers(0, choices, size=genes.shape), genes)
+
+
+def mutate_ten_times_the_same(genes, choices, rate, rng):
+    redraw = np.tile(rng.random((len(genes) // 10, genes.shape[1])) < rate, (10, 1))
+    return np.where(redraw, rng.integers(0, choices, size=genes.shape), genes)
+
+
+def mutate_each_row_twice(genes, choices, rate, rng):
+    redraw = np.repeat(rng.random((len(genes) // 2, genes.shape[1])) < rate, 2, axis=0)
+    return np.where(redraw, rng.integers(0, choices, size=genes.shape), genes)
+
+
 # ---- 4.3 -------------------------------------------------------------------------------------------
 
 
@@ -162,6 +193,21 @@ def cross_single_point(mothers, fathers, stage_of, rng):
 
 def cross_alternates(mothers, fathers, stage_of, rng):
     return np.where(stage_of % 2 == 0, mothers, fathers)
+
+
+def cross_four_stages(mothers, fathers, stage_of, rng):
+    coins = rng.random((len(mothers), 4)) < 0.5
+    return np.where(coins[:, stage_of], mothers, fathers)
+
+
+def cross_half_twice(mothers, fathers, stage_of, rng):
+    coins = rng.random((len(mothers) // 2, stage_of.max() + 1)) < 0.5
+    return np.where(np.vstack([coins, coins])[:, stage_of], mothers, fathers)
+
+
+def cross_half_the_other_way(mothers, fathers, stage_of, rng):
+    coins = rng.random((len(mothers) // 2, stage_of.max() + 1)) < 0.5
+    return np.where(np.vstack([coins, ~coins])[:, stage_of], mothers, fathers)
 
 
 # ---- 4.4 -------------------------------------------------------------------------------------------
@@ -369,9 +415,11 @@ RIGHT = {
 WRONG = {
     "4.1": [one_hot_packed, one_hot_present_only, one_hot_expand_first, one_hot_absent_smallest, one_hot_values],
     "4.2": [mutate_in_place, mutate_always_different, mutate_misses_last, mutate_whole_rows, mutate_same_roll_for_all,
-            mutate_same_value_for_all, mutate_keeps_at_rate, mutate_global_random, mutate_one_gene],
+            mutate_same_value_for_all, mutate_keeps_at_rate, mutate_global_random, mutate_one_gene, mutate_half_twice,
+            mutate_same_places_in_both_halves, mutate_same_values_in_both_halves, mutate_to_and_fro,
+            mutate_ten_times_the_same, mutate_each_row_twice],
     "4.3": [cross_by_gene, cross_one_coin, cross_same_for_all_children, cross_biased, cross_averages,
-            cross_single_point, cross_alternates],
+            cross_single_point, cross_alternates, cross_four_stages, cross_half_twice, cross_half_the_other_way],
     "4.4": [select_strict, select_ascending, select_inner_indices, select_limit_last, select_returns_nothing,
             select_names_the_limit, select_pads],
     "4.5": [evolve_without_elite, evolve_keeps_the_worst, evolve_random_parents, evolve_one_generation_short,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -86,10 +86,28 @@ def mutate_judge(inputs: dict, returned: object) -> None:
         frequency(int((children[both][:, [a, b]] == 0).all(1).sum()), int(both.sum()),
                   rate ** 2 / choices[a] / choices[b], f"genes {a} and {b} of a row both turned into 0 (each is drawn "
                                                        "for itself)")
-    for column in range(len(choices)):
-        pairs = changed[0::2, column] & changed[1::2, column]
-        frequency(int(pairs.sum()), ROWS // 2, chance[column] ** 2,
-                  f"gene {column} changed in both of two neighbouring rows (each row rolls for itself)")
+    for first, second in _pairs_of_rows():
+        where = f"of rows such as {first[0]} and {second[0]}"
+        both, trials = changed[first] & changed[second], len(first) * len(choices)
+        frequency(int(both.sum()), trials, float((chance ** 2).mean()),
+                  f"a gene {where} changed in both (each row rolls for itself)")
+        # Each of the values that neither had is as likely as any other.
+        alike = choices - 1 - (genes[first] != genes[second])
+        frequency(int((both & (children[first] == children[second])).sum()), trials,
+                  float((rate ** 2 * alike / choices ** 2).mean()),
+                  f"a gene {where} turned into the same new value in both (each is drawn for itself)")
+
+
+def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows in several ways, in each of which no row comes twice, so that pairs are independent.
+
+    They are those that are the same where an answer draws for fewer rows and repeats them to and fro, or k times.
+    """
+    rows = np.arange(ROWS)
+    yield rows[:ROWS // 2], rows[::-1][:ROWS // 2]
+    for lag in sorted({ROWS // k for k in range(2, ROWS + 1)}):
+        first = rows[:-lag][rows[:-lag] // lag % 2 == 0]
+        yield first, first + lag
 
 
 def _whole_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -113,7 +131,7 @@ def _unchanged_and_repeatable(before: np.ndarray, returned: dict, children: np.n
 
 def cross_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    stage_of = np.array([0, 1, 1, 1, 2, 2, 3, 3, 3])
+    stage_of = np.repeat(np.arange(5 + seed % 3), rng.integers(1, 4, size=5 + seed % 3))
     if seed % 3 == 1:
         stage_of = rng.permutation(stage_of)
     mothers = rng.integers(0, 5, size=(ROWS, len(stage_of)))
@@ -149,9 +167,11 @@ def cross_judge(inputs: dict, returned: object) -> None:
         frequency(int(of_stage[:, 0].sum()), ROWS, 0.5, f"stage {stage} came from the mother")
     for (a, coin_a), (b, coin_b) in itertools.combinations(coins.items(), 2):
         frequency(int((coin_a == coin_b).sum()), ROWS, 0.5, f"stages {a} and {b} came from the same parent")
-    for stage, coin in coins.items():
-        frequency(int((coin[0::2] == coin[1::2]).sum()), ROWS // 2, 0.5,
-                  f"stage {stage} of two neighbouring children came from the same side")
+    tossed = np.stack(list(coins.values()), 1)
+    for first, second in _pairs_of_rows():
+        frequency(int((tossed[first] == tossed[second]).sum()), len(first) * len(coins), 0.5,
+                  f"a stage of children such as {first[0]} and {second[0]} came from the same side (each child tosses "
+                  "coins of its own)")
 
 
 # ---- 4.4 selection under a limit -------------------------------------------------------------------
