@@ -252,6 +252,19 @@ def layer_torch(x, x_zero, weight, bias, multiplier, y_zero):
     return (out.round() + y_zero).clamp(0, 255).to(torch.uint8)
 
 
+def layer_twelve_by_seven(x, x_zero, weight, bias, multiplier, y_zero):
+    codes = np.zeros((12, 7))
+    for n in range(12):
+        for m in range(7):
+            total = int(bias[m]) + sum((int(x[n, k]) - x_zero) * int(weight[m, k]) for k in range(96))
+            codes[n, m] = min(255, max(0, round(total * multiplier[m]) + y_zero))
+    return codes
+
+
+def layer_first_96_inputs(x, x_zero, weight, bias, multiplier, y_zero):
+    return layer_matmul(x[:, :96], x_zero, weight[:, :96], bias, multiplier, y_zero)
+
+
 def layer_overflows_bytes(x, x_zero, weight, bias, multiplier, y_zero):
     sums = (x - np.uint8(x_zero)) @ weight.T + bias
     return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
@@ -658,7 +671,8 @@ WRONG = {
             quantise_wrong_sign],
     "5.3": [layer_overflows_bytes, layer_overflows_16, layer_forgets_input_zero, layer_forgets_output_zero,
             layer_forgets_bias, layer_late_bias, layer_zero_before_scale, layer_wraps, layer_cuts_off,
-            layer_unrounded, layer_zero_on_weights, layer_signed, layer_one_scale],
+            layer_unrounded, layer_zero_on_weights, layer_signed, layer_one_scale, layer_twelve_by_seven,
+            layer_first_96_inputs],
     "5.4": [memory_operator_only, memory_everything, memory_largest_tensor, memory_frees_at_first_use,
             memory_frees_before, memory_counts_before_output, memory_never_frees_inputs,
             memory_forgets_network_inputs, memory_drops_results, memory_counts_twice, memory_loads_inputs_late],

@@ -178,7 +178,7 @@ def _judge_codes(where: str, x: np.ndarray, codes: np.ndarray, step: float, zero
 
 def layer_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    images, inside, out = 12, 96, 7
+    images, inside, out = int(rng.integers(7, 15)), int(rng.integers(80, 129)), int(rng.integers(4, 10))
     weight = rng.integers(-127, 128, size=(out, inside)).astype(np.int8)
     x = rng.integers(0, 256, size=(images, inside)).astype(np.uint8)
     x_zero, y_zero = int(rng.integers(20, 60)), int(rng.integers(80, 170))
@@ -213,7 +213,7 @@ def layer_judge(inputs: dict, returned: object) -> None:
     bytes_only = (inputs["x"] - np.uint8(x_zero)) @ inputs["weight"].T
     plain = np.array([[sum(code * w for code, w in zip(row, of_output)) for of_output in weight] for row in x])
     slips = {
-        "the sums overflow: up to 96 products of two bytes do not fit into 16 bits. Make int32 of both first":
+        f"the sums overflow: {len(x[0])} products of two bytes do not fit into 16 bits. Make int32 of both first":
         [((total + bias) * multiplier + y_zero) for total in (narrow, bytes_only, (inputs["x"] @ inputs["weight"].T)
                                                              - x_zero * inputs["weight"].astype(int).sum(1))],
         "the zero point of the input is missing: a code stands for the value (code - x_zero) times a scale":
