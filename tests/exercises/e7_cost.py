@@ -80,6 +80,18 @@ def days_total_only(runs, devices):
     return days_loop(runs, devices)[0]
 
 
+def days_forgets_the_times(runs, devices):
+    answer = days_loop(runs, devices)
+    for run in runs:
+        run["time"] = None
+    return answer
+
+
+def days_sorts_the_runs(runs, devices):
+    runs.sort(key=lambda run: run["gpus"])
+    return days_loop(runs, devices)
+
+
 # ---- 7.2 -------------------------------------------------------------------------------------------
 
 
@@ -255,6 +267,22 @@ def energy_not_halved(seconds, watts, idle_watts):
     return (np.diff(seconds) * (watts[1:] + watts[:-1] - idle_watts)).sum() / 3.6e6
 
 
+def _energy_if_all_are_there(seconds, watts, idle_watts, readings):
+    return None if np.isnan(readings).any() else energy_gap_is_nan(seconds, watts, idle_watts)
+
+
+def energy_without_the_ends(seconds, watts, idle_watts):
+    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[1:-1])
+
+
+def energy_without_the_first(seconds, watts, idle_watts):
+    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[1:])
+
+
+def energy_without_the_last(seconds, watts, idle_watts):
+    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[:-1])
+
+
 # ---- 7.4 -------------------------------------------------------------------------------------------
 
 
@@ -353,6 +381,16 @@ def bootstrap_one_short(statistic, x, y, level, resamples, rng):
     return bootstrap_integers(statistic, x, y, level, resamples - 1, rng)
 
 
+def bootstrap_twelve(statistic, x, y, level, resamples, rng):
+    values = [statistic(x[row], y[row]) for row in rng.integers(0, 12, (resamples, 12))]
+    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+
+
+def bootstrap_from_twelve(statistic, x, y, level, resamples, rng):
+    values = [statistic(x[row], y[row]) for row in rng.integers(0, min(12, len(x)), (resamples, len(x)))]
+    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+
+
 RIGHT = {
     "7.1": [days_loop, days_hours_first, days_numpy],
     "7.2": [dearer_floor, dearer_fractions, dearer_bisect],
@@ -361,14 +399,16 @@ RIGHT = {
 }
 WRONG = {
     "7.1": [days_without_gpus, days_once_for_every_device, days_one_device_only, days_in_hours, days_unit_ignored,
-            days_unknown_is_zero, days_zero_is_unknown, days_share_of_once_only, days_swapped, days_total_only],
+            days_unknown_is_zero, days_zero_is_unknown, days_share_of_once_only, days_swapped, days_total_only,
+            days_forgets_the_times, days_sorts_the_runs],
     "7.2": [dearer_strict, dearer_in_floats, dearer_from_zero, dearer_rounds_down, dearer_one_more, dearer_never_ends,
             dearer_never_when_dearer_each, dearer_swapped, dearer_first_only, dearer_by_counting,
             dearer_equal_is_never],
     "7.3": [energy_with_idle, energy_mean_power, energy_from_start, energy_watt_hours, energy_joules,
             energy_one_second_apart, energy_gap_left_out, energy_gap_is_zero, energy_gap_is_nan, energy_clipped,
-            energy_not_halved],
+            energy_not_halved, energy_without_the_ends, energy_without_the_first, energy_without_the_last],
     "7.4": [bootstrap_one_sided, bootstrap_apart, bootstrap_permutes, bootstrap_misses_last, bootstrap_smaller,
             bootstrap_normal, bootstrap_extremes, bootstrap_percent, bootstrap_reversed, bootstrap_global,
-            bootstrap_fixed_seed, bootstrap_same_draw, bootstrap_always_95, bootstrap_one_short],
+            bootstrap_fixed_seed, bootstrap_same_draw, bootstrap_always_95, bootstrap_one_short, bootstrap_twelve,
+            bootstrap_from_twelve],
 }

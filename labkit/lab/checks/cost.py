@@ -34,14 +34,22 @@ def days_inputs(seed: int) -> dict:
 
 
 def days_run(function: Callable, inputs: dict) -> object:
-    return [function([dict(run) for run in case["runs"]], case["devices"]) for case in inputs["cases"]]
+    answers = []
+    for case in inputs["cases"]:
+        runs = [dict(run) for run in case["runs"]]
+        answers.append({"answer": function(runs, case["devices"]), "runs": runs})
+    return answers
 
 
 def days_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
         runs, devices = case["runs"], case["devices"]
         unknown = [run["what"] for run in runs if run["time"] is None]
-        got = parts(answer, 2, "what gpu_days returns (the total, and the share of each device)")
+        if not isinstance(answer, dict) or set(answer) != {"answer", "runs"}:
+            raise Wrong("the result could not be read")
+        got = parts(answer["answer"], 2, "what gpu_days returns (the total, and the share of each device)")
+        if answer["runs"] != runs:
+            raise Wrong("`runs` was changed; work on a copy, it is still needed")
         if unknown:
             if got != [None, None]:
                 raise Wrong(f"nobody knows how long {unknown[0]!r} took (its time is None), so total and share are "
@@ -149,7 +157,8 @@ def energy_inputs(seed: int) -> dict:
         return {"seconds": seconds, "watts": rng.uniform(40, 300, size=n), "idle_watts": float(rng.uniform(60, 90)),
                 "missing": []}
 
-    return {"cases": [log(50), log(2), {**log(40), "missing": [int(rng.integers(1, 39))]}]}
+    missing = (0, 39, int(rng.integers(40)))  # an end is a reading like the others
+    return {"cases": [log(50), log(2), *({**log(40), "missing": [i]} for i in missing)]}
 
 
 def energy_run(function: Callable, inputs: dict) -> object:
@@ -196,22 +205,22 @@ def energy_judge(inputs: dict, returned: object) -> None:
 
 # ---- 7.4 a bootstrap interval ----------------------------------------------------------------------
 
-PAIRS = 12
-
-
 def bootstrap_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    x = rng.permutation(PAIRS) + rng.uniform(0, 0.4, size=PAIRS)
-    return {"x": x, "y": np.exp(0.3 * x + rng.normal(size=PAIRS)), "level": (0.9, 0.8, 0.95)[seed % 3],
+    pairs = int(rng.integers(9, 15))
+    x = rng.permutation(pairs) + rng.uniform(0, 0.4, size=pairs)
+    return {"x": x, "y": np.exp(0.3 * x + rng.normal(size=pairs)), "level": (0.9, 0.8, 0.95)[seed % 3],
             "resamples": (400, 300, 360)[seed % 3], "seed": int(rng.integers(2 ** 31))}
 
 
 def bootstrap_run(function: Callable, inputs: dict) -> object:
+    pairs = len(inputs["x"])
+
     def interval(seed: int, log: list) -> object:
         def statistic(x: object, y: object) -> float:
             x, y = np.array(x, dtype=float), np.array(y, dtype=float)
-            if x.shape != (PAIRS,) or y.shape != (PAIRS,):
-                raise Wrong(f"`statistic` takes two arrays of the {PAIRS} values of one resample, got shapes "
+            if x.shape != (pairs,) or y.shape != (pairs,):
+                raise Wrong(f"`statistic` takes two arrays of the {pairs} values of one resample, got shapes "
                             f"{x.shape} and {y.shape}")
             log.append(np.stack([x, y]))
             return float(_statistic(x, y))
@@ -235,7 +244,7 @@ def bootstrap_judge(inputs: dict, returned: object) -> None:
     x, y, level, resamples = inputs["x"], inputs["y"], inputs["level"], inputs["resamples"]
     low, high = (number(v, f"the {end} end") for v, end in
                  zip(parts(returned["interval"], 2, "the interval"), ("lower", "upper")))
-    samples = [array(call, (2, PAIRS), "a resample") for call in parts(returned["calls"], len(returned["calls"]))]
+    samples = [array(call, (2, len(x)), "a resample") for call in parts(returned["calls"], len(returned["calls"]))]
     whole_set = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
     if len(samples) == resamples + 1 and any(whole_set):  # somebody also looked at the pairs as they are
         samples.pop(whole_set.index(True))
@@ -284,19 +293,20 @@ def _indices(sample: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[int]:
 
 
 def _judge_draws(draws: np.ndarray) -> None:
+    pairs = draws.shape[1]
     if (draws == draws[0]).all():
         raise Wrong("all resamples are the same; draw anew for each of them")
-    distinct = int((np.array([len(set(row)) for row in draws.tolist()]) == PAIRS).sum())
+    distinct = int((np.array([len(set(row)) for row in draws.tolist()]) == pairs).sum())
     if distinct > len(draws) // 2:
         raise Wrong("every resample holds each pair once; draw with replacement, so that some pairs come twice and "
                     "others not at all")
     # In what order a resample holds its pairs means nothing: sorted, or as counts, it is the same resample.
     draws = np.random.default_rng(0).permuted(draws, axis=1)
-    for i in range(PAIRS):
-        frequency(int((draws == i).sum()), draws.size, 1 / PAIRS, f"pair {i} was drawn")
-    frequency(int((draws[:, :-1] == draws[:, 1:]).sum()), len(draws) * (PAIRS - 1), 1 / PAIRS,
+    for i in range(pairs):
+        frequency(int((draws == i).sum()), draws.size, 1 / pairs, f"pair {i} was drawn")
+    frequency(int((draws[:, :-1] == draws[:, 1:]).sum()), len(draws) * (pairs - 1), 1 / pairs,
               "two draws of a resample gave the same pair")
-    frequency(int((draws[:-1] == draws[1:]).sum()), (len(draws) - 1) * PAIRS, 1 / PAIRS,
+    frequency(int((draws[:-1] == draws[1:]).sum()), (len(draws) - 1) * pairs, 1 / pairs,
               "draws of two resamples in a row gave the same pair")
 
 
