@@ -205,6 +205,7 @@ def energy_judge(inputs: dict, returned: object) -> None:
 
 # ---- 7.4 a bootstrap interval ----------------------------------------------------------------------
 
+
 def bootstrap_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     pairs = int(rng.integers(9, 15))

@@ -87,12 +87,12 @@ def mutate_judge(inputs: dict, returned: object) -> None:
                   rate ** 2 / choices[a] / choices[b], f"genes {a} and {b} of a row both turned into 0 (each is drawn "
                                                        "for itself)")
     for first, second in _pairs_of_rows():
+        # Genes have chances of their own; a count of them is bounded as if each had the mean.
         where = f"of rows such as {first[0]} and {second[0]}"
         both, trials = changed[first] & changed[second], len(first) * len(choices)
         frequency(int(both.sum()), trials, float((chance ** 2).mean()),
                   f"a gene {where} changed in both (each row rolls for itself)")
-        # Each of the values that neither had is as likely as any other.
-        alike = choices - 1 - (genes[first] != genes[second])
+        alike = choices - 1 - (genes[first] != genes[second])  # values that are new to both
         frequency(int((both & (children[first] == children[second])).sum()), trials,
                   float((rate ** 2 * alike / choices ** 2).mean()),
                   f"a gene {where} turned into the same new value in both (each is drawn for itself)")

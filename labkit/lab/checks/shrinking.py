@@ -136,7 +136,8 @@ def schedule_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     choices = {"kernel": [3, 5, 7], "depth": [1, 2, 3, 4], "expand": [2, 3, 4, 6][:3 + seed % 2]}
     starts = np.sort(rng.choice(np.arange(1, 60), 6, replace=False))
-    phases = [[int(start), name, count] for start, (name, count) in zip(  # one ends with fewer choices than it had
+    # The last phase takes back what an earlier one allowed: the latest counts, not the largest.
+    phases = [[int(start), name, count] for start, (name, count) in zip(
         starts, (("kernel", 2), ("kernel", 3), ("depth", 3), ("depth", 4), ("expand", 2), ("depth", 2)))]
     steps = sorted({0, 1000, *(int(s) + d for s in starts for d in (-1, 0, 1))})
     return {"choices": choices, "phases": phases, "steps": steps}
