@@ -158,6 +158,16 @@ def test_students_are_folders_files_or_the_folder_itself(tmp_path):
         collect([tmp_path / "nowhere"])
 
 
+def test_no_two_hand_ins_get_one_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a #2").mkdir()
+    write(tmp_path / "a.ipynb", cells_of(ANSWERS))
+    write(tmp_path / "a #2" / "work.ipynb", cells_of({"1.3": ANSWERS["1.3"]}))
+    assert names(tmp_path) == {"a": [], "a #2": ["1.3"], "a #3": sorted(ANSWERS)}
+    students = [one.student for one in collect([tmp_path, tmp_path])]
+    assert students == ["a", "a #2", "a #2 #2", "a #3", "a #4", "a #5"]
+
+
 def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
     secret, ours = tmp_path / "secret", tmp_path / "all"
     secret.mkdir()

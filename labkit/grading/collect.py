@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from labkit.checking.assemble import course_names
@@ -48,15 +49,17 @@ def collect(paths: Iterable[Path], leave_out: Iterable[Path] = ()) -> list[HandI
             found.append((_stem(path), [path], []))
         else:
             raise ValueError(f"{path} is not there")
-    taken: dict[str, int] = {}
+    found = [(_text(name), files, notes) for name, files, notes in found]
     often = Counter(name for name, _, _ in found)
-    hand_ins = []
+    taken, seen, hand_ins = set(often), set(), []  # a made-up name must not be another student's real one
     for name, files, notes in found:
         if often[name] > 1:
             notes = [*notes, f"{often[name]} hand-ins have this name; each is graded apart"]
-        name = _text(name)
-        taken[name] = taken.get(name, 0) + 1
-        hand_ins.append(_read(name if taken[name] == 1 else f"{name} #{taken[name]}", files, notes))
+        own = name if name not in seen else next(
+            made for number in count(2) if (made := f"{name} #{number}") not in taken)
+        seen.add(name)
+        taken.add(own)
+        hand_ins.append(_read(own, files, notes))
     return sorted(hand_ins, key=lambda one: one.student)
 
 
