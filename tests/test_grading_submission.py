@@ -158,6 +158,25 @@ def test_students_are_folders_files_or_the_folder_itself(tmp_path):
         collect([tmp_path / "nowhere"])
 
 
+def test_a_course_notebook_beside_folders_of_students_does_not_make_the_class_one_student(tmp_path):
+    for place in ("anna", "ben", "empty"):
+        (tmp_path / place).mkdir()
+    for name in ("01_supernet", "anna/01_supernet", "ben/01_supernet (1)"):
+        write(tmp_path / f"{name}.ipynb", cells_of(ANSWERS))
+    found = {one.student: one for one in collect([tmp_path])}
+    assert set(found) == {"01_supernet", "anna", "ben", "empty"}
+    assert "beside folders with notebooks" in found["01_supernet"].notes[0] and not found["anna"].notes
+
+
+def test_sub_folders_without_notebooks_leave_a_folder_one_student(tmp_path):
+    for place in ("data", "runs/1", ".ipynb_checkpoints", ".backup", "__MACOSX"):
+        (tmp_path / "ben" / place).mkdir(parents=True)
+    for name in ("01_supernet", ".ipynb_checkpoints/01_supernet-checkpoint", ".backup/01_supernet", "__MACOSX/x"):
+        write(tmp_path / f"ben/{name}.ipynb", cells_of(ANSWERS))
+    (tmp_path / "ben/data/images.npz").write_bytes(b"")
+    assert names(tmp_path / "ben") == {"ben": sorted(ANSWERS)}
+
+
 def test_no_two_hand_ins_get_one_name(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a #2").mkdir()

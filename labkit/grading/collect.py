@@ -34,9 +34,9 @@ class HandIn:
 def collect(paths: Iterable[Path], leave_out: Iterable[Path] = ()) -> list[HandIn]:
     """Hand-ins by student, in the order of their names.
 
-    A file is a student, named like it. In a folder each sub-folder and each notebook is a student; a folder that
-    holds the course's notebooks under their own names is one student itself. Raises ValueError for a path that
-    is not there.
+    A file is a student, named like it. In a folder each sub-folder and each notebook is a student; a folder whose
+    notebooks all have the course's names is one student itself, unless there are notebooks in its sub-folders.
+    Raises ValueError for a path that is not there.
     """
     left_out = {path.resolve() for path in leave_out}
     found: list[tuple[str, list[Path], list[str]]] = []
@@ -69,10 +69,14 @@ def _students_in(folder: Path, left_out: set[Path]) -> list[tuple[str, list[Path
     notebooks = [entry for entry in entries if NOTEBOOK.search(entry.name) and not entry.is_dir()]
     folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     names = set(course_names().values())
-    if notebooks and all(COPY.sub("", _stem(notebook)) in names for notebook in notebooks):
+    of_course = [notebook for notebook in notebooks if COPY.sub("", _stem(notebook)) in names]
+    below = {entry: _notebooks_below(entry) for entry in folders}
+    a_class = any(files for files, _ in below.values())
+    if notebooks and of_course == notebooks and not a_class:
         return [(folder.resolve().name, *_notebooks_below(folder))]
-    students = [(entry.name, *_notebooks_below(entry)) for entry in folders]
-    students += [(_stem(entry), [entry], []) for entry in notebooks]
+    students = [(entry.name, *below[entry]) for entry in folders]
+    students += [(_stem(entry), [entry], [f"{entry.name}, beside folders with notebooks, is graded as a hand-in itself"]
+                  if a_class and entry in of_course else []) for entry in notebooks]
     return students + [(entry.name, [], [f"{entry.name} is a link to somewhere else, which is not followed"])
                        for entry in entries if entry.is_symlink() and entry not in notebooks]
 
