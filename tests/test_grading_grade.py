@@ -67,6 +67,16 @@ def test_what_is_unchanged_is_not_run_again(graded, monkeypatch):
     assert grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False) == before  # the seed is kept
 
 
+@pytest.mark.parametrize("name, text", [("grades.csv", "student,mine\n"), ("grades.json", '{"mine": 1}'),
+                                        ("grades.json", "[1]"), ("grades.json", "no JSON")])
+def test_a_table_that_somebody_else_made_is_not_overwritten(name, text, graded, tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "collect", lambda *_, **__: pytest.fail("worked before it looked"))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FileExistsError, match=f"{name} is there .* another --out"):
+        grading.grade([graded[0] / "hand-ins"], tmp_path / "grades.csv", seed=7, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == text
+
+
 def test_an_interrupted_run_goes_on_where_it_was(graded, monkeypatch):
     folder, before = graded
     results = folder / "grades/results"

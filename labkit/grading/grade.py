@@ -54,16 +54,17 @@ def grade(paths: Iterable[Path], out: Path, *, only: Iterable[str] = (), jobs: i
     """Grade, write the reports, and return what grades.json holds.
 
     `only` regrades these exercises and leaves other marks as they were. Without `seed` that of an earlier run into
-    `out` is used, else a new one is drawn. Raises ValueError for an unknown exercise or a path that is not there.
+    `out` is used, else a new one is drawn. Raises ValueError for an unknown exercise or a path that is not there,
+    FileExistsError if `out` or the .json beside it is there and is not of an earlier run.
     """
     out, limits = Path(out), limits or Limits()
+    earlier = read_seed(out)
     folder, only = out.with_suffix(""), list(only)
     wanted = {id: get_exercise(id) for id in only}
     hand_ins = collect(paths, leave_out=(out, out.with_suffix(".json"), folder))
     if not hand_ins:
         raise ValueError("no notebooks were found; give files, or folders that hold them")
-    if seed is None:
-        seed = read_seed(out)
+    seed = earlier if seed is None else seed
     seed = secrets.randbelow(2 ** 31) if seed is None else seed
     numbers = sorted({number for one in hand_ins for number in one.submission.notebooks}
                      | {int(id.partition(".")[0]) for id in only})

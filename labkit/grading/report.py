@@ -30,12 +30,22 @@ SCHEMA = "labkit-grades-1"
 
 
 def read_seed(out: Path) -> int | None:
-    """The seed of the grading that wrote `out`, if there was one."""
+    """The seed of the grading that wrote `out`; None if nothing is there.
+
+    Raises FileExistsError if `out` or its .json is there and not of a grading: writing would lose what somebody made.
+    """
+    there = out.with_suffix(".json")
     try:
-        grades = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        return int(grades["seed"]) if grades["schema"] == SCHEMA else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        grades = json.loads(there.read_text(encoding="utf-8"))
+        if grades["schema"] == SCHEMA:
+            return int(grades["seed"])
+    except FileNotFoundError:
+        there = out
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass  # from elsewhere
+    if there.exists():
+        raise FileExistsError(f"{there} is there and was not written by labkit grade; move it, or give another --out")
+    return None
 
 
 def write_reports(out: Path, folder: Path, hand_ins: list[HandIn], results: dict[str, dict], ids: list[str], *,
