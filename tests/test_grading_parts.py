@@ -1,7 +1,9 @@
 """The parts that grading is made of: plain values as text, slices, the copy of labkit, nbval's plugin, confinement."""
 
 import ast
+import base64
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,14 +17,17 @@ from hypothesis.extra import numpy as arrays
 
 from labkit.checking import shadow, values
 from labkit.checking.assemble import assemble
+from labkit.checking.marking import _verdict
 from labkit.checking.shadow import OWN, PACKAGE, runs_only, write_base, write_without
 from labkit.checking.slices import needed, piece, statements
 from labkit.lab import exercise as lab
+from labkit.lab.judging import parts
 from labkit.lab.notebook import _executed
 
 # ---- values ----------------------------------------------------------------------------------------
 
-NUMBERS = arrays.arrays(st.sampled_from(["<f8", "<f4", "<i8", "u1", "?"]), arrays.array_shapes(min_dims=0, max_side=4))
+NUMBERS = arrays.arrays(st.sampled_from(["<f8", "<f4", "<i8", "u1", "?"]),
+                        arrays.array_shapes(min_dims=0, min_side=0, max_side=4))
 PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | NUMBERS,
                      lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
@@ -53,6 +58,42 @@ def test_values_come_back_as_they_were(value):
 def test_other_texts_are_refused(text):
     with pytest.raises(values.BadValue):
         values.loads(text)
+
+
+def zeros(*shape):
+    return json.dumps({"array": base64.b64encode(bytes(math.prod(shape))).decode(), "dtype": "u1", "shape": shape})
+
+
+@pytest.mark.parametrize("shape", [(2 ** 39, 0), (2 ** 23, 0), (0, 2 ** 10, 2 ** 10), (0, 2 ** 39, 2 ** 39),
+                                   (2 ** 19, 1), (2 ** 10, 2 ** 10, 2)])
+def test_no_array_has_millions_of_rows(shape):
+    with pytest.raises(values.BadValue, match="262,144 rows"):
+        values.loads(zeros(*shape))
+    for good in ((0, 3, 1000), (3, 0), (2 ** 18, 2), (2 ** 20,), ()):
+        assert values.loads(zeros(*good)).shape == good
+
+
+@pytest.mark.parametrize("text", ["[" + ",".join(["[]"] * 10 ** 6) + "]", "[" + ",".join(["[[[{}]]]"] * 10 ** 5) + "]",
+                                  "[" + ",".join([zeros(1000, 0)] * 2 * 10 ** 5) + "]"], ids=range(3))
+def test_a_text_that_would_fill_memory_with_small_values_is_refused_before_it_is_read(text, monkeypatch):
+    monkeypatch.setattr(values.json, "loads", lambda _: pytest.fail("read"))
+    for form in (text, text.encode()):
+        with pytest.raises(values.BadValue, match="lists, dicts and arrays"):
+            values.loads(form)
+    made = _verdict(lab.get_exercise("1.3"), text, (0, 1, 2))
+    assert not made.passed and "lists, dicts and arrays" in made.message
+
+
+def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
+    class Rows(np.ndarray):
+        def __iter__(self):
+            pytest.fail("taken apart")
+
+    with pytest.raises(lab.Wrong, match=r"should be 2 values, got an array of shape \(3, 1\)"):
+        parts(np.zeros((3, 1)).view(Rows), 2)
+    assert [row.tolist() for row in parts(np.eye(2), 2)] == [[1, 0], [0, 1]]
+    with pytest.raises(TypeError):
+        parts(np.array(2.0), 2)
 
 
 # ---- slices ----------------------------------------------------------------------------------------

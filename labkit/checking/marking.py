@@ -108,8 +108,13 @@ def tidy(text: object) -> str:
 
 def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdict | None:
     """The first failure among the seeds, or a pass; None where nothing readable came back."""
+    if not isinstance(text, str):
+        return None
     try:
-        outcomes = json.loads(text) if isinstance(text, str) else None
+        values.check_count(text)
+        outcomes = json.loads(text)
+    except values.BadValue as bad:
+        return Verdict(False, str(bad))
     except (ValueError, RecursionError):
         outcomes = None
     if not (isinstance(outcomes, list) and len(outcomes) == len(seeds) and all(map(_is_outcome, outcomes))):

@@ -2,7 +2,8 @@
 
 Numbers, strings, None and lists are themselves. A dict is `{"dict": {...}}`, an array is
 `{"array": base64 of its bytes, "dtype": "<f8", "shape": [2, 3]}`. Nothing is unpickled, and an array is only
-made once its bytes are there, so that a file cannot ask for more memory than it takes itself.
+made once its bytes are there, so that a file cannot ask for more memory than it takes itself. What takes few
+characters here and much memory where it is read or judged is counted: lists and dicts, and the rows of an array.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 LARGEST = 16 * 2 ** 20  # characters of one value
 DEEPEST = 12
+MOST = 2 ** 18  # lists and dicts of one text, and rows of one array, empty ones too: each may become an object
 KINDS = "biuf"
 
 
@@ -32,11 +34,22 @@ def loads(text: str | bytes) -> object:
     """The value that `dumps` made a text of; raises BadValue for any other text."""
     if len(text) > LARGEST:
         raise BadValue(f"returned values of {len(text) >> 20} MiB; at most {LARGEST >> 20} MiB are read")
+    check_count(text)
     try:
         packed = json.loads(text)
     except (ValueError, RecursionError, UnicodeDecodeError):  # a number of more than 4,300 digits is a ValueError too
         raise BadValue("returned values that could not be read") from None
     return _unpacked(packed, 0)
+
+
+def check_count(text: str | bytes) -> None:
+    """Raise BadValue for a JSON text that may hold more than MOST lists and dicts, a hundred bytes for two characters.
+
+    Reading it is one call, which no limit of time ends, so it is looked at before.
+    """
+    opened = sum(map(text.count, "[{" if isinstance(text, str) else (b"[", b"{")))
+    if opened > MOST:
+        raise BadValue(f"returned {opened:,} lists, dicts and arrays; at most {MOST:,} are read")
 
 
 def _packed(value: object) -> object:
@@ -68,6 +81,8 @@ def _array(text: object, dtype: object, shape: object) -> np.ndarray:
     sizes = shape if isinstance(shape, list) and len(shape) <= 16 else [None]
     if not all(isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2 ** 40 for size in sizes):
         raise BadValue("a returned array with no proper shape")
+    if math.prod(size or 1 for size in (sizes if 0 in sizes else sizes[:-1])) > MOST:
+        raise BadValue(f"a returned array of shape {tuple(sizes)}; at most {MOST:,} rows are read")
     try:
         kind = np.dtype(dtype) if isinstance(dtype, str) and len(dtype) < 8 else None
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""

@@ -79,7 +79,7 @@ def _scalar(value: object) -> object:
 
 def parts(value: object, count: int, what: str = "the result") -> list:
     """`value` as a list of `count` items, or Wrong."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and len(value) == count:  # first: each row is an object, and there may be millions
         value = list(value)
     if not isinstance(value, list) or len(value) != count:
         raise Wrong(f"{what} should be {count} values, got {_short(value)}")

@@ -245,7 +245,7 @@ def bootstrap_judge(inputs: dict, returned: object) -> None:
     x, y, level, resamples = inputs["x"], inputs["y"], inputs["level"], inputs["resamples"]
     low, high = (number(v, f"the {end} end") for v, end in
                  zip(parts(returned["interval"], 2, "the interval"), ("lower", "upper")))
-    samples = [array(call, (2, len(x)), "a resample") for call in parts(returned["calls"], len(returned["calls"]))]
+    samples = [array(call, (2, len(x)), "a resample") for call in returned["calls"]]
     whole_set = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
     if len(samples) == resamples + 1 and any(whole_set):  # somebody also looked at the pairs as they are
         samples.pop(whole_set.index(True))
