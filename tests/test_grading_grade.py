@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -123,6 +127,31 @@ def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
     student = grading.grade([tmp_path / "anna.ipynb"], tmp_path / "grades.csv", progress=False)["students"][0]
     assert "1.3 not graded: run again" in student["flags"] and "no fault of yours" in feedback(student)
     assert not (tmp_path / "grades/results/anna.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the pool's processes have to be forks of this one")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_process_that_dies_costs_its_own_hand_in_and_no_other(jobs, tmp_path, monkeypatch):
+    students, runs = ["anna", "ben", "carl", "dora", "eve"], []
+    for name in students:
+        write(tmp_path / f"{name}.ipynb", [("code", f"# Exercise 1.3\nraise {name}")])
+
+    def run(submission, *_):
+        if "ben" in submission.answers["1.3"]:
+            os._exit(137)
+        return {"1.3": {"ended": f"run {len(runs)}"}}
+
+    monkeypatch.setattr(grading, "run_confined", run)
+    monkeypatch.setattr(grading, "Zygote", lambda _: nullcontext(SimpleNamespace(wait=lambda: None, address="")))
+    monkeypatch.setattr(grading, "make_plan", lambda folder, numbers, *others: grading.Plan({}, [], [], *others))
+    for _ in range(2):  # the second grades nobody again but the one who has no grade yet
+        runs.append(grading.grade([tmp_path / f"{name}.ipynb" for name in students], tmp_path / "grades.csv",
+                                  jobs=jobs, progress=False))
+        said = {one["student"]: feedback(one) for one in runs[-1]["students"]}
+        assert "no fault of yours" in said.pop("ben") and len(said) == 4
+        assert all("run 0" in text and "no fault" not in text for text in said.values())
+        assert {path.stem for path in (tmp_path / "grades/results").glob("*.json")} == set(said)
+        assert "1.3 not graded: run again" in rows(tmp_path)["ben"]["flags"]
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "|x", "\t=1", "a\n=1,2", 'a"b', "<script>",

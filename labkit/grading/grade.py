@@ -17,6 +17,8 @@ import time
 import traceback
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -84,23 +86,47 @@ def grade(paths: Iterable[Path], out: Path, *, only: Iterable[str] = (), jobs: i
 
 def _run_all(hand_ins: list[HandIn], to_run: dict[str, list[str]], results: dict[str, dict], seed: int, grader: str,
              limits: Limits, jobs: int, progress: bool) -> Iterable[dict]:
-    """Results as they come in."""
+    """Results as they come in.
+
+    A process of the pool that dies (out of memory, say) takes the pool along. What was not done by then is done in
+    pools of one hand-in each, so that only the one that kills its process stays without a grade.
+    """
     if not hand_ins:
         return
     numbers = sorted({int(id.partition(".")[0]) for ids in to_run.values() for id in ids})
     with tempfile.TemporaryDirectory(prefix="labkit-grade-") as temporary, \
-            Zygote({"LABKIT_DATA": str(data_dir())}) as zygote:
+            Zygote({"LABKIT_DATA": str(data_dir())}) as zygote, \
+            tqdm(desc="grading", total=len(hand_ins), unit="student", disable=not progress) as bar:
         plan = make_plan(Path(temporary), numbers, seed, grader, limits)
         zygote.wait()  # it has been importing meanwhile
-        method = "fork" if sys.platform == "linux" else "spawn"
-        with ProcessPoolExecutor(min(jobs, len(hand_ins)), multiprocessing.get_context(method)) as pool:
-            futures = [pool.submit(_grade_one, one, to_run[one.student], results[one.student], plan, zygote.address)
-                       for one in hand_ins]
-            try:
-                yield from (future.result() for future in tqdm(as_completed(futures), "grading", len(futures),
-                                                               unit="student", disable=not progress))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        tasks = {one.student: (one, to_run[one.student], results[one.student], plan, zygote.address)
+                 for one in hand_ins}
+        for result in _in_pool(list(tasks.values()), jobs):
+            del tasks[result["student"]]
+            bar.update()
+            yield result
+        for one, ids, result, *rest in tasks.values():
+            done = list(_in_pool([(one, ids, result, *rest)], 1))
+            if not done:
+                _not_graded(result, ids, plan, "the process that graded it died, perhaps for lack of memory")
+            bar.update()
+            yield done[0] if done else result
+
+
+def _in_pool(tasks: list[tuple], jobs: int) -> Iterable[dict]:
+    """Results of `_grade_one` as they come in; after the death of a process no more of them."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(min(jobs, len(tasks)), context) as pool:
+        futures = []
+        try:
+            with suppress(BrokenProcessPool):  # it may die while tasks are still handed in
+                for task in tasks:
+                    futures.append(pool.submit(_grade_one, *task))
+            for future in as_completed(futures):
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def make_plan(folder: Path, numbers: Iterable[int], seed: int, grader: str, limits: Limits) -> Plan:
@@ -123,14 +149,22 @@ def _grade_one(hand_in: HandIn, ids: list[str], result: dict, plan: Plan, addres
             marks = [mark(id, hand_in.submission, replies.get(id, {}), plan.seed) for id in of_number]
             run = _summary(replies)
             run |= {"seconds": time.monotonic() - started, "cpu_s": run["cpu_s"] + time.process_time() - own_cpu}
-        except Exception:  # ours, not the student's: said so, and not kept, so that the next run tries again
-            result["failure"] = traceback.format_exc()
-            marks = [Mark(id, 0, get_exercise(id).points, "could not be graded because of a failure in the grader; "
-                          "this is no fault of yours", f"{id} not graded: run again") for id in of_number]
-            run = {"failure": result["failure"]}
-        result["runs"][NOTEBOOKS[number]] = run
-        result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
+        except Exception:
+            _not_graded(result, of_number, plan, traceback.format_exc())
+        else:
+            result["runs"][NOTEBOOKS[number]] = run
+            result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
     return result
+
+
+def _not_graded(result: dict, ids: list[str], plan: Plan, failure: str) -> None:
+    """Put a failure that is ours, not the student's, into `result`: said so, and not stored, so the next run tries."""
+    result["failure"] = failure
+    for id in ids:
+        one = Mark(id, 0, get_exercise(id).points, "could not be graded because of a failure in the grader; this is no "
+                   "fault of yours", f"{id} not graded: run again")
+        result["marks"][id] = entry(one, plan.seed, plan.grader)
+        result["runs"][NOTEBOOKS[int(id.partition(".")[0])]] = {"failure": failure}
 
 
 def run_confined(submission: Submission, ids: list[str], plan: Plan, address: str) -> dict[str, dict]:
