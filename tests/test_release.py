@@ -75,6 +75,13 @@ def test_instructors_files_tests_and_graders_stay_behind(course):
                              r"benchmarks/.*\.(?!md$)", name)
 
 
+def test_pages_that_name_scripts_say_where_those_are(course):
+    pages = [path.read_text(encoding="utf-8") for path in [*course.glob("docs/*.md"), *course.glob("benchmarks/*.md")]]
+    assert len(pages) > 5
+    for text in pages:
+        assert text.startswith("# ") and "\n\n> The scripts in `benchmarks/` that this page names" in text
+
+
 def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(course):
     tracked = subprocess.run(["git", "ls-files", "labkit", "data"], cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode:

@@ -33,6 +33,8 @@ COPIED = ("LICENSE", "pyproject.toml", "environment.yml", ".gitignore", "labkit/
           "data/supernets/*.safetensors", "data/**/*.json", "data/**/*.npz")
 KEPT_BACK = ("labkit/grading/*", "labkit/cli/release.py", "labkit/cli/grade.py", "data/*checkpoint*", "*/.*")
 
+SCRIPTS_STAY = "\n> The scripts in `benchmarks/` that this page names are in the instructor's repository.\n"
+
 PLACE = 'REPOSITORY, TAG = "https://github.com/OWNER/REPO", "main"\n'  # a line of every notebook's first code cell
 GITHUB = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII)
 URL = re.compile(r"(?:https?|file)://[\w.~:/%+-]+", re.ASCII)
@@ -92,6 +94,9 @@ def student_files(root: Path, repository: str | None, tag: str | None) -> dict[s
     found = {path.relative_to(root).as_posix(): path for pattern in COPIED for path in sorted(root.glob(pattern))}
     files: dict[str, Path | bytes] = {
         name: path for name, path in found.items() if not any(fnmatchcase(name, kept) for kept in KEPT_BACK)}
+    for name in [name for name in files if name.endswith(".md") and not name.startswith("data/")]:
+        title, _, text = found[name].read_text(encoding="utf-8").partition("\n")
+        files[name] = f"{title}\n{SCRIPTS_STAY}{text}".encode()
     instructor = root / "notebooks" / "instructor"
     notebooks = {path.name: _stamped(path, repository, tag) for path in sorted(instructor.glob("*.ipynb"))}
     if not notebooks:
