@@ -192,12 +192,12 @@ def step_speed(report: dict) -> str:
 
 
 def shared_prefixes(report: dict) -> str:
-    names = {"random": "of 2,000 random archs, some that begin alike",
+    names = {"random": "of many random archs, some that begin alike",
              "families": "families, alike up to the last stage"}
     rows = [(names[name], row["archs"], f"{row['speed_up']:.2f}", f"{row['macs_ratio']:.2f}")
             for name, row in report["rows"].items()]
     return (f"**Evaluating many archs together** (`shared_prefixes.py`; {report['images']:,} images, identical "
-            "accuracies; the first sample is as dense as all 2,000 are)\n\n"
+            "accuracies; the first sample is as dense as the many are)\n\n"
             + page.table(("sample", "archs", "times as fast", "MACs allow"), rows))
 
 

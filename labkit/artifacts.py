@@ -132,9 +132,10 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
         if any(array.dtype.kind != "f" for array in (base, *terms)):
             raise ValueError(f"want real numbers, got {', '.join(sorted({str(a.dtype) for a in (base, *terms)}))}")
         predictor = SeparablePredictor(space, base.astype(float), [term.astype(float) for term in terms])
-        worst, best = (predictor.base + sum(end(term, axis=1) for term in predictor.terms) for end in (np.min, np.max))
-        if accuracy_of(worst.min()) < 0 or accuracy_of(best.max()) >= 100:
-            raise ValueError(f"predicts from {accuracy_of(worst.min()):.6g} to {accuracy_of(best.max()):.6g} %")
+        low, high = (accuracy_of(end(predictor.base + sum(end(term, axis=1) for term in predictor.terms)))
+                     for end in (np.min, np.max))
+        if low < 0 or high >= 100:
+            raise ValueError(f"predicts from {low:.6g} to {high:.6g} %")
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}; restore it from the repository, or make it again with `make artifacts`"
                             ) from None

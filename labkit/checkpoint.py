@@ -50,8 +50,7 @@ def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]
     except KeyError:
         raise CheckpointError(f"{path} was not written by labkit: it has no header that says what it is") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); {advice}"
-                              ) from error
+        raise CheckpointError(f"{path} is not a whole labkit safetensors file ({error}); {advice}") from error
 
 
 def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:

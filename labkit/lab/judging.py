@@ -6,6 +6,7 @@ Messages give the shape expected and got, or the largest difference and where it
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 
@@ -18,6 +19,12 @@ def given(value: object, what: str) -> None:
     """Wrong for None, which a function without a return statement gives."""
     if value is None:
         raise Wrong(f"{what} is None; is a return statement missing?")
+
+
+def fields(value: object, names: Collection[str], otherwise: str) -> None:
+    """Wrong, saying `otherwise`, unless `value` is a dict of just these fields: what a `run` returns."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise Wrong(otherwise)
 
 
 def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from labkit.cost import macs_table
 from labkit.latency.devices import HOST, Device, MeasuredDevice, device_names, get_device
-from labkit.latency.files import TableError, check_steady, parse, read_bytes, validate
+from labkit.latency.files import TableError, check_steady, parse, read, read_bytes
 from labkit.latency.lut import build_table, has_host_table, table_path
 from labkit.latency.predictor import judge, spearman
 from labkit.paths import write_atomic
@@ -127,8 +127,7 @@ def export_table(space: SearchSpace, device: Device, path: Path) -> Path:
     if device.name == HOST and not has_host_table(space):
         raise ValueError("this machine has not been measured yet; run `labkit lut measure` first")
     try:
-        value = parse(read_bytes(source), source)
-        validate(value, source, space)
+        value = read(source, space)
         check_steady(value, source)
     except TableError as error:
         raise TableError(f"{error}. Nobody could import it: {advice}") from None

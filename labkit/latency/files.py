@@ -177,6 +177,13 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
 
 
+def read(path: Path, space: SearchSpace | None = None) -> dict:
+    """The content of `path`, validated; raises TableError as `validate` does."""
+    value = parse(read_bytes(path), path)
+    validate(value, path, space)
+    return value
+
+
 def check_steady(value: dict, path: Path) -> None:
     """Raise TableError when the machine changed speed while it was measured: a board that throttles."""
     if value["drifted"]:

@@ -23,12 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.cost import AdditiveTable
-from labkit.latency.files import TableError, check_steady, parse, read_bytes, validate
+from labkit.latency.files import TableError, check_steady, parse, read, read_bytes, validate
 from labkit.latency.harness import machine_state
 from labkit.latency.pieces import block_counts, space_digest, table_of
 from labkit.paths import cache_dir, data_dir, write_atomic
 from labkit.space import Arch, SearchSpace
-from labkit.spaces import spaces
+from labkit.spaces import get_space
 
 HOST = "host"
 MIN_CALIBRATION = 4  # subnets; with fewer, three numbers cannot be fitted
@@ -92,9 +92,7 @@ def build_table(value: dict, space: SearchSpace) -> LatencyTable:
 
 def load_table(path: Path, space: SearchSpace) -> LatencyTable:
     """Read a latency file for `space`; raises TableError that names the file and what is wrong."""
-    value = parse(read_bytes(path), path)
-    validate(value, path, space)
-    return build_table(value, space)
+    return build_table(read(path, space), space)
 
 
 def write_table(value: dict, path: Path, space: SearchSpace) -> LatencyTable:
@@ -140,8 +138,7 @@ def host_table(space: SearchSpace, *, remeasure: bool = False,
 def _kept(path: Path, space: SearchSpace | None = None) -> dict | None:
     """The latency file of this machine in `path` (for `space`, if given), None where it is to be measured again."""
     try:
-        value = parse(read_bytes(path), path)
-        validate(value, path, space)
+        value = read(path, space)
     except TableError:
         return None
     return value if _is_of_here(value["made"]) else None
@@ -160,8 +157,7 @@ def _is_sound(value: dict) -> bool:
 
     try:
         check_steady(value, Path())
-        if value["space"] in spaces:
-            check_consistent(value, Path(), spaces[value["space"]])
+        check_consistent(value, Path(), get_space(value["space"]))
     except TableError:
         return False
     return True

@@ -15,7 +15,7 @@ import numpy as np
 
 from labkit.cost import AdditiveTable, block_sides, block_table_shape, macs_table, out_side
 from labkit.errors import MissingPackage
-from labkit.latency.files import TableError, parse, read_bytes, validate
+from labkit.latency.files import TableError, read
 from labkit.paths import cache_dir
 from labkit.space import Arch, SearchSpace, mid_channels
 
@@ -100,8 +100,7 @@ def board_regression(space: SearchSpace, path: Path) -> AdditiveTable:
 
     Raises TableError where it holds fewer than 10, MissingPackage without scikit-learn.
     """
-    value = parse(read_bytes(path), path)
-    validate(value, path, space)
+    value = read(path, space)
     subnets = value["subnets"]
     if len(subnets) < MIN_SAMPLES:
         raise TableError(f"{path} holds {len(subnets)} whole subnets, a regression needs at least {MIN_SAMPLES}; "

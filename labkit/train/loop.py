@@ -185,9 +185,9 @@ def _begin(state: TrainState, config: TrainConfig, path: Path, ranks: World, res
     exists = path.exists()
     if exists and not resume:
         raise FileExistsError(f"{path} exists; go on with --resume, or choose another folder")
-    left = next((name for name in WRITTEN if not exists and (path.parent / name).exists()), None)
-    if left:
-        raise FileExistsError(f"{path.parent} holds {left} of a run whose checkpoint is gone; choose another folder")
+    left = [name for name in WRITTEN if (path.parent / name).exists()]
+    if left and not exists:
+        raise FileExistsError(f"{path.parent} holds {left[0]} of a run whose checkpoint is gone; choose another folder")
     if exists:
         state.load(path, config, teacher_from)
         checkpoint.check_step(path, state.step, total)

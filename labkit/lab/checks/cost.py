@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, frequency, number, parts, whole
+from labkit.lab.judging import array, fields, frequency, number, parts, whole
 
 # ---- 7.1 GPU days ----------------------------------------------------------------------------------
 
@@ -240,8 +240,7 @@ def _statistic(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def bootstrap_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"interval", "calls", "again", "another"}:
-        raise Wrong("the interval could not be read")
+    fields(returned, {"interval", "calls", "again", "another"}, "the interval could not be read")
     x, y, level, resamples = inputs["x"], inputs["y"], inputs["level"], inputs["resamples"]
     low, high = (number(v, f"the {end} end") for v, end in
                  zip(parts(returned["interval"], 2, "the interval"), ("lower", "upper")))

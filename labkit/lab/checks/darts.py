@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, number, parts, whole
+from labkit.lab.judging import array, close, fields, number, parts, whole
 
 # ---- 6.1 a node of mixed operations ----------------------------------------------------------------
 
@@ -46,8 +46,7 @@ def node_asked(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.nda
 
 
 def node_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"output", "gradient"}:
-        raise Wrong("the node's output could not be read")
+    fields(returned, {"output", "gradient"}, "the node's output could not be read")
     alphas = inputs["alphas"]
     edges, count = alphas.shape
     outputs, weights, expected = node_asked(inputs)

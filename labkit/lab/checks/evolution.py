@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, frequency, given, number, parts
+from labkit.lab.judging import array, close, fields, frequency, given, number, parts
 
 # ---- 4.1 what a predictor sees ---------------------------------------------------------------------
 
@@ -275,8 +275,7 @@ def _score(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def evolve_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"best", "history", "log"}:
-        raise Wrong("evolve should return the best row and the history")
+    fields(returned, {"best", "history", "log"}, "evolve should return the best row and the history")
     population, weights = inputs["population"], inputs["weights"]
     parents, size = inputs["parents"], len(inputs["population"])
     log = returned["log"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import number, parts, unchanged, whole
+from labkit.lab.judging import fields, number, parts, unchanged, whole
 
 
 def _explain(got: object, expected: object, mistakes: Mapping[str, object], otherwise: str, rtol: float = 1e-5) -> None:
@@ -287,8 +287,7 @@ def calibrate_run(function: Callable, inputs: dict) -> object:
 
 def calibrate_judge(inputs: dict, returned: object) -> None:
     names = ("sums", "blocks", "measured")
-    if not isinstance(returned, dict) or set(returned) != {"answer", *names}:
-        raise Wrong("the result could not be read")
+    fields(returned, {"answer", *names}, "the result could not be read")
     sums, blocks, measured = (inputs[name].astype(float) for name in names)
     got = [number(value, name) for value, name in zip(parts(returned["answer"], 2, "what calibrate returns"),
                                                       ("the intercept", "the cost per block"))]

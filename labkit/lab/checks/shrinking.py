@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, frequency, given, number, parts, unchanged
+from labkit.lab.judging import array, close, fields, frequency, given, number, parts, unchanged
 
 # ---- 2.1 the distillation loss ---------------------------------------------------------------------
 
@@ -54,8 +54,7 @@ def distill_judge(inputs: dict, returned: object) -> None:
     hard_loss = -np.log(p[np.arange(n), inputs["labels"]]).mean()
     divergence = (target * (np.log(target) - np.log(soft))).sum() / n
     cross_entropy, warm_loss = -(target * np.log(soft)).sum() / n, -np.log(soft[np.arange(n), inputs["labels"]]).mean()
-    if not isinstance(returned, dict) or set(returned) != {"loss", "student", "teacher"}:
-        raise Wrong("the loss could not be read")
+    fields(returned, {"loss", "student", "teacher"}, "the loss could not be read")
     loss = number(np.asarray(returned["loss"], dtype=float), "the loss")
     for value, what in (((1 - share) * hard_loss + share * divergence, "the factor temperature**2 is missing"),
                         (share * hard_loss + (1 - share) * t ** 2 * divergence, "`share` is that of the teacher"),
@@ -99,8 +98,7 @@ def sandwich_run(function: Callable, inputs: dict) -> object:
 
 def sandwich_judge(inputs: dict, returned: object) -> None:
     choices, n = inputs["choices"], inputs["n"]
-    if not isinstance(returned, dict) or set(returned) != {"steps", "again", "choices"}:
-        raise Wrong("the result could not be read")
+    fields(returned, {"steps", "again", "choices"}, "the result could not be read")
     got = np.asarray(returned["steps"], dtype=float)
     if got.ndim != 3 or got.shape[1:] != (n + 2, len(choices)):
         raise Wrong(f"one step should have shape {(n + 2, len(choices))}: largest, smallest, {n} random; "
@@ -223,8 +221,7 @@ def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
 
 
 def gradients_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"total", "gradients", "weights", "kept"}:
-        raise Wrong("the result could not be read")
+    fields(returned, {"total", "gradients", "weights", "kept"}, "the result could not be read")
     expected, loss = gradients_asked(inputs)
     for got, before in zip(parts(returned["weights"], 2), (inputs["first"], inputs["second"])):
         close(got, before, "a weight", rtol=0, atol=0, hint="Only gradients are asked for; the optimizer's step is not "

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from labkit.lab.exercise import Exercise, Wrong
-from labkit.lab.judging import array, close, parts, unchanged, whole
+from labkit.lab.judging import array, close, fields, parts, unchanged, whole
 
 # ---- 1.1 a small kernel from a large one -----------------------------------------------------------
 
@@ -44,8 +44,7 @@ def kernel_judge(inputs: dict, returned: object) -> None:
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
     expected = kernel_asked(inputs)
-    if not isinstance(returned, dict) or set(returned) != {"kernel", "weight", "transform"}:
-        raise Wrong("the small kernel could not be read")
+    fields(returned, {"kernel", "weight", "transform"}, "the small kernel could not be read")
     result = array(returned["kernel"], expected.shape, "the small kernel")
     for name in ("weight", "transform"):
         unchanged(returned[name], inputs[name], f"`{name}`")
@@ -77,8 +76,7 @@ def sort_run(function: Callable, inputs: dict) -> object:
 
 def sort_judge(inputs: dict, returned: object) -> None:
     names = ("expand", "depthwise", "project")
-    if not isinstance(returned, dict) or set(returned) != {"sorted", *names}:
-        raise Wrong("the result could not be read")
+    fields(returned, {"sorted", *names}, "the result could not be read")
     new = {name: array(value, inputs[name].shape, name)
            for name, value in zip(names, parts(returned["sorted"], 3, "what sort_channels returns"))}
     for name in names:
@@ -170,8 +168,7 @@ def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def stats_judge(inputs: dict, returned: object) -> None:
     mean, unbiased, biased = stats_asked(inputs)
-    if not isinstance(returned, dict) or set(returned) != {"stats", "batches"}:
-        raise Wrong("the statistics could not be read")
+    fields(returned, {"stats", "batches"}, "the statistics could not be read")
     got_mean, got_variance = parts(returned["stats"], 2, "what batch_norm_stats returns")
     for i, (now, batch) in enumerate(zip(parts(returned["batches"], 3, "`batches` after the call"), inputs["batches"])):
         unchanged(now, batch, f"batch {i}")
@@ -227,8 +224,7 @@ def model_run(function: Callable, inputs: dict) -> object:
 
 
 def model_judge(inputs: dict, returned: object) -> None:
-    if not isinstance(returned, dict) or set(returned) != {"norms", "parameters", "training"}:
-        raise Wrong("the model could not be read after the call")
+    fields(returned, {"norms", "parameters", "training"}, "the model could not be read after the call")
     layers = inputs["layers"]
     weights = [(i, name) for i in range(len(layers)) for name in ("conv", "scale", "offset")]
     for (i, name), now in zip(weights, parts(returned["parameters"], len(weights))):
