@@ -18,7 +18,7 @@ test-all: browser
 
 # Notebooks 00 and 04 in a real browser; screenshots are left in results/browser/.
 test-browser: browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/test_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/course/notebooks/test_browser.py
 
 # What that test needs, as far as it can be had here; where it cannot, the test is skipped and says why.
 browser: $(STAMP)
@@ -40,15 +40,15 @@ test-mcu: $(STAMP)
 	  && touch $(MCU)/.installed; } \
 	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
 	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python \
-	  -m pytest -rs tests/test_deploy_micro.py
+	  -m pytest -rs tests/deploy/test_litert.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
 # Everything that is derived from the trained weights: pairs, predictor, the notebooks' outputs, the README's picture.
 artifacts: $(STAMP)
-	$(BIN)/python -m labkit.artifacts
-	$(BIN)/python -m labkit.lab.student --run
+	$(BIN)/python -m labkit.supernet.artifacts
+	$(BIN)/python -m labkit.course.release.student_notebooks --run
 	$(BIN)/labkit demo
 	cp results/pareto.png docs/pareto.png
 	$(BIN)/labkit specialize --out results/specialize

@@ -1,8 +1,9 @@
-"""What another device costs once there is a supernet: `python benchmarks/device_costs.py [--record]`
+"""What another device costs once there is a supernet: `python benchmarks/device_costs.py
+[--record]`
 
-The CPU time of measuring and calibrating this machine's lookup table, and of an evolutionary search with the shipped
-predictor (the median over five latency budgets). --record adds both to data/records.json, from which
-`labkit cost` and notebook 7 read them.
+The CPU time of measuring and calibrating this machine's lookup table, and of an evolutionary search
+with the shipped predictor (the median over five latency budgets). --record adds both to
+data/records.json, from which `labkit cost` and notebook 7 read them.
 """
 
 from __future__ import annotations
@@ -14,26 +15,32 @@ from datetime import date
 
 import numpy as np
 
-from labkit.latency.lut import build_table
-from labkit.latency.measure import CALIBRATION_SUBNETS, get_runtime, measure
-from labkit.machine import machine
-from labkit.records import add_record
+from labkit.accounting.records import add_record
+from labkit.latency.measured.lookup_table import build_table
+from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
 from labkit.search import Budget
-from labkit.spaces import get_space
-from labkit.specialise import accuracy_model, search
+from labkit.space.presets import get_space
+from labkit.specialize.device_search import accuracy_model, search
+from labkit.storage.machine import machine
 
 PERCENTILES = (10, 30, 50, 70, 90)  # of the latency of random archs: where the budgets are
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--space", default="fmnist")
-    parser.add_argument("--record", action="store_true", help="add what was measured to data/records.json")
+    parser.add_argument(
+        "--record", action="store_true", help="add what was measured to data/records.json"
+    )
     options = parser.parse_args()
     space = get_space(options.space)
 
     started = time.process_time()
-    table = build_table(measure(space, get_runtime("onnxruntime"), subnets=CALIBRATION_SUBNETS), space).table
+    table = build_table(
+        measure(space, get_runtime("onnxruntime"), subnets=CALIBRATION_SUBNETS), space
+    ).table
     hours = {"table": (time.process_time() - started) / 3600}
 
     model, seconds = accuracy_model(space), []
@@ -47,8 +54,16 @@ def main() -> None:
     for what, value in hours.items():
         print(f"{what:<8}{3600 * value:8.3f} CPU seconds")
         if options.record:
-            add_record({"what": what, "space": space.name, "cpu_hours": round(value, 6), "machine": machine(),
-                        "date": date.today().isoformat(), "source": "benchmarks/device_costs.py"})
+            add_record(
+                {
+                    "what": what,
+                    "space": space.name,
+                    "cpu_hours": round(value, 6),
+                    "machine": machine(),
+                    "date": date.today().isoformat(),
+                    "source": "benchmarks/device_costs.py",
+                }
+            )
 
 
 if __name__ == "__main__":

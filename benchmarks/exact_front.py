@@ -1,10 +1,11 @@
-"""Exact search on the paper's space: time of whole fronts and of pairs of budgets, and evolution's gap.
+"""Exact search on the paper's space: time of whole fronts and of pairs of budgets, and evolution's
+gap.
 
     OMP_NUM_THREADS=1 python benchmarks/exact_front.py [--budgets 50] [--pairs 20]
 
 Fronts are of accuracy against latency; pairs add a budget on parameters or MACs. The gap is that of
-evolution's (and random search's) result to the exact optimum, at random latency budgets, with random
-search looking at as many archs within budget as evolution does. Prints one JSON object last.
+evolution's (and random search's) result to the exact optimum, at random latency budgets, with
+random search looking at as many archs within budget as evolution does. Prints one JSON object last.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import sys
 import numpy as np
 from search_problems import cpu_time, latency, one_thread, record
 
-from labkit.cost import activation_table, macs_table, params_table
 from labkit.search import Budget, InfeasibleBudget, best, evolve, front, random_search
-from labkit.search.synthetic import synthetic_accuracy
-from labkit.spaces import get_space
-from labkit.specialise import accuracy_model
+from labkit.space.presets import get_space
+from labkit.specialize.device_search import accuracy_model
+from labkit.tables.costs import activation_table, macs_table, params_table
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 
 def problems():
-    """Name, space and predictor: the synthetic ones on the paper's space, the fitted one where it ships."""
+    """Name, space and predictor: the synthetic ones on the paper's space, the fitted one where it
+    ships.
+    """
     paper, small = get_space("ofa-mbv3"), get_space("fmnist")
     for kind in ("rough", "concave"):
         yield f"ofa-mbv3, synthetic {kind}", paper, synthetic_accuracy(paper, kind)
@@ -50,26 +53,44 @@ def main() -> None:
         memory = activation_table(space, 1)
         cap = Budget(memory, float(np.quantile(memory(sample), 0.3)), "memory", "bytes")
         capped_seconds, capped = cpu_time(front, space, accuracy, table, [cap])
-        figures[name] = {"front": {"seconds": seconds, "points": len(whole)},
-                         "front_under_memory_limit": {"seconds": capped_seconds, "points": len(capped)},
-                         **gaps(space, accuracy, table, whole, table(sample), args.budgets),
-                         "pairs_of_budgets": pairs(space, accuracy, table, sample, args.pairs)}
+        figures[name] = {
+            "front": {"seconds": seconds, "points": len(whole)},
+            "front_under_memory_limit": {"seconds": capped_seconds, "points": len(capped)},
+            **gaps(space, accuracy, table, whole, table(sample), args.budgets),
+            "pairs_of_budgets": pairs(space, accuracy, table, sample, args.pairs),
+        }
         print(name, json.dumps(figures[name]), file=sys.stderr)
-    print(json.dumps(record("whole exact front under 1 s (concave 3 s), a pair of budgets under 10 s; evolution's gap "
-                            "at most 0.02 points (median) and 0.1 (worst)", ours=figures, budgets=args.budgets,
-                            pairs=args.pairs)))
+    print(
+        json.dumps(
+            record(
+                "whole exact front under 1 s (concave 3 s), a pair of budgets under 10 s;"
+                " evolution's gap at most 0.02 points (median) and 0.1 (worst)",
+                ours=figures,
+                budgets=args.budgets,
+                pairs=args.pairs,
+            )
+        )
+    )
 
 
 def gaps(space, accuracy, table, whole, latencies, n: int) -> dict:
     evolved, drawn = [], []
     for i in range(n):
         rng = np.random.default_rng(i)
-        limit = Budget(table, float(np.quantile(latencies, rng.uniform(0.01, 0.99))), "latency", "ms")
+        limit = Budget(
+            table, float(np.quantile(latencies, rng.uniform(0.01, 0.99))), "latency", "ms"
+        )
         optimum = whole.accuracy[whole.best(limit.limit)]
         evolution = evolve(space, accuracy, [limit], rng=rng)
         evolved.append(float(optimum - evolution.accuracy))
-        drawn.append(float(optimum - random_search(space, accuracy, [limit], rng=rng,
-                                                   evaluations=evolution.evaluations).accuracy))
+        drawn.append(
+            float(
+                optimum
+                - random_search(
+                    space, accuracy, [limit], rng=rng, evaluations=evolution.evaluations
+                ).accuracy
+            )
+        )
     return {"evolution_gap": summary(evolved), "random_search_gap": summary(drawn)}
 
 
@@ -78,8 +99,10 @@ def pairs(space, accuracy, table, sample, n: int) -> dict:
     for i in range(n):
         rng = np.random.default_rng(i)
         for other, name in ((params_table(space), "parameters"), (macs_table(space), "MACs")):
-            limits = [Budget(cost, float(np.quantile(cost(sample), rng.uniform(0.01, 0.9))), what)
-                      for cost, what in ((table, "latency"), (other, name))]
+            limits = [
+                Budget(cost, float(np.quantile(cost(sample), rng.uniform(0.01, 0.9))), what)
+                for cost, what in ((table, "latency"), (other, name))
+            ]
             try:
                 taken, _ = cpu_time(best, space, accuracy, limits)
                 seconds.append(taken)

@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/explorer_latency.py [--moves 200]
 
-Moves go to random settings of the latency slider, the memory slider and the list of devices; the aim is
-150 ms. Prints a table of median, 95th percentile and worst in milliseconds, and one JSON object last.
+Moves go to random settings of the latency slider, the memory slider and the list of devices; the
+aim is 150 ms. Prints a table of median, 95th percentile and worst in milliseconds, and one JSON
+object last.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import time
 
 import numpy as np
 
-from labkit.lab.explorer import Explorer
-from labkit.lab.panel import panel
-from labkit.spaces import get_space
-from labkit.specialise import accuracy_model
+from labkit.course.explorer.explorer import Explorer
+from labkit.course.explorer.panel import panel
+from labkit.space.presets import get_space
+from labkit.specialize.device_search import accuracy_model
 
 
 def moves(explorer: Explorer, count: int, seed: int = 0) -> dict[str, list[float]]:
@@ -42,8 +43,14 @@ def main() -> None:
     arguments = parser.parse_args()
     space = get_space("fmnist")
     taken = moves(Explorer(space, accuracy_model(space)), arguments.moves)
-    rows = {name: {"median_ms": float(np.median(ms)), "p95_ms": float(np.percentile(ms, 95)), "worst_ms": max(ms)}
-            for name, ms in taken.items()}
+    rows = {
+        name: {
+            "median_ms": float(np.median(ms)),
+            "p95_ms": float(np.percentile(ms, 95)),
+            "worst_ms": max(ms),
+        }
+        for name, ms in taken.items()
+    }
     print(f"{'control':<10} {'median':>8} {'95 %':>8} {'worst':>8}")
     for name, row in rows.items():
         print(f"{name:<10} {row['median_ms']:>8.1f} {row['p95_ms']:>8.1f} {row['worst_ms']:>8.1f}")

@@ -1,8 +1,10 @@
-"""Fit the simulated devices to their published latencies: `python benchmarks/fit_devices.py [--write]`.
+"""Fit the simulated devices to their published latencies: `python benchmarks/fit_devices.py
+[--write]`.
 
-Few references fit several parameters, so each parameter is drawn towards a prior: where the references
-say nothing, it stays there. References with another role than 'fit' never take part. With --write the
-parameters and the held-out errors go into data/devices/*.json, otherwise they are printed.
+Few references fit several parameters, so each parameter is drawn toward a prior: where the
+references say nothing, it stays there. References with another role than 'fit' never take part.
+With --write the parameters and the held-out errors go into data/devices/*.json, otherwise they are
+printed.
 """
 
 from __future__ import annotations
@@ -15,19 +17,29 @@ import numpy as np
 from scipy.optimize import minimize
 
 from labkit.latency.devices import load_simulated
-from labkit.latency.published import check, held_out_error
-from labkit.latency.references import networks
-from labkit.latency.roofline import Roofline
-from labkit.paths import data_dir, write_atomic
+from labkit.latency.simulated.reference_networks import networks
+from labkit.latency.simulated.roofline import Roofline
+from labkit.latency.simulated.validation import check, held_out_error
+from labkit.storage.paths import data_dir, write_atomic
 
-PRIOR_WEIGHT = 0.02  # a parameter off by a factor e costs as much as two references off by 10 % each
-PRIORS = {"dense": 0.5, "pointwise": 0.5, "depthwise": 0.2, "overhead_us": 50.0, "half_channels": 16.0}
+PRIOR_WEIGHT = (
+    0.02  # a parameter off by a factor e costs as much as two references off by 10 % each
+)
+PRIORS = {
+    "dense": 0.5,
+    "pointwise": 0.5,
+    "depthwise": 0.2,
+    "overhead_us": 50.0,
+    "half_channels": 16.0,
+}
 GPU_PRIORS = {**PRIORS, "dense": 0.7, "depthwise": 0.1, "overhead_us": 20.0}
 M7_CLOCKS = {"stm32h743": 480, "stm32f746": 216, "mcu-64k": 80}
 
 
 def fit(name: str, priors: dict[str, float], ties: dict[str, str]) -> dict[str, float]:
-    """Parameters of device `name` that fit its references; `ties` sets one parameter equal to another."""
+    """Parameters of device `name` that fit its references; `ties` sets one parameter equal to
+    another.
+    """
     device = load_simulated(data_dir() / "devices" / f"{name}.json")
     cases = [(networks(r), r["latency_ms"]) for r in device.references if r["role"] == "fit"]
     free = [key for key in priors if key not in ties]
@@ -39,39 +51,65 @@ def fit(name: str, priors: dict[str, float], ties: dict[str, str]) -> dict[str, 
 
     def loss(x: np.ndarray) -> float:
         roofline = with_parameters(device.roofline, parameters(x))
-        errors = [np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms) for nets, ms in cases]
+        errors = [
+            np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms)
+            for nets, ms in cases
+        ]
         return float(np.sum(np.square(errors)) + PRIOR_WEIGHT * np.sum((x - start) ** 2))
 
-    return parameters(minimize(loss, start, method="Nelder-Mead", options={"maxfev": 4000, "xatol": 1e-4}).x)
+    return parameters(
+        minimize(loss, start, method="Nelder-Mead", options={"maxfev": 4000, "xatol": 1e-4}).x
+    )
 
 
 def with_parameters(roofline: Roofline, values: dict[str, float]) -> Roofline:
     kinds = {key: values[key] for key in ("dense", "pointwise", "depthwise")}
-    return dataclasses.replace(roofline, efficiency=kinds, overhead_us=values["overhead_us"],
-                               half_channels=values["half_channels"])
+    return dataclasses.replace(
+        roofline,
+        efficiency=kinds,
+        overhead_us=values["overhead_us"],
+        half_channels=values["half_channels"],
+    )
 
 
 def fit_runtime_factor(name: str, values: dict[str, float]) -> float:
-    """The factor on compute time with which device `name`, otherwise `values`, meets its fit references."""
+    """The factor on compute time with which device `name`, otherwise `values`, meets its fit
+    references.
+    """
     device = load_simulated(data_dir() / "devices" / f"{name}.json")
     cases = [(networks(r), r["latency_ms"]) for r in device.references if r["role"] == "fit"]
 
     def loss(x: np.ndarray) -> float:
-        scaled = {**values, **{key: values[key] / np.exp(x[0]) for key in ("dense", "pointwise", "depthwise")}}
+        scaled = {
+            **values,
+            **{key: values[key] / np.exp(x[0]) for key in ("dense", "pointwise", "depthwise")},
+        }
         roofline = with_parameters(device.roofline, scaled)
-        return sum(np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms) ** 2 for nets, ms in cases)
+        return sum(
+            np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms) ** 2
+            for nets, ms in cases
+        )
 
     return float(np.exp(minimize(loss, np.zeros(1), method="Nelder-Mead").x[0]))
 
 
 def main() -> None:
-    fitted = {"pi4": fit("pi4", PRIORS, {}), "pixel1": fit("pixel1", PRIORS, {}),
-              "stm32h743": fit("stm32h743", PRIORS, {}),
-              "jetson-nano": fit("jetson-nano", GPU_PRIORS, {"pointwise": "dense"})}
-    fitted["pi4-int8"] = {**fitted["pi4"], "runtime_factor": fit_runtime_factor("pi4-int8", fitted["pi4"])}
+    fitted = {
+        "pi4": fit("pi4", PRIORS, {}),
+        "pixel1": fit("pixel1", PRIORS, {}),
+        "stm32h743": fit("stm32h743", PRIORS, {}),
+        "jetson-nano": fit("jetson-nano", GPU_PRIORS, {"pointwise": "dense"}),
+    }
+    fitted["pi4-int8"] = {
+        **fitted["pi4"],
+        "runtime_factor": fit_runtime_factor("pi4-int8", fitted["pi4"]),
+    }
     for name in ("stm32f746", "mcu-64k"):  # the M7's rates; a layer's overhead is so many cycles
         cycles = M7_CLOCKS["stm32h743"] / M7_CLOCKS[name]
-        fitted[name] = {**fitted["stm32h743"], "overhead_us": fitted["stm32h743"]["overhead_us"] * cycles}
+        fitted[name] = {
+            **fitted["stm32h743"],
+            "overhead_us": fitted["stm32h743"]["overhead_us"] * cycles,
+        }
     fitted["stm32f746"]["runtime_factor"] = fit_runtime_factor("stm32f746", fitted["stm32f746"])
     for name, values in fitted.items():
         path = data_dir() / "devices" / f"{name}.json"
@@ -79,10 +117,16 @@ def main() -> None:
         for key, number in values.items():
             value["parameters"][key]["value"] = float(f"{number:.3g}")
         if "--write" in sys.argv:
-            write_atomic(path, lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"))
+            write_atomic(
+                path,
+                lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"),
+            )
             error = held_out_error(check(load_simulated(path)))
             value["held_out_error"] = None if error is None else round(error, 3)
-            write_atomic(path, lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"))
+            write_atomic(
+                path,
+                lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"),
+            )
         print(name, {key: parameter["value"] for key, parameter in value["parameters"].items()})
 
 

@@ -1,13 +1,14 @@
-"""How long grading takes: one submission on one core, and a class on several, beside the sum of its submissions.
+"""How long grading takes: one submission on one core, and a class on several, beside the sum of its
+submissions.
 
     python benchmarks/grading_throughput.py [--notebook 1] [--students 60] [--jobs 2] [--record results/grading.json]
 
-Each student hands in the instructor's solutions of one notebook. What is shown, in seconds: one submission, run and
-judged, alone on the machine (the mean of a few one after another), wall and core time; what a run costs besides its
-submissions (the process that imports torch for all of them, copies of labkit, reports); what a kernel's start costs,
-forked and started anew; and the wall time of the class, all included, against the sum of its submissions over the
-jobs: as they took in the class, and as they take alone. At most 1.1 is aimed for. Run it on a machine that does
-nothing else.
+Each student hands in the instructor's solutions of one notebook. What is shown, in seconds: one
+submission, run and judged, alone on the machine (the mean of a few one after another), wall and
+core time; what a run costs besides its submissions (the process that imports torch for all of them,
+copies of labkit, reports); what a kernel's start costs, forked and started anew; and the wall time
+of the class, all included, against the sum of its submissions over the jobs: as they took in the
+class, and as they take alone. At most 1.1 is aimed for. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from statistics import mean
 
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
-from labkit.grading.grade import grade
-from labkit.lab import copies
-from labkit.lab.exercise import NOTEBOOKS
-from labkit.paths import write_atomic
+from labkit.course.exercises.exercise import NOTEBOOKS
+from labkit.course.grading.grade import grade
+from labkit.course.release import student_copy as copies
+from labkit.storage.paths import write_atomic
 
 ALONE = 3  # submissions that are graded one after another, to know what one takes
 
@@ -39,11 +40,17 @@ def hand_ins(folder: Path, notebook: int, count: int) -> Path:
 
 
 def timed(folder: Path, notebook: int, count: int, jobs: int) -> tuple[float, list[dict]]:
-    """Wall seconds of grading `count` equal hand-ins, all that is started included, and what each run took."""
+    """Wall seconds of grading `count` equal hand-ins, all that is started included, and what each
+    run took.
+    """
     started = time.perf_counter()
-    grades = grade([hand_ins(folder / "in", notebook, count)], folder / "grades.csv", seed=1, jobs=jobs)
+    grades = grade(
+        [hand_ins(folder / "in", notebook, count)], folder / "grades.csv", seed=1, jobs=jobs
+    )
     seconds = time.perf_counter() - started
-    assert all(one["total"] == one["of"] > 0 for one in grades["students"]), "a reference solution lost points"
+    assert all(one["total"] == one["of"] > 0 for one in grades["students"]), (
+        "a reference solution lost points"
+    )
     return seconds, [one["runs"][NOTEBOOKS[notebook]] for one in grades["students"]]
 
 
@@ -71,16 +78,26 @@ def main() -> None:
         class_s, runs = timed(Path(many), options.notebook, options.students, options.jobs)
     one_s, total = mean(run["seconds"] for run in single), sum(run["seconds"] for run in runs)
     result = {
-        "notebook": options.notebook, "students": options.students, "jobs": options.jobs, "cores": os.cpu_count(),
-        "one_submission_s": one_s, "one_submission_core_s": mean(run["cpu_s"] for run in single),
-        "besides_submissions_s": alone_s - ALONE * one_s, "class_s": class_s, "sum_of_submissions_s": total,
+        "notebook": options.notebook,
+        "students": options.students,
+        "jobs": options.jobs,
+        "cores": os.cpu_count(),
+        "one_submission_s": one_s,
+        "one_submission_core_s": mean(run["cpu_s"] for run in single),
+        "besides_submissions_s": alone_s - ALONE * one_s,
+        "class_s": class_s,
+        "sum_of_submissions_s": total,
         "ratio": class_s / (total / options.jobs),
         "ratio_to_alone": class_s / (options.students * one_s / options.jobs),
-        "forked_kernel_s": mean(mean(run["kernel_start_s"]) for run in runs), "started_kernel_s": started_kernel_s()}
+        "forked_kernel_s": mean(mean(run["kernel_start_s"]) for run in runs),
+        "started_kernel_s": started_kernel_s(),
+    }
     for name, value in result.items():
         print(f"{name:<24}{value:.3f}" if isinstance(value, float) else f"{name:<24}{value}")
     if options.record:
-        write_atomic(options.record, lambda path: path.write_text(json.dumps(result, indent=1) + "\n"))
+        write_atomic(
+            options.record, lambda path: path.write_text(json.dumps(result, indent=1) + "\n")
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Two ways to predict latency, and MACs: `python benchmarks/latency_predictors.py`
 
-A lookup table calibrated on 20 subnets, a regression on 50, 200 and 800 measured subnets, and latency as
-a line over MACs, on the same held-out subnets of this machine. All subnets are measured in turns, in
-rounds; what was measured is kept in results/latency/, so that an interrupted run goes on when it is started
-again, and --fresh measures everything once more. Run it on an idle machine.
+A lookup table calibrated on 20 subnets, a regression on 50, 200 and 800 measured subnets, and
+latency as a line over MACs, on the same held-out subnets of this machine. All subnets are measured
+in turns, in rounds; what was measured is kept in results/latency/, so that an interrupted run goes
+on when it is started again, and --fresh measures everything once more. Run it on an idle machine.
 
-Writes benchmarks/results/latency_predictors-SPACE.json, docs/latency_predictors.png and its section of
-benchmarks/LATENCY.md; with --page these are made again from the JSON and nothing is measured.
+Writes benchmarks/results/latency_predictors-SPACE.json, docs/latency_predictors.png and its section
+of benchmarks/LATENCY.md; with --page these are made again from the JSON and nothing is measured.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import page
 from latency_error import TITLE
 from tqdm import tqdm
 
-from labkit.artifacts import code_revision
-from labkit.lab.plots import latency_predictors, save
-from labkit.latency.lut import calibrate, load_table, write_table
-from labkit.latency.measure import CALIBRATION_SUBNETS, get_runtime, measure
-from labkit.latency.predictor import SAMPLES, compare
-from labkit.latency.subnets import measured_subnets
+from labkit.course.pictures.plots import latency_predictors, save
+from labkit.latency.measured.lookup_table import calibrate, load_table, write_table
+from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
+from labkit.latency.measured.regression import SAMPLES, compare
+from labkit.latency.measured.subnet_times import measured_subnets
 from labkit.space import SearchSpace
-from labkit.spaces import get_space
+from labkit.space.presets import get_space
+from labkit.supernet.artifacts import code_revision
 
 SEED = 1  # calibration of tables that are kept draws from seed 0
 KEPT = page.HERE.parent / "results" / "latency"
@@ -35,11 +35,17 @@ FIGURE = page.HERE.parent / "docs" / "latency_predictors.png"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--space", default="fmnist")
     parser.add_argument("--held-out", type=int, default=100, help="held-out subnets (default: 100)")
-    parser.add_argument("--train", type=int, default=max(SAMPLES), help="subnets to learn from (default: 800)")
-    parser.add_argument("--thread-time", action="store_true", help="CPU time of the thread instead of wall time")
+    parser.add_argument(
+        "--train", type=int, default=max(SAMPLES), help="subnets to learn from (default: 800)"
+    )
+    parser.add_argument(
+        "--thread-time", action="store_true", help="CPU time of the thread instead of wall time"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure everything again")
     parser.add_argument("--page", action="store_true", help="only make page and picture again")
     arguments = parser.parse_args()
@@ -47,47 +53,113 @@ def main() -> None:
     path = page.HERE / "results" / f"{name}.json"
     if not arguments.page:
         clock = time.thread_time if arguments.thread_time else time.perf_counter
-        page.save(path, run(get_space(arguments.space), arguments.held_out, arguments.train, clock, arguments.fresh))
+        page.save(
+            path,
+            run(
+                get_space(arguments.space),
+                arguments.held_out,
+                arguments.train,
+                clock,
+                arguments.fresh,
+            ),
+        )
     report = json.loads(path.read_text())
     page.put(page.HERE / "LATENCY.md", name, text(report), TITLE)
     save(latency_predictors(report["rows"]), FIGURE)
     print(text(report))
 
 
-def run(space: SearchSpace, held_out: int, train: int, clock: Callable[[], float], fresh: bool) -> dict:
+def run(
+    space: SearchSpace, held_out: int, train: int, clock: Callable[[], float], fresh: bool
+) -> dict:
     """Measure what is not there yet, and judge."""
     runtime, blocks = get_runtime("onnxruntime"), KEPT / f"{space.name}-blocks.json"
     if fresh or not blocks.is_file():
         with tqdm(total=100, unit="%", desc="blocks") as bar:
-            value = measure(space, runtime, subnets=4, clock=clock,
-                            progress=lambda share: bar.update(round(100 * share) - bar.n))
+            value = measure(
+                space,
+                runtime,
+                subnets=4,
+                clock=clock,
+                progress=lambda share: bar.update(round(100 * share) - bar.n),
+            )
         write_table(value, blocks, space)
     with tqdm(total=100, unit="%", desc=f"{held_out + train} subnets") as bar:
-        measured = measured_subnets(space, KEPT / f"{space.name}-subnets.json", held_out + train, seed=SEED,
-                                    runtime=runtime, remeasure=fresh, clock=clock,
-                                    progress=lambda share: bar.update(round(100 * share) - bar.n))
+        measured = measured_subnets(
+            space,
+            KEPT / f"{space.name}-subnets.json",
+            held_out + train,
+            seed=SEED,
+            runtime=runtime,
+            remeasure=fresh,
+            clock=clock,
+            progress=lambda share: bar.update(round(100 * share) - bar.n),
+        )
     genes, milliseconds = measured.genes, measured.milliseconds
-    raw, first = load_table(blocks, space).uncalibrated, slice(held_out, held_out + CALIBRATION_SUBNETS)
+    raw, first = (
+        load_table(blocks, space).uncalibrated,
+        slice(held_out, held_out + CALIBRATION_SUBNETS),
+    )
     calibration = calibrate(raw, genes[first], milliseconds[first])
     table = raw.scaled(calibration.factor, calibration.intercept_ms, calibration.per_block_ms)
-    rows = compare(space, table, CALIBRATION_SUBNETS, (genes[held_out:], milliseconds[held_out:]),
-                   (genes[:held_out], milliseconds[:held_out]), [n for n in SAMPLES if n <= train])
-    return {"space": space.name, "revision": code_revision(), "made": dict(measured.made), "clock": clock.__name__,
-            "held_out": held_out, "drifted": measured.drifted, "rows": [row._asdict() for row in rows]}
+    rows = compare(
+        space,
+        table,
+        CALIBRATION_SUBNETS,
+        (genes[held_out:], milliseconds[held_out:]),
+        (genes[:held_out], milliseconds[:held_out]),
+        [n for n in SAMPLES if n <= train],
+    )
+    return {
+        "space": space.name,
+        "revision": code_revision(),
+        "made": dict(measured.made),
+        "clock": clock.__name__,
+        "held_out": held_out,
+        "drifted": measured.drifted,
+        "rows": [row._asdict() for row in rows],
+    }
 
 
 def text(report: dict) -> str:
     """The section of the page."""
-    rows = [(row["method"], row["samples"], f"{100 * row['mean_error']:.2f} %", f"{100 * row['max_error']:.2f} %",
-             f"{row['spearman']:.4f}") for row in report["rows"]]
-    return "\n".join([
-        f"## Two ways to predict latency in `{report['space']}`, and MACs", "",
-        f"On {report['held_out']} held-out subnets, measured end to end in turns with those that were learned from "
-        f"(`latency_predictors.py`, revision {report['revision']}).", "",
-        page.table(("method", "measured subnets", "mean error", "largest error", "Spearman"), rows), "",
-        "![Error and rank correlation over the number of measured subnets](../docs/latency_predictors.png)", "",
-        f"{page.machine(report['made'])}. {report['drifted']} subnets were timed while the machine changed speed"
-        + ("." if report["clock"] == "perf_counter" else f". Clock: {report['clock']}, not wall time.")])
+    rows = [
+        (
+            row["method"],
+            row["samples"],
+            f"{100 * row['mean_error']:.2f} %",
+            f"{100 * row['max_error']:.2f} %",
+            f"{row['spearman']:.4f}",
+        )
+        for row in report["rows"]
+    ]
+    return "\n".join(
+        [
+            f"## Two ways to predict latency in `{report['space']}`, and MACs",
+            "",
+            (
+                f"On {report['held_out']} held-out subnets, measured end to end in turns with those"
+                f" that were learned from (`latency_predictors.py`, revision {report['revision']})."
+            ),
+            "",
+            page.table(
+                ("method", "measured subnets", "mean error", "largest error", "Spearman"), rows
+            ),
+            "",
+            (
+                "![Error and rank correlation over the number of measured"
+                " subnets](../docs/latency_predictors.png)"
+            ),
+            "",
+            f"{page.machine(report['made'])}. {report['drifted']} subnets were timed while the"
+            " machine changed speed"
+            + (
+                "."
+                if report["clock"] == "perf_counter"
+                else f". Clock: {report['clock']}, not wall time."
+            ),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The arena that the search predicts beside the one that TensorFlow Lite Micro reports, on 20 subnets of fmnist.
+"""The arena that the search predicts beside the one that TensorFlow Lite Micro reports, on 20
+subnets of fmnist.
 
-The sizes in labkit/deploy/arena.py were found on single operators and on 25 other subnets (seed 1). These 20
-cover all resolutions, depths, kernels and expand ratios of every stage, with the smallest and the largest.
-Memory does not depend on the weights, so they are random. Flash is the size of the .tflite file.
+The sizes in labkit/tables/arena.py were found on single operators and on 25 other subnets (seed 1).
+These 20 cover all resolutions, depths, kernels and expand ratios of every stage, with the smallest
+and the largest. Memory does not depend on the weights, so they are random. Flash is the size of the
+.tflite file.
 
     python benchmarks/mcu_memory.py      # writes benchmarks/results/mcu_memory.json and its section of MCU.md
 """
@@ -19,13 +21,13 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from labkit.deploy import micro
-from labkit.deploy.arena import arena_table
+from labkit.deploy.litert import conversion as micro
 from labkit.latency.devices import flash_table, get_device
-from labkit.latency.harness import machine_state
+from labkit.runtime.timing import machine_state
 from labkit.space import Arch, SearchSpace
-from labkit.spaces import FMNIST
-from labkit.subnet import Subnet
+from labkit.space.presets import FMNIST
+from labkit.supernet.subnet import Subnet
+from labkit.tables.arena import arena_table
 
 PACKAGES = ("torch", "litert-torch", "ai-edge-quantizer", "tflite-micro")
 
@@ -54,42 +56,99 @@ def random_subnet(space: SearchSpace, arch: Arch) -> tuple[Subnet, torch.Tensor]
 
 def measure(space: SearchSpace, arch: Arch) -> dict:
     subnet, images = random_subnet(space, arch)
-    model = micro.quantise(micro.float_model(space, subnet, images), images)
-    arena, table, genes = micro.MicroInterpreter(model).arena(), arena_table(space), space.encode([arch])
+    model = micro.quantize(micro.float_model(space, subnet, images), images)
+    arena, table, genes = (
+        micro.MicroInterpreter(model).arena(),
+        arena_table(space),
+        space.encode([arch]),
+    )
     predicted = float(table(genes)[0])
-    return {"arch": arch.to_json(), "subnet": str(arch), "activations": arena.activations,
-            "predicted_activations": int(table.maximum(genes)[0]), "persistent": arena.persistent,
-            "predicted_persistent": int(table.total(genes)[0]), "arena": arena.total, "predicted_arena": int(predicted),
-            "error": predicted / arena.total - 1, "flash": len(model),
-            "predicted_flash": int(flash_table(space, get_device("mcu-64k"))(genes)[0])}
+    return {
+        "arch": arch.to_json(),
+        "subnet": str(arch),
+        "activations": arena.activations,
+        "predicted_activations": int(table.maximum(genes)[0]),
+        "persistent": arena.persistent,
+        "predicted_persistent": int(table.total(genes)[0]),
+        "arena": arena.total,
+        "predicted_arena": int(predicted),
+        "error": predicted / arena.total - 1,
+        "flash": len(model),
+        "predicted_flash": int(flash_table(space, get_device("mcu-64k"))(genes)[0]),
+    }
 
 
 def text(result: dict) -> str:
-    rows = [(row["subnet"], *(f"{row[key]:,}" for key in (
-        "activations", "predicted_activations", "persistent", "predicted_persistent", "arena", "predicted_arena")),
-        f"{row['error']:+.2%}", f"{row['flash']:,}", f"{row['predicted_flash']:,}") for row in result["rows"]]
+    rows = [
+        (
+            row["subnet"],
+            *(
+                f"{row[key]:,}"
+                for key in (
+                    "activations",
+                    "predicted_activations",
+                    "persistent",
+                    "predicted_persistent",
+                    "arena",
+                    "predicted_arena",
+                )
+            ),
+            f"{row['error']:+.2%}",
+            f"{row['flash']:,}",
+            f"{row['predicted_flash']:,}",
+        )
+        for row in result["rows"]
+    ]
     errors = [abs(row["error"]) for row in result["rows"]]
     flash = [row["predicted_flash"] / row["flash"] - 1 for row in result["rows"]]
     made = result["made"]
-    return (page.table(("subnet", "activations", "predicted", "persistent", "predicted", "arena", "predicted", "error",
-                        "flash", "predicted"), rows)
-            + f"\n\nArena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash: predicted "
-              f"{min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes. {made['cpu']}, {made['date']}, "
-            + ", ".join(f"{name} {number}" for name, number in made["versions"].items()) + ".")
+    return (
+        page.table(
+            (
+                "subnet",
+                "activations",
+                "predicted",
+                "persistent",
+                "predicted",
+                "arena",
+                "predicted",
+                "error",
+                "flash",
+                "predicted",
+            ),
+            rows,
+        )
+        + f"\n\nArena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash:"
+        f" predicted {min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes. {made['cpu']},"
+        f" {made['date']}, "
+        + ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+        + "."
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--archs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    rows = [measure(FMNIST, arch) for arch in tqdm(chosen_archs(FMNIST, args.archs, args.seed), unit="subnet")]
-    result = {"schema": 1, "made": {"by": f"benchmarks/mcu_memory.py --archs {args.archs} --seed {args.seed}",
-                                    "date": str(date.today()), "cpu": machine_state()["cpu"],
-                                    "versions": {name: version(name) for name in PACKAGES}}, "rows": rows}
+    rows = [
+        measure(FMNIST, arch)
+        for arch in tqdm(chosen_archs(FMNIST, args.archs, args.seed), unit="subnet")
+    ]
+    result = {
+        "schema": 1,
+        "made": {
+            "by": f"benchmarks/mcu_memory.py --archs {args.archs} --seed {args.seed}",
+            "date": str(date.today()),
+            "cpu": machine_state()["cpu"],
+            "versions": {name: version(name) for name in PACKAGES},
+        },
+        "rows": rows,
+    }
     page.save(page.HERE / "results" / "mcu_memory.json", result)
     page.put(page.HERE / "MCU.md", "mcu_memory", text(result), "A microcontroller for real")
-
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""The official package and labkit on the same weights and archs, one after the other in one process.
+"""The official package and labkit on the same weights and archs, one after the other in one
+process.
 
     python benchmarks/official_side_by_side.py [--repeats 7] [--quick]
 
-Needs the extra `peers`. Runs on one CPU thread and counts CPU seconds, which other processes disturb less
-than wall time; ours and theirs alternate, and each figure is the median over the repeats. Before anything
-is timed the two are shown to compute the same. The last line printed is one JSON object.
+Needs the extra `peers`. Runs on one CPU thread and counts CPU seconds, which other processes
+disturb less than wall time; ours and theirs alternate, and each figure is the median over the
+repeats. Before anything is timed the two are shown to compute the same. The last line printed is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -26,18 +28,20 @@ import torch
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics
 
-from labkit import official
-from labkit.evaluate import recalibrate
-from labkit.machine import machine
-from labkit.spaces import get_space
-from labkit.supernet import Supernet
+from labkit.official import state_dict as official
+from labkit.space.presets import get_space
+from labkit.storage.machine import machine
+from labkit.supernet.evaluation import recalibrate
+from labkit.supernet.supernet import Supernet
 
 SPACE = "ofa-mbv3"
 RECALIBRATION_BATCHES, RECALIBRATION_BATCH = 2, 16
 
 
 def seconds(call: Callable[[], object], times: int) -> float:
-    """CPU seconds of one call. Results are dropped at once: keeping them would measure fresh memory."""
+    """CPU seconds of one call. Results are dropped at once: keeping them would measure fresh
+    memory.
+    """
     gc.collect()
     gc.disable()  # as timeit does: a collection would fall on either side by chance
     start = time.process_time()
@@ -48,7 +52,12 @@ def seconds(call: Callable[[], object], times: int) -> float:
     return elapsed / times
 
 
-def compare(ours: list[Callable[[], object]], theirs: list[Callable[[], object]], repeats: int, inner: int = 1) -> dict:
+def compare(
+    ours: list[Callable[[], object]],
+    theirs: list[Callable[[], object]],
+    repeats: int,
+    inner: int = 1,
+) -> dict:
     """Median milliseconds of one call, over the archs: each pair in turn, then the next repeat."""
     for call in (*ours, *theirs):
         call()
@@ -61,15 +70,29 @@ def compare(ours: list[Callable[[], object]], theirs: list[Callable[[], object]]
         for side in (0, 1):
             samples[side].append(1e3 * totals[side] / len(ours))
     ratios = [t / o for o, t in zip(*samples)]
-    return {"ours_ms": statistics.median(samples[0]), "official_ms": statistics.median(samples[1]),
-            "ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
+    return {
+        "ours_ms": statistics.median(samples[0]),
+        "official_ms": statistics.median(samples[1]),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+    }
 
 
 def networks(seed: int = 0) -> tuple[OFAMobileNetV3, Supernet]:
     """Their network with weights under which subnets differ, and ours with the same."""
     torch.manual_seed(seed)
-    theirs = OFAMobileNetV3(dropout_rate=0, width_mult=1.0, ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6],
-                            depth_list=[2, 3, 4]).eval().requires_grad_(False)
+    theirs = (
+        OFAMobileNetV3(
+            dropout_rate=0,
+            width_mult=1.0,
+            ks_list=[3, 5, 7],
+            expand_ratio_list=[3, 4, 6],
+            depth_list=[2, 3, 4],
+        )
+        .eval()
+        .requires_grad_(False)
+    )
     for name, parameter in theirs.named_parameters():
         if name.endswith("_matrix"):
             parameter += 0.1 * torch.randn_like(parameter)
@@ -87,7 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--archs", type=int, default=6)
-    parser.add_argument("--quick", action="store_true", help="two archs, two repeats: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="two archs, two repeats: to see that it runs"
+    )
     options = parser.parse_args()
     if options.quick:
         options.archs, options.repeats = 2, 2
@@ -97,9 +122,17 @@ def main() -> None:
     theirs, ours = networks()
     space = ours.space
     archs = space.decode(space.sample(np.random.default_rng(0), options.archs))
-    configs = [{k: v for k, v in official.arch_to_official(space, arch).items() if k != "r"} for arch in archs]
-    batches = [[(torch.randn(RECALIBRATION_BATCH, 3, arch.resolution, arch.resolution), None)
-                for _ in range(RECALIBRATION_BATCHES)] for arch in archs]
+    configs = [
+        {k: v for k, v in official.arch_to_official(space, arch).items() if k != "r"}
+        for arch in archs
+    ]
+    batches = [
+        [
+            (torch.randn(RECALIBRATION_BATCH, 3, arch.resolution, arch.resolution), None)
+            for _ in range(RECALIBRATION_BATCHES)
+        ]
+        for arch in archs
+    ]
     stats, subnets, difference, contrast = [], [], 0.0, math.inf
     for arch, config, calibration in zip(archs, configs, batches):
         theirs.set_active_subnet(**config)
@@ -112,12 +145,15 @@ def main() -> None:
         difference = max(difference, (expected - ours(images, arch, stats[-1])).abs().max().item())
         contrast = min(contrast, (expected[0] - expected[1]).abs().max().item())
     if difference > 1e-4 or contrast < 1e-2:
-        raise SystemExit(f"the two networks differ by {difference} (two images by {contrast}); nothing was timed")
+        raise SystemExit(
+            f"the two networks differ by {difference} (two images by {contrast}); nothing was timed"
+        )
 
     def active(config: dict, call: Callable[[], object]) -> Callable[[], object]:
         def run() -> object:
             theirs.set_active_subnet(**config)
             return call()
+
         return run
 
     rows = {}
@@ -125,27 +161,53 @@ def main() -> None:
         images = [torch.randn(batch, 3, arch.resolution, arch.resolution) for arch in archs]
         rows[f"forward, batch {batch}"] = compare(
             [lambda x=x, a=a, s=s: ours(x, a, s) for x, a, s in zip(images, archs, stats)],
-            [active(c, lambda x=x: theirs(x)) for x, c in zip(images, configs)], repeats, inner)
+            [active(c, lambda x=x: theirs(x)) for x, c in zip(images, configs)],
+            repeats,
+            inner,
+        )
     rows["extraction"] = compare(
         [lambda a=a, s=s: ours.extract(a, s) for a, s in zip(archs, stats)],
-        [active(c, lambda: theirs.get_active_subnet(preserve_weight=True)) for c in configs], repeats, 3)
+        [active(c, lambda: theirs.get_active_subnet(preserve_weight=True)) for c in configs],
+        repeats,
+        3,
+    )
     rows["recalibration"] = compare(
         [lambda a=a, b=b: recalibrate(ours, a, (x for x, _ in b)) for a, b in zip(archs, batches)],
-        [lambda n=n, b=b: set_running_statistics(n, b) for n, b in zip(subnets, batches)], repeats)
+        [lambda n=n, b=b: set_running_statistics(n, b) for n, b in zip(subnets, batches)],
+        repeats,
+    )
     with_resolution = [{**c, "r": arch.resolution} for c, arch in zip(configs, archs)]
     rows["switching"] = compare(
         [lambda c=c: official.arch_from_official(space, c) for c in with_resolution],
-        [lambda c=c: theirs.set_active_subnet(**c) for c in configs], repeats, 200)
+        [lambda c=c: theirs.set_active_subnet(**c) for c in configs],
+        repeats,
+        200,
+    )
 
     for what, row in rows.items():
-        print(f"{what:20} ours {row['ours_ms']:9.3f} ms   official {row['official_ms']:9.3f} ms   "
-              f"{row['ratio']:.2f} times as fast ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})")
-    print(json.dumps({
-        "benchmark": Path(__file__).stem, "date": date.today().isoformat(), "unit": "CPU milliseconds, one thread",
-        "space": SPACE, "archs": options.archs, "repeats": repeats, "largest_difference": difference,
-        "smallest_difference_of_images": contrast, "rows": rows,
-        "geometric_mean_ratio": statistics.geometric_mean(row["ratio"] for row in rows.values()),
-        "machine": {**machine(), "ofa": version("ofa")}}))
+        print(
+            f"{what:20} ours {row['ours_ms']:9.3f} ms   official {row['official_ms']:9.3f} ms   "
+            f"{row['ratio']:.2f} times as fast ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
+        )
+    print(
+        json.dumps(
+            {
+                "benchmark": Path(__file__).stem,
+                "date": date.today().isoformat(),
+                "unit": "CPU milliseconds, one thread",
+                "space": SPACE,
+                "archs": options.archs,
+                "repeats": repeats,
+                "largest_difference": difference,
+                "smallest_difference_of_images": contrast,
+                "rows": rows,
+                "geometric_mean_ratio": statistics.geometric_mean(
+                    row["ratio"] for row in rows.values()
+                ),
+                "machine": {**machine(), "ofa": version("ofa")},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What benchmarks share: figures are kept as JSON, and pages of Markdown are written from them.
 
-A page consists of sections, each between two comments that name it, so that every script replaces its own
-section and leaves the others alone.
+A page consists of sections, each between two comments that name it, so that every script replaces
+its own section and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from labkit.paths import write_atomic
+from labkit.storage.paths import write_atomic
 
 HERE = Path(__file__).resolve().parent
 
 
 def save(path: Path, report: dict) -> None:
     """Write a report as JSON, in one step."""
-    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n"))
+    write_atomic(
+        path,
+        lambda temporary: temporary.write_text(
+            json.dumps(report, indent=1, allow_nan=False) + "\n"
+        ),
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; a bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def put(page: Path, section: str, text: str, title: str = "") -> None:
@@ -44,6 +51,8 @@ def put(page: Path, section: str, text: str, title: str = "") -> None:
 
 def machine(made: dict) -> str:
     """One line about the machine and what ran on it."""
-    return (f"{made['cpu']}, {made['cores']} cores; {made['runtime']} {made['runtime_version']}, {made['threads']} "
-            f"thread(s), batch {made['batch']}; load {made['load']} at the start, governor {made['governor']}; "
-            f"{made['date'][:10]}")
+    return (
+        f"{made['cpu']}, {made['cores']} cores; {made['runtime']} {made['runtime_version']},"
+        f" {made['threads']} thread(s), batch {made['batch']}; load {made['load']} at the start,"
+        f" governor {made['governor']}; {made['date'][:10]}"
+    )

@@ -2,12 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/pareto_quality.py [--seeds 10]
 
-Both search accuracy against latency on the paper's space with 50,000 evaluations and the same vectorised
-evaluation, each with its default population (ours 200, pymoo's 100). pymoo's variables are the genes as
-integers, its operators those of its documentation for integers (SBX and polynomial mutation, rounded).
-Hypervolume is relative to the exact front's, in units of its range; the reference is its worst corner.
-pymoo's front is that of its last population and, beside it, that of all archs it evaluated. Needs the
-extra `peers`; prints one JSON object last.
+Both search accuracy against latency on the paper's space with 50,000 evaluations and the same
+vectorized evaluation, each with its default population (ours 200, pymoo's 100). pymoo's variables
+are the genes as integers, its operators those of its documentation for integers (SBX and polynomial
+mutation, rounded). Hypervolume is relative to the exact front's, in units of its range; the
+reference is its worst corner. pymoo's front is that of its last population and, beside it, that of
+all archs it evaluated. Needs the extra `peers`; prints one JSON object last.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pymoo.optimize import minimize
 from search_problems import cpu_time, latency, one_thread, record
 
 from labkit.search import front, hypervolume, nsga2
-from labkit.search.synthetic import synthetic_accuracy
-from labkit.separable import Joint, Separable
-from labkit.spaces import get_space
+from labkit.space.presets import get_space
+from labkit.tables.separable import Joint, Separable
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 EVALUATIONS = 50_000
 
@@ -38,7 +38,9 @@ class GeneProblem(Problem):
     """The same search for pymoo: one integer variable for each gene."""
 
     def __init__(self, accuracy: Separable, cost: Separable) -> None:
-        super().__init__(n_var=accuracy.space.num_genes, n_obj=2, xl=0, xu=accuracy.space.choices - 1, vtype=int)
+        super().__init__(
+            n_var=accuracy.space.num_genes, n_obj=2, xl=0, xu=accuracy.space.choices - 1, vtype=int
+        )
         self.evaluate_genes = Joint([accuracy, cost])
         self.seen: list[np.ndarray] = []
 
@@ -49,9 +51,13 @@ class GeneProblem(Problem):
 
 
 def search_with_pymoo(problem: GeneProblem, seed: int) -> np.ndarray:
-    algorithm = NSGA2(pop_size=100, sampling=IntegerRandomSampling(), eliminate_duplicates=True,
-                      crossover=SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
-                      mutation=PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()))
+    algorithm = NSGA2(
+        pop_size=100,
+        sampling=IntegerRandomSampling(),
+        eliminate_duplicates=True,
+        crossover=SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+        mutation=PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+    )
     return minimize(problem, algorithm, ("n_eval", EVALUATIONS), seed=seed, verbose=False).F
 
 
@@ -77,17 +83,39 @@ def main() -> None:
         for seed in range(args.seeds):
             problem = GeneProblem(accuracy, table)
             their_seconds, last = cpu_time(search_with_pymoo, problem, seed)
-            our_seconds, ours = cpu_time(nsga2, space, accuracy, [table], rng=np.random.default_rng(seed),
-                                         generations=EVALUATIONS // 200 - 1)
-            rows.append({"ours": share(ours.objectives), "pymoo": share(last),
-                         "pymoo_all_evaluated": share(np.concatenate(problem.seen)), "our_seconds": our_seconds,
-                         "pymoo_seconds": their_seconds, "our_evaluations": ours.evaluations,
-                         "pymoo_evaluations": sum(map(len, problem.seen))})
+            our_seconds, ours = cpu_time(
+                nsga2,
+                space,
+                accuracy,
+                [table],
+                rng=np.random.default_rng(seed),
+                generations=EVALUATIONS // 200 - 1,
+            )
+            rows.append(
+                {
+                    "ours": share(ours.objectives),
+                    "pymoo": share(last),
+                    "pymoo_all_evaluated": share(np.concatenate(problem.seen)),
+                    "our_seconds": our_seconds,
+                    "pymoo_seconds": their_seconds,
+                    "our_evaluations": ours.evaluations,
+                    "pymoo_evaluations": sum(map(len, problem.seen)),
+                }
+            )
             print(kind, seed, json.dumps(rows[-1]), file=sys.stderr)
         figures[kind] = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
         figures[kind]["ratio"] = figures[kind]["pymoo_seconds"] / figures[kind]["our_seconds"]
-    print(json.dumps(record("NSGA-II: hypervolume at least pymoo's and 99.5 % of the exact front's, at least 20 times "
-                            "faster", peer="pymoo", medians=figures, seeds=args.seeds)))
+    print(
+        json.dumps(
+            record(
+                "NSGA-II: hypervolume at least pymoo's and 99.5 % of the exact front's, at least 20"
+                " times faster",
+                peer="pymoo",
+                medians=figures,
+                seeds=args.seeds,
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The pages SEARCH.md and TRAINING.md: `python benchmarks/publish.py exact_front --budgets 50`
 
-Runs the script of one of the sections below (what follows its name is passed on), keeps the JSON object that it prints
-last as benchmarks/results/NAME.json, and writes the section on its page, and its picture in docs/ if it has one.
-Without a name, all sections whose results are there are written again, and nothing is run.
+Runs the script of one of the sections below (what follows its name is passed on), keeps the JSON
+object that it prints last as benchmarks/results/NAME.json, and writes the section on its page, and
+its picture in docs/ if it has one. Without a name, all sections whose results are there are written
+again, and nothing is run.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ import recipes
 import stand_alone
 from matplotlib.figure import Figure
 
-from labkit.lab.plots import save as save_picture
+from labkit.course.pictures.plots import save as save_picture
 
 SEARCH, TRAINING = "SEARCH.md", "TRAINING.md"
-TITLES = {SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth",
-          TRAINING: "Training: what one supernet is worth, four recipes, and what a step takes"}
+TITLES = {
+    SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth",
+    TRAINING: "Training: what one supernet is worth, four recipes, and what a step takes",
+}
 
 
 @dataclass(frozen=True)
 class Section:
     """What is written about a script's report, on which page, and the picture drawn from it.
 
-    `script` is for a section that is not called like its script: a study that is there twice, with other options.
+    `script` is for a section that is not called like its script: a study that is there twice, with
+    other options.
     """
 
     page: str
@@ -42,12 +46,16 @@ class Section:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", nargs="?", choices=sorted(SECTIONS), help="the section to measure")
     arguments, passed_on = parser.parse_known_args()
     if arguments.name:
-        page.save(page.HERE / "results" / f"{arguments.name}.json",
-                  run(SECTIONS[arguments.name].script or arguments.name, passed_on))
+        page.save(
+            page.HERE / "results" / f"{arguments.name}.json",
+            run(SECTIONS[arguments.name].script or arguments.name, passed_on),
+        )
     for name in [arguments.name] if arguments.name else SECTIONS:
         path = page.HERE / "results" / f"{name}.json"
         if path.is_file():
@@ -56,8 +64,13 @@ def main() -> None:
 
 def run(script: str, arguments: list[str]) -> dict:
     """What the script prints last, on one thread; its progress goes to the terminal."""
-    done = subprocess.run([sys.executable, page.HERE / f"{script}.py", *arguments], stdout=subprocess.PIPE, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    done = subprocess.run(
+        [sys.executable, page.HERE / f"{script}.py", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -75,48 +88,112 @@ def write(name: str, report: dict) -> None:
 
 
 def search_speed(report: dict) -> str:
-    rows = [(name, f"{ours['seconds']:.3f}", f"{ours['ratio']:.0f}",
-             f"{ours['better_by']['median']:.3f} ({ours['better_by']['worst']:.3f})")
-            for name, ours in report["ours"].items()]
-    return (f"**Evolution against `ofa`** (`search_speed.py`; population 100, 500 generations, limit at the 20th "
-            f"percentile, the space of OFA's tutorial; medians of {report['seeds']} seeds). The peer is "
-            f"{report['peer']}; with its own MLP and table it takes {report['ofa_seconds']:.1f} CPU s. Its MLP's "
-            "accuracies are in its own units.\n\n"
-            + page.table(("our predictor", "CPU s", "ratio", "our result better by, median (worst), same predictor"),
-                         rows))
+    rows = [
+        (
+            name,
+            f"{ours['seconds']:.3f}",
+            f"{ours['ratio']:.0f}",
+            f"{ours['better_by']['median']:.3f} ({ours['better_by']['worst']:.3f})",
+        )
+        for name, ours in report["ours"].items()
+    ]
+    return (
+        "**Evolution against `ofa`** (`search_speed.py`; population 100, 500 generations, limit at"
+        f" the 20th percentile, the space of OFA's tutorial; medians of {report['seeds']} seeds)."
+        f" The peer is {report['peer']}; with its own MLP and table it takes"
+        f" {report['ofa_seconds']:.1f} CPU s. Its MLP's accuracies are in its own units.\n\n"
+        + page.table(
+            (
+                "our predictor",
+                "CPU s",
+                "ratio",
+                "our result better by, median (worst), same predictor",
+            ),
+            rows,
+        )
+    )
 
 
 def exact_front(report: dict) -> str:
-    rows = [(name, f"{ours['front']['points']:,} archs, {ours['front']['seconds']:.2f} s",
-             f"{ours['evolution_gap']['median']:.3f} / {ours['evolution_gap']['worst']:.3f}",
-             f"{ours['random_search_gap']['median']:.2f}",
-             f"{ours['pairs_of_budgets']['seconds']['median']:.2f} / "
-             f"{ours['pairs_of_budgets']['seconds']['worst']:.2f} s") for name, ours in report["ours"].items()]
-    return (f"**Exact search** (`exact_front.py`; {report['budgets']} random latency budgets, {2 * report['pairs']} "
-            "random pairs of budgets; gaps in points, CPU seconds; latencies of the simulated Raspberry Pi 4)\n\n"
-            + page.table(("space, predictor", "whole front", "evolution's gap, median / worst",
-                          "random search's gap, median", "pair of budgets, median / worst"), rows))
+    rows = [
+        (
+            name,
+            f"{ours['front']['points']:,} archs, {ours['front']['seconds']:.2f} s",
+            f"{ours['evolution_gap']['median']:.3f} / {ours['evolution_gap']['worst']:.3f}",
+            f"{ours['random_search_gap']['median']:.2f}",
+            (
+                f"{ours['pairs_of_budgets']['seconds']['median']:.2f} / "
+                f"{ours['pairs_of_budgets']['seconds']['worst']:.2f} s"
+            ),
+        )
+        for name, ours in report["ours"].items()
+    ]
+    return (
+        f"**Exact search** (`exact_front.py`; {report['budgets']} random latency budgets,"
+        f" {2 * report['pairs']} random pairs of budgets; gaps in points, CPU seconds; latencies of"
+        " the simulated Raspberry Pi 4)\n\n"
+        + page.table(
+            (
+                "space, predictor",
+                "whole front",
+                "evolution's gap, median / worst",
+                "random search's gap, median",
+                "pair of budgets, median / worst",
+            ),
+            rows,
+        )
+    )
 
 
 def pareto_quality(report: dict) -> str:
-    rows = [(name, f"{row['ours']:.4f}", f"{row['pymoo']:.4f}", f"{row['pymoo_all_evaluated']:.4f}",
-             f"{row['our_seconds']:.3f} / {row['pymoo_seconds']:.2f}", f"{row['ratio']:.0f}")
-            for name, row in report["medians"].items()]
-    return (f"**NSGA-II against pymoo** (`pareto_quality.py`; {report['peer']}; as many evaluations each; medians of "
-            f"{report['seeds']} seeds). Hypervolume is the share of the exact front's. Ours is of the archive of all "
-            "it evaluated, so pymoo's last column is its like.\n\n"
-            + page.table(("predictor", "ours", "pymoo, last population", "pymoo, all it evaluated",
-                          "CPU s, ours / pymoo", "ratio"), rows))
+    rows = [
+        (
+            name,
+            f"{row['ours']:.4f}",
+            f"{row['pymoo']:.4f}",
+            f"{row['pymoo_all_evaluated']:.4f}",
+            f"{row['our_seconds']:.3f} / {row['pymoo_seconds']:.2f}",
+            f"{row['ratio']:.0f}",
+        )
+        for name, row in report["medians"].items()
+    ]
+    return (
+        f"**NSGA-II against pymoo** (`pareto_quality.py`; {report['peer']}; as many evaluations"
+        f" each; medians of {report['seeds']} seeds). Hypervolume is the share of the exact"
+        " front's. Ours is of the archive of all it evaluated, so pymoo's last column is its"
+        " like.\n\n"
+        + page.table(
+            (
+                "predictor",
+                "ours",
+                "pymoo, last population",
+                "pymoo, all it evaluated",
+                "CPU s, ours / pymoo",
+                "ratio",
+            ),
+            rows,
+        )
+    )
 
 
 def predictor_quality(report: dict) -> str:
     sizes, scores = list(report["scores"]), report["scores"]
-    rows = [(name, *(f"{scores[size][name]['rmse']:.3f}, {scores[size][name]['kendall_tau']:.3f}" for size in sizes))
-            for name in scores[sizes[0]]]
-    return (f"**Does separability cost accuracy?** (`predictor_quality.py`; {report['pairs']:,} measured pairs of the "
-            f"shipped supernet, RMSE in points and Kendall tau on {report['judged']} pairs that were not fitted to, "
-            f"mean of {report['splits']} splits)\n\n"
-            + page.table(("predictor", *(f"{int(size):,} pairs" for size in sizes)), rows))
+    rows = [
+        (
+            name,
+            *(
+                f"{scores[size][name]['rmse']:.3f}, {scores[size][name]['kendall_tau']:.3f}"
+                for size in sizes
+            ),
+        )
+        for name in scores[sizes[0]]
+    ]
+    return (
+        f"**Does separability cost accuracy?** (`predictor_quality.py`; {report['pairs']:,}"
+        " measured pairs of the shipped supernet, RMSE in points and Kendall tau on"
+        f" {report['judged']} pairs that were not fitted to, mean of {report['splits']} splits)\n\n"
+        + page.table(("predictor", *(f"{int(size):,} pairs" for size in sizes)), rows)
+    )
 
 
 def measured_search(report: dict) -> str:
@@ -124,81 +201,162 @@ def measured_search(report: dict) -> str:
     for row in report["rows"]:
         found.setdefault(row["budget_ms"], {})[row["method"]] = row
     methods = ("exact", "evolution", "random")
-    rows = [(f"{limit:.4g}", *(f"{by[m]['predicted']:.2f}, {by[m]['measured']:.2f}" for m in methods))
-            for limit, by in found.items()]
+    rows = [
+        (f"{limit:.4g}", *(f"{by[m]['predicted']:.2f}, {by[m]['measured']:.2f}" for m in methods))
+        for limit, by in found.items()
+    ]
     mean = report["mean_measured"]
-    return (f"**Measured, not only predicted** (`measured_search.py`; accuracy on val, which no search saw; latency of "
-            f"`{report['device']}`; the predictor's RMSE is {report['predictor_rmse']:.2f} points)\n\n"
-            + page.table(("budget, ms", "exact: predicted, measured", "evolution", "random search"),
-                         [*rows, ("mean measured", *(f"{mean[m]:.2f}" for m in methods))]))
+    return (
+        "**Measured, not only predicted** (`measured_search.py`; accuracy on val, which no search"
+        f" saw; latency of `{report['device']}`; the predictor's RMSE is"
+        f" {report['predictor_rmse']:.2f} points)\n\n"
+        + page.table(
+            ("budget, ms", "exact: predicted, measured", "evolution", "random search"),
+            [*rows, ("mean measured", *(f"{mean[m]:.2f}" for m in methods))],
+        )
+    )
 
 
 def stand_alone_text(report: dict) -> str:
-    head = ["MACs", "cut out of the supernet, %", "trained alone, %", "difference, points", "core-hours alone"]
-    rows = [[f"{row['macs'] / 1e6:.2f}M", f"{row['inherited']:.2f}", f"{row['alone']:.2f}",
-             "{points:+.2f} ± {standard_error:.2f}".format(**row["inherited_minus_alone"]), f"{row['cpu_hours']:.2f}"]
-            for row in report["rows"]]
+    head = [
+        "MACs",
+        "cut out of the supernet, %",
+        "trained alone, %",
+        "difference, points",
+        "core-hours alone",
+    ]
+    rows = [
+        [
+            f"{row['macs'] / 1e6:.2f}M",
+            f"{row['inherited']:.2f}",
+            f"{row['alone']:.2f}",
+            "{points:+.2f} ± {standard_error:.2f}".format(**row["inherited_minus_alone"]),
+            f"{row['cpu_hours']:.2f}",
+        ]
+        for row in report["rows"]
+    ]
     if any("distilled" in row for row in report["rows"]):
         head.append("alone, with a teacher, %")
         for cells, row in zip(rows, report["rows"]):
             cells.append(f"{row['distilled']:.2f}" if "distilled" in row else "")
-    drawn = f"{report['archs']} random archs, seed {report['seed']}, one in each equal part of the range of log MACs"
+    drawn = (
+        f"{report['archs']} random archs, seed {report['seed']}, one in each equal part of the"
+        " range of log MACs"
+    )
     if not report["complete"]:
         drawn += f", of which {len(rows)} are trained so far"
-    text = (f"**As good as if trained alone?** (`stand_alone.py`; {drawn}; accuracy on {report['split']}; trained from "
-            f"scratch for {report['config']['epochs']} epochs at learning rate {report['learning_rate']:g}; ± is one "
-            "standard error of the difference)\n\n" + page.table(head, rows)
-            + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those trained alone on "
-              f"average, {report['worst_gap']:+.2f} where it is worst.")
+    text = (
+        f"**As good as if trained alone?** (`stand_alone.py`; {drawn}; accuracy on"
+        f" {report['split']}; trained from scratch for {report['config']['epochs']} epochs at"
+        f" learning rate {report['learning_rate']:g}; ± is one standard error of the"
+        " difference)\n\n"
+        + page.table(head, rows)
+        + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those"
+        f" trained alone on average, {report['worst_gap']:+.2f} where it is worst."
+    )
     if "doubling_the_epochs" in report:
         double = report["doubling_the_epochs"]
-        text += (f" Twice the epochs gain the middle arch {double['points']:.2f} points (standard error "
-                 f"{double['standard_error']:.2f}).")
+        text += (
+            f" Twice the epochs gain the middle arch {double['points']:.2f} points (standard error "
+            f"{double['standard_error']:.2f})."
+        )
     if "kendall_tau" in report and report["complete"]:  # of three or four nets it says nothing
         tau = report["kendall_tau"]
-        text += (f" Kendall tau between the two columns is {tau['tau']:.2f}, 95 % interval {tau['low']:.2f} to "
-                 f"{tau['high']:.2f}.")
-    return text + (f" The runs took {report['cpu_hours']:.1f} core-hours. The supernet is the one with SHA-256 "
-                   f"{report['weights_sha256'][:12]}.")
+        text += (
+            f" Kendall tau between the two columns is {tau['tau']:.2f}, 95 % interval"
+            f" {tau['low']:.2f} to {tau['high']:.2f}."
+        )
+    return (
+        text + f" The runs took {report['cpu_hours']:.1f} core-hours. The supernet is the one with"
+        f" SHA-256 {report['weights_sha256'][:12]}."
+    )
 
 
 def recipes_text(report: dict) -> str:
-    rows = [(row["title"], *(f"{row['accuracy'][name]:.2f}" for name in recipes.ARCHS), f"{row['steps']:,}",
-             f"{row['learning_rate']:g}", f"{row['macs'] / 1e12:.1f}") for row in report["rows"]]
-    return (f"**Four recipes at equal CPU time** (`recipes.py`; {report['minutes']:g} minutes of training "
-            "for each, learning rates chosen on short runs; accuracy after BN recalibration, on "
-            f"{report['split']}, %)\n\n"
-            + page.table(("recipe", *recipes.ARCHS, "steps", "learning rate", "MACs trained with, 10^12"), rows))
+    rows = [
+        (
+            row["title"],
+            *(f"{row['accuracy'][name]:.2f}" for name in recipes.ARCHS),
+            f"{row['steps']:,}",
+            f"{row['learning_rate']:g}",
+            f"{row['macs'] / 1e12:.1f}",
+        )
+        for row in report["rows"]
+    ]
+    return (
+        f"**Four recipes at equal CPU time** (`recipes.py`; {report['minutes']:g} minutes of"
+        " training for each, learning rates chosen on short runs; accuracy after BN recalibration,"
+        f" on {report['split']}, %)\n\n"
+        + page.table(
+            ("recipe", *recipes.ARCHS, "steps", "learning rate", "MACs trained with, 10^12"), rows
+        )
+    )
 
 
 def step_memory(report: dict) -> str:
-    rows = [(way, f"{taken / 1e9:.2f}", f"{report['ratios'][way]:.2f}") for way, taken in report["bytes"].items()]
-    return (f"**Memory of a step** (`step_memory.py`; the space `{report['space']}`, {report['archs']} subnets, batch "
-            f"{report['batch']}, {report['device']}; peak minus what was taken before the step, fresh processes)\n\n"
-            + page.table(("step", "GB", "times the largest alone"), rows))
+    rows = [
+        (way, f"{taken / 1e9:.2f}", f"{report['ratios'][way]:.2f}")
+        for way, taken in report["bytes"].items()
+    ]
+    return (
+        f"**Memory of a step** (`step_memory.py`; the space `{report['space']}`, {report['archs']}"
+        f" subnets, batch {report['batch']}, {report['device']}; peak minus what was taken before"
+        " the step, fresh processes)\n\n"
+        + page.table(("step", "GB", "times the largest alone"), rows)
+    )
 
 
 def step_speed(report: dict) -> str:
     step = report["training_step"]
-    text = "**Time of a step and of a forward pass** (`step_speed.py`; CPU time, the sides in turns)"
+    text = (
+        "**Time of a step and of a forward pass** (`step_speed.py`; CPU time, the sides in turns)"
+    )
     if step:
-        text += ("\n\nOne training step of a subnet in the paper's space, 16 images of 224 pixels: "
-                 f"{step['ratio']:.2f} of the time of the package `ofa` ({step['ratio_min']:.2f} to "
-                 f"{step['ratio_max']:.2f} over {step['archs']} archs).")
-    rows = [(row["space"], row["batch"], f"{row['ratio']:.3f}", f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}",
-             row["archs"]) for row in report["forward"]]
-    return text + "\n\n" + page.table(("space", "batch", "forward in the supernet, times the extracted subnet's",
-                                        "range", "archs"), rows)
+        text += (
+            "\n\nOne training step of a subnet in the paper's space, 16 images of 224 pixels: "
+            f"{step['ratio']:.2f} of the time of the package `ofa` ({step['ratio_min']:.2f} to "
+            f"{step['ratio_max']:.2f} over {step['archs']} archs)."
+        )
+    rows = [
+        (
+            row["space"],
+            row["batch"],
+            f"{row['ratio']:.3f}",
+            f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}",
+            row["archs"],
+        )
+        for row in report["forward"]
+    ]
+    return (
+        text
+        + "\n\n"
+        + page.table(
+            (
+                "space",
+                "batch",
+                "forward in the supernet, times the extracted subnet's",
+                "range",
+                "archs",
+            ),
+            rows,
+        )
+    )
 
 
 def shared_prefixes(report: dict) -> str:
-    names = {"random": "of many random archs, some that begin alike",
-             "families": "families, alike up to the last stage"}
-    rows = [(names[name], row["archs"], f"{row['speed_up']:.2f}", f"{row['macs_ratio']:.2f}")
-            for name, row in report["rows"].items()]
-    return (f"**Evaluating many archs together** (`shared_prefixes.py`; {report['images']:,} images, identical "
-            "accuracies; the first sample is as dense as the many are)\n\n"
-            + page.table(("sample", "archs", "times as fast", "MACs allow"), rows))
+    names = {
+        "random": "of many random archs, some that begin alike",
+        "families": "families, alike up to the last stage",
+    }
+    rows = [
+        (names[name], row["archs"], f"{row['speed_up']:.2f}", f"{row['macs_ratio']:.2f}")
+        for name, row in report["rows"].items()
+    ]
+    return (
+        f"**Evaluating many archs together** (`shared_prefixes.py`; {report['images']:,} images,"
+        " identical accuracies; the first sample is as dense as the many are)\n\n"
+        + page.table(("sample", "archs", "times as fast", "MACs allow"), rows)
+    )
 
 
 SECTIONS = {
@@ -207,12 +365,25 @@ SECTIONS = {
     "pareto_quality": Section(SEARCH, pareto_quality),
     "predictor_quality": Section(SEARCH, predictor_quality),
     "measured_search": Section(SEARCH, measured_search),
-    "stand_alone": Section(TRAINING, stand_alone_text, stand_alone.figure,
-                           "Accuracy over multiply-adds of ten subnets, cut out of the supernet and trained alone"),
-    "stand_alone_96": Section(TRAINING, stand_alone_text, stand_alone.figure, "The same, trained alone twice as long",
-                              script="stand_alone"),
-    "recipes": Section(TRAINING, recipes_text, recipes.figure,
-                       "Accuracy of the smallest, middle and largest subnet after four recipes of equal CPU time"),
+    "stand_alone": Section(
+        TRAINING,
+        stand_alone_text,
+        stand_alone.figure,
+        "Accuracy over multiply-adds of ten subnets, cut out of the supernet and trained alone",
+    ),
+    "stand_alone_96": Section(
+        TRAINING,
+        stand_alone_text,
+        stand_alone.figure,
+        "The same, trained alone twice as long",
+        script="stand_alone",
+    ),
+    "recipes": Section(
+        TRAINING,
+        recipes_text,
+        recipes.figure,
+        "Accuracy of the smallest, middle and largest subnet after four recipes of equal CPU time",
+    ),
     "step_memory": Section(TRAINING, step_memory),
     "step_speed": Section(TRAINING, step_speed),
     "shared_prefixes": Section(TRAINING, shared_prefixes),

@@ -1,4 +1,6 @@
-"""What the search benchmarks have in common: the paper's space, its latency and its synthetic accuracies."""
+"""What the search benchmarks have in common: the paper's space, its latency and its synthetic
+accuracies.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from labkit.cost import AdditiveTable
 from labkit.latency.devices import get_device
 from labkit.search import Budget
 from labkit.space import SearchSpace
-from labkit.spaces import get_space
+from labkit.space.presets import get_space
+from labkit.tables.costs import AdditiveTable
 
 DEVICE = "pi4"  # simulated; any additive table would do
 T = TypeVar("T")
@@ -27,7 +29,9 @@ T = TypeVar("T")
 
 def tutorial_space() -> SearchSpace:
     """The space that OFA's tutorial searches: width 1.2, five resolutions."""
-    return replace(get_space("ofa-mbv3-w1.2"), name="ofa-tutorial", resolutions=(160, 176, 192, 208, 224))
+    return replace(
+        get_space("ofa-mbv3-w1.2"), name="ofa-tutorial", resolutions=(160, 176, 192, 208, 224)
+    )
 
 
 def latency(space: SearchSpace) -> AdditiveTable:
@@ -42,7 +46,9 @@ def latency_budget(space: SearchSpace, quantile: float) -> Budget:
 
 
 def one_thread() -> None:
-    """Stop unless numpy's libraries were loaded with one thread; it is too late to change that from here."""
+    """Stop unless numpy's libraries were loaded with one thread; it is too late to change that from
+    here.
+    """
     if os.environ.get("OMP_NUM_THREADS") != "1":
         sys.exit("this benchmark compares single threads: set OMP_NUM_THREADS=1")
 
@@ -55,11 +61,27 @@ def cpu_time(function: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[flo
 
 
 def record(claim: str, peer: str | None = None, **figures: Any) -> dict[str, Any]:
-    """A benchmark's figures with the machine, the date and the version of the package `peer`, if there is one."""
+    """A benchmark's figures with the machine, the date and the version of the package `peer`, if
+    there is one.
+    """
     if peer is not None:
         figures["peer"] = f"{peer} {version(peer)}"
-    model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-             if line.startswith("model name")] if Path("/proc/cpuinfo").is_file() else []
-    return {"claim": claim, **figures, "clock": "CPU seconds, one thread",
-            "latency": f"simulated, {DEVICE}", "machine": model[0] if model else platform.processor(),
-            "python": platform.python_version(), "numpy": np.__version__, "date": date.today().isoformat()}
+    model = (
+        [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").is_file()
+        else []
+    )
+    return {
+        "claim": claim,
+        **figures,
+        "clock": "CPU seconds, one thread",
+        "latency": f"simulated, {DEVICE}",
+        "machine": model[0] if model else platform.processor(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "date": date.today().isoformat(),
+    }

@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/search_speed.py [--seeds 3]
 
-Both run population 100 and 500 generations under a latency limit at the 20th percentile of random archs,
-on the space of OFA's tutorial. `ofa` runs its own `EvolutionFinder` with its own predictor (a 3x400 MLP;
-randomly initialised, its weights are a download) and its own table code, whose 96 keys per resolution are
-filled from our table. Ours runs with the stage-separable predictor and with the same MLP. Quality is
-compared under the same predictor. Needs the extra `peers`; prints one JSON object last.
+Both run population 100 and 500 generations under a latency limit at the 20th percentile of random
+archs, on the space of OFA's tutorial. `ofa` runs its own `EvolutionFinder` with its own predictor
+(a 3x400 MLP; randomly initialized, its weights are a download) and its own table code, whose 96
+keys per resolution are filled from our table. Ours runs with the stage-separable predictor and with
+the same MLP. Quality is compared under the same predictor. Needs the extra `peers`; prints one JSON
+object last.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from ofa.tutorial.accuracy_predictor import ex_map, ks_map
 from ofa.tutorial.latency_table import LatencyEstimator
 from search_problems import cpu_time, latency_budget, one_thread, record, tutorial_space
 
-from labkit.cost import AdditiveTable
 from labkit.search import evolve
-from labkit.search.synthetic import synthetic_accuracy
-from labkit.separable import Separable
 from labkit.space import Arch, Block, SearchSpace
+from labkit.tables.costs import AdditiveTable
+from labkit.tables.separable import Separable
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 QUANTILE = 0.2
 
@@ -40,39 +41,71 @@ class OfaLatency(LatencyTable):
 
     def __init__(self, table: AdditiveTable) -> None:
         space = table.space
-        self.latency_tables = {resolution: self._estimator(table, r, resolution)
-                               for r, resolution in enumerate(space.resolutions)}
+        self.latency_tables = {
+            resolution: self._estimator(table, r, resolution)
+            for r, resolution in enumerate(space.resolutions)
+        }
 
     @staticmethod
     def _estimator(table: AdditiveTable, r: int, resolution: int) -> LatencyEstimator:
         estimator = object.__new__(LatencyEstimator)
         space, side, wide = table.space, (resolution + 1) // 2, table.space.stem_width
-        entries = {f"Conv-input:{resolution}x{resolution}x3-output:{side}x{side}x{wide}": table.base[r],
-                   OfaLatency._block(side, side, wide, wide, wide, 3, 1, 1, 0, 0): 0.0}
+        entries = {
+            f"Conv-input:{resolution}x{resolution}x3-output:{side}x{side}x{wide}": table.base[r],
+            OfaLatency._block(side, side, wide, wide, wide, 3, 1, 1, 0, 0): 0.0,
+        }
         for b, shape in enumerate(space.blocks):
             stage = space.stages[shape.stage]
             out = (side - 1) // shape.stride + 1
             for k, kernel in enumerate(stage.kernels):
                 for e, expand in enumerate(stage.expands):
-                    key = OfaLatency._block(side, out, shape.in_channels, shape.out_channels,
-                                            round(shape.in_channels * expand), kernel, shape.stride,
-                                            int(shape.has_shortcut), int(stage.se), int(stage.act == "h_swish"))
+                    key = OfaLatency._block(
+                        side,
+                        out,
+                        shape.in_channels,
+                        shape.out_channels,
+                        round(shape.in_channels * expand),
+                        kernel,
+                        shape.stride,
+                        int(shape.has_shortcut),
+                        int(stage.se),
+                        int(stage.act == "h_swish"),
+                    )
                     value = table.blocks[r, b, k, e]
-                    assert entries.setdefault(key, value) == value, "blocks of one key have one latency"
+                    assert entries.setdefault(key, value) == value, (
+                        "blocks of one key have one latency"
+                    )
             side = out
         width, final, feature = space.stages[-1].width, space.final_width, space.feature_width
-        entries |= dict.fromkeys((f"Conv_1-input:{side}x{side}x{width}-output:{side}x{side}x{final}",
-                                  f"AvgPool2D-input:{side}x{side}x{final}-output:1x1x{final}",
-                                  f"Conv_2-input:1x1x{final}-output:1x1x{feature}",
-                                  f"Logits-input:1x1x{feature}-output:1000"), 0.0)
+        entries |= dict.fromkeys(
+            (
+                f"Conv_1-input:{side}x{side}x{width}-output:{side}x{side}x{final}",
+                f"AvgPool2D-input:{side}x{side}x{final}-output:1x1x{final}",
+                f"Conv_2-input:1x1x{final}-output:1x1x{feature}",
+                f"Logits-input:1x1x{feature}-output:1000",
+            ),
+            0.0,
+        )
         estimator.lut = {key: {"mean": value} for key, value in entries.items()}
         return estimator
 
     @staticmethod
-    def _block(side: int, out: int, inputs: int, outputs: int, middle: int, kernel: int, stride: int, skip: int,
-               se: int, swish: int) -> str:
-        return (f"expanded_conv-input:{side}x{side}x{inputs}-output:{out}x{out}x{outputs}-expand:{middle}-"
-                f"kernel:{kernel}-stride:{stride}-idskip:{skip}-se:{se}-hs:{swish}")
+    def _block(
+        side: int,
+        out: int,
+        inputs: int,
+        outputs: int,
+        middle: int,
+        kernel: int,
+        stride: int,
+        skip: int,
+        se: int,
+        swish: int,
+    ) -> str:
+        return (
+            f"expanded_conv-input:{side}x{side}x{inputs}-output:{out}x{out}x{outputs}-expand:{middle}-"
+            f"kernel:{kernel}-stride:{stride}-idskip:{skip}-se:{se}-hs:{swish}"
+        )
 
 
 class OurPredictorForOfa:
@@ -91,19 +124,31 @@ class OfaMlp:
 
     def __init__(self, space: SearchSpace, predictor: AccuracyPredictor) -> None:
         self._space = space
-        self._layers = [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy())
-                        for layer in predictor.model if isinstance(layer, torch.nn.Linear)]
+        self._layers = [
+            (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy())
+            for layer in predictor.model
+            if isinstance(layer, torch.nn.Linear)
+        ]
         stage = space.stages[0]
-        self._kernels, self._expands = (np.eye(3, dtype=np.float32)[[numbers[choice] for choice in choices]]
-                                        for numbers, choices in ((ks_map, stage.kernels), (ex_map, stage.expands)))
-        self._resolutions = np.eye(8, dtype=np.float32)[[(r - 112) // 16 for r in space.resolutions]]
+        self._kernels, self._expands = (
+            np.eye(3, dtype=np.float32)[[numbers[choice] for choice in choices]]
+            for numbers, choices in ((ks_map, stage.kernels), (ex_map, stage.expands))
+        )
+        self._resolutions = np.eye(8, dtype=np.float32)[
+            [(r - 112) // 16 for r in space.resolutions]
+        ]
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
         columns, n = self._space.kernel_columns, len(genes)
         there = self._space.gene_mask(genes)[:, columns, None]
-        x = np.concatenate([(self._kernels[genes[:, columns]] * there).reshape(n, -1),
-                            (self._expands[genes[:, columns + 1]] * there).reshape(n, -1),
-                            self._resolutions[genes[:, 0]]], axis=1)
+        x = np.concatenate(
+            [
+                (self._kernels[genes[:, columns]] * there).reshape(n, -1),
+                (self._expands[genes[:, columns + 1]] * there).reshape(n, -1),
+                self._resolutions[genes[:, 0]],
+            ],
+            axis=1,
+        )
         for weight, bias in self._layers[:-1]:
             x = x @ weight
             x += bias
@@ -114,13 +159,18 @@ class OfaMlp:
 
 def arch_of(spec: dict) -> Arch:
     blocks = [Block(kernel, expand) for kernel, expand in zip(spec["ks"], spec["e"])]
-    return Arch(spec["r"][0], tuple(tuple(blocks[4 * s:4 * s + depth]) for s, depth in enumerate(spec["d"])))
+    return Arch(
+        spec["r"][0],
+        tuple(tuple(blocks[4 * s : 4 * s + depth]) for s, depth in enumerate(spec["d"])),
+    )
 
 
 def search_with_ofa(table: OfaLatency, predictor: object, limit: float, seed: int) -> Arch:
     random.seed(seed)
     np.random.seed(seed)
-    EvolutionFinder.valid_constraint_range = {"note10": [0, 1e9]}  # another limit would make it ask for input
+    EvolutionFinder.valid_constraint_range = {
+        "note10": [0, 1e9]
+    }  # another limit would make it ask for input
     finder = EvolutionFinder("note10", limit, table, predictor)
     with contextlib.redirect_stderr(open(os.devnull, "w")):  # its progress bar
         return arch_of(finder.run_evolution_search()[1][1])
@@ -140,44 +190,88 @@ def main() -> None:
     mlp = OfaMlp(space, ofa_mlp)
     check_same(space, budget.cost, table, mlp, ofa_mlp)
 
-    predictors = {"rough": synthetic_accuracy(space, "rough"), "concave": synthetic_accuracy(space, "concave"),
-                  "ofa MLP": mlp}
+    predictors = {
+        "rough": synthetic_accuracy(space, "rough"),
+        "concave": synthetic_accuracy(space, "concave"),
+        "ofa MLP": mlp,
+    }
     for predictor in predictors.values():
-        evolve(space, predictor, [budget], rng=np.random.default_rng(0), generations=2)  # tables are built once
-    seconds, differences = {"ofa": [], **{name: [] for name in predictors}}, {name: [] for name in predictors}
+        evolve(
+            space, predictor, [budget], rng=np.random.default_rng(0), generations=2
+        )  # tables are built once
+    seconds, differences = (
+        {"ofa": [], **{name: [] for name in predictors}},
+        {name: [] for name in predictors},
+    )
     for seed in range(args.seeds):
         for name, predictor in predictors.items():
             theirs = ofa_mlp if name == "ofa MLP" else OurPredictorForOfa(predictor)
             ofa_seconds, arch = cpu_time(search_with_ofa, table, theirs, budget.limit, seed)
             if name == "ofa MLP":
                 seconds["ofa"].append(ofa_seconds)
-            our_seconds, result = cpu_time(evolve, space, predictor, [budget], rng=np.random.default_rng(seed))
+            our_seconds, result = cpu_time(
+                evolve, space, predictor, [budget], rng=np.random.default_rng(seed)
+            )
             seconds[name].append(our_seconds)
             differences[name].append(result.accuracy - float(predictor(space.encode([arch]))[0]))
-            print(f"seed {seed}, {name}: ofa {ofa_seconds:.2f} s, ours {our_seconds:.3f} s, ours is better by "
-                  f"{differences[name][-1]:.4f}", file=sys.stderr)
+            print(
+                f"seed {seed}, {name}: ofa {ofa_seconds:.2f} s, ours {our_seconds:.3f} s, ours is"
+                f" better by {differences[name][-1]:.4f}",
+                file=sys.stderr,
+            )
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(json.dumps(record(
-        "evolution, population 100, 500 generations, at least 60 times (MLP: 15 times) less CPU than ofa",
-        peer="ofa", ofa_seconds=median["ofa"],
-        ours={name: {"seconds": median[name], "ratio": median["ofa"] / median[name],
-                     "better_by": {"median": statistics.median(differences[name]), "worst": min(differences[name])}}
-              for name in predictors},
-        seeds=args.seeds, latency_limit_ms=budget.limit)))
+    print(
+        json.dumps(
+            record(
+                "evolution, population 100, 500 generations, at least 60 times (MLP: 15 times) less"
+                " CPU than ofa",
+                peer="ofa",
+                ofa_seconds=median["ofa"],
+                ours={
+                    name: {
+                        "seconds": median[name],
+                        "ratio": median["ofa"] / median[name],
+                        "better_by": {
+                            "median": statistics.median(differences[name]),
+                            "worst": min(differences[name]),
+                        },
+                    }
+                    for name in predictors
+                },
+                seeds=args.seeds,
+                latency_limit_ms=budget.limit,
+            )
+        )
+    )
 
 
-def check_same(space: SearchSpace, latency: AdditiveTable, table: OfaLatency, mlp: OfaMlp,
-               ofa_mlp: AccuracyPredictor) -> None:
+def check_same(
+    space: SearchSpace,
+    latency: AdditiveTable,
+    table: OfaLatency,
+    mlp: OfaMlp,
+    ofa_mlp: AccuracyPredictor,
+) -> None:
     """Both sides answer alike, arch by arch, or the comparison means nothing."""
     genes = space.sample(np.random.default_rng(1), 50)
     specs = []
     for arch in space.decode(genes):
         padded = [list(blocks) + [blocks[-1]] * (4 - len(blocks)) for blocks in arch.stages]
         flat = [block for blocks in padded for block in blocks]
-        specs.append({"r": [arch.resolution], "d": list(arch.depths), "ks": [b.kernel for b in flat],
-                      "e": [b.expand for b in flat]})
-    np.testing.assert_allclose([table.predict_efficiency(spec) for spec in specs], latency(genes), rtol=1e-9)
-    np.testing.assert_allclose(ofa_mlp.predict_accuracy(specs)[:, 0], mlp(genes), rtol=1e-4, atol=1e-5)
+        specs.append(
+            {
+                "r": [arch.resolution],
+                "d": list(arch.depths),
+                "ks": [b.kernel for b in flat],
+                "e": [b.expand for b in flat],
+            }
+        )
+    np.testing.assert_allclose(
+        [table.predict_efficiency(spec) for spec in specs], latency(genes), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        ofa_mlp.predict_accuracy(specs)[:, 0], mlp(genes), rtol=1e-4, atol=1e-5
+    )
 
 
 if __name__ == "__main__":

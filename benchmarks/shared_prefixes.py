@@ -2,10 +2,11 @@
 
     python benchmarks/shared_prefixes.py [--archs 2000] [--measured 60] [--images 1000] [--calibration 400]
 
-From --archs random archs, those of one resolution with the same first block, --measured at most, are evaluated
-together and one at a time; how dense they lie is what matters, and that is as in the whole sample. Then the same
-for a sample that is designed to share: families that differ in their last stage only. Accuracies must be
-identical. One thread, CPU seconds. The last line printed is one JSON object.
+From --archs random archs, those of one resolution with the same first block, --measured at most,
+are evaluated together and one at a time; how dense they lie is what matters, and that is as in the
+whole sample. Then the same for a sample that is designed to share: families that differ in their
+last stage only. Accuracies must be identical. One thread, CPU seconds. The last line printed is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from labkit import data, pretrained
-from labkit.artifacts import random_genes, supernet_path
-from labkit.evaluate import Evaluator
-from labkit.machine import machine
-from labkit.prefixes import sample_families, work
+from labkit.data import datasets as data
 from labkit.space import SearchSpace
+from labkit.storage.machine import machine
+from labkit.supernet import weights_file as pretrained
+from labkit.supernet.artifacts import random_genes, supernet_path
+from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.prefix_tree import sample_families, work
 
 FAMILY = 8
 
 
-def neighbours(space: SearchSpace, genes: np.ndarray, most: int) -> np.ndarray:
-    """The archs of a sample that share a resolution and a first block: the commonest such, `most` at most.
+def neighbors(space: SearchSpace, genes: np.ndarray, most: int) -> np.ndarray:
+    """The archs of a sample that share a resolution and a first block: the commonest such, `most`
+    at most.
 
     Where there are more, those with the same second block stay together.
     """
@@ -53,8 +56,13 @@ def compare(evaluator: Evaluator, space: SearchSpace, genes: np.ndarray) -> dict
     if together != apart:
         raise SystemExit("accuracies differ between the two ways; no figure")
     apart_macs, shared_macs = work(space, genes)
-    return {"archs": len(archs), "together_s": middle - begin, "one_at_a_time_s": end - middle,
-            "speed_up": (end - middle) / (middle - begin), "macs_ratio": apart_macs / shared_macs}
+    return {
+        "archs": len(archs),
+        "together_s": middle - begin,
+        "one_at_a_time_s": end - middle,
+        "speed_up": (end - middle) / (middle - begin),
+        "macs_ratio": apart_macs / shared_macs,
+    }
 
 
 def main() -> None:
@@ -67,20 +75,46 @@ def main() -> None:
     torch.set_num_threads(1)
     supernet, record = pretrained.load(supernet_path("fmnist"))
     space, dataset = supernet.space, data.load(record["config"]["dataset"])
-    evaluator = Evaluator(supernet, dataset, "val-search", images=options.images,
-                          recalibration_images=options.calibration)
-    bounds = {n: apart / shared for n in (30, 100, 500, 2000, 5000)
-              for apart, shared in [work(space, random_genes(space, n, 0))]}
-    print("work saved among random archs, in MACs: " + ", ".join(f"{n} archs {r:.2f}" for n, r in bounds.items()))
-    samples = {"random": neighbours(space, random_genes(space, options.archs, 0), options.measured),
-               "families": sample_families(space, np.random.default_rng(0), options.measured, FAMILY)}
+    evaluator = Evaluator(
+        supernet,
+        dataset,
+        "val-search",
+        images=options.images,
+        recalibration_images=options.calibration,
+    )
+    bounds = {
+        n: apart / shared
+        for n in (30, 100, 500, 2000, 5000)
+        for apart, shared in [work(space, random_genes(space, n, 0))]
+    }
+    print(
+        "work saved among random archs, in MACs: "
+        + ", ".join(f"{n} archs {r:.2f}" for n, r in bounds.items())
+    )
+    samples = {
+        "random": neighbors(space, random_genes(space, options.archs, 0), options.measured),
+        "families": sample_families(space, np.random.default_rng(0), options.measured, FAMILY),
+    }
     rows = {name: compare(evaluator, space, genes) for name, genes in samples.items()}
     for name, row in rows.items():
-        print(f"{name}: {row['archs']} archs, {row['speed_up']:.2f} times as fast together; "
-              f"MACs allow {row['macs_ratio']:.2f}")
-    print(json.dumps({"benchmark": Path(__file__).stem, "date": date.today().isoformat(),
-                      "unit": "CPU seconds, one thread", "images": options.images, "calibration": options.calibration,
-                      "random_bounds": bounds, "rows": rows, "machine": machine()}))
+        print(
+            f"{name}: {row['archs']} archs, {row['speed_up']:.2f} times as fast together; "
+            f"MACs allow {row['macs_ratio']:.2f}"
+        )
+    print(
+        json.dumps(
+            {
+                "benchmark": Path(__file__).stem,
+                "date": date.today().isoformat(),
+                "unit": "CPU seconds, one thread",
+                "images": options.images,
+                "calibration": options.calibration,
+                "random_bounds": bounds,
+                "rows": rows,
+                "machine": machine(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""How long a training step takes beside the official package's, and a forward pass beside an extracted subnet's.
+"""How long a training step takes beside the official package's, and a forward pass beside an
+extracted subnet's.
 
     python benchmarks/step_speed.py [--quick] [--skip-peer]
 
-Needs the extra `peers`, unless --skip-peer. One CPU thread, CPU seconds; the sides alternate, each figure is a
-median over archs of medians over repeats. Before anything is timed, both sides are shown to compute the same.
+Needs the extra `peers`, unless --skip-peer. One CPU thread, CPU seconds; the sides alternate, each
+figure is a median over archs of medians over repeats. Before anything is timed, both sides are
+shown to compute the same.
 
-Training step: the paper's space, 16 images of 224 pixels, one random subnet; forward, cross entropy, backward and
-SGD with momentum. Forward: an active subnet inside the supernet against the extracted one, which is timed with its
-images in both memory formats and counts with the faster. The last line printed is one JSON object.
+Training step: the paper's space, 16 images of 224 pixels, one random subnet; forward, cross
+entropy, backward and SGD with momentum. Forward: an active subnet inside the supernet against the
+extracted one, which is timed with its images in both memory formats and counts with the faster. The
+last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,13 +29,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from labkit import official
-from labkit.elastic import ElasticBatchNorm
-from labkit.evaluate import recalibrate
-from labkit.machine import machine
+from labkit.official import state_dict as official
 from labkit.space import Arch
-from labkit.spaces import get_space
-from labkit.supernet import Supernet
+from labkit.space.presets import get_space
+from labkit.storage.machine import machine
+from labkit.supernet.elastic import ElasticBatchNorm
+from labkit.supernet.evaluation import recalibrate
+from labkit.supernet.supernet import Supernet
 from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES
 
@@ -86,8 +89,13 @@ def training_steps(count: int, repeats: int) -> dict:
     from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 
     ours = network(PEER_SPACE)
-    theirs = OFAMobileNetV3(dropout_rate=0, width_mult=1.0, ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6],
-                            depth_list=[2, 3, 4]).train()
+    theirs = OFAMobileNetV3(
+        dropout_rate=0,
+        width_mult=1.0,
+        ks_list=[3, 5, 7],
+        expand_ratio_list=[3, 4, 6],
+        depth_list=[2, 3, 4],
+    ).train()
     torch.manual_seed(1)
     for parameter in theirs.parameters():
         if parameter.ndim == 1:
@@ -117,11 +125,19 @@ def training_steps(count: int, repeats: int) -> dict:
             gap = (ours(images[:4], arch) - theirs(images[:4])).abs().max().item()
         if gap > 1e-3:
             raise SystemExit(f"the two networks differ by {gap} on {arch}; nothing was timed")
-        rows.append(alternate([lambda a=arch: our_step(a), lambda c=config: their_step(c)], repeats))
+        rows.append(
+            alternate([lambda a=arch: our_step(a), lambda c=config: their_step(c)], repeats)
+        )
     ratios = [ours / theirs for ours, theirs in rows]
-    return {"ours_ms": 1e3 * statistics.median(row[0] for row in rows),
-            "official_ms": 1e3 * statistics.median(row[1] for row in rows), "ratio": statistics.median(ratios),
-            "ratio_min": min(ratios), "ratio_max": max(ratios), "archs": count, "repeats": repeats}
+    return {
+        "ours_ms": 1e3 * statistics.median(row[0] for row in rows),
+        "official_ms": 1e3 * statistics.median(row[1] for row in rows),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "archs": count,
+        "repeats": repeats,
+    }
 
 
 @torch.inference_mode()
@@ -132,39 +148,75 @@ def forwards(space_name: str, batch: int, count: int, repeats: int) -> dict:
         images = torch.randn(batch, supernet.space.in_channels, arch.resolution, arch.resolution)
         stats = recalibrate(supernet, arch, [torch.randn(8, *images.shape[1:])])
         extracted = supernet.extract(arch, stats)
-        turned = extracted.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+        turned = (
+            extracted.to(memory_format=torch.channels_last),
+            images.to(memory_format=torch.channels_last),
+        )
         plain = supernet.extract(arch, stats)
         if not torch.allclose(supernet(images, arch, stats), plain(images), rtol=1e-3, atol=1e-3):
-            raise SystemExit(f"the extracted subnet computes something else than {arch}; nothing was timed")
+            raise SystemExit(
+                f"the extracted subnet computes something else than {arch}; nothing was timed"
+            )
         times = max(1, 32 // batch)
-        ours, *theirs = alternate([lambda x=images, a=arch, s=stats: supernet(x, a, s), lambda x=images, n=plain: n(x),
-                                   lambda t=turned: t[0](t[1])], repeats, times)
+        ours, *theirs = alternate(
+            [
+                lambda x=images, a=arch, s=stats: supernet(x, a, s),
+                lambda x=images, n=plain: n(x),
+                lambda t=turned: t[0](t[1]),
+            ],
+            repeats,
+            times,
+        )
         ratios.append(ours / min(theirs))
         inside.append(ours)
-    return {"space": space_name, "batch": batch, "inside_ms": 1e3 * statistics.median(inside),
-            "ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios), "archs": count,
-            "repeats": repeats}
+    return {
+        "space": space_name,
+        "batch": batch,
+        "inside_ms": 1e3 * statistics.median(inside),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "archs": count,
+        "repeats": repeats,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few archs and repeats: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="few archs and repeats: to see that it runs"
+    )
     parser.add_argument("--skip-peer", action="store_true", help="without the official package")
     options = parser.parse_args()
     torch.set_num_threads(1)
     step = None
     if not options.skip_peer:
         step = training_steps(*((2, 1) if options.quick else (6, 5)))
-        print(f"training step: ours {step['ours_ms']:.0f} ms, official {step['official_ms']:.0f} ms, "
-              f"{step['ratio']:.2f} of its time ({step['ratio_min']:.2f} to {step['ratio_max']:.2f})", flush=True)
+        print(
+            f"training step: ours {step['ours_ms']:.0f} ms, official {step['official_ms']:.0f} ms, "
+            f"{step['ratio']:.2f} of its time ({step['ratio_min']:.2f} to {step['ratio_max']:.2f})",
+            flush=True,
+        )
     rows = []
     for space_name, batch in FORWARDS:
         rows.append(forwards(space_name, batch, *((3, 3) if options.quick else (20, 7))))
-        print("forward inside the supernet, {space}, batch {batch}: {inside_ms:.1f} ms, {ratio:.3f} times the "
-              "extracted subnet's ({ratio_min:.2f} to {ratio_max:.2f})".format(**rows[-1]), flush=True)
-    print(json.dumps({"benchmark": Path(__file__).stem, "date": date.today().isoformat(),
-                      "unit": "CPU milliseconds, one thread", "training_step": step, "forward": rows,
-                      "machine": machine()}))
+        print(
+            "forward inside the supernet, {space}, batch {batch}: {inside_ms:.1f} ms, {ratio:.3f}"
+            " times the extracted subnet's ({ratio_min:.2f} to {ratio_max:.2f})".format(**rows[-1]),
+            flush=True,
+        )
+    print(
+        json.dumps(
+            {
+                "benchmark": Path(__file__).stem,
+                "date": date.today().isoformat(),
+                "unit": "CPU milliseconds, one thread",
+                "training_step": step,
+                "forward": rows,
+                "machine": machine(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Runs of `labkit.train` that a benchmark is made of: each has a folder, is trained once, and survives being killed."""
+"""Runs of `labkit.train` that a benchmark is made of: each has a folder, is trained once, and
+survives being killed.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit import pretrained
-from labkit.data import DataSet
-from labkit.evaluate import Evaluator
+from labkit.data.datasets import DataSet
 from labkit.space import Arch
-from labkit.supernet import Supernet
+from labkit.supernet import weights_file as pretrained
+from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.supernet import Supernet
 from labkit.train import TrainConfig, train
 from labkit.train.config import difference
 
@@ -24,7 +26,10 @@ def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
     supernet, record = pretrained.load(weights)
     other = difference(config, record["config"])
     if other:
-        raise SystemExit(f"{weights} was trained with {other[0]}={other[1]!r}, not {other[2]!r}; use another --out")
+        raise SystemExit(
+            f"{weights} was trained with {other[0]}={other[1]!r}, not {other[2]!r}; use another"
+            " --out"
+        )
     return supernet, record
 
 
@@ -41,7 +46,10 @@ def right_answers(supernet: Supernet, arch: Arch, dataset: DataSet, split: str) 
 def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
     """Difference of two accuracies on the same images, in points, and its standard error."""
     gains = 100 * (ours.astype(float) - theirs)
-    return {"points": float(gains.mean()), "standard_error": float(gains.std() / np.sqrt(len(gains)))}
+    return {
+        "points": float(gains.mean()),
+        "standard_error": float(gains.std() / np.sqrt(len(gains))),
+    }
 
 
 def one_thread() -> None:

@@ -17,11 +17,20 @@ from labkit.cli.common import json_option, show
 def check(ctx: click.Context, notebook: Path, as_json: bool) -> None:
     """Run the exercises of a NOTEBOOK and say what is right, and what is wrong with the rest.
 
-    Only the cells with answers are taken from it, as a grader does. The exit code is 0 if all is right, else 1.
+    Only the cells with answers are taken from it, as a grader does. The exit code is 0 if all is
+    right, else 1.
     """
-    from labkit.checking.check import check_file, table
+    from labkit.course.checking.check import check_file, table
 
     marks = check_file(notebook)
-    show({"notebook": str(notebook), "points": sum(mark.points for mark in marks), "of": sum(mark.of for mark in marks),
-          "exercises": [asdict(mark) for mark in marks]}, as_json, table(marks))
+    show(
+        {
+            "notebook": str(notebook),
+            "points": sum(mark.points for mark in marks),
+            "of": sum(mark.of for mark in marks),
+            "exercises": [asdict(mark) for mark in marks],
+        },
+        as_json,
+        table(marks),
+    )
     ctx.exit(0 if all(mark.passed for mark in marks) else 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from labkit.space import Arch, SearchSpace
-from labkit.spaces import get_space, spaces
+from labkit.space.presets import get_space, spaces
 
 
 class _Space(click.ParamType):
@@ -34,29 +34,45 @@ class _Device(click.ParamType):
 
 class _Picture(click.Path):
     def convert(self, value, param, ctx) -> Path:
-        path = super().convert(value, param, ctx)  # what cannot be drawn is said before the work, not after it
+        path = super().convert(
+            value, param, ctx
+        )  # what cannot be drawn is said before the work, not after it
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-            self.fail(f"{str(path)!r} is no picture; name it like picture.png, .svg or .pdf", param, ctx)
-        folder = next(parent for parent in path.absolute().parents if parent.exists())  # those below it are made
+            self.fail(
+                f"{str(path)!r} is no picture; name it like picture.png, .svg or .pdf", param, ctx
+            )
+        folder = next(
+            parent for parent in path.absolute().parents if parent.exists()
+        )  # those below it are made
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            self.fail(f"cannot write {str(path)!r}: {str(folder)!r} is no folder that can be written; choose another",
-                      param, ctx)
+            self.fail(
+                f"cannot write {str(path)!r}: {str(folder)!r} is no folder that can be written;"
+                " choose another",
+                param,
+                ctx,
+            )
         return path
 
 
 def read_arch(space: SearchSpace, text: str) -> Arch:
-    """`largest`, `smallest`, JSON text, or a file that holds an arch (or an object with an "arch" field)."""
+    """`largest`, `smallest`, JSON text, or a file that holds an arch (or an object with an "arch"
+    field).
+    """
     if text in ("largest", "smallest"):
         return getattr(space, text)()
     if not text.lstrip().startswith("{"):
         if not os.path.isfile(text):
             shown = text if len(text) <= 100 else text[:100] + "..."
-            raise ValueError(f"arch {shown!r} is neither 'largest', 'smallest', JSON nor a file that is there")
+            raise ValueError(
+                f"arch {shown!r} is neither 'largest', 'smallest', JSON nor a file that is there"
+            )
         try:
             text = Path(text).read_text(encoding="utf-8-sig")  # some editors begin it with a mark
         except UnicodeDecodeError:
-            raise ValueError(f"{text} is not a text file; an arch file holds JSON, as `labkit search --json` prints "
-                             "it") from None
+            raise ValueError(
+                f"{text} is not a text file; an arch file holds JSON, as `labkit search --json`"
+                " prints it"
+            ) from None
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -64,7 +80,7 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
     if isinstance(value, dict) and "arch" in value:
         value = value["arch"]
     if isinstance(value, dict) and "ks" in value:  # the official package's form
-        from labkit.official import arch_from_official
+        from labkit.official.state_dict import arch_from_official
 
         return arch_from_official(space, value)
     arch = Arch.from_json(value)
@@ -81,12 +97,29 @@ def picture_option(what: str) -> Callable:
 
 
 def device_option(what: str) -> Callable:
-    return click.option("--device", type=_Device(), default="host", show_default=True,
-                        help=f"{what}; `labkit devices` lists them.")
+    return click.option(
+        "--device",
+        type=_Device(),
+        default="host",
+        show_default=True,
+        help=f"{what}; `labkit devices` lists them.",
+    )
 
 
-space_option = click.option("--space", type=_Space(), default="fmnist", show_default=True,
-                            help=f"Search space: {', '.join(spaces)}.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-                           help="Same seed, same result.")
+space_option = click.option(
+    "--space",
+    type=_Space(),
+    default="fmnist",
+    show_default=True,
+    help=f"Search space: {', '.join(spaces)}.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Same seed, same result.",
+)

@@ -8,8 +8,14 @@ import click
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
-              help="Folder to write: a new one, an empty one, or an earlier release, whose files are replaced.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help=(
+        "Folder to write: a new one, an empty one, or an earlier release, whose files are replaced."
+    ),
+)
 @click.option("--repo", help="Where students will find it, such as https://github.com/OWNER/REPO.")
 @click.option("--tag", help="The tag or branch there that their notebooks fetch on Colab.")
 def release(out, repo, tag) -> None:
@@ -17,12 +23,17 @@ def release(out, repo, tag) -> None:
 
     With --repo and --tag its notebooks run on Colab; push the folder there under that tag.
     """
-    from labkit.grading.release import badge
-    from labkit.grading.release import release as run
+    from labkit.course.release.release import badge
+    from labkit.course.release.release import release as run
 
     files = run(out, repository=repo, tag=tag)
-    click.echo(f"{out}: {len(files)} files, {sum(name.endswith('.ipynb') for name in files)} notebooks")
+    click.echo(
+        f"{out}: {len(files)} files, {sum(name.endswith('.ipynb') for name in files)} notebooks"
+    )
     if repo is None:
-        click.echo("without --repo and --tag the notebooks run on a computer that has the folder, not on Colab")
+        click.echo(
+            "without --repo and --tag the notebooks run on a computer that has the folder, not on"
+            " Colab"
+        )
     elif not badge("", repo, tag):
         click.echo(f"no badges: Colab opens notebooks from GitHub only, not from {repo}")

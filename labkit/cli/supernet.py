@@ -11,91 +11,217 @@ from labkit.cli.common import json_option, read_arch, seed_option, show, space_o
 
 @click.command()
 @space_option
-@click.option("--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text.")
-@click.option("--split", type=click.Choice(["val", "test", "val-search"]), default="val", show_default=True)
-@click.option("--weights", type=click.Path(path_type=Path),
-              help="Supernet weights; left out, the ones that ship, or with --data imagenet those that were fetched.")
-@click.option("--data", "source", type=click.Choice(["own", "imagenet"]), default="own", show_default=True,
-              help="The data set the supernet was trained on, or an ImageNet folder.")
-@click.option("--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/.")
+@click.option(
+    "--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text."
+)
+@click.option(
+    "--split", type=click.Choice(["val", "test", "val-search"]), default="val", show_default=True
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help=(
+        "Supernet weights; left out, the ones that ship, or with --data imagenet those that were"
+        " fetched."
+    ),
+)
+@click.option(
+    "--data",
+    "source",
+    type=click.Choice(["own", "imagenet"]),
+    default="own",
+    show_default=True,
+    help="The data set the supernet was trained on, or an ImageNet folder.",
+)
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/."
+)
 @json_option
 def evaluate(space, arch, split, weights, source, path, as_json) -> None:
     """Measure the accuracy of one subnet of a supernet, after BN recalibration."""
     chosen = read_arch(space, arch)
     if (source == "imagenet") != (path is not None):
-        raise ValueError("--data imagenet and --path, the folder that holds train/ and val/, go together")
+        raise ValueError(
+            "--data imagenet and --path, the folder that holds train/ and val/, go together"
+        )
     if source == "imagenet" and split != "val":
-        raise ValueError(f"an ImageNet folder has no split {split!r}: its val/ is judged, so leave --split out")
-    from labkit import pretrained
-    from labkit.artifacts import supernet_path
+        raise ValueError(
+            f"an ImageNet folder has no split {split!r}: its val/ is judged, so leave --split out"
+        )
+    from labkit.supernet import weights_file as pretrained
+    from labkit.supernet.artifacts import supernet_path
 
     if source == "imagenet" and weights is None:
-        from labkit.weights import converted_path, find, load
+        from labkit.official.fetch import converted_path, find, load
 
         file, supernet = converted_path(find(space.name)), load(space.name)
     else:
         file = weights or supernet_path(space.name)
         supernet, record = pretrained.load(file)
     if supernet.space != space:
-        raise ValueError(f"{file} holds a supernet of space {supernet.space.name!r}, not {space.name!r}")
+        raise ValueError(
+            f"{file} holds a supernet of space {supernet.space.name!r}, not {space.name!r}"
+        )
     result = {"space": space.name, "arch": chosen.to_json(), "split": split, "weights": str(file)}
     if source == "imagenet":
-        from labkit.imagenet import evaluate as run
+        from labkit.official.imagenet import evaluate as run
 
         judged = run(supernet, [chosen], path)[0]
-        show({**result, "accuracy": judged.top1, "top5": judged.top5, "images": judged.images}, as_json,
-             [f"{judged.top1:.2f} % top-1, {judged.top5:.2f} % top-5 of {judged.images} images: {chosen}"])
+        show(
+            {**result, "accuracy": judged.top1, "top5": judged.top5, "images": judged.images},
+            as_json,
+            [
+                f"{judged.top1:.2f} % top-1, {judged.top5:.2f} % top-5 of {judged.images} images:"
+                f" {chosen}"
+            ],
+        )
     else:
-        from labkit import data
-        from labkit.evaluate import Evaluator
+        from labkit.data import datasets as data
+        from labkit.supernet.evaluation import Evaluator
 
-        accuracy = Evaluator(supernet, data.load(pretrained.dataset_of(file, record)), split).accuracy(chosen)
-        show({**result, "accuracy": accuracy}, as_json, [f"{accuracy:.2f} % of {split} images right: {chosen}"])
+        accuracy = Evaluator(
+            supernet, data.load(pretrained.dataset_of(file, record)), split
+        ).accuracy(chosen)
+        show(
+            {**result, "accuracy": accuracy},
+            as_json,
+            [f"{accuracy:.2f} % of {split} images right: {chosen}"],
+        )
 
 
 @click.command()
 @space_option
-@click.option("--recipe", default="sandwich", show_default=True,
-              help="sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking), alone "
-                   "(one --arch, from scratch).")
-@click.option("--arch", help="With --recipe alone: largest, smallest, a file with an arch, or its JSON text.")
-@click.option("--teacher", type=click.Path(path_type=Path),
-              help="Weights of a trained supernet; its largest arch teaches beside the labels.")
-@click.option("--initial", type=click.Path(path_type=Path),
-              help="Weights of a trained supernet to begin with, instead of random ones.")
-@click.option("--random-archs", type=click.IntRange(min=1),
-              help="Archs drawn at random in each step; 1 in every recipe that draws them.")
+@click.option(
+    "--recipe",
+    default="sandwich",
+    show_default=True,
+    help=(
+        "sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking),"
+        " alone (one --arch, from scratch)."
+    ),
+)
+@click.option(
+    "--arch", help="With --recipe alone: largest, smallest, a file with an arch, or its JSON text."
+)
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="Weights of a trained supernet; its largest arch teaches beside the labels.",
+)
+@click.option(
+    "--initial",
+    type=click.Path(path_type=Path),
+    help="Weights of a trained supernet to begin with, instead of random ones.",
+)
+@click.option(
+    "--random-archs",
+    type=click.IntRange(min=1),
+    help="Archs drawn at random in each step; 1 in every recipe that draws them.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps.")
-@click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True, help="Of all processes together.")
+@click.option(
+    "--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps."
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=2),
+    default=128,
+    show_default=True,
+    help="Of all processes together.",
+)
 @click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
-@click.option("--weight-decay", type=float, default=5e-5, show_default=True,
-              help="Pull towards zero, on weights that mix channels.")
-@click.option("--erase", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-              help="Share of the images that have a rectangle erased.")
-@click.option("--phase-schedules/--one-schedule", default=None,
-              help="With --recipe progressive: a learning-rate schedule for each phase, as in OFA, or one for all.")
-@click.option("--dataset", type=click.Choice(["fashion-mnist", "cifar10"]), default="fashion-mnist", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
-              help="Folder for checkpoint, curve and weights.")
+@click.option(
+    "--weight-decay",
+    type=float,
+    default=5e-5,
+    show_default=True,
+    help="Pull toward zero, on weights that mix channels.",
+)
+@click.option(
+    "--erase",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the images that have a rectangle erased.",
+)
+@click.option(
+    "--phase-schedules/--one-schedule",
+    default=None,
+    help=(
+        "With --recipe progressive: a learning-rate schedule for each phase, as in OFA, or one for"
+        " all."
+    ),
+)
+@click.option(
+    "--dataset",
+    type=click.Choice(["fashion-mnist", "cifar10"]),
+    default="fashion-mnist",
+    show_default=True,
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for checkpoint, curve and weights.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said.")
-@click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
-              help="Unless said, half precision for a supernet on a GPU (bfloat16 if it computes in it), else float32.")
-@click.option("--recompute", is_flag=True, help="Less memory, more time: compute activations again when needed.")
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=200, show_default=True, help="In steps.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
+    help=(
+        "Unless said, half precision for a supernet on a GPU (bfloat16 if it computes in it), else"
+        " float32."
+    ),
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Less memory, more time: compute activations again when needed.",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="In steps.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
 @seed_option
-def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per_epoch, batch, learning_rate,
-          weight_decay, erase, phase_schedules, dataset, out, resume, device, precision, recompute, checkpoint_every,
-          threads, seed) -> None:
+def train(
+    space,
+    recipe,
+    arch,
+    teacher,
+    initial,
+    random_archs,
+    epochs,
+    steps_per_epoch,
+    batch,
+    learning_rate,
+    weight_decay,
+    erase,
+    phase_schedules,
+    dataset,
+    out,
+    resume,
+    device,
+    precision,
+    recompute,
+    checkpoint_every,
+    threads,
+    seed,
+) -> None:
     """Train a supernet.
 
     A first run that takes about three minutes on two cores, and shows that subnets work:
 
         labkit train --out runs/first --epochs 3 --steps-per-epoch 150
 
-    An interrupted run goes on with the same options and --resume. Several processes, on one machine or many:
+    An interrupted run goes on with the same options and --resume. Several processes, on one machine
+    or many:
 
         torchrun --nproc-per-node 2 -m labkit.train --out runs/first
     """
@@ -105,23 +231,39 @@ def train(space, recipe, arch, teacher, initial, random_archs, epochs, steps_per
     from labkit.train import train as run
     from labkit.train.config import arch_text, quick_precision
 
-    config = TrainConfig(space=space.name, dataset=dataset, recipe=recipe, epochs=epochs,
-                         steps_per_epoch=steps_per_epoch, batch=batch, learning_rate=learning_rate,
-                         weight_decay=weight_decay, seed=seed,
-                         arch=None if arch is None else arch_text(read_arch(space, arch)),
-                         teacher=None if teacher is None else str(teacher),
-                         initial=None if initial is None else str(initial), random_archs=random_archs, erase=erase,
-                         phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
-                         precision=precision or quick_precision(device, recipe), recompute=recompute)
+    config = TrainConfig(
+        space=space.name,
+        dataset=dataset,
+        recipe=recipe,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        arch=None if arch is None else arch_text(read_arch(space, arch)),
+        teacher=None if teacher is None else str(teacher),
+        initial=None if initial is None else str(initial),
+        random_archs=random_archs,
+        erase=erase,
+        phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
+        precision=precision or quick_precision(device, recipe),
+        recompute=recompute,
+    )
     if threads:
         torch.set_num_threads(threads)
     if resume and not (out / "checkpoint.safetensors").exists():
-        click.echo(f"labkit: there is no checkpoint in {out}; this run starts from the beginning", err=True)
+        click.echo(
+            f"labkit: there is no checkpoint in {out}; this run starts from the beginning", err=True
+        )
     try:
         run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
     except KeyboardInterrupt:
-        click.echo(f"\nlabkit: stopped; the same command with --resume goes on from the last checkpoint in {out}",
-                   err=True)
+        click.echo(
+            "\nlabkit: stopped; the same command with --resume goes on from the last checkpoint in"
+            f" {out}",
+            err=True,
+        )
         raise
     click.echo(f"weights are in {out / 'supernet.safetensors'}")
 
@@ -135,11 +277,17 @@ def weights() -> None:
 @json_option
 def list_(as_json) -> None:
     """List the official checkpoints and whether they are here."""
-    from labkit.weights import available
+    from labkit.official.fetch import available
 
     rows = available()
-    show({"weights": rows}, as_json,
-         [f"{row['name']:<20} {'here' if row['got'] else 'not fetched':<12} {row['urls'][0]}" for row in rows])
+    show(
+        {"weights": rows},
+        as_json,
+        [
+            f"{row['name']:<20} {'here' if row['got'] else 'not fetched':<12} {row['urls'][0]}"
+            for row in rows
+        ],
+    )
 
 
 @weights.command()
@@ -147,6 +295,6 @@ def list_(as_json) -> None:
 @click.option("--sha256", help="Insist on this hash.")
 def fetch(name, sha256) -> None:
     """Download an official checkpoint, verify it and convert it to safetensors; resumes."""
-    from labkit.weights import fetch as run
+    from labkit.official.fetch import fetch as run
 
     click.echo(f"weights are in {run(name, sha256=sha256)}")

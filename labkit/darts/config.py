@@ -1,4 +1,6 @@
-"""What decides a DARTS search and the training of a derived network, and how a resumed run checks it."""
+"""What decides a DARTS search and the training of a derived network, and how a resumed run checks
+it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,17 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.checkpoint import CheckpointError, check_fields
 from labkit.darts.genotype import check_cell
-from labkit.data import DataSet
-from labkit.fields import check_not_negative, check_positive, check_whole
+from labkit.data.datasets import DataSet
+from labkit.storage.json_fields import check_not_negative, check_positive, check_whole
+from labkit.storage.tensor_file import CheckpointError, check_fields
 
 
 @dataclass(frozen=True)
 class DartsConfig:
-    """Everything that decides the genotype a search ends with. The defaults are the paper's for CIFAR-10."""
+    """Everything that decides the genotype a search ends with. The defaults are the paper's for
+    CIFAR-10.
+    """
 
     dataset: str = "fashion-mnist"
     channels: int = 16
@@ -42,7 +46,9 @@ class DartsConfig:
         check_whole(self, "channels", "cells", "stem_stride", "epochs", "batch", "steps_per_epoch")
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate", "gradient_clip", "arch_learning_rate")
-        check_not_negative(self, "min_learning_rate", "momentum", "weight_decay", "arch_weight_decay")
+        check_not_negative(
+            self, "min_learning_rate", "momentum", "weight_decay", "arch_weight_decay"
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,13 @@ class TrainConfig:
 
 def stack_of(config: DartsConfig | TrainConfig, dataset: DataSet) -> dict[str, int]:
     """The arguments that search networks and derived networks have in common."""
-    return {"channels": config.channels, "cells": config.cells, "stem_stride": config.stem_stride,
-            "in_channels": len(dataset.mean), "num_classes": len(dataset.classes)}
+    return {
+        "channels": config.channels,
+        "cells": config.cells,
+        "stem_stride": config.stem_stride,
+        "in_channels": len(dataset.mean),
+        "num_classes": len(dataset.classes),
+    }
 
 
 def epoch_steps(config: DartsConfig | TrainConfig, images: int) -> int:
@@ -93,25 +104,50 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-KINDS = {"run": dict, "step": int, "losses": list, "history": list, "cpu_seconds": (int, float),
-         "wall_seconds": (int, float), "price": (int, float)}
+KINDS = {
+    "run": dict,
+    "step": int,
+    "losses": list,
+    "history": list,
+    "cpu_seconds": (int, float),
+    "wall_seconds": (int, float),
+    "price": (int, float),
+}
 
 
 def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple[str, ...]) -> None:
-    """Raise CheckpointError, naming the field or option, unless a checkpoint is whole and of the same run."""
+    """Raise CheckpointError, naming the field or option, unless a checkpoint is whole and of the
+    same run.
+    """
     if header.get("schema") != schema:
-        raise CheckpointError(f"{path} has schema {header.get('schema')!r}, this run wants {schema!r}")
+        raise CheckpointError(
+            f"{path} has schema {header.get('schema')!r}, this run wants {schema!r}"
+        )
     check_fields(path, header, {field: KINDS[field] for field in ("run", *fields)})
     for name, value in run.items():
         if header["run"].get(name) != value:
-            raise CheckpointError(f"{path} was made with {name}={header['run'].get(name)!r}, this run has {value!r}; "
-                                  "use the same options or another folder")
+            raise CheckpointError(
+                f"{path} was made with {name}={header['run'].get(name)!r}, this run has {value!r}; "
+                "use the same options or another folder"
+            )
 
 
-# Minutes on two CPU cores. A fiftieth of the paper's steps need larger steps of the architecture weights to get
-# anywhere, and first order halves the cost of each.
-SEARCH_CONFIGS = {"gpu": DartsConfig(),
-                  "cpu": DartsConfig(channels=8, cells=5, nodes=3, stem_stride=2, order=1, epochs=5,
-                                     steps_per_epoch=80, arch_learning_rate=6e-3)}
-TRAIN_CONFIGS = {"gpu": TrainConfig(),
-                 "cpu": TrainConfig(channels=8, cells=5, stem_stride=2, epochs=4, drop_path=0.0)}
+# Minutes on two CPU cores. A fiftieth of the paper's steps need larger steps of the architecture
+# weights to get anywhere, and first order halves the cost of each.
+SEARCH_CONFIGS = {
+    "gpu": DartsConfig(),
+    "cpu": DartsConfig(
+        channels=8,
+        cells=5,
+        nodes=3,
+        stem_stride=2,
+        order=1,
+        epochs=5,
+        steps_per_epoch=80,
+        arch_learning_rate=6e-3,
+    ),
+}
+TRAIN_CONFIGS = {
+    "gpu": TrainConfig(),
+    "cpu": TrainConfig(channels=8, cells=5, stem_stride=2, epochs=4, drop_path=0.0),
+}

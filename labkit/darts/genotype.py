@@ -1,9 +1,9 @@
 """Genotypes: the discrete cells that architecture weights stand for.
 
-A cell has two inputs, the outputs of the two cells before it, and `nodes` nodes in order. Node i may
-read states 0 to i + 1: the cell's inputs are states 0 and 1, node i is state i + 2. Each (state, node)
-pair is an edge; architecture weights are one matrix for each kind of cell, one row an edge, one column
-an operation of `PRIMITIVES`, rows ordered by node and then by state.
+A cell has two inputs, the outputs of the two cells before it, and `nodes` nodes in order. Node i
+may read states 0 to i + 1: the cell's inputs are states 0 and 1, node i is state i + 2. Each
+(state, node) pair is an edge; architecture weights are one matrix for each kind of cell, one row an
+edge, one column an operation of `PRIMITIVES`, rows ordered by node and then by state.
 """
 
 from __future__ import annotations
@@ -45,33 +45,50 @@ class Genotype:
                     raise ValueError(f"{kind} cell, node {node}: no edges")
                 for operation, state in edges:
                     if operation not in PRIMITIVES or operation == "none":
-                        raise ValueError(f"{kind} cell, node {node}: operation {operation!r} is not one of "
-                                         f"{', '.join(PRIMITIVES[1:])}")
+                        raise ValueError(
+                            f"{kind} cell, node {node}: operation {operation!r} is not one of "
+                            f"{', '.join(PRIMITIVES[1:])}"
+                        )
                     if not 0 <= state < node + CELL_INPUTS:
-                        raise ValueError(f"{kind} cell, node {node}: reads state {state}, "
-                                         f"which must be 0 to {node + CELL_INPUTS - 1}")
+                        raise ValueError(
+                            f"{kind} cell, node {node}: reads state {state}, "
+                            f"which must be 0 to {node + CELL_INPUTS - 1}"
+                        )
         if len(self.normal) != len(self.reduce):
-            raise ValueError(f"the normal cell has {len(self.normal)} nodes, the reduction cell {len(self.reduce)}")
+            raise ValueError(
+                f"the normal cell has {len(self.normal)} nodes, the reduction cell"
+                f" {len(self.reduce)}"
+            )
 
     @property
     def nodes(self) -> int:
         return len(self.normal)
 
     def count(self, operation: str) -> int:
-        """How many edges of the two cells run `operation`; many skip connections are DARTS's known collapse."""
-        return sum(edge.operation == operation for cell in (self.normal, self.reduce)
-                   for edges in cell for edge in edges)
+        """How many edges of the two cells run `operation`; many skip connections are DARTS's known
+        collapse.
+        """
+        return sum(
+            edge.operation == operation
+            for cell in (self.normal, self.reduce)
+            for edges in cell
+            for edge in edges
+        )
 
     def to_json(self) -> dict:
-        return {kind: [[list(edge) for edge in edges] for edges in getattr(self, kind)]
-                for kind in ("normal", "reduce")}
+        return {
+            kind: [[list(edge) for edge in edges] for edges in getattr(self, kind)]
+            for kind in ("normal", "reduce")
+        }
 
     @classmethod
     def from_json(cls, value: Mapping | str) -> Genotype:
         """Read `{"normal": [[[operation, state], ...], ...], "reduce": ...}` (or its JSON text).
 
-        Raises ValueError for another structure, an unknown operation, or a state that is not there yet.
+        Raises ValueError for another structure, an unknown operation, or a state that is not there
+        yet.
         """
+
         def edge(operation: object, state: object) -> Edge:
             if isinstance(state, bool) or not isinstance(state, int):
                 raise TypeError(f"state {state!r} is no whole number")
@@ -79,11 +96,18 @@ class Genotype:
 
         try:
             value = json.loads(value) if isinstance(value, str) else value
-            cells = {kind: tuple(tuple(edge(operation, state) for operation, state in edges)
-                                 for edges in value[kind]) for kind in ("normal", "reduce")}
+            cells = {
+                kind: tuple(
+                    tuple(edge(operation, state) for operation, state in edges)
+                    for edges in value[kind]
+                )
+                for kind in ("normal", "reduce")
+            }
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError('a genotype looks like {"normal": [[["skip_connect", 0], ...], ...], "reduce": ...}; '
-                             f"got {str(value)[:120]!r} ({type(error).__name__}: {error})") from None
+            raise ValueError(
+                'a genotype looks like {"normal": [[["skip_connect", 0], ...], ...], "reduce":'
+                f" ...}}; got {str(value)[:120]!r} ({type(error).__name__}: {error})"
+            ) from None
         return cls(**cells)
 
 
@@ -92,8 +116,10 @@ def check_cell(nodes: int, edges_per_node: int) -> None:
     if not isinstance(nodes, int) or nodes < 1:
         raise ValueError(f"a cell needs at least one node, got {nodes!r}")
     if not isinstance(edges_per_node, int) or not 1 <= edges_per_node <= CELL_INPUTS:
-        raise ValueError(f"edges per node must be 1 to {CELL_INPUTS}, got {edges_per_node!r}: the first node has no "
-                         f"more than the cell's {CELL_INPUTS} inputs to read")
+        raise ValueError(
+            f"edges per node must be 1 to {CELL_INPUTS}, got {edges_per_node!r}: the first node has"
+            f" no more than the cell's {CELL_INPUTS} inputs to read"
+        )
 
 
 def num_edges(nodes: int) -> int:
@@ -101,23 +127,31 @@ def num_edges(nodes: int) -> int:
 
 
 def derive_cell(alphas: np.ndarray, edges_per_node: int = 2) -> Cell:
-    """Discretise the architecture weights (edges, operations) of one kind of cell.
+    """Discretize the architecture weights (edges, operations) of one kind of cell.
 
     Each edge is represented by its strongest operation other than `none`, its strength being that
     operation's weight in the softmax over all operations, `none` included; each node keeps its
-    `edges_per_node` strongest edges from distinct states (DARTS, section 2.4). Of equals the first wins.
-    Raises ValueError for weights that are not finite or of another shape.
+    `edges_per_node` strongest edges from distinct states (DARTS, section 2.4). Of equals the first
+    wins. Raises ValueError for weights that are not finite or of another shape.
     """
     alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     nodes = next((n for n in range(alphas.shape[0] + 1) if num_edges(n) >= alphas.shape[0]), 0)
-    if alphas.ndim != 2 or num_edges(nodes) != alphas.shape[0] or alphas.shape[1] != len(PRIMITIVES):
-        raise ValueError(f"architecture weights are (2 + 3 + ... edges, {len(PRIMITIVES)} operations), "
-                         f"got shape {alphas.shape}")
+    if (
+        alphas.ndim != 2
+        or num_edges(nodes) != alphas.shape[0]
+        or alphas.shape[1] != len(PRIMITIVES)
+    ):
+        raise ValueError(
+            f"architecture weights are (2 + 3 + ... edges, {len(PRIMITIVES)} operations), "
+            f"got shape {alphas.shape}"
+        )
     check_cell(nodes, edges_per_node)
     if not np.isfinite(alphas).all():
         edge, column = np.argwhere(~np.isfinite(alphas))[0]
-        raise ValueError(f"architecture weight of {PRIMITIVES[column]} on edge {edge} is {alphas[edge, column]}; the "
-                         "search diverged, lower its learning rates")
+        raise ValueError(
+            f"architecture weight of {PRIMITIVES[column]} on edge {edge} is {alphas[edge, column]};"
+            " the search diverged, lower its learning rates"
+        )
     weights = np.exp(alphas - alphas.max(1, keepdims=True))
     weights /= weights.sum(1, keepdims=True)
     best = weights[:, 1:].argmax(1) + 1  # column 0 is `none`
@@ -126,7 +160,9 @@ def derive_cell(alphas: np.ndarray, edges_per_node: int = 2) -> Cell:
     for node in range(nodes):
         incoming = slice(first, first + node + CELL_INPUTS)
         kept = np.argsort(-strength[incoming], kind="stable")[:edges_per_node]
-        cell.append(tuple(Edge(PRIMITIVES[best[incoming][state]], int(state)) for state in sorted(kept)))
+        cell.append(
+            tuple(Edge(PRIMITIVES[best[incoming][state]], int(state)) for state in sorted(kept))
+        )
         first = incoming.stop
     return tuple(cell)
 
@@ -139,8 +175,12 @@ def random_genotype(rng: np.random.Generator, nodes: int = 4, edges_per_node: in
     check_cell(nodes, edges_per_node)
 
     def cell() -> Cell:
-        return tuple(tuple(Edge(PRIMITIVES[rng.integers(1, len(PRIMITIVES))], int(state))
-                           for state in sorted(rng.choice(node + CELL_INPUTS, edges_per_node, replace=False)))
-                     for node in range(nodes))
+        return tuple(
+            tuple(
+                Edge(PRIMITIVES[rng.integers(1, len(PRIMITIVES))], int(state))
+                for state in sorted(rng.choice(node + CELL_INPUTS, edges_per_node, replace=False))
+            )
+            for node in range(nodes)
+        )
 
     return Genotype(normal=cell(), reduce=cell())

@@ -1,4 +1,4 @@
-"""Deployment: a subnet as an ONNX model, verified against torch, and quantised to int8.
+"""Deployment: a subnet as files that a target runs, one folder for each target.
 
 Nothing is imported here: building a graph needs onnx, not torch.
 """

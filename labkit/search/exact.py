@@ -1,129 +1,304 @@
-"""The whole exact Pareto front of a stage-separable predictor against an additive cost.
+"""The best arch under any number of budgets, with proof: Lagrangian bounds and what they leave.
 
-At one resolution, an arch on the front can only be made of stage configurations that are on the front
-of their stage: swapping in a dominating one would dominate the arch. So the front of the first s stages
-is the front of the sums of the front of the first s - 1 and that of stage s, and the front over the
-space is that of all resolutions together. Rounding does not spoil the argument: floating-point addition
-is monotone, and terms are added in the order in which tables add them.
+With a price on each budget's cost, the best arch falls apart into the best configuration of each
+stage, and its priced value plus the price of the budgets bounds what any arch within budget can
+reach. Good prices make that bound tight. An arch that beats the best one known loses at most the
+difference, summed over its stages, against the bound; only few configurations lose so little, and
+all their combinations are enumerated. Nothing is left out, so the answer is exact.
 
-Budgets of another kind cut configurations away before: a maximum stays below its limit exactly when all
-its terms do. Budgets on sums do not fall apart like that. The front without them bounds the one within them;
-where it breaks one, `labkit.search.bound` finds what it has to be replaced by, arch after arch.
-
-Shapes in trailing comments: P points, R resolutions, S stages, C configurations of a stage, G genes.
+Shapes in trailing comments: L additive budgets, S stages, C configurations of a stage, N partial
+archs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from labkit.search.bound import best, check_feasible
-from labkit.search.fronts import merge, pareto
-from labkit.search.problem import Budget, InfeasibleBudget
-from labkit.search.stages import StageTerms, Terms, assemble, is_cap, require_exact
-from labkit.separable import MaxPlusSum, Separable
+from labkit.search.budgets import Budget, InfeasibleBudget
+from labkit.search.dominance import nondominated, undominated
+from labkit.search.stage_terms import assemble, is_cap, require_exact
+from labkit.search.subproblems import Case, Cases, Weighted
 from labkit.space import SearchSpace
+from labkit.tables.separable import MaxPlusSum, Separable
+
+PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
+CHUNK = 1_000_000  # partial archs that are made at a time
+FACTORS = (0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0)  # how prices are varied for more bounds
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
-    """Archs none of which another arch of the space dominates, by ascending cost and accuracy."""
+class Optimum:
+    """The best arch under the budgets, (G,), and its value."""
 
-    space: SearchSpace
-    cost: np.ndarray  # (P,)
-    accuracy: np.ndarray  # (P,)
-    genes: np.ndarray  # (P, G)
-
-    def __len__(self) -> int:
-        return len(self.cost)
-
-    def best(self, limit: float) -> int:
-        """Index of the most accurate arch of cost at most `limit`; raises ValueError if there is none."""
-        i = int(np.searchsorted(self.cost, limit, side="right")) - 1
-        if i < 0 or np.isnan(limit):
-            raise ValueError(f"no arch on the front costs {limit:.6g} or less; the smallest cost is {self.cost[0]:.6g}")
-        return i
+    genes: np.ndarray
+    value: float
 
 
-def front(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = (), *,
-          progress: bool = False) -> Front:
-    """The whole front of `accuracy` against the additive `cost`, of the archs within `limits`, exactly.
+def best(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget] = ()) -> Optimum:
+    """The arch of highest `accuracy` under `limits` on sums, maxima and `MaxPlusSum`, exactly.
 
-    Limits on maxima cost nothing. Others take an exact search for each arch on the front that they move, some
-    40 ms in a space of the size of `fmnist`; `progress` shows a bar.
-
-    Raises InfeasibleBudget when no arch meets the limits, TypeError for a function that is not separable, and
-    ValueError for a cost that falls below 0 under limits of the slower kind, which cannot be budgeted.
+    Raises InfeasibleBudget when none meets them, TypeError for a function that has no such
+    structure.
     """
-    bound = front_bound(space, accuracy, cost, limits)
-    if all(is_cap(budget) for budget in limits):
-        return bound
-    if bound.cost[0] < 0:
-        raise ValueError(f"under limits on sums the cost has to be at least 0, here it falls to {bound.cost[0]:.6g}")
-    allowed = np.all([budget.cost(bound.genes) <= budget.limit for budget in limits], axis=0)
-    found, left = [], len(bound)  # of the bound, what costs less than all that was found
-    with tqdm(total=left, unit="arch", desc="front within limits", disable=not progress, delay=1) as bar:
-        cheaper = np.inf
-        while left:
-            if allowed[left - 1]:
-                genes = bound.genes[left - 1]
-            else:
-                try:
-                    within = [Budget(cost, cheaper, "cost")] if np.isfinite(cheaper) else []
-                    genes = best(space, accuracy, [*limits, *within]).genes
-                except InfeasibleBudget:  # nothing that cheap is within the limits
-                    break
-            found.append(genes)
-            cheaper = float(np.nextafter(cost(genes[None])[0], -np.inf))
-            bar.update(left - (left := int(np.searchsorted(bound.cost, cheaper, side="right"))))
-    genes = np.stack(found)
-    total, value = cost(genes), accuracy(genes)
-    kept = pareto(total, value)
-    return Front(space, total[kept], value[kept], genes[kept])
-
-
-def front_bound(space: SearchSpace, accuracy: Separable, cost: Separable, limits: Sequence[Budget] = ()) -> Front:
-    """The front that `limits` allow to be computed at once: no arch within all of them lies above it.
-
-    Limits on maxima hold on it, those on sums are left out. Of one on a maximum plus a sum, what no arch within
-    it has is taken out. Raises as `front` does.
-    """
-    require_exact(space, accuracy, [Budget(cost, 0.0, "cost"), *limits])
-    if getattr(cost, "combine", None) is not np.add:
-        raise TypeError("a front needs a cost that adds up over stages; give another one as a limit")
+    require_exact(space, accuracy, limits)
     check_feasible(space, limits)
-    # The floor adds in another order than the cost: what rounding makes of it must not take out an arch on the limit.
-    limits = [replace(b, cost=b.cost.floor(), limit=b.limit * (1 + 1e-12)) if isinstance(b.cost, MaxPlusSum) else b
-              for b in limits]
-    limits = [budget for budget in limits if is_cap(budget)]
-    stages = StageTerms(space, (accuracy, cost), [budget.cost for budget in limits])
-    parts = []
-    for r in range(len(space.resolutions)):
-        terms = stages.at(r, [budget.limit for budget in limits])
-        if terms is not None:
-            value, total, choices = _front_at(terms)
-            parts.append((np.full(len(value), r), total + terms.base[1], value + terms.base[0], choices))
-    r, total, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    choices = [np.concatenate([part[3][s] for part in parts]) for s in range(len(space.stages))]
-    if accuracy.link is not None:
-        value = accuracy.link(value)
-    kept = pareto(total, value)
-    return Front(space, total[kept], value[kept], assemble(space, r[kept], [c[kept] for c in choices]))
+    genes = _maximize(space, accuracy, limits)
+    return Optimum(genes, float(accuracy(genes[None])[0]))
 
 
-def _front_at(terms: Terms) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Value, cost and, for each stage, index of its configuration, along the front of one resolution."""
-    choices: list[np.ndarray] = []
-    value = cost = None
-    for (stage_value, stage_cost), kept in zip(terms.stages, terms.kept):
-        own = pareto(stage_cost, stage_value)
-        if value is None:
-            value, cost, choices = stage_value[own], stage_cost[own], [kept[own]]
+# ---- what budgets can be met -------------------------------------------------------------------------
+
+
+def cheapest(
+    space: SearchSpace,
+    cost: Separable | MaxPlusSum,
+    limits: Sequence[Budget] = (),
+    *,
+    enough: float = -np.inf,
+) -> np.ndarray | None:
+    """Genes (G,) of the arch of smallest `cost` under `limits`, or None if none meets them,
+    exactly.
+
+    Stops at the first arch found whose cost is at most `enough`.
+    """
+    if isinstance(cost, MaxPlusSum):
+        return _maximize(
+            space, Weighted(cost.total, -1.0), limits, less=cost.maximum, enough=-enough
+        )
+    if cost.combine is np.maximum:
+        return _maximize(space, Weighted(cost, 0.0), limits, less=cost, enough=-enough)
+    return _maximize(space, Weighted(cost, -1.0), limits, enough=-enough)
+
+
+def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray | None:
+    """Genes (G,) of an arch that meets all `limits` (None without limits).
+
+    Raises InfeasibleBudget with the smallest achievable value: of a budget that nothing meets even
+    alone, else of one that nothing meets together with the others.
+    """
+
+    def check(budget: Budget, others: Sequence[Budget]) -> np.ndarray:
+        for enough in (
+            budget.limit,
+            -np.inf,
+        ):  # a near miss may be rounding; the smallest of all decides
+            arch = cheapest(space, budget.cost, others, enough=enough)
+            smallest = float(budget.cost(arch[None])[0])
+            if smallest <= budget.limit:
+                return arch
+        raise InfeasibleBudget(budget, smallest, others)
+
+    arch = None
+    smallest = space.encode([space.smallest()])
+    if limits and all(budget.cost(smallest)[0] <= budget.limit for budget in limits):
+        return smallest[0]  # nothing to prove, which takes longer
+    for budget in limits:
+        arch = check(budget, ())
+    ordered = sorted(limits, key=lambda budget: not is_cap(budget))
+    for i in range(1, len(ordered)):
+        arch = check(ordered[i], ordered[:i])
+    return arch
+
+
+# ---- the search itself -------------------------------------------------------------------------------
+
+
+def _maximize(
+    space: SearchSpace,
+    value: Separable,
+    limits: Sequence[Budget],
+    less: Separable | None = None,
+    enough: float = np.inf,
+) -> np.ndarray | None:
+    """Genes (G,) of the arch of highest `value` (less the maximum `less`) under limits; None if
+    none meets them.
+
+    Stops at the first arch found whose value is at least `enough`.
+    """
+    cases = Cases(space, value, limits, less)
+    rough = [(case.rough_bound, key) for key in cases if (case := cases.make(*key))]
+    found, known, bounded, prices = None, -np.inf, [], None
+    for rough_bound, key in sorted(rough, key=lambda item: -item[0]):
+        if rough_bound <= known or known >= enough:
+            break
+        case = cases.make(*key)
+        bound, prices, picks = _best_prices(case, known, prices)
+        if picks is not None and case.value(picks) > known:
+            found, known = (case, picks), case.value(picks)
+        bounded.append((bound, key, prices))
+    for bound, key, prices in sorted(bounded, key=lambda item: -item[0]):
+        if known >= enough:
+            break
+        case = cases.make(*key)
+        if bound > known:
+            picks, better = _enumerate(case, prices, known)
+            if picks is not None:
+                found, known = (case, picks), better
+    if found is None:
+        return None
+    case, picks = found
+    return assemble(space, np.array([case.r]), [kept[[i]] for kept, i in zip(case.kept, picks)])[0]
+
+
+def _best_prices(
+    case: Case, known: float, guess: np.ndarray | None
+) -> tuple[float, np.ndarray, np.ndarray | None]:
+    """Lowest bound found, its prices (L,), and the best choices (S,) within budget met on the way,
+    if any.
+
+    The bound is a convex function of the prices, piecewise linear; the ellipsoid method minimizes
+    it (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1. It
+    stops early at a bound that cannot beat the value `known`, at once where the prices `guess` give
+    one already.
+    """
+    if guess is not None and (bound := case.priced(guess)[0]) <= known:
+        return bound, guess, None
+    limits = len(case.room)
+    unit = np.array([sum(np.ptp(costs[i]) for costs in case.costs) or 1.0 for i in range(limits)])
+    span = case.span or 1.0
+    n = max(
+        limits, 2
+    )  # the method needs two dimensions; a second price that nothing costs does no harm
+    center, shape = np.zeros(n), np.eye(n) * (100 * span) ** 2
+    low, best_prices, found = np.inf, np.zeros(limits), None
+    for _ in range(PRICE_STEPS):
+        slope = np.zeros(n)
+        outside = center.min() < 0
+        if outside:
+            slope[center.argmin()] = -1.0
         else:
-            cost, value, i, j = merge(cost, value, stage_cost[own], stage_value[own])
-            choices = [choice[i] for choice in choices] + [kept[own][j]]
-    return value, cost, choices
+            prices = center[:limits] / unit
+            bound, picks, _ = case.priced(prices)
+            if bound < low:
+                low, best_prices = bound, prices
+            spent = case.spent(picks)
+            if case.meets(spent) and (found is None or case.value(picks) > case.value(found)):
+                found = picks
+            slope[:limits] = (case.room - spent) / unit
+        reach = np.sqrt(max(slope @ shape @ slope, 0.0))
+        if (
+            reach <= 1e-7 * span * (not outside) or low <= known
+        ):  # the bound falls by at most `reach`
+            break
+        step = shape @ slope / reach
+        center = center - step / (n + 1)
+        shape = n * n / (n * n - 1) * (shape - 2 / (n + 1) * np.outer(step, step))
+    return low, best_prices, found
+
+
+def _enumerate(case: Case, prices: np.ndarray, known: float) -> tuple[np.ndarray | None, float]:
+    """Choices (S,) of the best arch within budget whose value is above `known`, if any, and the
+    best value.
+
+    Asks for archs that lose little against the bound first, and for more until there is one.
+    """
+    bound, _, scores = case.priced(prices)
+    most = sum(np.ptp(score) for score in scores)
+    allowed = 1e-3 * (
+        case.span or most
+    )  # values that are all alike have a span of 0, and may still break budgets
+    while True:
+        floor = max(known, bound - allowed) if allowed < most else known
+        picks = _best_above(case, prices, floor)
+        if picks is not None:
+            return picks, case.value(picks)
+        if floor == known:
+            return None, known
+        allowed *= 4
+
+
+def _best_above(case: Case, prices: np.ndarray, floor: float) -> np.ndarray | None:
+    """Choices (S,) of the best arch within budget, if its value is above `floor`, by enumeration
+    stage after stage.
+
+    A partial arch is dropped when a bound on what can become of it is not above the floor. Every
+    price gives a bound; prices around the best tell apart partial archs that the best ones do not.
+    """
+    bounds = [_Bound(case, vector, floor) for vector in _around(prices)]
+    value, spent = np.zeros(1), np.zeros((len(case.room), 1))  # (N,), (L, N)
+    trail = []
+    for s, (values, costs) in enumerate(zip(case.values, case.costs)):
+        loss = bounds[0].scores[s].max() - bounds[0].scores[s]  # (C,)
+        may_lose = bounds[0].reach(s, value, spent)  # (N,)
+        options = np.flatnonzero(loss < may_lose.max())
+        if not len(options):
+            return None
+        options = options[nondominated(np.vstack([-values[options], costs[:, options]]).T)]
+        options = options[np.argsort(loss[options], kind="stable")]
+        fits = np.searchsorted(loss[options], may_lose)  # (N,) options that each may add
+        parts = []
+        for rows in np.array_split(np.arange(len(value)), -(-int(fits.sum()) // CHUNK) or 1):
+            before = np.repeat(rows, fits[rows])
+            added = options[
+                np.arange(len(before)) - np.repeat(np.cumsum(fits[rows]) - fits[rows], fits[rows])
+            ]
+            parts.append(_promising(case, s, bounds, before, added, value, spent))
+        before, added = (np.concatenate(part) for part in zip(*parts))
+        if len(parts) > 1:
+            before, added = _promising(case, s, bounds, before, added, value, spent)
+        trail.append((before, added))
+        value, spent = value[before] + values[added], spent[:, before] + costs[:, added]
+        if not len(value):
+            return None
+    i = int(value.argmax())
+    picks = []
+    for before, added in reversed(trail):
+        picks.append(added[i])
+        i = before[i]
+    picks = np.array(picks[::-1])
+    return picks if case.value(picks) > floor else None
+
+
+def _promising(
+    case: Case,
+    s: int,
+    bounds: Sequence[_Bound],
+    before: np.ndarray,
+    added: np.ndarray,
+    value: np.ndarray,
+    spent: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the pairs (partial arch, configuration of stage s) that may still become the best."""
+    spent = spent[:, before] + case.costs[s][:, added]
+    value = value[before] + case.values[s][added]
+    if s < len(case.values) - 1:
+        within = (spent <= (case.room + case.tolerance - case.least_after[s])[:, None]).all(0)
+    else:
+        within = case.meets(spent)
+    kept = np.flatnonzero(within)
+    for bound in bounds:
+        kept = kept[bound.reach(s + 1, value[kept], spent[:, kept]) > 0]
+    kept = kept[undominated(spent[:, kept], value[kept])]
+    return before[kept], added[kept]
+
+
+class _Bound:
+    """What partial archs can reach at given prices, above a floor."""
+
+    def __init__(self, case: Case, prices: np.ndarray, floor: float) -> None:
+        _, _, self.scores = case.priced(prices)  # S of (C,)
+        tops = np.array([score.max() for score in self.scores])
+        self._rest = np.append(
+            np.cumsum(tops[::-1])[::-1], 0.0
+        )  # (S + 1,) best of stages from s on
+        self._prices = prices
+        self._start = case.base + prices @ case.room + case.slack(prices) - floor
+
+    def reach(self, s: int, value: np.ndarray, spent: np.ndarray) -> np.ndarray:  # (N,)
+        """By how much archs may exceed the floor that start with these partial archs of s stages."""
+        return value - self._prices @ spent + (self._start + self._rest[s])
+
+
+def _around(prices: np.ndarray) -> list[np.ndarray]:
+    """The prices, then the same with each one and all of them lower or higher."""
+    vectors = [prices]
+    for factor in FACTORS:
+        vectors.append(prices * factor)
+        for i in range(len(prices) if len(prices) > 1 else 0):
+            vector = prices.copy()
+            vector[i] *= factor
+            vectors.append(vector)
+    return vectors

@@ -6,16 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labkit.search.feasible import FeasibleStart
-from labkit.search.problem import Budget, GenesFunction, Scorer, SearchResult
+from labkit.search.budgets import Budget, GenesFunction, Scorer, SearchResult
+from labkit.search.feasible_start import FeasibleStart
 from labkit.space import SearchSpace
 
 BATCH = 1000
 
 
-def random_search(space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget] = (), *,
-                  rng: np.random.Generator, evaluations: int = 50_100) -> SearchResult:
-    """The most accurate of `evaluations` random archs that meet all `limits` (as many as `evolve` looks at).
+def random_search(
+    space: SearchSpace,
+    accuracy: GenesFunction,
+    limits: Sequence[Budget] = (),
+    *,
+    rng: np.random.Generator,
+    evaluations: int = 50_100,
+) -> SearchResult:
+    """The most accurate of `evaluations` random archs that meet all `limits` (as many as `evolve`
+    looks at).
 
     `history` has one entry for each batch of 1,000. Raises InfeasibleBudget as `evolve` does.
     """

@@ -1,7 +1,7 @@
 """How children come from parents: mutation and crossover of gene matrices.
 
-As in OFA, the genes of absent blocks live on unseen and vary with the others; `SearchSpace.canonical`
-takes them out when an arch leaves the search.
+As in OFA, the genes of absent blocks live on unseen and vary with the others;
+`SearchSpace.canonical` takes them out when an arch leaves the search.
 
 Shapes in trailing comments: K parents, n children, G genes.
 """
@@ -16,9 +16,17 @@ from labkit.space import SearchSpace
 class Variation:
     """Mutation and crossover, and how often their children meet the budgets."""
 
-    def __init__(self, space: SearchSpace, rng: np.random.Generator, mutation: float,
-                 resolution_mutation: float) -> None:
-        self.rng, self.accepted = rng, np.ones(2)  # shares of mutants and of crossed children, lately
+    def __init__(
+        self,
+        space: SearchSpace,
+        rng: np.random.Generator,
+        mutation: float,
+        resolution_mutation: float,
+    ) -> None:
+        self.rng, self.accepted = (
+            rng,
+            np.ones(2),
+        )  # shares of mutants and of crossed children, lately
         self._rates = np.full(space.num_genes, mutation, dtype=np.float32)
         self._rates[0] = resolution_mutation
         # A block is redrawn as a whole: its expand gene goes by the roll of its kernel gene.
@@ -28,8 +36,10 @@ class Variation:
         self._scale = space.choices / np.maximum(self._rates, np.float32(1e-6))
         self._scale[space.kernel_columns + 1] = space.choices[space.kernel_columns + 1]
         # A hair less, so that no product rounds up to a choice that is not there.
-        self._scale = (self._scale * (1 - 2.0 ** -21)).astype(np.float32)
-        self._stage_of = np.searchsorted(space.depth_columns, np.arange(space.num_genes), side="right")  # (G,)
+        self._scale = (self._scale * (1 - 2.0**-21)).astype(np.float32)
+        self._stage_of = np.searchsorted(
+            space.depth_columns, np.arange(space.num_genes), side="right"
+        )  # (G,)
         self._num_stages = len(space.stages)
 
     def mutants(self, parents: np.ndarray, n: int) -> np.ndarray:  # (n, G)
@@ -51,4 +61,6 @@ class Variation:
 
     def note(self, drawn: np.ndarray, met: np.ndarray) -> None:
         """Remember the share of children that met the budgets, at least a tenth."""
-        self.accepted = np.where(drawn > 0, np.maximum(met / np.maximum(drawn, 1), 0.1), self.accepted)
+        self.accepted = np.where(
+            drawn > 0, np.maximum(met / np.maximum(drawn, 1), 0.1), self.accepted
+        )

@@ -8,15 +8,18 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from labkit.fields import check_not_negative, check_positive, check_whole
 from labkit.space import Arch
-from labkit.spaces import get_space
+from labkit.space.presets import get_space
+from labkit.storage.json_fields import check_not_negative, check_positive, check_whole
+from labkit.train.progressive_shrinking import first_steps
 from labkit.train.recipes import RECIPES, Recipe
-from labkit.train.shrinking import first_steps
 
-AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # of the arithmetic; weights stay float32
+AUTOCAST = {
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}  # of the arithmetic; weights stay float32
 PRECISIONS = ("float32", "float64", *AUTOCAST)
-SEEDS = 2 ** 32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
+SEEDS = 2**32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
 
@@ -41,11 +44,19 @@ class TrainConfig:
     ema_decay: float = 0.999
     seed: int = 0
     arch: str | None = None  # JSON text of the one arch that recipe "alone" trains
-    teacher: str | None = None  # a supernet's weights file: its largest arch teaches beside the labels
+    teacher: str | None = (
+        None  # a supernet's weights file: its largest arch teaches beside the labels
+    )
     erase: float = 0.0  # share of the images that have a rectangle erased
-    phase_schedules: bool = False  # a recipe with phases: a schedule for each, instead of one over all
-    precision: str = "float32"  # of the arithmetic; weights stay float32 under bfloat16 and float16 (autocast)
-    recompute: bool = False  # blocks' activations are computed again in the backward pass instead of kept
+    phase_schedules: bool = (
+        False  # a recipe with phases: a schedule for each, instead of one over all
+    )
+    precision: str = (
+        "float32"  # of the arithmetic; weights stay float32 under bfloat16 and float16 (autocast)
+    )
+    recompute: bool = (
+        False  # blocks' activations are computed again in the backward pass instead of kept
+    )
     initial: str | None = None  # a supernet's weights file to begin with, instead of random weights
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
 
@@ -56,7 +67,9 @@ class TrainConfig:
         check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate")
-        check_not_negative(self, "momentum", "weight_decay", "warmup_epochs", "label_smoothing", "ema_decay")
+        check_not_negative(
+            self, "momentum", "weight_decay", "warmup_epochs", "label_smoothing", "ema_decay"
+        )
         if self.seed >= SEEDS:
             raise ValueError(f"seed of a training must be from 0 to {SEEDS - 1}, got {self.seed}")
         for field in ("momentum", "label_smoothing", "ema_decay"):
@@ -65,18 +78,30 @@ class TrainConfig:
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase is a share of the images, from 0 to 1, got {self.erase}")
         if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}, known: {', '.join(PRECISIONS)}")
+            raise ValueError(
+                f"unknown precision {self.precision!r}, known: {', '.join(PRECISIONS)}"
+            )
         if (self.arch is None) == RECIPES[self.recipe].one_arch:
-            raise ValueError(f"recipe {self.recipe!r} trains "
-                             + ("one arch: say which (arch)" if self.arch is None else "many archs; leave out arch"))
+            raise ValueError(
+                f"recipe {self.recipe!r} trains "
+                + (
+                    "one arch: say which (arch)"
+                    if self.arch is None
+                    else "many archs; leave out arch"
+                )
+            )
         if self.arch is not None:
             space.validate(Arch.from_json(self.arch))
         phases = RECIPES[self.recipe].phases
         if self.teacher is not None and phases:
-            raise ValueError(f"recipe {self.recipe!r} makes its own teacher; leave out teacher ({self.teacher})")
+            raise ValueError(
+                f"recipe {self.recipe!r} makes its own teacher; leave out teacher ({self.teacher})"
+            )
         if self.random_archs is not None and not RECIPES[self.recipe].random_archs:
-            raise ValueError(f"recipe {self.recipe!r} does not draw archs by number; leave out random_archs "
-                             f"({self.random_archs})")
+            raise ValueError(
+                f"recipe {self.recipe!r} does not draw archs by number; leave out random_archs "
+                f"({self.random_archs})"
+            )
         if self.phase_schedules and not phases:
             raise ValueError(f"recipe {self.recipe!r} has no phases to give schedules to")
 
@@ -88,7 +113,9 @@ class TrainConfig:
     @property
     def resolved_recipe(self) -> Recipe:
         recipe = replace(RECIPES[self.recipe], arch=self.only)
-        return recipe if self.random_archs is None else replace(recipe, random_archs=self.random_archs)
+        return (
+            recipe if self.random_archs is None else replace(recipe, random_archs=self.random_archs)
+        )
 
     @classmethod
     def from_record(cls, record: dict, **changes: object) -> TrainConfig:
@@ -98,7 +125,9 @@ class TrainConfig:
 
 def quick_precision(device: str | None, recipe: str) -> str:
     """The precision to train in on `device` ("cpu", "cuda" or None for a GPU if there is one)."""
-    if device == "cpu" or not torch.cuda.is_available() or RECIPES[recipe].one_arch:  # whose steps can be replayed
+    if (
+        device == "cpu" or not torch.cuda.is_available() or RECIPES[recipe].one_arch
+    ):  # whose steps can be replayed
         return "float32"
     # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
@@ -113,11 +142,20 @@ def difference(config: TrainConfig, recorded: dict) -> tuple[str, object, object
     """The first field in which a recorded configuration is another: its name, theirs and ours."""
     ours = asdict(config)
     theirs = {**asdict(TrainConfig()), **recorded}
-    return next(((field, value, ours.get(field)) for field, value in theirs.items() if value != ours.get(field)), None)
+    return next(
+        (
+            (field, value, ours.get(field))
+            for field, value in theirs.items()
+            if value != ours.get(field)
+        ),
+        None,
+    )
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, then half a cosine down to zero: over the run, or with `phase_schedules` over each phase."""
+    """Linear warm-up, then half a cosine down to zero: over the run, or with `phase_schedules` over
+    each phase.
+    """
     warmup, peak = config.warmup_epochs * steps_per_epoch, config.learning_rate
     begin, end = 0, config.epochs * steps_per_epoch
     if config.phase_schedules:

@@ -1,7 +1,7 @@
 """Several processes train one network: each takes a part of every batch, all keep the same weights.
 
-`torchrun --nproc-per-node N -m labkit.train ...` starts them. A single process is a world of one, and
-runs the same code; only one that torchrun did not start has nobody to talk to.
+`torchrun --nproc-per-node N -m labkit.train ...` starts them. A single process is a world of one,
+and runs the same code; only one that torchrun did not start has nobody to talk to.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from labkit.elastic import BatchStatistics, DistributedStatistics
-from labkit.errors import LabError
-from labkit.machine import choose_device
+from labkit.storage.errors import LabError
+from labkit.storage.machine import choose_device
+from labkit.supernet.elastic import BatchStatistics, DistributedStatistics
 
 
 class World(NamedTuple):
@@ -73,7 +73,8 @@ class World(NamedTuple):
 def world(device: str | None = None) -> Iterator[World]:
     """Join the processes that torchrun started, or be the only one.
 
-    `device` is "cpu", "cuda" or None for a GPU if there is one; raises ValueError if it is not there.
+    `device` is "cpu", "cuda" or None for a GPU if there is one; raises ValueError if it is not
+    there.
     """
     place = choose_device(device)
     cuda = place.type == "cuda"

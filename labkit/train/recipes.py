@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labkit.space import Arch, SearchSpace
-from labkit.train.shrinking import PROGRESSIVE, Phase, first_steps
+from labkit.train.progressive_shrinking import PROGRESSIVE, Phase, first_steps
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Recipe:
 
     sandwich: each step trains the largest and the smallest arch, so that all the others lie between
         two trained ones (Yu & Huang, arXiv 1903.05134).
-    random_archs: archs drawn at random in each step, besides.
-    distill: the others learn the largest arch's output on the same batch instead of the labels
+    random_archs: archs drawn at random in each step, besides. distill: the others learn the largest
+    arch's output on the same batch instead of the labels
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).
-    phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`. From the
+    phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`.
+    From the
         second on, the labels share the loss with a teacher: the network as the first phase left it.
     one_arch: every step trains `arch` and nothing else: a subnet on its own, from scratch.
     """
@@ -39,9 +40,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.distill and not self.sandwich:
-            raise ValueError(f"recipe {self.name!r}: in-place distillation needs the largest arch in every step")
+            raise ValueError(
+                f"recipe {self.name!r}: in-place distillation needs the largest arch in every step"
+            )
 
-    def archs(self, space: SearchSpace, rng: np.random.Generator, phase: Phase | None = None) -> list[Arch]:
+    def archs(
+        self, space: SearchSpace, rng: np.random.Generator, phase: Phase | None = None
+    ) -> list[Arch]:
         """The archs of one step, the largest first where there is one."""
         if self.arch is not None:
             return [self.arch]
@@ -52,7 +57,11 @@ class Recipe:
 
     def phase_at(self, step: int, total: int) -> Phase | None:
         """The phase that `step` of `total` belongs to; None for a recipe without phases."""
-        begun = [phase for phase, first in zip(self.phases, first_steps(self.phases, total)) if first <= step]
+        begun = [
+            phase
+            for phase, first in zip(self.phases, first_steps(self.phases, total))
+            if first <= step
+        ]
         return begun[-1] if begun else None
 
     def teacher_from(self, total: int) -> int | None:
@@ -61,21 +70,30 @@ class Recipe:
 
     def sorted_at(self, total: int) -> int | None:
         """The step before which channels are sorted: the first that may draw narrower blocks."""
-        return next((first for phase, first in zip(self.phases, first_steps(self.phases, total))
-                     if phase.expands > 1), None)
+        return next(
+            (
+                first
+                for phase, first in zip(self.phases, first_steps(self.phases, total))
+                if phase.expands > 1
+            ),
+            None,
+        )
 
 
 def _draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Arch]:
     return space.decode(space.sample(rng, count))
 
 
-RECIPES = {recipe.name: recipe for recipe in (
-    Recipe("sandwich", sandwich=True, random_archs=1, distill=True),
-    Recipe("sandwich-labels", sandwich=True, random_archs=1, distill=False),
-    Recipe("single-path", sandwich=False, random_archs=1, distill=False),
-    Recipe("progressive", sandwich=False, random_archs=0, distill=False, phases=PROGRESSIVE),
-    Recipe("alone", sandwich=False, random_archs=0, distill=False, one_arch=True),
-)}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("sandwich", sandwich=True, random_archs=1, distill=True),
+        Recipe("sandwich-labels", sandwich=True, random_archs=1, distill=False),
+        Recipe("single-path", sandwich=False, random_archs=1, distill=False),
+        Recipe("progressive", sandwich=False, random_archs=0, distill=False, phases=PROGRESSIVE),
+        Recipe("alone", sandwich=False, random_archs=0, distill=False, one_arch=True),
+    )
+}
 
 
 def label_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

@@ -1,0 +1,170 @@
+"""What int8 costs in accuracy: `python benchmarks/quantization_drop.py [--subnets 24]`
+
+Exports subnets of all sizes as `labkit deploy --int8` does (batch norm folded, verified against
+torch on 256 test images, activation ranges from training images) and compares both models on the
+whole test split. Every subnet is kept as soon as it is done: an interrupted run goes on, and a
+larger --subnets adds more.
+
+Writes benchmarks/results/quantization_drop-SPACE.json and benchmarks/QUANTIZATION.md; with --page
+the page is written again from that file and nothing is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import page
+from tqdm import tqdm
+
+from labkit.data import datasets as data
+from labkit.data.datasets import normalize, resize
+from labkit.deploy.onnx.deployment import VERIFY_IMAGES, calibration_images
+from labkit.deploy.onnx.export import export
+from labkit.deploy.onnx.quantization import PERCENTILE, quantize_and_compare
+from labkit.space import Arch, SearchSpace
+from labkit.space.presets import get_space
+from labkit.supernet import weights_file as pretrained
+from labkit.supernet.artifacts import code_revision, sha256, supernet_path
+from labkit.supernet.evaluation import Evaluator
+from labkit.tables.costs import macs_table
+
+RANDOM_ARCHS = 4000
+SMALL_MACS = 1e6
+LIMIT, LIMIT_ABOVE_SMALL = (
+    1.0,
+    0.5,
+)  # points of accuracy that int8 may lose: ever, and above a million MACs
+
+
+def chosen(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
+    """The smallest subnet, the largest, and random ones spread over the range of MACs, half of them
+    small.
+    """
+    rng = np.random.default_rng(seed)
+    ends = space.encode([space.smallest(), space.largest()])
+    near = space.mutate(rng, np.repeat(ends[:1], RANDOM_ARCHS, 0), rate=0.2, resolution_rate=0.2)
+    genes = np.concatenate([near, space.sample(rng, RANDOM_ARCHS)])
+    macs = macs_table(space)(genes)
+    wanted = np.geomspace(macs.min(), macs.max(), count)[1:-1]
+    picked = [int(np.argmin(abs(np.log(macs / target)))) for target in wanted]
+    return [space.smallest(), *dict.fromkeys(space.decode(genes[picked])), space.largest()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--space", default="fmnist")
+    parser.add_argument("--subnets", type=int, default=24, help="how many (default: 24)")
+    parser.add_argument("--page", action="store_true", help="only write the page again")
+    arguments = parser.parse_args()
+    space, name = get_space(arguments.space), f"quantization_drop-{arguments.space}"
+    path = page.HERE / "results" / f"{name}.json"
+    if not arguments.page:
+        run(space, path, arguments.subnets)
+    report = json.loads(path.read_text())
+    page.put(page.HERE / "QUANTIZATION.md", name, text(report), "What int8 costs in accuracy")
+    print(text(report))
+
+
+def run(space: SearchSpace, path: Path, count: int) -> None:
+    """Measure what is not in `path` yet; a report of other weights or another quantizer begins
+    anew.
+    """
+    made_of = {
+        "space": space.name,
+        "supernet_sha256": sha256(supernet_path(space.name)),
+        "percentile": PERCENTILE,
+    }
+    report = json.loads(path.read_text()) if path.is_file() else {}
+    if any(report.get(field) != value for field, value in made_of.items()):
+        report = {**made_of, "split": "test", "rows": []}
+    done = [row["arch"] for row in report["rows"]]
+    supernet, record = pretrained.load(supernet_path(space.name))
+    dataset = data.load(record["config"]["dataset"])
+    evaluator, test = Evaluator(supernet, dataset, "test"), dataset.splits["test"]
+    for arch in tqdm(chosen(space, count), unit="subnet"):
+        if arch.to_json() in done:
+            continue
+        subnet = supernet.extract(arch, evaluator.recalibrate(arch))
+        images = resize(normalize(test.images, dataset), arch.resolution)
+        verified = export(space, subnet, images[:VERIFY_IMAGES])
+        result = quantize_and_compare(
+            verified.model, calibration_images(dataset, arch.resolution), images, test.labels
+        )
+        report["rows"].append(
+            {
+                "arch": arch.to_json(),
+                "macs": int(macs_table(space)(space.encode([arch]))[0]),
+                "max_difference": verified.max_difference,
+                "fp32": result.accuracy_float,
+                "int8": result.accuracy_int8,
+                "drop": result.drop,
+                "bytes_fp32": result.bytes_float,
+                "bytes_int8": result.bytes_int8,
+            }
+        )
+        page.save(path, {**report, "revision": code_revision()})
+
+
+def text(report: dict) -> str:
+    """The page's section: a summary for small and for larger subnets, and every subnet."""
+    rows = sorted(report["rows"], key=lambda row: row["macs"])
+    parts = []
+    for title, limit, group in (
+        ("under 1M MACs", LIMIT, [row for row in rows if row["macs"] < SMALL_MACS]),
+        ("1M MACs and more", LIMIT_ABOVE_SMALL, [row for row in rows if row["macs"] >= SMALL_MACS]),
+    ):
+        drops = [row["drop"] for row in group]
+        if drops:
+            parts.append(
+                (
+                    title,
+                    len(drops),
+                    f"{np.mean(drops):.2f}",
+                    f"{max(drops):.2f}",
+                    f"{limit:.1f}",
+                    sum(drop > limit for drop in drops),
+                )
+            )
+    each = [
+        (
+            Arch.from_json(row["arch"]),
+            f"{row['macs'] / 1e6:.2f}M",
+            f"{row['fp32']:.2f} %",
+            f"{row['int8']:.2f} %",
+            f"{row['drop']:.2f}",
+            f"{row['max_difference']:.1e}",
+            f"{row['bytes_fp32'] / row['bytes_int8']:.1f}x",
+        )
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            f"## `{report['space']}`, on the whole {report['split']} split",
+            "",
+            (
+                f"{len(rows)} subnets, exported and quantized as `labkit deploy --int8` does"
+                f" (`quantization_drop.py`, revision {report['revision']}, supernet"
+                f" {report['supernet_sha256'][:12]}). Drops are points of top-1 accuracy; as many"
+                " as *allowed* may be lost by a subnet of that size, *above* counts those that"
+                " lose more. *ONNX against torch* is the largest difference of a logit in fp32,"
+                " *size* that of the fp32 file over the int8 one's."
+            ),
+            "",
+            page.table(
+                ("subnets", "number", "mean drop", "largest drop", "allowed", "above"), parts
+            ),
+            "",
+            page.table(
+                ("subnet", "MACs", "fp32", "int8", "drop", "ONNX against torch", "size"), each
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a search costs: records of measured runs beside published figures."""

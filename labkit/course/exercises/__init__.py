@@ -1,0 +1,1 @@
+"""An exercise in three parts: inputs, a run, a judgement."""

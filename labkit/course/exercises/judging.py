@@ -1,0 +1,143 @@
+"""What judges share: arrays against a reference, and frequencies against a law.
+
+Messages give the shape expected and got, or the largest difference and where it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from labkit.course.exercises.exercise import Wrong
+
+FALSE_REJECTION = (
+    1e-9  # of a right answer, for each frequency; a judge looks at a few hundred at most
+)
+
+
+def given(value: object, what: str) -> None:
+    """Wrong for None, which a function without a return statement gives."""
+    if value is None:
+        raise Wrong(f"{what} is None; is a return statement missing?")
+
+
+def fields(value: object, names: Collection[str], otherwise: str) -> None:
+    """Wrong, saying `otherwise`, unless `value` is a dict of just these fields: what a `run`
+    returns.
+    """
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise Wrong(otherwise)
+
+
+def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
+    """`value` as a float64 array of `shape`, or Wrong."""
+    given(value, what)
+    try:
+        result = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise Wrong(f"{what} should be an array of shape {shape}, got {_short(value)}") from None
+    if result.shape != shape:
+        raise Wrong(f"{what} should have shape {shape}, got {result.shape}")
+    if np.isnan(result).any():
+        raise Wrong(f"{what} has NaN at {_place(np.isnan(result))}")
+    return result
+
+
+def close(
+    value: object,
+    expected: np.ndarray,
+    what: str = "the result",
+    *,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    hint: str = "",
+) -> np.ndarray:
+    """`value` as an array that agrees with `expected` to |difference| <= atol + rtol * |expected|,
+    or Wrong.
+    """
+    expected = np.asarray(expected, dtype=float)
+    result = array(value, expected.shape, what)
+    difference = np.abs(result - expected)
+    if (difference > atol + rtol * np.abs(expected)).any():
+        place = np.unravel_index(difference.argmax(), difference.shape)
+        at = f", at {tuple(map(int, place))}" if place else ""
+        off = f"{what} differs from what is asked by up to {difference.max():.3g}{at}"
+        raise Wrong(f"{off}. {hint}" if hint else off)
+    return result
+
+
+def unchanged(now: object, before: np.ndarray, what: str) -> None:
+    """Wrong unless an argument is after the call what it was before."""
+    if not np.array_equal(np.asarray(now), before):
+        raise Wrong(f"{what} was changed; work on a copy, it is still needed")
+
+
+def whole(value: object, what: str = "the result") -> int:
+    """`value` as an int, or Wrong. A float that is a whole number below 2**53 will do, and an array
+    of one element.
+    """
+    value = _scalar(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Wrong(f"{what} should be a whole number, got {_short(value)}")
+    return value
+
+
+def number(value: object, what: str = "the result") -> float:
+    """`value` as a finite float (an array of one element will do), or Wrong."""
+    value = _scalar(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Wrong(f"{what} should be a number, got {_short(value)}")
+    return float(value)
+
+
+def _scalar(value: object) -> object:
+    """What numpy and torch make of a number, whatever its dtype, as Python's own."""
+    return (
+        value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
+    )
+
+
+def parts(value: object, count: int, what: str = "the result") -> list:
+    """`value` as a list of `count` items, or Wrong."""
+    if (
+        isinstance(value, np.ndarray) and len(value) == count
+    ):  # first: each row is an object, and there may be millions
+        value = list(value)
+    if not isinstance(value, list) or len(value) != count:
+        raise Wrong(f"{what} should be {count} values, got {_short(value)}")
+    return value
+
+
+def frequency(count: int, trials: int, chance: float, what: str) -> None:
+    """Wrong unless `count` of `trials` independent events of this `chance` is a plausible count.
+
+    Chernoff's bound: a right answer is rejected with a probability of at most `FALSE_REJECTION`.
+    """
+    share = count / trials
+    if trials * _divergence(share, chance) > math.log(2 / FALSE_REJECTION):
+        raise Wrong(
+            f"{what} in {100 * share:.1f} % of {trials} draws; expected about {100 * chance:.1f} %"
+        )
+
+
+def _divergence(p: float, q: float) -> float:
+    """Kullback-Leibler divergence of two coins."""
+
+    def term(a: float, b: float) -> float:
+        return 0.0 if a == 0 else math.inf if b == 0 else a * math.log(a / b)
+
+    return term(p, q) + term(1 - p, 1 - q)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"{type(value).__name__} {str(value)[:60]}"
+
+
+def _place(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(map(int, np.argwhere(mask)[0]))

@@ -1,0 +1,167 @@
+"""A subnet in the forms in which it can be deployed, for experiments: folded, rounded, in ONNX
+Runtime, as int8.
+
+Without ONNX Runtime there is the PyTorch path: the subnet as it was trained, and with its batch
+norms folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import Conv2dNormActivation
+
+from labkit.runtime.timing import Call, Limits, onnx_call, time_all
+from labkit.space import SearchSpace
+from labkit.supernet.subnet import Subnet
+
+BATCH = 100
+QUICK = Limits(
+    min_rounds=3, max_rounds=3, seconds=0.05, redo=0
+)  # a minute for everything is all a notebook has
+
+
+def folded(subnet: nn.Module) -> nn.Module:
+    """A copy of a network in eval mode that computes the same without batch norms."""
+    copy = deepcopy(subnet).eval()
+    for module in copy.modules():
+        if isinstance(module, Conv2dNormActivation):
+            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+    return copy.requires_grad_(False)
+
+
+@torch.no_grad()
+def rounded(network: nn.Module, bits: int, per_channel: bool) -> nn.Module:
+    """A copy whose convolution and linear weights are whole multiples of a scale, at most
+    2^(bits-1) - 1 times it.
+
+    Each output channel has a scale of its own, or all those of a layer share one: symmetric
+    quantization as in Nagel et al., arXiv 2106.08295, section 2.2. Biases stay as they are.
+    """
+    copy, largest = deepcopy(network), 2 ** (bits - 1) - 1
+    for module in copy.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            scale = channel_ranges(module) / largest
+            if not per_channel:
+                scale = scale.max().expand_as(scale)
+            module.weight.copy_(
+                torch.fake_quantize_per_channel_affine(
+                    module.weight,
+                    scale.clamp(min=1e-12),
+                    torch.zeros_like(scale),
+                    0,
+                    -largest,
+                    largest,
+                )
+            )
+    return copy
+
+
+def channel_ranges(layer: nn.Module) -> Tensor:
+    """(C_out,) the largest absolute weight of each output channel of a convolution or linear layer."""
+    return layer.weight.detach().abs().flatten(1).amax(1)
+
+
+@torch.inference_mode()
+def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Top-1 accuracy in percent on images (N, C, r, r)."""
+    return _percent(torch.cat([network(batch) for batch in images.split(BATCH)]), labels)
+
+
+def _percent(logits: Tensor, labels: Tensor) -> float:
+    return 100 * (logits.argmax(1) == labels).double().mean().item()
+
+
+# ---- measured on this machine ----------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One form of a subnet, measured here: milliseconds on one image with one thread, accuracy in
+    percent.
+    """
+
+    form: str
+    runtime: str
+    latency_ms: float
+    accuracy: float
+    kilobytes: float  # of weights, or of the model file
+
+
+class _Form(NamedTuple):
+    name: str
+    runtime: str
+    call: Call
+    accuracy: Callable[[], float]
+    kilobytes: float
+
+
+def measured_here(
+    space: SearchSpace,
+    subnet: Subnet,
+    calibration: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    limits: Limits = QUICK,
+) -> list[Row]:
+    """Latency and accuracy of two forms of `subnet`: fp32 and int8, or without ONNX Runtime
+    unfolded and folded.
+
+    `calibration` and `images` are (N, C, r, r) at the subnet's resolution.
+    """
+    try:
+        forms = _onnx_forms(space, subnet, calibration, images, labels)
+    except ImportError:  # of onnx or of onnxruntime
+        forms = _torch_forms(subnet, images, labels)
+    calls = {form.name: form.call for form in forms}
+    timings = time_all(list(calls), calls.__getitem__, forms[0].call, limits).timings
+    return [
+        Row(form.name, form.runtime, timings[form.name].median_ms, form.accuracy(), form.kilobytes)
+        for form in forms
+    ]
+
+
+def _onnx_forms(
+    space: SearchSpace, subnet: Subnet, calibration: Tensor, images: Tensor, labels: Tensor
+) -> Sequence[_Form]:
+    from labkit.deploy.onnx import export as onnx_export
+    from labkit.deploy.onnx.quantization import quantize
+    from labkit.latency.measured.measurement import OnnxRuntime
+
+    runtime, shape = OnnxRuntime(), (1, *images.shape[1:])
+    exported = onnx_export.export(space, subnet, images[:BATCH]).model
+    return [
+        _Form(
+            name,
+            f"{runtime.name} {runtime.version}",
+            onnx_call(model.SerializeToString(), 1, shape),
+            lambda model=model: onnx_export.accuracy(model, images, labels),
+            model.ByteSize() / 1000,
+        )
+        for name, model in (("fp32", exported), ("int8", quantize(exported, calibration)))
+    ]
+
+
+def _torch_forms(subnet: Subnet, images: Tensor, labels: Tensor) -> Sequence[_Form]:
+    def call(network: nn.Module) -> Call:
+        def run() -> None:
+            with torch.inference_mode():
+                network(images[:1])
+
+        return run
+
+    networks = {"fp32": subnet, "fp32, batch norm folded": folded(subnet)}
+    return [
+        _Form(
+            name,
+            f"PyTorch {torch.__version__}",
+            call(network),
+            lambda network=network: accuracy(network, images, labels),
+            sum(p.numel() * p.element_size() for p in network.parameters()) / 1000,
+        )
+        for name, network in networks.items()
+    ]

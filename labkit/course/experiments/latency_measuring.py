@@ -1,0 +1,83 @@
+"""Measuring in a notebook: a clock that other programs do not move, and fewer repeats than for a
+table that is kept.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from labkit.latency.measured.measurement import Runtime, anchor_piece, measure
+from labkit.runtime.timing import Limits, share_done, time_all
+from labkit.space import Arch, SearchSpace
+
+# All of a small space in half a minute: three rounds, in each a fiftieth of a second for a call and
+# as long to warm up.
+QUICK = Limits(
+    warmup=3,
+    min_repeats=5,
+    max_repeats=60,
+    seconds=0.02,
+    tolerance=0.02,
+    min_rounds=3,
+    max_rounds=3,
+    redo=0,
+    chunk=24,
+)
+
+# CPU time of the thread stands still while other programs have the core. On Windows it moves in
+# steps of 16 ms.
+thread_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
+
+
+def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> dict:
+    """Time every piece of `space` and some whole subnets: the content of a latency file."""
+    with _bar(space) as bar:
+        return measure(
+            space,
+            runtime,
+            limits=QUICK,
+            subnets=subnets,
+            clock=thread_clock,
+            progress=lambda share: _move(bar, share),
+        )
+
+
+def quick_subnets(
+    space: SearchSpace, archs: Sequence[Arch], runtime: Runtime
+) -> dict[str, np.ndarray]:
+    """Time whole subnets: `median_ms`, and the ends `low_ms` and `high_ms` of its confidence
+    interval, each (N,).
+    """
+    named = {str(i): arch for i, arch in enumerate(archs)}
+    with _bar(space) as bar:
+        session = time_all(
+            list(named),
+            lambda name: runtime.subnet(space, named[name]),
+            runtime.piece(space, anchor_piece(space)),
+            QUICK,
+            clock=thread_clock,
+            progress=lambda rounds, _: _move(bar, share_done(rounds, QUICK)),
+        )
+    return {
+        name: np.array([getattr(timing, name) for timing in session.timings.values()])
+        for name in ("median_ms", "low_ms", "high_ms")
+    }
+
+
+def whole_subnets(space: SearchSpace, value: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Genes (N, G) and milliseconds (N,) of the whole subnets in the content of a latency file."""
+    genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
+    return genes, np.array([subnet["median_ms"] for subnet in value["subnets"]])
+
+
+def _bar(space: SearchSpace) -> tqdm:
+    return tqdm(total=100, desc=f"measuring {space.name}", bar_format="{l_bar}{bar}| {elapsed}")
+
+
+def _move(bar: tqdm, share: float) -> None:
+    bar.update(round(100 * share) - bar.n)

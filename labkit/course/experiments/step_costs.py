@@ -1,0 +1,92 @@
+"""What the parts of a search cost on this machine: CPU time of a few steps, and energy where a
+meter can be read.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labkit.data import datasets as data
+from labkit.data.datasets import DataSet
+from labkit.space import Arch
+from labkit.supernet.evaluation import spread
+from labkit.supernet.supernet import Supernet
+from labkit.train.loop import training_step
+from labkit.train.recipes import RECIPES
+
+POWERCAP = Path("/sys/class/powercap")  # Linux: energy counters of Intel's and AMD's processors
+
+
+def cpu_seconds(work: Callable[[], object]) -> tuple[object, float]:
+    """What `work` returns, and the CPU time that this process, with all its threads, spent on it."""
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
+
+
+def step_seconds(
+    supernet: Supernet,
+    dataset: DataSet,
+    arch: Arch | None = None,
+    *,
+    batch: int = 128,
+    steps: int = 4,
+    seed: int = 0,
+) -> float:
+    """CPU seconds of a training step, the median of a few: of one arch alone, or of the whole
+    supernet (None).
+
+    The supernet learns by the sandwich rule. Both train on a copy; what `supernet` holds stays as
+    it is.
+    """
+    trained = deepcopy(supernet).requires_grad_(True)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3, momentum=0.9)
+    recipe, rng, times = RECIPES["alone" if arch else "sandwich"], np.random.default_rng(seed), []
+    split = dataset.splits["train"]
+    chosen = spread(len(split.images), batch)
+    images, labels = data.normalize(split.images[chosen], dataset), split.labels[chosen]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        training_step(
+            trained,
+            recipe,
+            [arch] if arch else recipe.archs(trained.space, rng),
+            images,
+            labels,
+            0.0,
+        )
+        optimizer.step()
+
+    step()  # the first one also allocates memory
+    for _ in range(steps):
+        times.append(cpu_seconds(step)[1])
+    return statistics.median(times)
+
+
+def joules(folder: Path = POWERCAP) -> float | None:
+    """The processors' energy counter, in joules since some moment; None where there is none that
+    can be read.
+
+    What two readings differ by was drawn by the whole processor, by other programs too. Counters
+    start over after some hours.
+    """
+    # A zone is a processor, or a part of one (two colons), or, as in laptops, the whole board
+    # (psys), which holds the processor's energy too, or a processor's counter once more
+    # (intel-rapl-mmio).
+    try:
+        readings = [
+            int((zone / "energy_uj").read_text())
+            for zone in sorted(folder.glob("intel-rapl:*"))
+            if zone.name.count(":") == 1 and (zone / "name").read_text().startswith("package")
+        ]
+    except (OSError, ValueError):
+        return None  # most systems let only the administrator read them
+    return sum(readings) / 1e6 if readings else None

@@ -1,0 +1,71 @@
+"""The explorer's panel: core ipywidgets only, of the kinds that versions 7.7 and 8 share."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from labkit.course.explorer.live_picture import LivePicture
+from labkit.search import InfeasibleBudget
+
+if TYPE_CHECKING:
+    from labkit.course.explorer.answers import Answer, Answers
+
+WIDE = {"description_width": "80px"}
+
+
+def panel(explorer: Answers, answer: Answer) -> widgets.Widget:
+    """Controls above picture and text, which follow them; starts with `answer` shown."""
+    layout = widgets.Layout(width="560px")
+    device = widgets.Dropdown(
+        options=[(explorer.costs(name).device.title, name) for name in explorer.devices],
+        description="device",
+        style=WIDE,
+        layout=layout,
+    )
+    latency = widgets.SelectionSlider(options=[0], description="latency", style=WIDE, layout=layout)
+    memory = widgets.SelectionSlider(options=[0], description="memory", style=WIDE, layout=layout)
+    live = {name: LivePicture(explorer, name) for name in explorer.devices}
+    picture = widgets.Image(
+        value=live[device.value].png(answer),
+        format="png",
+        layout=widgets.Layout(width=f"{live[device.value].width}px", max_width="100%"),
+    )
+    text = widgets.HTML(value=as_html(answer.text()))
+    settling = [False]  # while the sliders get another device's settings, nothing is searched
+
+    def update(_change=None) -> None:
+        if settling[0]:
+            return
+        try:
+            found = explorer.answer(device.value, latency.value, memory.value)
+        except InfeasibleBudget as error:
+            picture.value = live[device.value].png(None)
+            text.value = as_html(str(error))
+            return
+        picture.value, text.value = live[device.value].png(found), as_html(found.text())
+
+    def change_device(_change=None) -> None:
+        settling[0] = True
+        steps = [float(ms) for ms in explorer.latencies(device.value)]
+        latency.options = [(f"{ms:.3g} ms", ms) for ms in steps]
+        latency.value = steps[len(steps) // 2]
+        sizes = [int(size) for size in explorer.memories(device.value)]
+        memory.options = [(f"{size / 1024:.1f} KiB", size) for size in sizes]
+        memory.value = sizes[-1]
+        settling[0] = False
+
+    change_device()
+    device.observe(change_device, names="value")
+    for control in (device, latency, memory):
+        control.observe(update, names="value")
+    return widgets.VBox([device, latency, memory, picture, text])
+
+
+def as_html(text: str) -> str:
+    return (
+        '<pre class="explorer-text" style="white-space: pre-wrap; line-height:'
+        f' 1.4">{escape(text)}</pre>'
+    )

@@ -1,0 +1,84 @@
+"""Results kept between runs, so that an interrupted grading goes on where it was and unchanged work
+stays graded.
+
+One JSON file for each student. A mark is kept for as long as what was handed in, the seed, the
+limits and the grader (all of labkit's source, the pristine notebooks, the versions of Python, numpy
+and torch) are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from labkit.course.checking.assembly import course_names, pristine
+from labkit.course.checking.confined_copy import PACKAGE
+from labkit.course.checking.marking import Mark
+from labkit.course.grading.sandbox import Limits
+from labkit.storage.paths import write_atomic
+
+SCHEMA = "labkit-result-1"
+
+
+def grader_hash(limits: Limits) -> str:
+    """Changes with whatever a grade may depend on, apart from the submission and the seed."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(
+            path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
+        )
+    digest.update(json.dumps([pristine(number) for number in course_names()]).encode())
+    digest.update(repr((sys.version_info[:3], version("numpy"), version("torch"), limits)).encode())
+    return digest.hexdigest()[:16]
+
+
+def slug(student: str) -> str:
+    """A file name for a student: safe everywhere, and not the same for two students."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", student)[:60]
+    return (
+        safe
+        if safe == student != ""
+        else f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    )
+
+
+class Store:
+    """The folder of results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, student: str, digest: str) -> dict:
+        """What is known of a student's hand-in: {"marks": {id: {mark, seed, grader}}, ...}; nothing
+        of an older one.
+        """
+        try:
+            kept = json.loads((self.folder / f"{slug(student)}.json").read_text(encoding="utf-8"))
+            if kept["schema"] == SCHEMA and kept["digest"] == digest and kept["student"] == student:
+                for entry in kept["marks"].values():
+                    Mark(**entry["mark"])
+                return kept
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # a file from elsewhere, or cut short: its student is graded again
+        return {"schema": SCHEMA, "student": student, "digest": digest, "marks": {}, "runs": {}}
+
+    def save(self, result: dict) -> None:
+        text = json.dumps(result, indent=1) + "\n"
+        write_atomic(
+            self.folder / f"{slug(result['student'])}.json", lambda path: path.write_text(text)
+        )
+
+
+def fresh(result: dict, id: str, seed: int, grader: str) -> bool:
+    """Whether the mark of an exercise still holds."""
+    entry = result["marks"].get(id)
+    return entry is not None and entry["seed"] == seed and entry["grader"] == grader
+
+
+def entry(mark: Mark, seed: int, grader: str) -> dict:
+    return {"mark": asdict(mark), "seed": seed, "grader": grader}

@@ -1,0 +1,259 @@
+"""Which tensors are drawn when an answer is wrong: for each exercise where that helps, inputs and
+result as panels.
+
+A function here gets the inputs and whatever came back, and may fail on what it cannot read: then
+nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from labkit.course.exercises.judging import array, parts
+from labkit.course.judges.darts import latency_gradient, node_asked
+from labkit.course.judges.deployment import layer_asked
+from labkit.course.judges.shrinking import distill_gradient, gradients_asked
+from labkit.course.judges.supernet import kernel_asked, stats_asked
+from labkit.course.pictures.wrong_tensors import Panel, compare
+
+
+def small_kernel(inputs: dict, returned: object) -> list[Panel]:
+    weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
+    side = weight.shape[-1]
+    edge = (side - size) // 2
+
+    def given(at: tuple[int, ...]) -> list[Panel]:
+        channel = at[0]
+        return [
+            Panel(
+                f"weight, channel {channel}: {side}×{side}\nframed: its center",
+                weight[channel, 0],
+                frame=(edge, edge, size, size),
+            ),
+            Panel(
+                f"transform {size**2}×{size**2}",
+                transform,
+                rows="tap of the small kernel",
+                columns="tap of the center",
+            ),
+        ]
+
+    return compare(f"your {size}×{size} kernel", returned["kernel"], kernel_asked(inputs), given)
+
+
+def sort_channels(inputs: dict, returned: object) -> list[Panel]:
+    """Which channel of the input each place of the result holds, in each of the three tensors."""
+    names = ("expand", "depthwise", "project")
+    new = [
+        array(value, inputs[name].shape) for name, value in zip(names, parts(returned["sorted"], 3))
+    ]
+    before = [_by_channel(inputs[name], name) for name in names]
+    after = [_by_channel(value, name) for value, name in zip(new, names)]
+    importance = np.abs(before[2]).sum(1)
+    holds = np.array(
+        [[_same_row(row, rows) for row in moved] for moved, rows in zip(after, before)]
+    )
+    rank = np.argsort(-importance, kind="stable")
+    wrong = (holds != holds[:1]).any(0)[None] | np.isnan(holds) | (holds != rank)
+    if not wrong.any():
+        return []
+    return [
+        Panel("importance of each channel", importance[None], columns="channel 0, 1, 2, …"),
+        Panel(
+            f"where you put which channel\n{int(wrong.sum())} of {wrong.size} places are wrong",
+            holds,
+            wrong=wrong,
+            rows="project  depthwise  expand",
+            columns="place, the most important first",
+        ),
+        Panel(
+            "importance, by your places",
+            np.abs(_by_channel(new[2], "project")).sum(1)[None],
+            columns="should fall from left to right",
+        ),
+    ]
+
+
+def _by_channel(tensor: np.ndarray, name: str) -> np.ndarray:
+    return tensor.T if name == "project" else tensor.reshape(len(tensor), -1)
+
+
+def _same_row(row: np.ndarray, rows: np.ndarray) -> float:
+    distance = np.abs(rows - row).max(1)
+    return float(distance.argmin()) if distance.min() < 1e-5 else np.nan
+
+
+def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
+    mean, variance, _ = stats_asked(inputs)
+    got = np.stack([array(value, (3,)) for value in parts(returned["stats"], 2)])
+    rows = np.concatenate([batch.reshape(len(batch), -1) for batch in inputs["batches"]])
+    sizes = [len(batch) for batch in inputs["batches"]]
+
+    def given(_: tuple[int, ...]) -> list[Panel]:
+        return [
+            Panel(
+                f"batches of {', '.join(map(str, sizes))} images\nframed: the second",
+                rows,
+                frame=(sizes[0], 0, sizes[1], rows.shape[1]),
+                rows="image",
+                columns="channel 0   |   1   |   2",
+            )
+        ]
+
+    return compare(
+        "your statistics",
+        got,
+        np.stack([mean, variance]),
+        given,
+        rows="variance      mean",
+        columns="channel",
+    )
+
+
+def soft_loss(inputs: dict, returned: object) -> list[Panel]:
+    def given(_: tuple[int, ...]) -> list[Panel]:
+        return [
+            Panel(f"{name}'s logits", inputs[name], rows="image", columns="class")
+            for name in ("student", "teacher")
+        ]
+
+    return compare(
+        "your loss's gradient\nat the student's logits",
+        returned["student"],
+        distill_gradient(inputs),
+        given,
+        rows="image",
+        columns="class",
+    )
+
+
+def add_gradients(inputs: dict, returned: object) -> list[Panel]:
+    asked, _ = gradients_asked(inputs)
+    for name, got, want in zip(("first", "second"), returned["gradients"], asked):
+
+        def given(_: tuple[int, ...], name: str = name) -> list[Panel]:
+            return [Panel(f"weights of the {name} layer\nwidths {inputs['widths']}", inputs[name])]
+
+        if got is not None:
+            panels = compare(f"gradient of the {name} layer", got, want, given)
+            if panels:
+                return panels
+    return []
+
+
+def one_hot(inputs: dict, returned: object) -> list[Panel]:
+    kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
+    width = len(kernels) + len(expands)
+    got = array(returned, (sum(depths) * width,)).reshape(-1, width)
+    blocks = [
+        block
+        for depth, of_stage in zip(depths, inputs["stages"])
+        for block in of_stage + [[np.nan, np.nan]] * (depth - len(of_stage))
+    ]
+    asked = np.array(
+        [
+            [float(kernel == k) for k in kernels] + [float(expand == e) for e in expands]
+            for kernel, expand in blocks
+        ]
+    )
+    return compare(
+        "your vector, one block a row",
+        got,
+        asked,
+        lambda _: [
+            Panel(
+                "blocks; blank: not there",
+                np.array(blocks, dtype=float),
+                columns="kernel    expand ratio",
+            )
+        ],
+        columns=f"kernels {kernels}, expand {expands}",
+    )
+
+
+def int8_layer(inputs: dict, returned: object) -> list[Panel]:
+    asked = np.clip(np.round(layer_asked(inputs)[1]), 0, 255)
+
+    def given(_: tuple[int, ...]) -> list[Panel]:
+        return [
+            Panel(
+                f"x: {inputs['x'].shape}, zero point {inputs['x_zero']}",
+                inputs["x"].astype(float),
+                rows="image",
+                columns="input",
+            ),
+            Panel(
+                f"weight: {inputs['weight'].shape}",
+                inputs["weight"].astype(float),
+                rows="output",
+                columns="input",
+            ),
+        ]
+
+    return compare(
+        "your codes", returned, asked, given, rows="image", columns="output", tolerance=2e-3
+    )
+
+
+def mixed_node(inputs: dict, returned: object) -> list[Panel]:
+    def given(at: tuple[int, ...]) -> list[Panel]:
+        image, channel = at
+        return [
+            Panel("alphas", inputs["alphas"], rows="edge", columns="operation"),
+            *(
+                Panel(f"state {e}, image {image}, channel {channel}", state[image, channel])
+                for e, state in enumerate(inputs["states"])
+            ),
+        ]
+
+    return compare("your node's output", returned["output"], node_asked(inputs)[2], given)
+
+
+def expected_latency(inputs: dict, returned: object) -> list[Panel]:
+    for case, answer in zip(inputs["cases"], returned):
+        got, want, alphas, latencies = map(
+            _padded,
+            (
+                parts(answer, 2)[1],
+                list(map(latency_gradient, case["alphas"], case["latencies"])),
+                case["alphas"],
+                case["latencies"],
+            ),
+        )
+        panels = compare(
+            "your gradient",
+            got,
+            want,
+            lambda _, a=alphas, t=latencies: [
+                Panel("alphas", a, rows="block", columns="choice"),
+                Panel("latencies, ms", t, rows="block", columns="choice"),
+            ],
+            rows="block",
+            columns="choice",
+        )
+        if panels:
+            return panels
+    return []
+
+
+def _padded(rows: list) -> np.ndarray:
+    """Rows of different lengths as a matrix, filled up with NaN."""
+    rows = [np.asarray(row, dtype=float) for row in rows]
+    return np.stack(
+        [np.pad(row, (0, max(map(len, rows)) - len(row)), constant_values=np.nan) for row in rows]
+    )
+
+
+DRAWN: dict[str, Callable[[dict, object], list[Panel]]] = {
+    "1.1": small_kernel,
+    "1.2": sort_channels,
+    "1.4": batch_norm_stats,
+    "2.1": soft_loss,
+    "2.4": add_gradients,
+    "4.1": one_hot,
+    "5.3": int8_layer,
+    "6.1": mixed_node,
+    "6.4": expected_latency,
+}

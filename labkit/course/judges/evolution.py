@@ -1,0 +1,533 @@
+"""Exercises of 04_evolutionary_search: encoding, variation, selection, the loop, the front."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.judging import array, close, fields, frequency, given, number, parts
+
+# ---- 4.1 what a predictor sees ---------------------------------------------------------------------
+
+
+def one_hot_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    kernels, expands, depths = [3, 5, 7], [2, 3, 4, 6][: 3 + seed % 2], [3, 2, 4]
+    stages = [
+        [
+            [int(rng.choice(kernels)), int(rng.choice(expands))]
+            for _ in range(rng.integers(1, depth + 1))
+        ]
+        for depth in depths
+    ]
+    return {"stages": stages, "depths": depths, "kernels": kernels, "expands": expands}
+
+
+def one_hot_run(function: Callable, inputs: dict) -> object:
+    stages = [[tuple(block) for block in blocks] for blocks in inputs["stages"]]
+    return function(stages, *(tuple(inputs[name]) for name in ("depths", "kernels", "expands")))
+
+
+def one_hot_judge(inputs: dict, returned: object) -> None:
+    kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
+    width = len(kernels) + len(expands)
+    result = array(returned, (sum(depths) * width,), "the vector")
+    slots = [(s, i) for s, depth in enumerate(depths) for i in range(depth)]
+    for slot, (s, i) in enumerate(slots):
+        got = result[slot * width : (slot + 1) * width]
+        there = i < len(inputs["stages"][s])
+        kernel, expand = inputs["stages"][s][i] if there else (None, None)
+        want = [float(value == kernel) for value in kernels] + [
+            float(value == expand) for value in expands
+        ]
+        if got.tolist() != want:
+            what = (
+                f"kernel {kernel}, expand ratio {expand}" if there else "is not there, so all zeros"
+            )
+            raise Wrong(
+                f"block {i} of stage {s} ({what}) should be entries {slot * width} to"
+                f" {slot * width + width - 1} of the vector, kernels {kernels} first, then expand"
+                f" ratios {expands}; they hold {got.tolist()}"
+            )
+
+
+# ---- 4.2 mutation ----------------------------------------------------------------------------------
+
+ROWS = 3000
+
+
+def mutate_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    choices = np.array([3, 2, 4, 5, 3])[rng.permutation(5)]
+    return {
+        "genes": rng.integers(0, choices, size=(ROWS, 5)),
+        "choices": choices,
+        "rate": (0.2, 0.35, 0.5)[seed % 3],
+        "seed": int(rng.integers(2**31)),
+    }
+
+
+def mutate_run(function: Callable, inputs: dict) -> object:
+    genes = inputs["genes"].copy()
+    children, again = (
+        function(
+            genes, inputs["choices"].copy(), inputs["rate"], np.random.default_rng(inputs["seed"])
+        )
+        for _ in range(2)
+    )
+    return {"children": children, "again": again, "parents": genes}
+
+
+def mutate_judge(inputs: dict, returned: object) -> None:
+    genes, choices, rate = inputs["genes"], inputs["choices"], inputs["rate"]
+    children = _whole_rows(returned, "children", genes.shape)
+    _unchanged_and_repeatable(inputs["genes"], returned, children, "parents")
+    outside = (children < 0) | (children >= choices)
+    if outside.any():
+        row, column = map(int, np.argwhere(outside)[0])
+        raise Wrong(
+            f"gene {column} of a child is {children[row, column]:g}, allowed are 0 to"
+            f" {choices[column] - 1}"
+        )
+    changed = children != genes
+    for column, count in enumerate(choices):
+        for value in range(count):
+            others = genes[:, column] != value
+            frequency(
+                int((children[others, column] == value).sum()),
+                int(others.sum()),
+                rate / count,
+                f"gene {column} ({count} choices, rate {rate}) turned from another value into"
+                f" {value}",
+            )
+    chance = rate * (1 - 1 / choices)
+    for a, b in itertools.combinations(range(len(choices)), 2):
+        frequency(
+            int((changed[:, a] & changed[:, b]).sum()),
+            ROWS,
+            chance[a] * chance[b],
+            f"genes {a} and {b} of a row both changed (each rolls for itself, at rate {rate})",
+        )
+        both = (genes[:, a] != 0) & (genes[:, b] != 0)
+        frequency(
+            int((children[both][:, [a, b]] == 0).all(1).sum()),
+            int(both.sum()),
+            rate**2 / choices[a] / choices[b],
+            f"genes {a} and {b} of a row both turned into 0 (each is drawn for itself)",
+        )
+    for first, second in _pairs_of_rows():
+        # Genes have chances of their own; a count of them is bounded as if each had the mean.
+        where = f"of rows such as {first[0]} and {second[0]}"
+        both, trials = changed[first] & changed[second], len(first) * len(choices)
+        frequency(
+            int(both.sum()),
+            trials,
+            float((chance**2).mean()),
+            f"a gene {where} changed in both (each row rolls for itself)",
+        )
+        alike = choices - 1 - (genes[first] != genes[second])  # values that are new to both
+        frequency(
+            int((both & (children[first] == children[second])).sum()),
+            trials,
+            float((rate**2 * alike / choices**2).mean()),
+            f"a gene {where} turned into the same new value in both (each is drawn for itself)",
+        )
+
+
+def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows in several ways, in each of which no row comes twice, so that pairs are
+    independent.
+
+    They are those that are the same where an answer draws for fewer rows and repeats them to and
+    fro, or k times.
+    """
+    rows = np.arange(ROWS)
+    yield rows[: ROWS // 2], rows[::-1][: ROWS // 2]
+    for lag in sorted({ROWS // k for k in range(2, ROWS + 1)}):
+        first = rows[:-lag][rows[:-lag] // lag % 2 == 0]
+        yield first, first + lag
+
+
+def _whole_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(returned, dict) or name not in returned:
+        raise Wrong("the result could not be read")
+    result = array(returned[name], shape, f"the {name}")
+    if (result % 1 != 0).any():
+        raise Wrong(f"the {name} hold numbers that are not whole")
+    return result
+
+
+def _unchanged_and_repeatable(
+    before: np.ndarray, returned: dict, children: np.ndarray, parents: str
+) -> None:
+    if not np.array_equal(array(returned.get(parents), before.shape, f"the {parents}"), before):
+        raise Wrong(f"the {parents} were changed; work on a copy, they are still needed")
+    if not np.array_equal(
+        array(returned.get("again"), children.shape, "the second result"), children
+    ):
+        raise Wrong("the same seed gave another result: draw from `rng` only")
+
+
+# ---- 4.3 crossover ---------------------------------------------------------------------------------
+
+
+def cross_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    stage_of = np.repeat(np.arange(5 + seed % 3), rng.integers(1, 4, size=5 + seed % 3))
+    if seed % 3 == 1:
+        stage_of = rng.permutation(stage_of)
+    mothers = rng.integers(0, 5, size=(ROWS, len(stage_of)))
+    return {
+        "mothers": mothers,
+        "fathers": mothers + rng.integers(1, 5, size=mothers.shape),
+        "stage_of": stage_of,
+        "seed": int(rng.integers(2**31)),
+    }
+
+
+def cross_run(function: Callable, inputs: dict) -> object:
+    mothers, fathers = inputs["mothers"].copy(), inputs["fathers"].copy()
+    children, again = (
+        function(mothers, fathers, inputs["stage_of"].copy(), np.random.default_rng(inputs["seed"]))
+        for _ in range(2)
+    )
+    return {"children": children, "again": again, "mothers": mothers, "fathers": fathers}
+
+
+def cross_judge(inputs: dict, returned: object) -> None:
+    mothers, fathers, stage_of = inputs["mothers"], inputs["fathers"], inputs["stage_of"]
+    children = _whole_rows(returned, "children", mothers.shape)
+    _unchanged_and_repeatable(mothers, returned, children, "mothers")
+    _unchanged_and_repeatable(fathers, returned, children, "fathers")
+    mixed = (children != mothers) & (children != fathers)
+    if mixed.any():
+        row, column = map(int, np.argwhere(mixed)[0])
+        raise Wrong(
+            f"gene {column} of child {row} is {children[row, column]:g}: neither its mother's "
+            f"({mothers[row, column]}) nor its father's ({fathers[row, column]})"
+        )
+    from_mother = children == mothers
+    coins = {}
+    for stage in np.unique(stage_of):
+        of_stage = from_mother[:, stage_of == stage]
+        torn = np.flatnonzero(of_stage.any(1) & ~of_stage.all(1))
+        if len(torn):
+            raise Wrong(
+                f"stage {stage} of child {torn[0]} mixes genes of both parents; it is inherited as"
+                " a whole"
+            )
+        coins[int(stage)] = of_stage[:, 0]
+        frequency(int(of_stage[:, 0].sum()), ROWS, 0.5, f"stage {stage} came from the mother")
+    for (a, coin_a), (b, coin_b) in itertools.combinations(coins.items(), 2):
+        frequency(
+            int((coin_a == coin_b).sum()),
+            ROWS,
+            0.5,
+            f"stages {a} and {b} came from the same parent",
+        )
+    tossed = np.stack(list(coins.values()), 1)
+    for first, second in _pairs_of_rows():
+        frequency(
+            int((tossed[first] == tossed[second]).sum()),
+            len(first) * len(coins),
+            0.5,
+            f"a stage of children such as {first[0]} and {second[0]} came from the same side (each"
+            " child tosses coins of its own)",
+        )
+
+
+# ---- 4.4 selection under a limit -------------------------------------------------------------------
+
+
+def select_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    accuracy, latency = (
+        rng.permutation(40) / 4 + 85,
+        rng.permutation(40) / 8 + rng.integers(10, 20) / 8,
+    )
+    ordered = np.sort(latency)
+    limits = [float(ordered[30]), float(ordered[4]), float(ordered[0]), float(ordered[0] * 0.7)]
+    return {"accuracy": accuracy, "latency": latency, "limits": limits, "n": 8 + seed % 3}
+
+
+def select_run(function: Callable, inputs: dict) -> object:
+    answers = []
+    for limit in inputs["limits"]:
+        try:
+            answers.append(
+                {
+                    "chosen": function(
+                        inputs["accuracy"].copy(), inputs["latency"].copy(), limit, inputs["n"]
+                    )
+                }
+            )
+        except ValueError as error:
+            answers.append({"refused": str(error)})
+    return answers
+
+
+def select_judge(inputs: dict, returned: object) -> None:
+    accuracy, latency, n = inputs["accuracy"], inputs["latency"], inputs["n"]
+    for limit, answer in zip(inputs["limits"], parts(returned, len(inputs["limits"]))):
+        possible = [i for i in range(len(latency)) if latency[i] <= limit]
+        expected = sorted(possible, key=lambda i: accuracy[i], reverse=True)[:n]
+        if not isinstance(answer, dict) or len(answer) != 1:
+            raise Wrong("the result could not be read")
+        if not expected:
+            _judge_refusal(answer, limit, latency.min())
+            continue
+        if "refused" in answer:
+            raise Wrong(
+                f"ValueError for a limit of {limit:g} ms, which {len(possible)} subnets meet (the"
+                f" quickest takes exactly {latency.min():g} ms): {answer['refused']}"
+            )
+        chosen = array(
+            answer.get("chosen"),
+            (len(expected),),
+            f"the choice of {n} among the {len(possible)} subnets within the limit of {limit:g} ms",
+        )
+        chosen = [int(i) for i in chosen]
+        slow = [i for i in chosen if not 0 <= i < len(latency) or latency[i] > limit]
+        if slow:
+            raise Wrong(
+                f"index {slow[0]} was chosen, which does not meet the limit of {limit:g} ms"
+            )
+        if set(chosen) != set(expected):
+            raise Wrong(
+                f"those chosen under {limit:g} ms are not the {len(expected)} most accurate that"
+                " meet it"
+            )
+        if chosen != expected:
+            raise Wrong("the right subnets are chosen, but the most accurate should come first")
+
+
+def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
+    message = answer.get("refused")
+    if not isinstance(message, str):
+        raise Wrong(
+            f"no subnet meets {limit:g} ms, so a ValueError is asked for; got a choice instead"
+        )
+    named = [float(text) for text in re.findall(r"\d+(?:\.\d+)?", message)]
+    if not any(abs(value - smallest) <= 0.01 * smallest for value in named):
+        raise Wrong(
+            f"the error should name the smallest latency there is, {smallest:g} ms; it says:"
+            f" {message!r}"
+        )
+
+
+# ---- 4.5 the loop ----------------------------------------------------------------------------------
+
+
+def evolve_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    return {
+        "population": rng.integers(0, 4, size=(18 + seed % 3, 12)),
+        "weights": rng.normal(size=(12, 4)),
+        "parents": 5 + seed % 3,
+        "generations": 6 + seed % 3,
+        "seed": int(rng.integers(2**31)),
+    }
+
+
+def evolve_run(function: Callable, inputs: dict) -> object:
+    rng, log = np.random.default_rng(inputs["seed"]), []
+
+    def table(rows: np.ndarray) -> np.ndarray:
+        # Refused at once: a wrong shape here can multiply with every generation until memory is
+        # full.
+        rows, (size, genes) = np.asarray(rows), inputs["population"].shape
+        if rows.ndim != 2 or rows.shape[1] != genes or len(rows) > 4 * size:
+            raise Wrong(
+                f"score and vary take rows of {genes} genes, of a population of {size}; they got an"
+                f" array of shape {rows.shape}"
+            )
+        return rows
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        return _score(inputs["weights"], table(rows))
+
+    def vary(rows: np.ndarray, n: int) -> np.ndarray:
+        rows, n = table(rows).copy(), operator.index(n)
+        children = rows[rng.integers(0, len(rows), n)]
+        children = np.where(
+            rng.random(children.shape) < 0.15, rng.integers(0, 4, children.shape), children
+        )
+        log.append({"parents": rows, "children": children})
+        return children.copy()
+
+    returned = function(
+        inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"]
+    )
+    given(returned, "what evolve returns")
+    try:
+        best, history = returned
+        history = list(history)
+    except (TypeError, ValueError):
+        raise Wrong(
+            "evolve should return two things: the best row, and the history as a list"
+        ) from None
+    return {"best": best, "history": history, "log": log}
+
+
+def _score(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return weights[np.arange(len(weights)), np.asarray(rows)].sum(1)
+
+
+def evolve_judge(inputs: dict, returned: object) -> None:
+    fields(
+        returned, {"best", "history", "log"}, "evolve should return the best row and the history"
+    )
+    population, weights = inputs["population"], inputs["weights"]
+    parents, size = inputs["parents"], len(inputs["population"])
+    log = returned["log"]
+    if not isinstance(log, list) or len(log) != inputs["generations"]:
+        raise Wrong(
+            f"{inputs['generations']} generations were asked for; vary was called "
+            f"{len(log) if isinstance(log, list) else 0} times"
+        )
+    expected = [_score(weights, population).max()]
+    for generation, step in enumerate(log):
+        chosen = array(
+            step["parents"],
+            (parents, population.shape[1]),
+            f"what vary gets in generation {generation}",
+        )
+        scores = _score(weights, population)
+        best = population[np.argsort(-scores)[:parents]]
+        if not np.array_equal(_sorted_rows(chosen), _sorted_rows(best)):
+            raise Wrong(
+                f"in generation {generation} vary should get the {parents} best of the population:"
+                " the parents of the generation before, who stay, and their children"
+            )
+        children = array(
+            step["children"],
+            (size - parents, population.shape[1]),
+            f"the children of generation {generation} (so that the population stays at {size})",
+        )
+        population = np.concatenate([best, children.astype(int)])
+        expected.append(max(expected[-1], _score(weights, population).max()))
+    close(
+        returned["history"],
+        np.array(expected),
+        "the history",
+        rtol=1e-9,
+        hint="One entry for the start and one for each generation: the best score so far",
+    )
+    best = array(returned["best"], population.shape[1:], "the best row")
+    rows = [inputs["population"], *(step["children"] for step in log)]
+    if not (np.concatenate(rows) == best).all(1).any():
+        raise Wrong("the best row was never in the population")
+    value = number(_score(weights, best.astype(int)[None]), "its score")
+    if value < expected[-1] - 1e-9:
+        raise Wrong(f"the best row scores {value:.4g}, a better one was seen: {expected[-1]:.4g}")
+
+
+def _sorted_rows(rows: np.ndarray) -> np.ndarray:
+    rows = np.asarray(rows, dtype=float)
+    return rows[np.lexsort(rows.T)]
+
+
+# ---- 4.6 the Pareto front --------------------------------------------------------------------------
+
+
+def front_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    costs, accuracy = (
+        rng.integers(1, 7, size=(40, 2 + seed % 2)) / 2,
+        rng.integers(80, 90, size=40) / 1.0,
+    )
+    twin = int(rng.integers(20))
+    costs[20:22], accuracy[20:22] = (
+        costs.min(0) - [0.5] * costs.shape[1],
+        accuracy.min(),
+    )  # equal, and on the front
+    costs[22], accuracy[22] = costs[twin], accuracy[twin]
+    return {"costs": costs, "accuracy": accuracy}
+
+
+def front_run(function: Callable, inputs: dict) -> object:
+    return function(inputs["costs"].copy(), inputs["accuracy"].copy())
+
+
+def front_judge(inputs: dict, returned: object) -> None:
+    costs, accuracy = inputs["costs"].tolist(), inputs["accuracy"].tolist()
+    result = array(returned, (len(accuracy),), "the mask")
+    if not np.isin(result, (0, 1)).all():
+        raise Wrong("the result should be a mask: one True or False for each subnet")
+    for i, (cost, value) in enumerate(zip(costs, accuracy)):
+        beaten_by = [
+            j
+            for j, (other, theirs) in enumerate(zip(costs, accuracy))
+            if all(a <= b for a, b in zip(other, cost))
+            and theirs >= value
+            and (other, theirs) != (cost, value)
+        ]
+        if bool(result[i]) and beaten_by:
+            j = beaten_by[0]
+            raise Wrong(
+                f"subnet {i} (costs {cost}, {value:g} %) is not on the front: subnet {j} (costs"
+                f" {costs[j]}, {accuracy[j]:g} %) is nowhere worse and somewhere better"
+            )
+        if not result[i] and not beaten_by:
+            raise Wrong(
+                f"subnet {i} (costs {cost}, {value:g} %) is on the front, but the mask says False:"
+                " none is nowhere worse and somewhere better. A copy of it does not beat it"
+            )
+
+
+EXERCISES = (
+    Exercise("4.1", 3, "one_hot", one_hot_inputs, one_hot_run, one_hot_judge),
+    Exercise(
+        "4.2",
+        3,
+        "mutate",
+        mutate_inputs,
+        mutate_run,
+        mutate_judge,
+        ("labkit.space.SearchSpace.mutate", "labkit.search.variation.Variation.mutants"),
+    ),
+    Exercise(
+        "4.3",
+        3,
+        "cross_stages",
+        cross_inputs,
+        cross_run,
+        cross_judge,
+        ("labkit.space.SearchSpace.crossover", "labkit.search.variation.Variation.crossed"),
+    ),
+    Exercise(
+        "4.4",
+        4,
+        "select",
+        select_inputs,
+        select_run,
+        select_judge,
+        ("labkit.search.evolution.select",),
+    ),
+    Exercise(
+        "4.5",
+        4,
+        "evolve",
+        evolve_inputs,
+        evolve_run,
+        evolve_judge,
+        ("labkit.search.evolution.evolve",),
+    ),
+    Exercise(
+        "4.6",
+        3,
+        "on_front",
+        front_inputs,
+        front_run,
+        front_judge,
+        tuple(
+            f"labkit.search.dominance.{name}"
+            for name in ("pareto", "undominated", "nondominated", "_covered")
+        ),
+    ),
+)

@@ -1,0 +1,629 @@
+"""Exercises of 03_latency_lut: timing, adding up a table, judging it, calibrating it, a roofline."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.judging import fields, number, parts, unchanged, whole
+
+
+def _explain(
+    got: object,
+    expected: object,
+    mistakes: Mapping[str, object],
+    otherwise: str,
+    rtol: float = 1e-5,
+) -> None:
+    """Wrong unless the numbers are those expected; says whose mistake they are, if they are one of
+    `mistakes`.
+    """
+
+    def same(values: object) -> bool:
+        return np.allclose(got, values, rtol=rtol, atol=1e-9)
+
+    if same(expected):
+        return
+    raise Wrong(next((mistake for mistake, values in mistakes.items() if same(values)), otherwise))
+
+
+# ---- 3.1 a timer that knows when it is sure --------------------------------------------------------
+
+TICK = (
+    2.0**-20
+)  # seconds, about a microsecond; a power of two, so that differences of clock readings are exact
+SETTINGS = ("warmup", "tolerance", "least", "most")
+
+
+class Script:
+    """A call and a clock that follow a script: time passes in calls alone."""
+
+    def __init__(self, ticks: list[int]) -> None:
+        self.ticks, self.now, self.calls, self.reads = ticks, 4321, 0, 0
+
+    def call(self) -> None:
+        if self.calls == len(self.ticks):
+            raise Wrong(
+                f"call was called {self.calls} times and once more, far above `most`; does the loop"
+                " end?"
+            )
+        self.now += self.ticks[self.calls]
+        self.calls += 1
+
+    def clock(self) -> float:
+        self.reads += 1
+        return self.now * TICK
+
+
+def timer_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    typical = int(rng.integers(1500, 4000))
+
+    def case(warmup: int, tolerance: float, least: int, most: int, noise: float) -> dict:
+        count = most + 60
+        disturbed = (
+            np.where(rng.random(count) < 0.1, 8, 1) if noise else 1
+        )  # every tenth call, if any
+        ticks = np.rint(typical * (1 + noise * rng.normal(size=count)) * disturbed).astype(int)
+        cold = [typical * (9 - i) for i in range(warmup)]
+        return dict(zip(SETTINGS, (warmup, tolerance, least, most))) | {
+            "ticks": cold + np.maximum(1, ticks).tolist()
+        }
+
+    # Odd tolerances, which no ratio of whole ticks meets exactly; but the last one is met exactly,
+    # at once.
+    return {
+        "cases": [
+            case(3 + seed % 3, 0.0234567, 10, 300, 0.05),
+            case(5, 0.0132457, 12, 300, 0.02),
+            case(2, 0.0312457, 9, 300, 0.08),
+            case(0, 0.0101357, 4, 14 + seed % 4, 0.3),
+            case(1, 0.0, 5 + seed % 2, 30, 0.0),
+        ]
+    }
+
+
+def timer_run(function: Callable, inputs: dict) -> object:
+    answers = []
+    for case in inputs["cases"]:
+        script = Script(case["ticks"])
+        returned = function(script.call, script.clock, *(case[name] for name in SETTINGS))
+        answers.append({"returned": returned, "calls": script.calls, "reads": script.reads})
+    return answers
+
+
+def timer_judge(inputs: dict, returned: object) -> None:
+    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+        if not isinstance(answer, dict) or set(answer) != {"returned", "calls", "reads"}:
+            raise Wrong("the result could not be read")
+        median, repeats = parts(answer["returned"], 2, "what time_until_sure returns")
+        median, repeats = number(median, "the median"), whole(repeats, "the number of repeats")
+        try:
+            _judge_repeats(case, repeats, whole(answer["calls"]), whole(answer["reads"]))
+            _judge_median(case, median, repeats)
+        except Wrong as wrong:
+            settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
+            raise Wrong(f"with {settings}: {wrong}") from None
+
+
+def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:
+    warmup, tolerance, least, most = (case[name] for name in SETTINGS)
+    if calls != warmup + repeats:
+        raise Wrong(
+            f"call was called {calls} times; {warmup} are asked for to warm up, which leaves"
+            f" {calls - warmup} repeats, but the result says {repeats}"
+        )
+    if not least <= repeats <= most:
+        raise Wrong(
+            f"{repeats} repeats; at least {least} and at most {most} are asked for, the warm-up not"
+            " counted"
+        )
+    if reads < 2 * repeats:
+        raise Wrong(
+            f"the clock was read {reads} times for {repeats} repeats; read it right before and"
+            " right after each call, so that what you compute in between is not in the times"
+        )
+    ticks = case["ticks"][warmup:]
+    expected = next((n for n in range(least, most) if _half_width(ticks[:n]) <= tolerance), most)
+    if repeats > expected:
+        raise Wrong(
+            f"the timer went on to {repeats} repeats. After {expected}, 3.6 MAD / sqrt(n) is"
+            f" {_half_width(ticks[:expected]):.4g} of the median, which is tight enough. MAD is the"
+            " median of the distances to the median"
+        )
+    if repeats < expected:
+        raise Wrong(
+            f"the timer stopped after {repeats} repeats, where 3.6 MAD / sqrt(n) is still "
+            f"{_half_width(ticks[:repeats]):.4g} of the median; it should go on to {expected}"
+        )
+
+
+def _half_width(ticks: list[int]) -> float:
+    """Half of the confidence interval over the median, as the exercise has it."""
+    middle = statistics.median(ticks)
+    return 3.6 * statistics.median(abs(t - middle) for t in ticks) / math.sqrt(len(ticks)) / middle
+
+
+def _judge_median(case: dict, median: float, repeats: int) -> None:
+    warmup, ms = case["warmup"], [1e3 * TICK * tick for tick in case["ticks"]]
+    times = ms[warmup : warmup + repeats]
+    expected = statistics.median(times)
+    what = f"the median of these {repeats} times is {expected:.6g} ms, got {median:.6g}"
+    _explain(
+        median,
+        expected,
+        {
+            f"{what}: that is in seconds": expected / 1e3,
+            f"{what}: that is in microseconds": expected * 1e3,
+            f"{what}: that is the mean, which a few disturbed calls pull up": statistics.mean(
+                times
+            ),
+            f"{what}: that is the shortest, not the middle": min(times),
+            f"{what}: of an even number of times the median is the mean of the middle two": (
+                statistics.median_low(times)
+            ),
+            f"{what}: of an even number of times, the median is the mean of the middle two": (
+                statistics.median_high(times)
+            ),
+            f"{what}: calls to warm up are among the times": statistics.median(
+                ms[: warmup + repeats]
+            ),
+        },
+        what,
+    )
+
+
+# ---- 3.2 adding up a table -------------------------------------------------------------------------
+
+KERNELS, EXPANDS = (3, 5, 7), (2, 3, 4)
+
+
+def predict_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    rows = [
+        [stage, first, side, kernel, expand, round(float(rng.uniform(0.01, 0.2)), 4)]
+        for stage in range(3)
+        for first in (False, True)
+        for side in range(1, 33)
+        for kernel in KERNELS
+        for expand in EXPANDS
+    ]
+    subnets = []
+    for resolution, strides in ((28, [1, 2, 2]), (27, [2, 1, 2]), (22, [2, 2, 1]), (20, [1, 2, 2])):
+        stages = [
+            [
+                [int(rng.choice(KERNELS)), int(rng.choice(EXPANDS))]
+                for _ in range(rng.integers(2, 5))
+            ]
+            for _ in strides
+        ]
+        subnets.append({"resolution": resolution, "strides": strides, "stages": stages})
+    base = [[resolution, round(float(rng.uniform(0.05, 0.1)), 4)] for resolution in range(16, 33)]
+    return {"base": base, "table": rows, "subnets": subnets}
+
+
+def predict_run(function: Callable, inputs: dict) -> object:
+    def answer(subnet: dict) -> object:
+        return function(
+            dict(inputs["base"]),
+            {tuple(row[:5]): row[5] for row in inputs["table"]},
+            subnet["resolution"],
+            tuple(subnet["strides"]),
+            [[tuple(block) for block in blocks] for blocks in subnet["stages"]],
+        )
+
+    return [answer(subnet) for subnet in inputs["subnets"]]
+
+
+def predict_judge(inputs: dict, returned: object) -> None:
+    table, base = {tuple(row[:5]): row[5] for row in inputs["table"]}, dict(inputs["base"])
+    for subnet, value in zip(inputs["subnets"], parts(returned, len(inputs["subnets"]))):
+        got, start, rows = number(value, "the latency"), base[subnet["resolution"]], _rows(subnet)
+
+        def with_blocks(keys: list[tuple]) -> float:
+            return start + math.fsum(table.get(key, math.nan) for key in keys)  # noqa: B023  (called in this turn)
+
+        expected = with_blocks(rows)
+        leaving = [(*row[:2], side, *row[3:]) for row, side in zip(rows, _sides(subnet)[1:])]
+        _explain(
+            got,
+            expected,
+            {
+                "the base, stem and head of this resolution, is missing": expected - start,
+                "the table wants the side of the map that *enters* a block, not of the one that leaves it": with_blocks(
+                    leaving
+                ),
+                "sides are rounded up: a map of 7 pixels becomes one of 4": with_blocks(
+                    _rows(subnet, down=True)
+                ),
+                "the stem has halved the image before the first block": with_blocks(
+                    _rows(subnet, stem=False)
+                ),
+                "only the first block of a stage has the stage's stride": with_blocks(
+                    _rows(subnet, every=True)
+                ),
+                "each stage begins with a block that is `first`": with_blocks(
+                    [(row[0], False, *row[2:]) for row in rows]
+                ),
+                "only the first block of a stage is `first`": with_blocks(
+                    [(row[0], True, *row[2:]) for row in rows]
+                ),
+                "every stage has a block that is `first`, not only the network": with_blocks(
+                    [(row[0], i == 0, *row[2:]) for i, row in enumerate(rows)]
+                ),
+            },
+            f"the subnet {subnet['stages']} at {subnet['resolution']} px, strides"
+            f" {tuple(subnet['strides'])}, takes {expected:.5f} ms, got {got:.5f}. Sides of the"
+            f" maps that enter its blocks: {_sides(subnet)[:-1]}",
+        )
+
+
+def _sides(
+    subnet: dict, *, down: bool = False, stem: bool = True, every: bool = False
+) -> list[int]:
+    """Side of the map before each block, and after the last. The keywords make the usual mistakes."""
+
+    def after(
+        side: int, stride: int
+    ) -> int:  # the places where a filter that moves by `stride` stands
+        return side // stride if down else len(range(0, side, stride))
+
+    sides = [after(subnet["resolution"], 2) if stem else subnet["resolution"]]
+    for stride, blocks in zip(subnet["strides"], subnet["stages"]):
+        for i in range(len(blocks)):
+            sides.append(after(sides[-1], stride if every or i == 0 else 1))
+    return sides
+
+
+def _rows(subnet: dict, **mistake: bool) -> list[tuple]:
+    """The rows of the table that a subnet needs."""
+    blocks = [
+        (s, i == 0, *block)
+        for s, blocks in enumerate(subnet["stages"])
+        for i, block in enumerate(blocks)
+    ]
+    return [
+        (s, first, side, kernel, expand)
+        for (s, first, kernel, expand), side in zip(blocks, _sides(subnet, **mistake))
+    ]
+
+
+# ---- 3.3 how good is a prediction? -----------------------------------------------------------------
+
+
+def agreement_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    n = 14 + seed % 3
+    measured = (
+        rng.permutation(np.arange(8, 8 + 2 * n, 2)) / 8
+    )  # in eighths, so that comparisons are exact
+    low, high = measured - rng.integers(1, 5, n) / 8, measured + rng.integers(1, 5, n) / 8
+    predicted = np.maximum(1, np.rint(4 * measured + 2 * rng.normal(size=n))) / 4
+    order = np.argsort(measured)
+    predicted[order[1]] = predicted[
+        order[-2]
+    ]  # a pair that is predicted equal, and several in the wrong order
+    high[order[4]] = low[order[8]]  # a pair that touches
+    return {"predicted": predicted, "measured": measured, "low": low, "high": high}
+
+
+def agreement_run(function: Callable, inputs: dict) -> object:
+    return function(*(inputs[name].copy() for name in ("predicted", "measured", "low", "high")))
+
+
+def agreement_judge(inputs: dict, returned: object) -> None:
+    error, tau = parts(returned, 2, "what error_and_tau returns")
+    _judge_error(inputs, number(error, "the error"))
+    _judge_tau(inputs, number(tau, "tau"))
+
+
+def _judge_error(inputs: dict, error: float) -> None:
+    pairs = list(zip(inputs["predicted"].tolist(), inputs["measured"].tolist()))
+    relative = [abs(p - m) / m for p, m in pairs]
+    expected = statistics.mean(relative)
+    canceled = statistics.mean((p - m) / m for p, m in pairs)
+    _explain(
+        error,
+        expected,
+        {
+            "the error is in percent; a share is asked for (0.02 for two percent)": 100 * expected,
+            "errors up and down cancel; take their absolute values before the mean": abs(canceled),
+            "errors up and down cancel; take their absolute values": canceled,
+            "that is the median of the errors; their mean is asked for": statistics.median(
+                relative
+            ),
+            "that is the largest of the errors; their mean is asked for": max(relative),
+            "that is the sum of the errors; their mean is asked for": math.fsum(relative),
+            "the error is in milliseconds; divide each by what was measured": statistics.mean(
+                abs(p - m) for p, m in pairs
+            ),
+            "the errors are relative to what was predicted, not to what was measured": (
+                statistics.mean(abs(p - m) / p for p, m in pairs)
+            ),
+        },
+        f"the mean relative error is {expected:.6g}, got {error:.6g}",
+    )
+
+
+def _judge_tau(inputs: dict, tau: float) -> None:
+    predicted, measured, low, high = (
+        inputs[name].tolist() for name in ("predicted", "measured", "low", "high")
+    )
+    every = [
+        (i, j)
+        for i in range(len(measured))
+        for j in range(len(measured))
+        if measured[i] < measured[j]
+    ]
+    apart = [(i, j) for i, j in every if high[i] < low[j]]  # j is slower for certain
+    touching = [(i, j) for i, j in every if high[i] <= low[j]]
+
+    def score(pairs: list[tuple[int, int]]) -> int:
+        return sum((predicted[j] > predicted[i]) - (predicted[j] < predicted[i]) for i, j in pairs)
+
+    equal = sum(predicted[i] == predicted[j] for i, j in apart)
+    agree = (len(apart) - equal + score(apart)) // 2
+    expected = score(apart) / len(apart)
+    _explain(
+        tau,
+        expected,
+        {
+            "all pairs are counted in tau, also those that cannot be told apart": (
+                score(every) / len(every)
+            ),
+            "intervals that touch share a value, so the pair cannot be told apart": (
+                score(touching) / len(touching)
+            ),
+            "the pairs that cannot be told apart do not belong in the denominator of tau": (
+                score(apart) / len(every)
+            ),
+            "pairs that are predicted equal count 0, but they count: they belong in the denominator of tau": (
+                score(apart) / (len(apart) - equal)
+            ),
+            "a pair that is predicted equal counts 0, not 1": (score(apart) + equal) / len(apart),
+            "a pair that is predicted equal counts 0, not -1": (score(apart) - equal) / len(apart),
+            "a pair in the other order counts -1, not 0": agree / len(apart),
+            "the sign of tau is the wrong way round: a pair in the same order counts +1": -expected,
+        },
+        f"of {len(every)} pairs {len(apart)} can be told apart: {agree} are predicted in the same"
+        f" order, {len(apart) - equal - agree} in the other, {equal} equal. So tau is"
+        f" {expected:.6g}, got {tau:.6g}",
+    )
+
+
+# ---- 3.4 calibration -------------------------------------------------------------------------------
+
+
+def calibrate_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    n = 16 + seed % 3
+    blocks = rng.integers(3, 12, n)
+    sums = blocks * np.exp(rng.uniform(-3.5, -1.5, n))
+    exact = sums + rng.uniform(0.1, 0.3) + rng.choice([-0.01, 0.03]) * blocks
+    return {"sums": sums, "blocks": blocks, "measured": exact * (1 + 0.08 * rng.normal(size=n))}
+
+
+def calibrate_run(function: Callable, inputs: dict) -> object:
+    given = {name: inputs[name].copy() for name in ("sums", "blocks", "measured")}
+    return {"answer": function(*given.values()), **given}
+
+
+def calibrate_judge(inputs: dict, returned: object) -> None:
+    names = ("sums", "blocks", "measured")
+    fields(returned, {"answer", *names}, "the result could not be read")
+    sums, blocks, measured = (inputs[name].astype(float) for name in names)
+    got = [
+        number(value, name)
+        for value, name in zip(
+            parts(returned["answer"], 2, "what calibrate returns"),
+            ("the intercept", "the cost per block"),
+        )
+    ]
+    for name in names:
+        unchanged(returned[name], inputs[name], f"`{name}`")
+    missing, equal = measured - sums, np.ones(len(sums))
+    intercept, per_block = expected = _line(blocks, missing, measured**-2)
+    three, *_ = np.linalg.lstsq(
+        np.stack([sums, equal, blocks], 1) / measured[:, None], equal, rcond=None
+    )
+
+    def squares(a: float, b: float) -> float:
+        return float(np.sum(((sums + a + b * blocks) / measured - 1) ** 2))
+
+    if squares(*got) <= squares(*expected) * (
+        1 + 1e-6
+    ):  # as small as whoever minimizes step by step gets it
+        return
+    _explain(
+        got,
+        expected,
+        {
+            "the two numbers are right, in the wrong order: the intercept comes first": (
+                per_block,
+                intercept,
+            ),
+            "the signs are the wrong way round: the two are *added* to the sum": (
+                -intercept,
+                -per_block,
+            ),
+            "this makes the squared errors in milliseconds smallest, which serves the slow subnets; the errors should be relative: divide each row by what was measured": _line(
+                blocks, missing, equal
+            ),
+            "the rows are divided by the square of what was measured; once is enough (the weights of np.polyfit multiply the errors before they are squared)": _line(
+                blocks, missing, measured**-4
+            ),
+            "the rows are divided by the root of what was measured (a weight inside the squares counts twice)": _line(
+                blocks, missing, 1 / measured
+            ),
+            "the errors are relative to the sums, not to what was measured": _line(
+                blocks, missing, sums**-2
+            ),
+            "both sides have to be divided by what was measured, the columns too: the two numbers are milliseconds": _line(
+                blocks, missing / measured, equal
+            ),
+            "the sum has got a factor of its own here; it counts as it is": (three[1], three[2]),
+            "the cost per block is missing": (_line(0 * blocks, missing, measured**-2)[0], 0),
+        },
+        f"with {got[0]:.5g} ms and {got[1]:.5g} ms per block the squared relative errors add up to"
+        f" {squares(*got):.6g}; the least is {squares(*expected):.6g}",
+        rtol=1e-4,
+    )
+
+
+def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope (0 for a constant x) of the line with the least weighted squares, in
+    closed form.
+    """
+    share = weight / weight.sum()
+    mean_x, mean_y, spread = share @ x, share @ y, share @ (x - share @ x) ** 2
+    slope = share @ ((x - mean_x) * (y - mean_y)) / spread if spread else 0.0
+    return float(mean_y - slope * mean_x), float(slope)
+
+
+# ---- 3.5 where the time goes -----------------------------------------------------------------------
+
+
+def roofline_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    n = 9 + seed % 3
+    macs = np.exp(rng.uniform(8, 15, n)).astype(int)
+    size = np.maximum(16, macs * np.exp(rng.uniform(-3.5, 1.5, n))).astype(int)
+    macs[1 + seed % 4] = 0  # an addition: no MACs, only memory
+    return {
+        "layers": [[int(m), int(b)] for m, b in zip(macs, size)],
+        "peak": round(float(rng.uniform(4, 12)), 2),
+        "bandwidth": round(float(rng.uniform(3, 7)), 2),
+        "overhead": round(float(rng.uniform(5, 40)), 1),
+    }
+
+
+def roofline_run(function: Callable, inputs: dict) -> object:
+    return function(
+        [tuple(layer) for layer in inputs["layers"]],
+        *(inputs[name] for name in ("peak", "bandwidth", "overhead")),
+    )
+
+
+def roofline_judge(inputs: dict, returned: object) -> None:
+    names = ("overhead", "compute", "memory")
+    got = np.array(
+        [
+            number(value, name)
+            for value, name in zip(parts(returned, 3, "what where_time_goes returns"), names)
+        ]
+    )
+    compute = np.array([1e6 * macs / (1e9 * inputs["peak"]) for macs, _ in inputs["layers"]])
+    memory = np.array([1e6 * size / (1e9 * inputs["bandwidth"]) for _, size in inputs["layers"]])
+    busy, count, overhead = compute > memory, len(compute), inputs["overhead"] * len(compute)
+    longer, shorter = np.maximum(compute, memory), np.minimum(compute, memory)
+
+    def split(times: np.ndarray, busy: np.ndarray) -> np.ndarray:
+        return np.array([overhead, times[busy].sum(), times[~busy].sum()])
+
+    expected = split(longer, busy)
+    whole_net = np.full(count, compute.sum() > memory.sum())
+    wrong = next(
+        (
+            f"{name} takes {b:.6g} us of these {count} layers, got {a:.6g}"
+            for name, a, b in zip(names, got, expected)
+            if not math.isclose(a, b, rel_tol=1e-5)
+        ),
+        "",
+    )
+    _explain(
+        got,
+        expected,
+        {
+            f"every layer has an overhead, and there are {count} layers": (
+                expected - [overhead - overhead / count, 0, 0]
+            ),
+            "a layer computes while it moves values, so only the longer of the two times counts; here both are added up": [
+                overhead,
+                compute.sum(),
+                memory.sum(),
+            ],
+            "compute and memory have changed places": expected[[0, 2, 1]],
+            "the longer of the two times counts, not the shorter": split(shorter, busy),
+            "of each layer the longer of the two times counts, and goes to its own account": split(
+                shorter, ~busy
+            ),
+            "that is how many layers there are of each sort; their times are asked for": split(
+                np.ones(count), busy
+            ),
+            "the longer time is taken layer by layer, not once for the whole network": split(
+                np.where(whole_net, compute, memory), whole_net
+            ),
+            "the overhead is counted twice: on its own, and in the layers' times": split(
+                longer + overhead / count, busy
+            ),
+            "those are shares; microseconds are asked for": expected / expected.sum(),
+            "those are milliseconds; microseconds are asked for": expected / 1e3,
+            **{
+                f"compute and memory are off by a factor of {factor:g}: 10^9 a second are 10^3 a microsecond": (
+                    expected * [1, factor, factor]
+                )
+                for factor in (1e3, 1e-3, 1e-6, 1e-9)
+            },
+        },
+        wrong,
+    )
+
+
+EXERCISES = (
+    Exercise(
+        "3.1",
+        4,
+        "time_until_sure",
+        timer_inputs,
+        timer_run,
+        timer_judge,
+        ("labkit.runtime.timing.time_call",),
+    ),
+    Exercise(
+        "3.2",
+        2,
+        "predict_ms",
+        predict_inputs,
+        predict_run,
+        predict_judge,
+        (
+            "labkit.tables.separable.Separable.__call__",
+            "labkit.tables.separable.Joint.__call__",
+            "labkit.tables.costs.BlockTable.stage_values",
+        ),
+    ),
+    Exercise(
+        "3.3",
+        3,
+        "error_and_tau",
+        agreement_inputs,
+        agreement_run,
+        agreement_judge,
+        ("labkit.tables.predictor_quality.kendall_tau", "labkit.latency.measured.regression.judge"),
+    ),
+    Exercise(
+        "3.4",
+        3,
+        "calibrate",
+        calibrate_inputs,
+        calibrate_run,
+        calibrate_judge,
+        ("labkit.latency.measured.lookup_table.calibrate",),
+    ),
+    Exercise(
+        "3.5",
+        2,
+        "where_time_goes",
+        roofline_inputs,
+        roofline_run,
+        roofline_judge,
+        (
+            "labkit.latency.simulated.roofline.Roofline.layer_us",
+            "labkit.latency.simulated.roofline.Roofline.latency_ms",
+        ),
+    ),
+)

@@ -1,0 +1,405 @@
+"""Exercises of 02_progressive_shrinking: distillation, the sandwich, the schedule, gradients of
+several subnets.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.judging import (
+    array,
+    close,
+    fields,
+    frequency,
+    given,
+    number,
+    parts,
+    unchanged,
+)
+
+# ---- 2.1 the distillation loss ---------------------------------------------------------------------
+
+
+def distill_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    n, classes = int(rng.integers(7, 12)), int(rng.integers(3, 7))
+    return {
+        "student": rng.normal(size=(n, classes)),
+        "teacher": 2 * rng.normal(size=(n, classes)),
+        "labels": rng.integers(0, classes, n),
+        "temperature": (2.0, 4.0, 1.5)[seed % 3],
+        "share": (0.7, 0.25, 0.9)[seed % 3],
+    }
+
+
+def distill_run(function: Callable, inputs: dict) -> object:
+    student, teacher = (
+        torch.tensor(inputs[name], requires_grad=True) for name in ("student", "teacher")
+    )
+    loss = function(
+        student, teacher, torch.tensor(inputs["labels"]), inputs["temperature"], inputs["share"]
+    )
+    given(loss, "the loss")
+    if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
+        raise Wrong("the loss has no gradient: compute it with torch from the student's logits")
+    if loss.numel() != 1:
+        raise Wrong(f"the loss should be one number, got a tensor of shape {tuple(loss.shape)}")
+    loss.backward()
+    return {"loss": loss, "student": student.grad, "teacher": teacher.grad}
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def distill_gradient(inputs: dict) -> np.ndarray:
+    """Of the loss, over the student's logits."""
+    t, share, onehot = (
+        inputs["temperature"],
+        inputs["share"],
+        np.eye(inputs["student"].shape[1])[inputs["labels"]],
+    )
+    hard = _softmax(inputs["student"]) - onehot
+    soft = _softmax(inputs["student"] / t) - _softmax(inputs["teacher"] / t)
+    return ((1 - share) * hard + share * t * soft) / len(onehot)
+
+
+def distill_judge(inputs: dict, returned: object) -> None:
+    (n, classes), t, share = inputs["student"].shape, inputs["temperature"], inputs["share"]
+    p, soft, target = (
+        _softmax(inputs["student"]),
+        _softmax(inputs["student"] / t),
+        _softmax(inputs["teacher"] / t),
+    )
+    hard_loss = -np.log(p[np.arange(n), inputs["labels"]]).mean()
+    divergence = (target * (np.log(target) - np.log(soft))).sum() / n
+    cross_entropy, warm_loss = (
+        -(target * np.log(soft)).sum() / n,
+        -np.log(soft[np.arange(n), inputs["labels"]]).mean(),
+    )
+    fields(returned, {"loss", "student", "teacher"}, "the loss could not be read")
+    loss = number(np.asarray(returned["loss"], dtype=float), "the loss")
+    for value, what in (
+        ((1 - share) * hard_loss + share * divergence, "the factor temperature**2 is missing"),
+        (share * hard_loss + (1 - share) * t**2 * divergence, "`share` is that of the teacher"),
+        (
+            (1 - share) * hard_loss + share * t**2 * divergence / classes,
+            "the divergence is averaged over classes too; sum over classes, average over images",
+        ),
+        (
+            (1 - share) * hard_loss + share * t**2 * cross_entropy,
+            (
+                "that is the cross entropy with the teacher; KL subtracts the teacher's own entropy"
+                " from it"
+            ),
+        ),
+        (
+            (1 - share) * warm_loss + share * t**2 * divergence,
+            "the labels' part is at the temperature too; it takes the student's logits as they are",
+        ),
+    ):
+        if abs(loss - value) < 1e-6:
+            raise Wrong(f"the loss is {loss:.5g}: {what}")
+    close(
+        np.array(loss),
+        np.array((1 - share) * hard_loss + share * t**2 * divergence),
+        "the loss",
+        rtol=1e-5,
+        hint="KL runs from the teacher to the student: the teacher's probabilities are the weights",
+    )
+    close(
+        returned["student"],
+        distill_gradient(inputs),
+        "the gradient at the student's logits",
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    if (
+        returned["teacher"] is not None
+        and array(returned["teacher"], (n, classes), "the teacher's gradient").any()
+    ):
+        raise Wrong(
+            "the teacher gets a gradient: it would learn to be easy to imitate. Detach its logits"
+        )
+
+
+# ---- 2.2 the sandwich ------------------------------------------------------------------------------
+
+CALLS = 1500
+
+
+def sandwich_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    return {
+        "choices": np.array([3, 2, 4, 3, 2])[rng.permutation(5)],
+        "n": 1 + seed % 3,
+        "seed": int(rng.integers(2**31)),
+    }
+
+
+def sandwich_run(function: Callable, inputs: dict) -> object:
+    rng, again = (np.random.default_rng(inputs["seed"]) for _ in range(2))
+    choices = inputs["choices"].copy()
+    steps = [np.array(function(inputs["choices"].copy(), inputs["n"], rng)) for _ in range(CALLS)]
+    if steps[0].dtype == object and steps[0].ndim == 0:
+        raise Wrong(
+            f"sandwich should return an array, got a value of type {type(steps[0].item()).__name__}"
+        )
+    if len({step.shape for step in steps}) > 1:
+        raise Wrong("the number of rows changes from call to call")
+    return {
+        "steps": np.stack(steps),
+        "again": function(choices, inputs["n"], again),
+        "choices": choices,
+    }
+
+
+def sandwich_judge(inputs: dict, returned: object) -> None:
+    choices, n = inputs["choices"], inputs["n"]
+    fields(returned, {"steps", "again", "choices"}, "the result could not be read")
+    got = np.asarray(returned["steps"], dtype=float)
+    if got.ndim != 3 or got.shape[1:] != (n + 2, len(choices)):
+        raise Wrong(
+            f"one step should have shape {(n + 2, len(choices))}: largest, smallest, {n} random; "
+            f"got {got.shape[1:]}"
+        )
+    steps = array(got, (CALLS, n + 2, len(choices)), "the steps")
+    unchanged(returned["choices"], choices, "`choices`")
+    if not np.array_equal(steps[0], array(returned["again"], steps[0].shape, "a second step")):
+        raise Wrong("the same seed gave another result: draw from `rng` only")
+    if ((steps % 1 != 0) | (steps < 0) | (steps >= choices)).any():
+        raise Wrong(
+            "a gene is outside of its choices: gene g is a whole number from 0 to choices[g] - 1"
+        )
+    resolution = steps[:, :, 0]
+    if (resolution != resolution[:, :1]).any():
+        raise Wrong(
+            "the subnets of a step have different resolutions (gene 0); all share the one that was"
+            " drawn"
+        )
+    for row, want, name in ((0, choices - 1, "largest"), (1, 0 * choices, "smallest")):
+        if (steps[:, row, 1:] != want[1:]).any():
+            raise Wrong(
+                f"row {row} should be the {name} subnet: genes {want[1:].tolist()} after the"
+                f" resolution, got {steps[0, row, 1:].astype(int).tolist()}"
+            )
+    drawn = [("the resolution", resolution[:, 0], choices[0])]
+    drawn += [
+        (f"gene {g} of row {row}", steps[:, row, g], choices[g])
+        for row in range(2, n + 2)
+        for g in range(1, len(choices))
+    ]
+    for name, values, count in drawn:
+        for value in range(count):
+            frequency(int((values == value).sum()), CALLS, 1 / count, f"{name} was {value}")
+    for (a, values_a, count_a), (b, values_b, count_b) in itertools.combinations(drawn, 2):
+        frequency(
+            int(((values_a == 0) & (values_b == 0)).sum()),
+            CALLS,
+            1 / count_a / count_b,
+            f"{a} and {b} were both 0 (each is drawn for itself)",
+        )
+
+
+# ---- 2.3 the schedule ------------------------------------------------------------------------------
+
+
+def schedule_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    choices = {"kernel": [3, 5, 7], "depth": [1, 2, 3, 4], "expand": [2, 3, 4, 6][: 3 + seed % 2]}
+    starts = np.sort(rng.choice(np.arange(1, 60), 6, replace=False))
+    # The last phase takes back what an earlier one allowed: the latest counts, not the largest.
+    phases = [
+        [int(start), name, count]
+        for start, (name, count) in zip(
+            starts,
+            (("kernel", 2), ("kernel", 3), ("depth", 3), ("depth", 4), ("expand", 2), ("depth", 2)),
+        )
+    ]
+    steps = sorted({0, 1000, *(int(s) + d for s in starts for d in (-1, 0, 1))})
+    return {"choices": choices, "phases": phases, "steps": steps}
+
+
+def schedule_run(function: Callable, inputs: dict) -> object:
+    phases = [tuple(phase) for phase in inputs["phases"]]
+    choices = {name: tuple(values) for name, values in inputs["choices"].items()}
+    return [function(step, list(phases), dict(choices)) for step in inputs["steps"]]
+
+
+def schedule_judge(inputs: dict, returned: object) -> None:
+    for step, answer in zip(inputs["steps"], parts(returned, len(inputs["steps"]))):
+        if not isinstance(answer, dict) or set(answer) != set(inputs["choices"]):
+            raise Wrong(f"the result should be a dict with {', '.join(inputs['choices'])}")
+        for name, values in inputs["choices"].items():
+            begun = [count for start, of, count in inputs["phases"] if of == name and start <= step]
+            expected = values[-(begun[-1] if begun else 1) :]
+            got = answer[name].tolist() if isinstance(answer[name], np.ndarray) else answer[name]
+            if got != expected:
+                own = {start: count for start, of, count in inputs["phases"] if of == name}
+                raise Wrong(
+                    f"at step {step}, {name} may be {tuple(expected)} (first steps of its phases,"
+                    f" included, and their counts: {own}; each ends the one before, and until the"
+                    f" first only the largest is allowed); got {got}"
+                )
+
+
+# ---- 2.4 the gradients of several subnets ----------------------------------------------------------
+
+
+class _Sliced(nn.Module):
+    """One hidden layer of which a subnet uses the first `width` units; notes what autograd still
+    keeps alive.
+    """
+
+    def __init__(self, inputs: dict, live: list[int]) -> None:
+        super().__init__()
+        self.first, self.second = (
+            nn.Parameter(torch.tensor(inputs[name])) for name in ("first", "second")
+        )
+        self.live, self.kept_before = live, []
+
+    def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
+        self.kept_before.append(len(self.live))
+        return torch.relu(x @ self.first[:, :width]) @ self.second[:width]
+
+
+def gradients_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    return {
+        "first": rng.normal(size=(4, 6)),
+        "second": rng.normal(size=(6, 3)),
+        "images": rng.normal(size=(5, 4)),
+        "labels": rng.integers(0, 3, 5),
+        "widths": [6, 2, 4, 3][: 3 + seed % 2],
+        "junk": float(rng.normal()),
+    }
+
+
+def gradients_run(function: Callable, inputs: dict) -> object:
+    live: list[int] = []
+
+    class Kept:
+        """A tensor that autograd keeps for the backward pass."""
+
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+            live.append(1)
+
+        def __del__(self) -> None:
+            live.pop()
+
+    model = _Sliced(inputs, live)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, inputs["junk"])
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        total = function(
+            model,
+            torch.tensor(inputs["images"]),
+            torch.tensor(inputs["labels"]),
+            list(inputs["widths"]),
+        )
+    return {
+        "total": total,
+        "gradients": [p.grad for p in model.parameters()],
+        "weights": list(model.parameters()),
+        "kept": model.kept_before,
+    }
+
+
+def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
+    """Gradients of both layers and the loss, each summed over the subnets."""
+    x, first, second, n = inputs["images"], inputs["first"], inputs["second"], len(inputs["labels"])
+    gradients, loss = [np.zeros_like(first), np.zeros_like(second)], 0.0
+    for width in inputs["widths"]:
+        hidden = np.maximum(x @ first[:, :width], 0)
+        p = _softmax(hidden @ second[:width])
+        loss -= np.log(p[np.arange(n), inputs["labels"]]).mean()
+        error = (p - np.eye(3)[inputs["labels"]]) / n
+        gradients[1][:width] += hidden.T @ error
+        gradients[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
+    return gradients, loss
+
+
+def gradients_judge(inputs: dict, returned: object) -> None:
+    fields(returned, {"total", "gradients", "weights", "kept"}, "the result could not be read")
+    expected, loss = gradients_asked(inputs)
+    for got, before in zip(parts(returned["weights"], 2), (inputs["first"], inputs["second"])):
+        close(
+            got,
+            before,
+            "a weight",
+            rtol=0,
+            atol=0,
+            hint="Only gradients are asked for; the optimizer's step is not part of it",
+        )
+    got = parts(returned["gradients"], 2, "the gradients")
+    count = len(inputs["widths"])
+    if all(
+        value is not None and np.shape(value) == want.shape and np.allclose(value, want / count)
+        for value, want in zip(got, expected)
+    ):
+        raise Wrong("the gradients are averaged over the subnets; they should add up")
+    for name, value, want in zip(("first", "second"), got, expected):
+        if value is None:
+            raise Wrong(f"the {name} layer has no gradient")
+        close(
+            value,
+            want,
+            f"the gradient of the {name} layer",
+            hint=(
+                "Drop old gradients once, before the first subnet, then let those of all subnets"
+                " add up"
+            ),
+        )
+    kept = returned[
+        "kept"
+    ]  # one for each call of the model; a call more, to look at a loss again, does no harm
+    if not isinstance(kept, list) or len(kept) < count:
+        raise Wrong(
+            f"the model was called {len(kept) if isinstance(kept, list) else 0} times for {count}"
+            " subnets"
+        )
+    if max(kept) > 0:
+        raise Wrong(
+            "the gradients are right, but the activations of one subnet are still kept when the"
+            " next begins: memory grows with the number of subnets. Call backward for each loss at"
+            " once"
+        )
+    close(
+        np.array(number(returned["total"], "the total loss")),
+        np.array(loss),
+        "the total loss",
+        rtol=1e-5,
+        hint="It is the sum over the subnets",
+    )
+
+
+EXERCISES = (
+    Exercise("2.1", 4, "soft_loss", distill_inputs, distill_run, distill_judge),
+    Exercise(
+        "2.2",
+        3,
+        "sandwich",
+        sandwich_inputs,
+        sandwich_run,
+        sandwich_judge,
+        ("labkit.train.recipes.Recipe.archs",),
+    ),
+    Exercise("2.3", 3, "allowed_choices", schedule_inputs, schedule_run, schedule_judge),
+    Exercise(
+        "2.4",
+        4,
+        "add_gradients",
+        gradients_inputs,
+        gradients_run,
+        gradients_judge,
+        ("labkit.train.loop.training_step",),
+    ),
+)

@@ -1,0 +1,438 @@
+"""Exercises of 01_supernet: elastic kernel, elastic width, counting, BN recalibration."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.judging import array, close, fields, parts, unchanged, whole
+
+# ---- 1.1 a small kernel from a large one -----------------------------------------------------------
+
+
+def kernel_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    large, small = ((7, 5), (5, 3), (7, 3))[seed % 3]
+    channels = large + int(rng.integers(2, 8))  # so that no axis passes for another
+    return {
+        "weight": rng.normal(size=(channels, 1, large, large)).astype(np.float32),
+        "transform": rng.normal(size=(small**2, small**2)).astype(np.float32),
+        "size": small,
+    }
+
+
+def kernel_run(function: Callable, inputs: dict) -> object:
+    weight, transform = torch.tensor(inputs["weight"]), torch.tensor(inputs["transform"])
+    return {
+        "kernel": function(weight, transform, inputs["size"]),
+        "weight": weight,
+        "transform": transform,
+    }
+
+
+def kernel_asked(inputs: dict) -> np.ndarray:
+    """The small kernel, tap by tap."""
+    weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
+    edge = (weight.shape[-1] - size) // 2
+    asked = np.zeros((len(weight), 1, size, size))
+    for channel, row, column in itertools.product(range(len(weight)), range(size), range(size)):
+        for i, j in itertools.product(
+            range(size), range(size)
+        ):  # tap (row, column) from every tap of the center
+            asked[channel, 0, row, column] += (
+                transform[row * size + column, i * size + j]
+                * weight[channel, 0, edge + i, edge + j]
+            )
+    return asked
+
+
+def kernel_judge(inputs: dict, returned: object) -> None:
+    weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
+    edge = (weight.shape[-1] - size) // 2
+    expected = kernel_asked(inputs)
+    fields(returned, {"kernel", "weight", "transform"}, "the small kernel could not be read")
+    result = array(returned["kernel"], expected.shape, "the small kernel")
+    for name in ("weight", "transform"):
+        unchanged(returned[name], inputs[name], f"`{name}`")
+    center = weight[:, :, edge : edge + size, edge : edge + size]
+    if np.allclose(result, center, atol=1e-5):
+        raise Wrong(
+            "the small kernel is the plain center of the large one; the transform has not been"
+            " applied"
+        )
+    if np.allclose(
+        result,
+        (transform.T @ center.reshape(len(weight), -1).T).T.reshape(expected.shape),
+        atol=1e-4,
+    ):
+        raise Wrong(
+            "the transform acts from the wrong side: row t of it makes tap t of the small kernel"
+        )
+    close(
+        result,
+        expected,
+        "the small kernel",
+        atol=1e-4,
+        hint=f"Taps {edge} to {edge + size - 1} of each side are the center; flatten it row by row",
+    )
+
+
+# ---- 1.2 the most important channels first ---------------------------------------------------------
+
+
+def sort_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    middle, inside, out, kernel = 12 + seed % 3, 5, 6, 3
+    scale = np.exp(rng.normal(size=middle))
+    return {
+        "expand": rng.normal(size=(middle, inside)).astype(np.float32),
+        "depthwise": (
+            (scale[:, None, None] * rng.normal(size=(middle, kernel, kernel))).astype(np.float32)
+        ),
+        "project": (rng.permutation(scale) * rng.normal(size=(out, middle))).astype(np.float32),
+    }
+
+
+def sort_run(function: Callable, inputs: dict) -> object:
+    given = {name: torch.tensor(inputs[name]) for name in ("expand", "depthwise", "project")}
+    return {"sorted": function(*given.values()), **given}
+
+
+def sort_judge(inputs: dict, returned: object) -> None:
+    names = ("expand", "depthwise", "project")
+    fields(returned, {"sorted", *names}, "the result could not be read")
+    new = {
+        name: array(value, inputs[name].shape, name)
+        for name, value in zip(names, parts(returned["sorted"], 3, "what sort_channels returns"))
+    }
+    for name in names:
+        unchanged(returned[name], inputs[name], f"`{name}`")
+    before, after = _channels(inputs), _channels(new)
+    for name in names:  # each tensor on its own first: a clearer message than about whole channels
+        columns = inputs[name].T if name == "project" else inputs[name]
+        moved = new[name].T if name == "project" else new[name]
+        if not _same_rows(columns.reshape(len(columns), -1), moved.reshape(len(moved), -1)):
+            raise Wrong(
+                f"{name} no longer holds the same channels: only their order may change, along axis"
+                f" {1 if name == 'project' else 0}"
+            )
+    if not _same_rows(before, after):
+        raise Wrong(
+            "the block computes another function now: row m of expand, kernel m of depthwise and"
+            " column m of project belong to one channel and must move together"
+        )
+    importance = np.abs(new["project"]).sum(0)
+    rises = np.flatnonzero(np.diff(importance) > 1e-5 * importance.max())
+    if len(rises):
+        m = int(rises[0])
+        raise Wrong(
+            f"channel {m + 1} (importance {importance[m + 1]:.3g}) comes after channel {m}"
+            f" ({importance[m]:.3g}); the most important comes first, by the sum of |project| over"
+            " its outputs"
+        )
+
+
+def _channels(weights: dict) -> np.ndarray:
+    """(M, values) all that belongs to each middle channel."""
+    middle = len(weights["expand"])
+    return np.concatenate(
+        [weights["expand"], weights["depthwise"].reshape(middle, -1), weights["project"].T], 1
+    )
+
+
+def _same_rows(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a[np.lexsort(a.T)], b[np.lexsort(b.T)], atol=1e-6)
+
+
+# ---- 1.3 how many subnets --------------------------------------------------------------------------
+
+OFA = {"resolutions": 25, "stages": [[[2, 3, 4], 3, 3]] * 5}  # more than 2**63: exact integers only
+
+
+def count_inputs(seed: int) -> dict:
+    if seed % 3 == 2:
+        return OFA
+    rng = np.random.default_rng(seed)
+    stages = [
+        [
+            sorted(rng.choice(4, size=int(rng.integers(1, 4)), replace=False) + 1),
+            int(rng.integers(1, 4)),
+            int(rng.integers(1, 4)),
+        ]
+        for _ in range(3)
+    ]
+    return {
+        "resolutions": int(rng.integers(2, 6)),
+        "stages": [
+            [[int(d) for d in depths], kernels, expands] for depths, kernels, expands in stages
+        ],
+    }
+
+
+def count_run(function: Callable, inputs: dict) -> object:
+    return function(inputs["resolutions"], [(tuple(d), k, e) for d, k, e in inputs["stages"]])
+
+
+def count_judge(inputs: dict, returned: object) -> None:
+    expected = inputs["resolutions"]
+    for depths, kernels, expands in inputs["stages"]:
+        blocks = list(itertools.product(range(kernels), range(expands)))
+        expected *= sum(1 for depth in depths for _ in itertools.product(blocks, repeat=depth))
+    result = whole(returned, "the number of subnets")
+    if result != expected:
+        more = "more" if result > expected else "fewer"
+        raise Wrong(
+            f"{more} subnets than there are in a space of {inputs['resolutions']} resolutions and"
+            f" stages {inputs['stages']}: got {result}. Each block of a stage has its own kernel"
+            " and expand ratio; stages are chosen one independently of another"
+        )
+
+
+# ---- 1.4 statistics of one batch norm --------------------------------------------------------------
+
+
+def stats_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    batches = [
+        rng.normal(loc=rng.normal(size=(1, 3, 1, 1)), scale=1 + i, size=(n, 3, 2, 3)).astype(
+            np.float32
+        )
+        for i, n in enumerate((4, 3, 2))
+    ]
+    return {"batches": batches}
+
+
+def stats_run(function: Callable, inputs: dict) -> object:
+    batches = [torch.tensor(batch) for batch in inputs["batches"]]
+    return {"stats": function(batches), "batches": batches}
+
+
+def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, unbiased and biased variance of each channel, averaged over the batches."""
+    by_channel = [
+        [batch[:, c].ravel().astype(float) for c in range(3)] for batch in inputs["batches"]
+    ]
+    mean = np.mean([[np.mean(values) for values in batch] for batch in by_channel], axis=0)
+    squares = [[np.sum((values - values.mean()) ** 2) for values in batch] for batch in by_channel]
+    unbiased = np.mean(
+        [[s / (len(v) - 1) for s, v in zip(*pair)] for pair in zip(squares, by_channel)], axis=0
+    )
+    biased = np.mean(
+        [[s / len(v) for s, v in zip(*pair)] for pair in zip(squares, by_channel)], axis=0
+    )
+    return mean, unbiased, biased
+
+
+def stats_judge(inputs: dict, returned: object) -> None:
+    mean, unbiased, biased = stats_asked(inputs)
+    fields(returned, {"stats", "batches"}, "the statistics could not be read")
+    got_mean, got_variance = parts(returned["stats"], 2, "what batch_norm_stats returns")
+    for i, (now, batch) in enumerate(
+        zip(parts(returned["batches"], 3, "`batches` after the call"), inputs["batches"])
+    ):
+        unchanged(now, batch, f"batch {i}")
+    close(
+        got_mean,
+        mean,
+        "the mean",
+        hint="Average the means of the batches, each batch with the same weight",
+    )
+    got_variance = array(got_variance, (3,), "the variance")
+    if np.allclose(got_variance, biased, rtol=1e-4) and not np.allclose(
+        biased, unbiased, rtol=1e-4
+    ):
+        raise Wrong(
+            "the variance is the biased one: divide by the number of values less one, as torch does"
+        )
+    close(
+        got_variance,
+        unbiased,
+        "the variance",
+        hint="It is the average of the batches' variances, each around its own batch's mean",
+    )
+
+
+# ---- 1.5 recalibrate a whole model -----------------------------------------------------------------
+
+
+def model_inputs(seed: int) -> dict:
+    """Convolutions, each with a batch norm: the first 3×3, those after it 1×1."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    count = int(rng.integers(2, 5))
+    channels = [1, *(int(c) for c in rng.integers(4, 7, size=count))]
+    layers = [
+        {
+            "conv": draw(out, inside, *((1, 1) if i else (3, 3))),
+            "scale": draw(out),
+            "offset": draw(out),
+            "old_mean": draw(out),
+            "old_variance": np.exp(draw(out)),
+        }
+        for i, (inside, out) in enumerate(zip(channels, channels[1:]))
+    ]
+    return {
+        "layers": layers,
+        "deeper": int(rng.integers(count)),
+        "batches": [draw(n, 1, 6, 6) * (1 + i) + i for i, n in enumerate((6, 5, 4))],
+    }
+
+
+def _model(inputs: dict) -> tuple[nn.Sequential, list[nn.BatchNorm2d]]:
+    """The model and its batch norms: nested, one deeper than the others, so that only who looks
+    everywhere has all.
+    """
+    blocks, norms = [], []
+    for i, layer in enumerate(inputs["layers"]):
+        out, inside, side, _ = layer["conv"].shape
+        conv, norm = nn.Conv2d(inside, out, side, bias=False), nn.BatchNorm2d(out)
+        with torch.no_grad():
+            for tensor, name in (
+                (conv.weight, "conv"),
+                (norm.weight, "scale"),
+                (norm.bias, "offset"),
+                (norm.running_mean, "old_mean"),
+                (norm.running_var, "old_variance"),
+            ):
+                tensor.copy_(torch.tensor(layer[name]))
+            norm.num_batches_tracked.fill_(17)
+        block = nn.Sequential(conv, norm, *([nn.ReLU()] if i < len(inputs["layers"]) - 1 else []))
+        blocks.append(nn.Sequential(block) if i == inputs["deeper"] else block)
+        norms.append(norm)
+    return nn.Sequential(*blocks).eval(), norms
+
+
+def model_run(function: Callable, inputs: dict) -> object:
+    model, norms = _model(inputs)
+    function(model, [torch.tensor(batch) for batch in inputs["batches"]])
+    return {
+        "norms": [[norm.running_mean, norm.running_var] for norm in norms],
+        "parameters": list(model.parameters()),
+        "training": any(m.training for m in model.modules()),
+    }
+
+
+def model_judge(inputs: dict, returned: object) -> None:
+    fields(
+        returned, {"norms", "parameters", "training"}, "the model could not be read after the call"
+    )
+    layers = inputs["layers"]
+    weights = [(i, name) for i in range(len(layers)) for name in ("conv", "scale", "offset")]
+    for (i, name), now in zip(weights, parts(returned["parameters"], len(weights))):
+        close(
+            now,
+            layers[i][name],
+            f"the weight {name} of layer {i}",
+            rtol=0,
+            atol=0,
+            hint="No weight may change",
+        )
+    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
+    for batch in inputs["batches"]:
+        x = None
+        for layer, of_layer in zip(layers, seen):
+            conv = layer["conv"].astype(float)
+            x = (
+                np.stack([_correlate(image[0], conv[:, 0]) for image in batch.astype(float)])
+                if x is None  # NCHW
+                else np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
+            )
+            x = _normalized(x, layer["scale"], layer["offset"], of_layer)
+    for i, (got, batches) in enumerate(zip(parts(returned["norms"], len(layers)), seen)):
+        where = (
+            f"of batch norm {i + 1} of {len(layers)} in the model, averaged over {len(batches)}"
+            " batches,"
+        )
+        mean, variance = parts(got, 2)
+        close(
+            mean,
+            np.mean([m for m, _ in batches], axis=0),
+            f"the running mean {where}",
+            rtol=1e-3,
+            atol=1e-4,
+            hint=(
+                "Forget the old statistics first, let the model see each batch once in training"
+                " mode, and give every batch the same weight (`momentum=None`)"
+            ),
+        )
+        close(
+            variance,
+            np.mean([v for _, v in batches], axis=0),
+            f"the running variance {where}",
+            rtol=1e-3,
+            atol=1e-4,
+        )
+    if returned["training"]:
+        raise Wrong(
+            "the statistics are right, but the model is left in training mode; end with"
+            " model.eval()"
+        )
+
+
+def _correlate(image: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
+    return np.einsum("hwij,cij->chw", windows, kernels)
+
+
+def _normalized(x: np.ndarray, scale: np.ndarray, offset: np.ndarray, seen: list) -> np.ndarray:
+    """Normalize (N, C, H, W) by the batch and note its mean and unbiased variance."""
+    axes, count = (0, 2, 3), x.size // x.shape[1]
+    mean, variance = x.mean(axes), x.var(axes)
+    seen.append((mean, variance * count / (count - 1)))
+    centered = (x - mean[:, None, None]) / np.sqrt(variance + 1e-5)[:, None, None]
+    return centered * scale[:, None, None] + offset[:, None, None]
+
+
+EXERCISES = (
+    Exercise(
+        "1.1",
+        4,
+        "small_kernel",
+        kernel_inputs,
+        kernel_run,
+        kernel_judge,
+        ("labkit.supernet.elastic.ElasticDepthwise.active",),
+    ),
+    Exercise(
+        "1.2",
+        4,
+        "sort_channels",
+        sort_inputs,
+        sort_run,
+        sort_judge,
+        (
+            "labkit.train.progressive_shrinking.channel_orders",
+            "labkit.train.progressive_shrinking.sort_channels",
+        ),
+    ),
+    Exercise(
+        "1.3",
+        3,
+        "count_subnets",
+        count_inputs,
+        count_run,
+        count_judge,
+        tuple(
+            f"labkit.space.SearchSpace.{name}"
+            for name in ("size", "enumerate", "stage_configs", "valid_codes", "_stages_enumerated")
+        ),
+    ),
+    Exercise(
+        "1.4",
+        3,
+        "batch_norm_stats",
+        stats_inputs,
+        stats_run,
+        stats_judge,
+        ("labkit.supernet.elastic.Recorder.normalize", "labkit.supernet.evaluation.recalibrate"),
+    ),
+    Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge),
+)

@@ -1,0 +1,1 @@
+"""Pictures for notebooks and documents. Each function returns a matplotlib figure."""

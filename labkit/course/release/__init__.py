@@ -1,0 +1,1 @@
+"""The students' repository, made from the instructor's checkout."""

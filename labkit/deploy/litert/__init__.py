@@ -1,0 +1,1 @@
+"""Deployment as a LiteRT (.tflite) model, run by TensorFlow Lite Micro."""

@@ -1,0 +1,134 @@
+"""A subnet as an ONNX model: batch norm folded, verified against torch, timed.
+
+An export counts only once it computes the same as torch: `export` raises when it does not, and
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from labkit.runtime.onnx_graph import Weights, network_model, onnx
+from labkit.space import SearchSpace
+from labkit.storage.errors import ExportError, MissingPackage
+from labkit.storage.paths import write_atomic
+from labkit.supernet.subnet import Subnet
+
+TOLERANCE = 1e-4  # largest difference of a logit
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An ONNX model and how far its logits are from torch's, over `images` images."""
+
+    model: onnx.ModelProto
+    max_difference: float
+    images: int
+
+
+@torch.no_grad()
+def folded_weights(subnet: Subnet) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Weight and bias of every convolution and linear layer, each batch norm folded into its
+    convolution.
+
+    With scale g, offset b, mean m and variance v of the batch norm, a convolution of weights W
+    becomes one of W * g / sqrt(v + eps) and bias b - m * g / sqrt(v + eps), per output channel.
+    """
+    folded = {}
+    for name, module in subnet.named_modules():
+        if isinstance(module, Conv2dNormActivation):
+            conv, norm = module[0], module[1]
+            scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+            folded[name] = (
+                conv.weight.double() * scale[:, None, None, None],
+                norm.bias.double() - norm.running_mean.double() * scale,
+            )
+        elif isinstance(module, (nn.Conv2d, nn.Linear)) and name.rpartition(".")[0] not in folded:
+            bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias
+            folded[name] = (module.weight.double(), bias.double())
+    return {
+        name: (weight.float().numpy(), bias.float().numpy())
+        for name, (weight, bias) in folded.items()
+    }
+
+
+def onnx_model(space: SearchSpace, subnet: Subnet) -> onnx.ModelProto:
+    """The subnet as an ONNX model: `input` (N, C, r, r) -> `output` (N, classes). Not verified."""
+    folded = folded_weights(subnet)
+    weights: Weights = lambda name, shape: folded[name]  # noqa: E731
+    model = network_model(space, subnet.arch, weights, batch="N")
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def verify(model: onnx.ModelProto, subnet: Subnet, images: Tensor) -> float:
+    """Largest absolute difference between the model's logits and torch's on images (N, C, r, r)."""
+    with torch.inference_mode():
+        expected = torch.cat([subnet(batch) for batch in images.split(BATCH)])
+    return float(np.abs(run(model, images) - expected.numpy()).max())
+
+
+def export(
+    space: SearchSpace,
+    subnet: Subnet,
+    images: Tensor,
+    path: Path | None = None,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Verified:
+    """Build the ONNX model of `subnet`, verify it on `images` (N, C, r, r) and write it to `path`.
+
+    Raises ExportError, and writes nothing, when a logit differs by more than `tolerance`;
+    ValueError for a subnet that is not in eval mode, or without images.
+    """
+    if subnet.training:
+        raise ValueError(
+            "the subnet is in training mode; call eval() first, its batch norms are to be folded"
+        )
+    if not len(images):
+        raise ValueError("verifying an export needs images")
+    model = onnx_model(space, subnet)
+    difference = verify(model, subnet, images)
+    if not difference <= tolerance:  # not `>`: a NaN must fail
+        raise ExportError(
+            f"the exported model differs from torch by {difference:.2g} on {len(images)} images, "
+            f"allowed is {tolerance:.2g}; nothing was written"
+        )
+    if path is not None:
+        write_atomic(Path(path), lambda temporary: onnx.save(model, temporary))
+    return Verified(model, difference, len(images))
+
+
+def session(model: onnx.ModelProto | Path, threads: int = 1):
+    """An ONNX Runtime session on the CPU. Raises MissingPackage with the command that installs it."""
+    from labkit.latency.measured.measurement import MISSING
+
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackage(MISSING) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run(model: onnx.ModelProto | Path, images: Tensor) -> np.ndarray:
+    """(N, classes) logits of an ONNX model on images (N, C, r, r)."""
+    running = session(model)
+    return np.concatenate(
+        [running.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)]
+    )
+
+
+def accuracy(model: onnx.ModelProto | Path, images: Tensor, labels: Tensor) -> float:
+    """Top-1 accuracy of an ONNX model in percent."""
+    return float(100 * (run(model, images).argmax(1) == labels.numpy()).mean())

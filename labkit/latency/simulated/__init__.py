@@ -1,0 +1,1 @@
+"""Simulated devices: a roofline by operator kind, checked against published latencies."""

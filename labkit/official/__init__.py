@@ -1,0 +1,1 @@
+"""The official Once-for-All package: its weights, its archs, ImageNet."""

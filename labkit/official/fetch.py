@@ -1,0 +1,239 @@
+"""The official pretrained supernets: where they are published, and how they become ours.
+
+A published checkpoint is a pickle, which can run code when it is opened; it is read once with
+torch's restricted unpickler, checked against the space, and written as safetensors, the only form
+that the rest of the package opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from labkit.official import state_dict as official
+from labkit.official.download import DownloadError, Interrupted, discard, download
+from labkit.space.presets import get_space
+from labkit.storage.errors import LabError
+from labkit.storage.paths import cache_dir
+from labkit.storage.tensor_file import CheckpointError
+from labkit.supernet import weights_file as pretrained
+from labkit.supernet.supernet import Supernet
+
+
+class Published(NamedTuple):
+    """A checkpoint as its authors publish it."""
+
+    space: str
+    file: str
+    urls: tuple[str, ...]  # tried in this order
+    sha256: str | None = (
+        None  # the authors publish none; what was got is recorded in the converted file
+    )
+
+
+class WeightsError(LabError):
+    """Pretrained weights cannot be had; the message says what to download and where to put it."""
+
+
+def _ofa(space: str, file: str) -> Published:
+    # From the package's model zoo (release of July 2023), then the address that earlier releases
+    # used.
+    return Published(
+        space,
+        file,
+        (
+            f"https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/{file}",
+            f"https://hanlab.mit.edu/files/OnceForAll/ofa_nets/{file}",
+        ),
+    )
+
+
+PUBLISHED = {
+    published.space: published
+    for published in (
+        _ofa("ofa-mbv3", "ofa_mbv3_d234_e346_k357_w1.0"),
+        _ofa("ofa-mbv3-w1.2", "ofa_mbv3_d234_e346_k357_w1.2"),
+        _ofa("ofa-proxyless-w1.3", "ofa_proxyless_d234_e346_k357_w1.3"),
+    )
+}
+
+
+def available() -> list[dict]:
+    """For `labkit weights list`, one dict for each checkpoint: name, space, published file,
+    addresses, path, got.
+
+    `path` is where the converted weights are or will be; `got` is the record of their download
+    (url, bytes, sha256, date), None before it.
+    """
+    rows = []
+    for name, published in PUBLISHED.items():
+        path = converted_path(published)
+        got = pretrained.load(path)[1].get("source") if path.is_file() else None
+        rows.append(
+            {
+                "name": name,
+                "space": published.space,
+                "file": published.file,
+                "urls": list(published.urls),
+                "path": str(path),
+                "got": got,
+            }
+        )
+    return rows
+
+
+def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Path:
+    """For `labkit weights fetch NAME`: the converted weights, downloaded unless they are here
+    already.
+
+    `name` is a space or the published file's name. A file of the published name that somebody put
+    into the folder is used instead of a download. `sha256` is the hash to insist on, if the caller
+    knows it. Raises WeightsError if there is no connection, or if what came is not this checkpoint.
+    """
+    published = find(name)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise WeightsError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
+    path, wanted = converted_path(published), (sha256 or published.sha256 or "").lower()
+    if path.is_file():
+        _, record = pretrained.load(path)
+        came = (record.get("source") or {}).get("sha256", "unknown")
+        if wanted and came != wanted:
+            raise WeightsError(
+                f"{path} was made from a file with SHA-256 {came}, not {wanted}; remove it to fetch"
+                " again"
+            )
+        return path
+    placed, partial = path.with_name(published.file), path.with_name(f"{published.file}.part")
+    if placed.is_file():
+        try:
+            _convert(published, placed, path, str(placed), wanted)
+        except WeightsError as error:
+            raise WeightsError(f"{error}; remove {placed}, or put the right file there") from error
+        return path
+    url = _download_any(published, partial, placed, progress)
+    try:
+        _convert(published, partial, path, url, wanted)
+    except WeightsError as error:
+        discard(partial)  # the wrong bytes are not to be continued
+        raise WeightsError(f"{error}; nothing was kept of it") from error
+    except BaseException:
+        partial.replace(placed)  # whole, and only its conversion failed: the next `fetch` finds it
+        raise
+    discard(partial)
+    return path
+
+
+def load(name: str) -> Supernet:
+    """The supernet with the weights that `fetch` left here. Touches no network.
+
+    Raises WeightsError if they have not been fetched.
+    """
+    published = find(name)
+    path = converted_path(published)
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} does not exist; get it with `labkit weights fetch {published.space}`"
+        )
+    return pretrained.load(path)[0]
+
+
+def find(name: str) -> Published:
+    """The checkpoint of a space or of a published name; raises WeightsError with the known ones for
+    another.
+    """
+    if not isinstance(name, str):  # a SearchSpace would print pages
+        raise WeightsError(
+            f"published weights go by the name of their space, got a {type(name).__name__}; known: "
+            f"{', '.join(PUBLISHED)}"
+        )
+    for published in PUBLISHED.values():
+        if name in (published.space, published.file):
+            return published
+    raise WeightsError(f"no published weights are called {name!r}, known: {', '.join(PUBLISHED)}")
+
+
+def converted_path(published: Published) -> Path:
+    return cache_dir() / "supernets" / f"{published.space}.safetensors"
+
+
+def _download_any(published: Published, partial: Path, placed: Path, progress: bool) -> str:
+    failures = []
+    for url in published.urls:
+        try:
+            download(url, partial, progress=progress)
+            return url
+        except Interrupted as error:  # another server's copy would start from nothing
+            raise WeightsError(
+                f"{error}; `labkit weights fetch {published.space}` goes on from there"
+            ) from error
+        except DownloadError as error:
+            failures.append(str(error))
+    raise WeightsError(
+        f"cannot download the weights of {published.space!r}. "
+        + " ".join(f"[{f}]" for f in failures)
+        + f" On a machine with internet download {published.urls[0]} , put it unchanged at"
+        f" {placed} "
+        f"and run `labkit weights fetch {published.space}` again"
+    )
+
+
+def _convert(
+    published: Published, source: Path, target: Path, origin: str, wanted_sha256: str
+) -> None:
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    if wanted_sha256 and sha256 != wanted_sha256:
+        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {wanted_sha256}")
+    supernet = Supernet(get_space(published.space))
+    try:
+        official.load(supernet, read_pickle(source))
+    except (CheckpointError, official.StateDictError) as error:
+        raise WeightsError(
+            f"the file from {origin} ({source.stat().st_size} bytes, SHA-256 {sha256}) is not "
+            f"{published.file}: {error}"
+        ) from error
+    pretrained.save(
+        target,
+        supernet,
+        {
+            "source": {
+                "url": origin,
+                "bytes": source.stat().st_size,
+                "sha256": sha256,
+                "date": date.today().isoformat(),
+            }
+        },
+    )
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The state dict in a torch checkpoint, opened without running any code from it.
+
+    Raises CheckpointError if it holds anything but tensors and plain containers, or is not a whole
+    file, or not there.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; check its name") from None
+    except Exception as error:  # noqa: BLE001, whatever a malformed file makes the unpickler raise
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(
+            f"{path} is not a whole torch checkpoint of plain tensors ({why})"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} holds no state dict, but {type(content).__name__}")
+    broken = [
+        key
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]!r} has values that are not finite")
+    return state

@@ -1,0 +1,1 @@
+"""ONNX graphs of networks and their parts, and the harness that times them."""

@@ -1,0 +1,71 @@
+"""One architecture as a value, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Block(NamedTuple):
+    """An inverted residual block as the search sees it."""
+
+    kernel: int
+    expand: int
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One subnet: an input resolution in pixels and, stage by stage, its blocks.
+
+    >>> Arch(28, ((Block(3, 2),), (Block(5, 4), Block(3, 3))))
+    """
+
+    resolution: int
+    stages: tuple[tuple[Block, ...], ...]
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        return tuple(len(blocks) for blocks in self.stages)
+
+    def to_json(self) -> dict:
+        return {
+            "resolution": self.resolution,
+            "stages": [[list(block) for block in blocks] for blocks in self.stages],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping | str) -> Arch:
+        """Read `{"resolution": r, "stages": [[[kernel, expand], ...], ...]}` (or its JSON text).
+
+        Raises ValueError when the structure is another one. Whether the choices exist in a space
+        is for `SearchSpace.validate` to say.
+        """
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise ValueError(f"arch is not valid JSON: {error}") from None
+        try:
+            stages = tuple(
+                tuple(Block(_as_int(k), _as_int(e)) for k, e in blocks)
+                for blocks in value["stages"]
+            )
+            return cls(_as_int(value["resolution"]), stages)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                'an arch looks like {"resolution": 28, "stages": [[[kernel, expand], ...],'
+                f" ...]}}; got {str(value)[:120]!r} ({type(error).__name__}: {error})"
+            ) from None
+
+    def __str__(self) -> str:
+        stages = " | ".join(" ".join(f"k{k}e{e}" for k, e in blocks) for blocks in self.stages)
+        return f"{self.resolution}px {stages}"
+
+
+def _as_int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"expected an integer, got {value!r}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""From devices and budgets to subnets, and every subnet on every device."""

@@ -1,0 +1,113 @@
+"""Checkpoints: tensors and a JSON header in one safetensors file, written in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from labkit.storage.errors import LabError
+from labkit.storage.paths import write_atomic
+
+START_OVER = (  # of a run's own checkpoint, which the run makes again
+    "restore it, or remove it to start over"
+)
+
+
+class CheckpointError(LabError):
+    """A checkpoint or weights file cannot be used; the message names the file and why."""
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
+    """Write `path` in one step; raises OSError, and leaves what was there, if that is not possible."""
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                temporary,
+                metadata={"header": json.dumps(header)},
+            )
+        except SafetensorError as error:  # how its Rust reports a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
+
+    write_atomic(path, write)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what writes of `path` left behind that were killed on the way."""
+    for stray in path.parent.glob(f".{path.name}.*"):
+        stray.unlink(missing_ok=True)
+
+
+def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the header of `path`; raises CheckpointError, with `advice`, if it is not
+    whole.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["header"])
+            if not isinstance(header, dict):
+                raise ValueError("its header is not an object")
+            return {name: file.get_tensor(name) for name in file.keys()}, header
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} does not exist; check its name, or make it with `labkit train`"
+        ) from None
+    except KeyError:
+        raise CheckpointError(
+            f"{path} was not written by labkit: it has no header that says what it is"
+        ) from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole labkit safetensors file ({error}); {advice}"
+        ) from error
+
+
+def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise CheckpointError unless `header` has all fields of `kinds`, each of its type."""
+    for field, kind in kinds.items():
+        if not isinstance(header.get(field), kind):
+            raise CheckpointError(
+                f"{path}: header field {field!r} is missing or not what labkit writes; restore the "
+                "file, or remove it to start over"
+            )
+
+
+def check_step(path: Path, step: int, total: int) -> None:
+    """Raise CheckpointError unless a run of `total` steps can stand after `step` of them."""
+    if not 0 <= step <= total:
+        raise CheckpointError(
+            f"{path}: step {step} is not one of this run's {total}; restore the file, or remove it "
+            "to start over"
+        )
+
+
+def check_tensors(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], advice: str = START_OVER
+) -> None:
+    """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`, and
+    finite numbers.
+    """
+    for name in expected.keys() - tensors.keys():
+        raise CheckpointError(f"{path}: tensor {name!r} is missing")
+    for name in tensors.keys() - expected.keys():
+        raise CheckpointError(f"{path}: tensor {name!r} is not part of this network")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
+                f"this network wants {tuple(expected[name].shape)}"
+            )
+        if (
+            tensor.is_floating_point() != expected[name].is_floating_point()
+            or not tensor.isfinite().all()
+        ):
+            raise CheckpointError(
+                f"{path}: tensor {name!r} ({tensor.dtype}) holds values that are no finite"
+                " numbers; " + advice
+            )

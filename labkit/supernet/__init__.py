@@ -1,0 +1,1 @@
+"""The supernet: elastic operators, subnets, batch-norm recalibration, evaluation, weights on disk."""

@@ -1,0 +1,1 @@
+"""Functions of an arch as tables over genes: costs and accuracy predictors."""

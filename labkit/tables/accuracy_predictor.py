@@ -1,0 +1,232 @@
+"""Accuracy predictors: functions of genes, fitted to (arch, accuracy) pairs.
+
+The default is stage-separable: given the resolution, a sum of one free term per stage. It is a
+Gaussian process whose kernel is a sum over stages,
+
+    k(a, b) = base * [r = r'] + sum_s amplitude_s * exp(-d_s(a, b)^2 / 2),
+
+where d_s compares what two archs do in stage s (and their resolutions). The posterior mean of such
+a process is itself a sum of one function per stage (Duvenaud, Nickisch & Rasmussen, "Additive
+Gaussian Processes", arXiv 1112.4394), so every stage's term is tabulated once, and the exact search
+can merge per-stage Pareto fronts. The sum predicts a link of the accuracy, -log(100 - accuracy):
+errors multiply from stage to stage rather than add, and a monotone link leaves Pareto fronts as
+they are.
+
+This module predicts and fits with numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labkit.space import SearchSpace
+from labkit.tables.separable import StageTable
+
+LENGTH_FIELDS = ("depth", "kernel", "expand", "resolution")
+
+
+def log_error(accuracy: np.ndarray) -> np.ndarray:
+    """Link of the separable predictor: accuracy in percent -> -log(error in percent)."""
+    return -np.log(np.clip(100 - accuracy, 1e-3, None))
+
+
+def accuracy_of(link: np.ndarray) -> np.ndarray:
+    """Inverse of `log_error`."""
+    return 100 - np.exp(-link)
+
+
+class SeparablePredictor(StageTable):
+    """Predicted accuracy in percent: 100 - exp(-(base[r] + sum over stages of terms[s][r,
+    configuration])).
+
+    `terms[s]` is (R, configurations), in the order of `space.stage_configs(s)`.
+    """
+
+    def __init__(self, space: SearchSpace, base: np.ndarray, terms: Sequence[np.ndarray]) -> None:
+        self.terms = [np.asarray(term) for term in terms]
+        stages = []
+        for s, term in enumerate(self.terms):
+            codes = space.valid_codes(s)
+            if term.shape != (len(space.resolutions), len(codes)):
+                raise ValueError(
+                    f"terms of stage {s} are {term.shape}, space {space.name!r} has "
+                    f"{len(space.resolutions)} resolutions and {len(codes)} configurations"
+                )
+            stages.append(np.zeros((len(space.resolutions), space.stage_sizes[s])))
+            stages[-1][:, codes] = term
+        super().__init__(space, base, stages, link=accuracy_of)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Hyperparameters of the additive process, all positive; `fit_kernel` finds all but `base`."""
+
+    amplitude: np.ndarray  # (S,) prior variance of each stage's term
+    length: np.ndarray  # (4,) length scales of LENGTH_FIELDS
+    noise: float  # variance of a measured accuracy around its prediction
+    base: float = 1.0  # prior variance of each resolution's own level
+
+    @classmethod
+    def from_log(cls, values: np.ndarray) -> Kernel:
+        values = np.exp(values)
+        return cls(values[:-5], values[-5:-1], values[-1])
+
+
+def stage_distances(space: SearchSpace, s: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(4, N, M) squared distances between stage configurations, one plane per length scale but
+    resolution.
+
+    `left` (N, 1 + 2 * max_depth) and `right` (M, ...) are genes of stage `s`. A block that is not
+    there sits in the middle of its choices; whether it is there is for the depth to say.
+    """
+    stage = space.stages[s]
+
+    def features(genes: np.ndarray) -> list[np.ndarray]:
+        depth = np.array(stage.depths)[genes[:, 0]].astype(float)
+        present = np.arange(stage.max_depth) < depth[:, None]
+
+        def centered(values: np.ndarray, choices: int) -> np.ndarray:
+            return np.where(present, values - (choices - 1) / 2, 0.0)
+
+        return [
+            depth[:, None],
+            centered(genes[:, 1::2], len(stage.kernels)),
+            centered(genes[:, 2::2], len(stage.expands)),
+        ]
+
+    planes = []
+    for a, b in zip(features(left), features(right)):
+        planes.append((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T)
+    return np.maximum(np.stack(planes), 0)
+
+
+class _Process:
+    """The process on a fixed set of archs; distances are computed once, kernels many times."""
+
+    def __init__(self, space: SearchSpace, genes: np.ndarray, target: np.ndarray) -> None:
+        self.space, self.genes, self.target = space, genes, target
+        self.parts = [stage_genes(space, s, genes) for s in range(len(space.stages))]
+        self.distances = [
+            stage_distances(space, s, part, part) for s, part in enumerate(self.parts)
+        ]
+        self.resolution = (genes[:, :1].astype(float) - genes[:, 0]) ** 2
+
+    def covariance(self, kernel: Kernel) -> np.ndarray:
+        total = kernel.base * (self.resolution == 0)
+        for amplitude, distances in zip(kernel.amplitude, self.distances):
+            total = total + amplitude * _squared_exponential(distances, self.resolution, kernel)
+        total[np.diag_indices_from(total)] += kernel.noise
+        return total
+
+    def solve(self, kernel: Kernel) -> tuple[np.ndarray, float]:
+        """Weights of the training archs, and the negative log marginal likelihood."""
+        try:
+            factor = np.linalg.cholesky(self.covariance(kernel))
+        except np.linalg.LinAlgError:
+            return np.zeros(0), np.inf
+        half = np.linalg.solve(factor, self.target)
+        likelihood = 0.5 * half @ half + np.log(np.diag(factor)).sum()
+        return np.linalg.solve(factor.T, half), likelihood
+
+
+def _squared_exponential(
+    distances: np.ndarray, resolution: np.ndarray, kernel: Kernel
+) -> np.ndarray:
+    scaled = resolution / kernel.length[3] ** 2
+    for plane, length in zip(distances, kernel.length):
+        scaled = scaled + plane / length**2
+    return np.exp(-0.5 * scaled)
+
+
+def stage_genes(space: SearchSpace, s: int, genes: np.ndarray) -> np.ndarray:
+    """(N, 1 + 2 * max_depth): the columns of stage `s`."""
+    first = space.depth_columns[s]
+    return genes[:, first : first + 1 + 2 * space.stages[s].max_depth]
+
+
+def fit_kernel(
+    space: SearchSpace,
+    genes: np.ndarray,
+    target: np.ndarray,
+    rng: np.random.Generator,
+    archs: int = 500,
+) -> Kernel:
+    """Hyperparameters of largest marginal likelihood, by pattern search on at most `archs` of the
+    pairs.
+    """
+    if len(genes) > archs:
+        picked = rng.choice(len(genes), archs, replace=False)
+        genes, target = genes[picked], target[picked]
+    process = _Process(space, genes, target)
+    variance = target.var() + 1e-9
+    stages = len(space.stages)
+    best = np.log(np.concatenate([np.full(stages, variance), np.full(4, 3.0), [0.1 * variance]]))
+    score = process.solve(Kernel.from_log(best))[1]
+    step = np.full(len(best), 1.5)
+    while step.max() > 0.1:
+        for i in range(len(best)):
+            for direction in (1, -1):
+                trial = best.copy()
+                trial[i] += direction * step[i]
+                trial_score = process.solve(Kernel.from_log(trial))[1]
+                if trial_score < score:
+                    best, score = trial, trial_score
+                    break
+            else:
+                step[i] /= 2
+    return Kernel.from_log(best)
+
+
+def fit_separable(
+    space: SearchSpace,
+    genes: np.ndarray,
+    accuracy: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    kernel: Kernel | None = None,
+) -> SeparablePredictor:
+    """Fit the stage-separable predictor to pairs: genes (N, G) and accuracy (N,) in percent.
+
+    Raises ValueError for fewer than 10 pairs, genes of another space, or accuracies that are not
+    finite percentages, one an arch.
+    """
+    space.check_genes(genes)
+    accuracy = np.asarray(accuracy, dtype=float)
+    if np.shape(accuracy) != (len(genes),):
+        raise ValueError(
+            f"want one accuracy for each of {len(genes)} archs, got shape {np.shape(accuracy)}"
+        )
+    if len(genes) < 10:
+        raise ValueError(f"a predictor needs at least 10 pairs, got {len(genes)}")
+    if not (np.isfinite(accuracy).all() and (accuracy >= 0).all() and (accuracy <= 100).all()):
+        raise ValueError("accuracies must be percentages between 0 and 100")
+    if (accuracy <= 1).all():
+        raise ValueError(f"accuracies are at most {accuracy.max():g}: want percentages, not shares")
+    target = log_error(accuracy)
+    level = target.mean()
+    kernel = kernel or fit_kernel(space, genes, target - level, rng)
+    process = _Process(space, genes, target - level)
+    weights, likelihood = process.solve(kernel)
+    if not np.isfinite(likelihood):
+        raise ValueError(
+            "the predictor's covariance is not positive definite; are there pairs with NaN?"
+        )
+
+    resolutions = np.arange(len(space.resolutions))
+    base = level + kernel.base * np.array([weights[genes[:, 0] == r].sum() for r in resolutions])
+    terms = []
+    for s, part in enumerate(process.parts):
+        distances = stage_distances(space, s, space.stage_configs(s), part)
+        away = (resolutions[:, None] - genes[:, 0].astype(float)) ** 2  # (R, N)
+        terms.append(
+            np.stack(
+                [
+                    kernel.amplitude[s] * _squared_exponential(distances, row, kernel) @ weights
+                    for row in away
+                ]
+            )
+        )
+    return SeparablePredictor(space, base, terms)

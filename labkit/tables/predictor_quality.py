@@ -1,0 +1,73 @@
+"""How good a predictor is: error and rank agreement on archs that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from labkit.space import SearchSpace
+from labkit.tables.accuracy_predictor import accuracy_of, fit_separable, log_error
+from labkit.tables.costs import macs_table
+
+Fit = Callable[[SearchSpace, np.ndarray, np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
+
+
+def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b of two samples (N,): agreement of their rankings, ties accounted for.
+
+    From the N * N signs; for N in the thousands that is quick enough. 0 if either sample is
+    constant.
+    """
+    signs_a, signs_b = np.sign(a[:, None] - a), np.sign(b[:, None] - b)
+    norm = np.sqrt((signs_a**2).sum() * (signs_b**2).sum())
+    return float((signs_a * signs_b).sum() / norm) if norm else 0.0
+
+
+def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+    """RMSE in the unit of the samples, and Kendall's tau."""
+    return {
+        "rmse": float(np.sqrt(np.mean((predicted - measured) ** 2))),
+        "kendall_tau": kendall_tau(predicted, measured),
+    }
+
+
+def separable(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:
+    return fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed))
+
+
+def constant(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:
+    """The mean of the pairs for every arch."""
+    return lambda other: np.full(len(other), accuracy.mean())
+
+
+def macs_only(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:
+    """Log error as a quadratic in log MACs."""
+    macs = macs_table(space)
+    fit = np.polynomial.Polynomial.fit(np.log(macs(genes)), log_error(accuracy), 2)
+    return lambda other: accuracy_of(fit(np.log(macs(other))))
+
+
+MODELS: dict[str, Fit] = {"separable": separable, "macs-only": macs_only, "constant": constant}
+
+
+def cross_validate(
+    space: SearchSpace,
+    genes: np.ndarray,
+    accuracy: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    models: dict[str, Fit] = MODELS,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Mean scores of each model over `folds`, pairs of (indices to fit on, indices to judge on)."""
+    report = {}
+    for name, fit in models.items():
+        scores = [
+            agreement(
+                fit(space, genes[kept], accuracy[kept], seed)(genes[judged]), accuracy[judged]
+            )
+            for kept, judged in folds
+        ]
+        report[name] = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+    return report

@@ -1,0 +1,83 @@
+"""A synthetic accuracy predictor for spaces without measured accuracies, called synthetic wherever
+it is shown.
+
+It is stage-separable and seeded, and spans the accuracies that the OFA paper reports for its space.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from labkit.space import SearchSpace
+from labkit.tables.separable import StageTable
+
+LOWEST, HIGHEST = 71.5, 77.0  # top-1 accuracy in percent, of the least and the most accurate arch
+
+
+def synthetic_accuracy(
+    space: SearchSpace, kind: Literal["rough", "concave"] = "rough", seed: int = 0
+) -> StageTable:
+    """Predicted top-1 accuracy in percent, between 71.5 and 77.
+
+    "concave": each block adds to its stage's capacity by its kernel size, expand ratio and place,
+    and accuracy has diminishing returns in the capacity of each stage and in the resolution; no
+    noise. "rough": random terms instead, for each choice of each block and for each pair of
+    neighboring blocks of a stage, over a trend in depth, expand ratio, kernel size and resolution.
+    """
+    builders = {"concave": _concave, "rough": _rough}
+    if kind not in builders:
+        raise ValueError(
+            f"unknown kind {kind!r} of synthetic predictor, known: {', '.join(builders)}"
+        )
+    rng = np.random.default_rng(seed)
+    resolutions = np.array(space.resolutions) / space.resolutions[-1]
+    base = np.sqrt(resolutions) * len(space.stages)
+    stages = []
+    for s in range(len(space.stages)):
+        values = builders[kind](space, s, rng)  # (C,) with a span of about 1
+        table = np.zeros((len(resolutions), space.stage_sizes[s]))
+        table[:, space.valid_codes(s)] = values * (
+            0.8 + 0.2 * resolutions[:, None]
+        )  # small images need less
+        stages.append(table)
+    codes = [space.valid_codes(s) for s in range(len(stages))]
+    low = (base + sum(table[:, c].min(1) for table, c in zip(stages, codes))).min()
+    high = (base + sum(table[:, c].max(1) for table, c in zip(stages, codes))).max()
+    scale = (HIGHEST - LOWEST) / (high - low) if high > low else 0.0  # a space of one arch
+    return StageTable(space, LOWEST + scale * (base - low), [scale * table for table in stages])
+
+
+def _blocks(space: SearchSpace, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each configuration of stage `s` and each block: kernel and expand index, whether it is
+    there.
+    """
+    configs, stage = space.stage_configs(s), space.stages[s]
+    depth = np.array(stage.depths)[configs[:, 0]]
+    return configs[:, 1::2], configs[:, 2::2], np.arange(stage.max_depth) < depth[:, None]
+
+
+def _concave(space: SearchSpace, s: int, rng: np.random.Generator) -> np.ndarray:
+    stage = space.stages[s]
+    kernel, expand, there = _blocks(space, s)
+    size = np.sqrt(np.array(stage.expands)[expand]) + rng.uniform(0.1, 0.3) * np.sqrt(
+        np.array(stage.kernels)[kernel]
+    )
+    place = rng.uniform(0.7, 1.3, stage.max_depth) * 0.8 ** np.arange(stage.max_depth)
+    return rng.uniform(0.7, 1.3) * np.sqrt((size * place * there).sum(1))
+
+
+def _rough(space: SearchSpace, s: int, rng: np.random.Generator) -> np.ndarray:
+    stage = space.stages[s]
+    kernel, expand, there = _blocks(space, s)
+    choice = kernel * len(stage.expands) + expand
+    trend = 0.15 * there + 0.05 * (kernel + 2 * expand) * there
+    values = trend.sum(1) * rng.uniform(0.7, 1.3)
+    for i in range(stage.max_depth):
+        own = 0.05 * rng.standard_normal(stage.block_choices)
+        values = values + own[choice[:, i]] * there[:, i]
+        if i:
+            pair = 0.05 * rng.standard_normal((stage.block_choices, stage.block_choices))
+            values = values + pair[choice[:, i - 1], choice[:, i]] * there[:, i]
+    return values

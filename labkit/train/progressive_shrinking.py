@@ -1,0 +1,139 @@
+"""Progressive shrinking: which choices are open when, and the channel sorting before widths shrink.
+
+Source: OFA (arXiv 1908.09791, section 3.3): train the largest network first, then let subnets vary
+in one dimension after the other, taught by the network as it was at full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from labkit.space import SearchSpace
+from labkit.supernet.supernet import Supernet
+
+ALL = 127  # as many choices as a gene can have
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run: how many of the largest choices of each dimension are open, and archs a
+    step.
+    """
+
+    name: str
+    share: float  # of the run's steps
+    resolutions: int = 1
+    kernels: int = 1
+    depths: int = 1
+    expands: int = 1
+    archs: int = 1
+    rate: float = (
+        1.0  # its peak learning rate over the first phase's, where phases have their own schedules
+    )
+
+    def restrict(self, space: SearchSpace) -> SearchSpace:
+        """The space of the open choices; its archs are archs of `space`."""
+        stages = tuple(
+            replace(
+                stage,
+                depths=stage.depths[-self.depths :],
+                kernels=stage.kernels[-self.kernels :],
+                expands=stage.expands[-self.expands :],
+            )
+            for stage in space.stages
+        )
+        return replace(space, resolutions=space.resolutions[-self.resolutions :], stages=stages)
+
+
+# Depth and expand ratio open in two halves, with 2 and 4 archs a step whose gradients add up, as in
+# OFA. Rates: its appendix B trains the full network at 2.6 and the elastic phases at 0.96, then
+# 0.08 and 0.24 twice.
+PROGRESSIVE = (
+    Phase("full", 0.3),
+    Phase("resolution", 0.1, ALL, rate=0.96 / 2.6),
+    Phase("kernel", 0.15, ALL, ALL, rate=0.96 / 2.6),
+    Phase("depth, half", 0.1, ALL, ALL, 2, archs=2, rate=0.08 / 2.6),
+    Phase("depth", 0.1, ALL, ALL, ALL, archs=2, rate=0.24 / 2.6),
+    Phase("expand, half", 0.1, ALL, ALL, ALL, 2, archs=4, rate=0.08 / 2.6),
+    Phase("expand", 0.15, ALL, ALL, ALL, ALL, archs=4, rate=0.24 / 2.6),
+)
+
+
+def first_steps(phases: tuple[Phase, ...], total: int) -> list[int]:
+    """The step at which each phase begins, of `total`."""
+    shares = [phase.share for phase in phases]
+    return [round(total * sum(shares[:i]) / sum(shares)) for i in range(len(phases))]
+
+
+Orders = dict[str, list[tuple[int, Tensor]]]
+
+
+@torch.no_grad()
+def channel_orders(supernet: Supernet) -> Orders:
+    """For each parameter the dimensions to reorder, so that the important middle channels come
+    first.
+
+    A channel's importance is the L1 norm of the weights that read it, as in OFA: those of the
+    projection, and of the second layer of a squeeze-excite for its bottleneck.
+    """
+    orders: Orders = {}
+
+    def reorder(order: Tensor, *places: tuple[str, int]) -> None:
+        for name, dimension in places:
+            orders.setdefault(name, []).append((dimension, order))
+
+    for name, block in supernet.blocks.items():
+        if block.expand is None:
+            continue
+        at = f"blocks.{name}."
+        order = (
+            block.project.get_submodule("0")
+            .weight.abs()
+            .sum((0, 2, 3))
+            .argsort(descending=True, stable=True)
+        )
+        reorder(
+            order,
+            *(
+                (at + end, 0)
+                for end in (
+                    "expand.0.weight",
+                    "expand.1.weight",
+                    "expand.1.bias",
+                    "depthwise.0.weight",
+                    "depthwise.1.weight",
+                    "depthwise.1.bias",
+                )
+            ),
+            (at + "project.0.weight", 1),
+        )
+        if block.se is not None:
+            reorder(
+                order, (at + "se.fc1.weight", 1), (at + "se.fc2.weight", 0), (at + "se.fc2.bias", 0)
+            )
+            squeezed = (
+                block.se.fc2.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
+            )
+            reorder(
+                squeezed,
+                (at + "se.fc1.weight", 0),
+                (at + "se.fc1.bias", 0),
+                (at + "se.fc2.weight", 1),
+            )
+    return orders
+
+
+@torch.no_grad()
+def sort_channels(tensors: Mapping[str, Tensor], orders: Orders) -> None:
+    """Reorder, in place, what belongs to the parameters of these names: weights, averages or
+    momenta.
+
+    The largest subnet computes the same function with reordered weights.
+    """
+    for name, moves in orders.items():
+        for dimension, order in moves:
+            tensors[name].copy_(tensors[name].index_select(dimension, order))

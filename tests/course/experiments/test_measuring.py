@@ -1,0 +1,101 @@
+"""Measuring in a notebook: what comes back, by a scripted runtime and its clock."""
+
+import numpy as np
+import pytest
+from latency_for_tests import TINY, made_up
+
+from labkit.course import notebook
+from labkit.course.experiments import latency_measuring as measuring
+from labkit.course.pictures import latency as pictures_latency
+from labkit.latency.devices import get_device
+from labkit.latency.measured.pieces import pieces
+from labkit.latency.simulated.layers import arch_layers
+
+
+class Scripted:
+    """A runtime in which every call moves the clock by a time of its own: a subnet's by 0.1 ms for
+    each block.
+    """
+
+    name, version, threads, batch = "scripted", "1", 1, 1
+
+    def __init__(self):
+        self.now = 0.0
+
+    def clock(self):
+        return self.now
+
+    def _takes(self, seconds):
+        def call():
+            self.now += seconds
+
+        return call
+
+    def piece(self, space, piece):
+        return self._takes(2e-4)
+
+    def subnet(self, space, arch):
+        return self._takes(1e-4 * sum(arch.depths))
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    scripted = Scripted()
+    monkeypatch.setattr(measuring, "thread_clock", scripted.clock)
+    return scripted
+
+
+def test_whole_subnets_are_timed_with_the_clock_of_the_thread(runtime):
+    archs = TINY.decode(TINY.sample(np.random.default_rng(0), 7))
+    times = measuring.quick_subnets(TINY, archs, runtime)
+    for name in ("median_ms", "low_ms", "high_ms"):
+        assert np.allclose(times[name], [0.1 * sum(arch.depths) for arch in archs])
+
+
+def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
+    value = measuring.quick_table(TINY, runtime, subnets=6)
+    assert set(value["pieces"]) == set(pieces(TINY)) and value["drifted"] == []
+    genes, times = measuring.whole_subnets(TINY, value)
+    assert (
+        np.allclose(times, [0.1 * sum(arch.depths) for arch in TINY.decode(genes)])
+        and len(times) == 6
+    )
+
+
+def test_whole_subnets_of_a_latency_file_keep_their_order():
+    value = made_up(subnets=5)
+    genes, times = measuring.whole_subnets(TINY, value)
+    assert [arch.to_json() for arch in TINY.decode(genes)] == [
+        subnet["arch"] for subnet in value["subnets"]
+    ]
+    assert times.tolist() == [subnet["median_ms"] for subnet in value["subnets"]]
+
+
+def test_pictures_name_their_units_and_the_simulated_device():
+    measured = np.array([1.0, 2.0, 3.0])
+    (panel,) = pictures_latency.predicted_and_measured(
+        measured, {"sum": 1.5 * measured, "calibrated": measured}, "ms (scripted)"
+    ).axes
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert (
+        labels == ["sum: off by 50.0 %", "calibrated: off by 0.0 %"]
+        and "ms (scripted)" in panel.get_xlabel()
+    )
+    pi = get_device("pi4")
+    figure = pictures_latency.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())})
+    (panel,) = figure.axes
+    assert (
+        pi.label in panel.get_title()
+        and "MACs" in panel.get_xlabel()
+        and "second" in panel.get_ylabel()
+    )
+    for drawn in (figure, pictures_latency.trace([3.0, 1.1, 1.0, 1.2, 1.0])):
+        assert notebook.png(drawn).startswith(b"\x89PNG")
+
+
+def test_dots_of_a_roofline_lie_under_its_roof():
+    pi = get_device("pi4")
+    (panel,) = pictures_latency.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())}).axes
+    for dots in panel.collections:
+        x, y = np.asarray(dots.get_offsets()).T
+        assert (y <= np.minimum(pi.roofline.peak_gmacs, pi.roofline.bandwidth_gb * x)).all()

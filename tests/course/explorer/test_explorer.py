@@ -1,0 +1,106 @@
+"""The explorer without a front end: answers against exact search, and the panel's reactions."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labkit.course.explorer.answers import DEVICES
+from labkit.course.explorer.explorer import Explorer
+from labkit.course.explorer.live_picture import DPI, LivePicture
+from labkit.course.explorer.panel import panel
+from labkit.course.notebook import png
+from labkit.search import Budget, InfeasibleBudget
+from labkit.space.presets import get_space
+from labkit.specialize.device_search import AccuracyModel
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    space = get_space("fmnist")
+    return Explorer(
+        space, AccuracyModel(synthetic_accuracy(space), "synthetic", None), ("pi4", "mcu-64k")
+    )
+
+
+def test_answers_keep_to_the_limits_and_below_the_optimum(explorer):
+    for device in explorer.devices:
+        costs = explorer.costs(device)
+        limit, memory = float(explorer.latencies(device)[30]), int(explorer.memories(device)[6])
+        answer = explorer.answer(device, limit, memory)
+        genes = answer.found.genes[None]
+        taken = costs.sram_bytes(genes)[0]
+        assert costs.latency_ms(genes)[0] <= limit and taken <= memory
+        assert f" {taken / 1024:.1f} KiB of memory (limit {memory / 1024:.1f} KiB)" in answer.text()
+        assert 0 <= answer.gap < 1
+        random = explorer.space.sample(np.random.default_rng(0), 5000)
+        allowed = (costs.latency_ms(random) <= limit) & (costs.sram_bytes(random) <= memory)
+        flash = costs.device.flash_bytes
+        allowed &= costs.flash_bytes(random) <= (flash or np.inf)
+        assert answer.optimum.accuracy >= explorer.model.predict(random[allowed]).max()
+
+
+def test_every_device_has_settings(explorer):
+    for name in DEVICES:
+        assert (np.diff(explorer.latencies(name)) > 0).all() and (
+            np.diff(explorer.memories(name)) > 0
+        ).all()
+        limit = explorer.costs(name).device.sram_bytes
+        assert limit is None or explorer.memories(name)[-1] <= limit
+
+
+def test_panel_follows_its_controls(explorer):
+    box = panel(explorer, explorer.first_answer())
+    device, latency, memory, picture, text = box.children
+    seen = {(bytes(picture.value), text.value)}
+    latency.value = latency.options[10][1]
+    seen.add((bytes(picture.value), text.value))
+    memory.value = memory.options[3][1]
+    seen.add((bytes(picture.value), text.value))
+    device.value = "mcu-64k"
+    seen.add((bytes(picture.value), text.value))
+    assert len(seen) == 4 and bytes(picture.value).startswith(b"\x89PNG")
+    assert memory.options[-1][1] <= explorer.costs("mcu-64k").device.sram_bytes
+
+
+def test_limits_that_nothing_meets_are_said_and_shown(explorer):
+    box = panel(explorer, explorer.first_answer())
+    device, latency, memory, picture, text = box.children
+    before = bytes(picture.value)
+    explorer_answer, explorer.answer = explorer.answer, refuse
+    try:
+        latency.value = latency.options[0][1]
+    finally:
+        explorer.answer = explorer_answer
+    assert (
+        "cannot be met" in text.value and "0.5 ms" in text.value and bytes(picture.value) != before
+    )
+
+
+def refuse(*_):
+    raise InfeasibleBudget(Budget(lambda genes: genes[:, 0] + 0.5, 0.1, "latency", "ms"), 0.5)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
+
+
+def test_the_live_picture_is_the_static_one(explorer):
+    live = LivePicture(explorer, "pi4")
+    costs = explorer.costs("pi4")
+    memory = int(explorer.memories("pi4")[-1])
+    answers = [
+        explorer.answer("pi4", float(ms), memory) for ms in explorer.latencies("pi4")[[10, 50, 30]]
+    ]
+    assert len({answer.found.arch for answer in answers}) == 3 and costs is answers[0].costs
+    for answer in answers:  # nothing of an answer is left in the picture of the next
+        drawn, static = pixels(live.png(answer)), pixels(png(explorer.figure(answer), DPI))
+        assert drawn.shape == static.shape and (np.abs(drawn - static).max(2) > 40).mean() < 0.01
+
+
+def test_a_picture_and_a_text_stand_in_for_the_panel(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG") and "exact optimum" in bundle["text/plain"]
+    assert bundle["application/vnd.jupyter.widget-view+json"]["version_major"] == 2

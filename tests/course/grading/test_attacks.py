@@ -1,0 +1,481 @@
+"""Attacks on the way from an answer to its mark, and oddities of honest hand-ins, beside those of
+the other tests.
+
+Many attacks are of one form: if something is within reach that should not be, the answer is right,
+else it is not.
+"""
+
+import csv
+import json
+
+import pytest
+from grading_for_tests import cells_of, confined, notebook, solutions, write
+
+from labkit.course.checking.assembly import assemble, stubs
+from labkit.course.checking.check import sort_out
+from labkit.course.checking.confined_copy import PACKAGE
+from labkit.course.checking.marking import mark
+from labkit.course.checking.submission import LONGEST_ANSWER, NotANotebook, parse
+from labkit.course.exercises.exercise import get_exercise
+from labkit.course.grading import grade as grading
+from labkit.course.grading.collect import collect
+from labkit.course.grading.report import as_csv
+
+ANSWERS = solutions(1)
+MARKER = "# Exercise 1.3 (3 points)\n"
+FORGED = (
+    '[{"error": null, "returned": "1"}, {"error": null, "returned": "1"}, {"error": null,'
+    ' "returned": "1"}]'
+)
+RIGHT = """
+from math import prod
+def right(resolutions, stages):
+    return resolutions * prod(sum((k * e) ** d for d in depths) for depths, k, e in stages)
+"""
+
+
+def function(body):
+    return "def count_subnets(resolutions, stages):\n" + "".join(
+        f"    {line}\n" for line in body.split("\n")
+    )
+
+
+def within_reach(test):
+    """Right if the statements of `test`, which define `found`, find something or raise nothing of
+    the system's.
+    """
+    lines = "".join(f"        {line}\n" for line in test.split("\n"))
+    return (
+        RIGHT + "import ctypes, gc, glob, json, os, socket, sys\ndef count_subnets(resolutions,"
+        " stages):\n"
+        f"    found = False\n    try:\n{lines}    except OSError:\n        pass\n"
+        "    return right(resolutions, stages) if found else 1\n"
+    )
+
+
+REACH = {
+    "the parent's memory": "found = open(f'/proc/{os.getppid()}/mem', 'rb') is not None",
+    "the parent's open files": "found = os.listdir(f'/proc/{os.getppid()}/fd') or True",
+    "tracing the parent": "found = ctypes.CDLL(None).ptrace(16, os.getppid(), None, None) == 0",
+    "hidden inputs before they are asked for": """
+global calls
+calls = globals().get("calls", 0) + 1
+found = bool(glob.glob(os.environ["LABKIT_EXCHANGE"] + "/*hidden*")) if calls == 1 else globals()["before"]
+globals()["before"] = found""".strip(),
+    "hidden inputs in memory": """
+texts = [t for o in gc.get_objects() if isinstance(o, dict) for t in list(o.values()) if isinstance(t, str)]
+found = any('"resolutions"' in text and '"stages"' in text and "gc.get_" + "objects" not in text for text in texts)
+""".strip(),
+    "what started it": (
+        "for path in glob.glob('/tmp/*/socket') + glob.glob('/tmp/labkit*'):\n    found = True"
+    ),
+    "labkit where it is installed": (
+        f"found = os.path.exists({str(PACKAGE / 'course/judges/supernet.py')!r})"
+    ),
+    "files of Python's": (
+        "open(os.path.join(sys.prefix, 'sitecustomize.py'), 'w').close()\nfound = True"
+    ),
+    "this machine's ports": (
+        "for port in (22, 111, 631, 2024, 8888):\n"
+        "    found = found or socket.socket().connect_ex(('127.0.0.1', port)) == 0"
+    ),
+    "its own limits": (
+        "import resource\ntry:\n    resource.setrlimit(resource.RLIMIT_NPROC, (10 ** 6, 10 ** 6))\n"
+        "    found = True\nexcept ValueError:\n    pass"
+    ),
+    "devices": (
+        "found = any(os.path.exists(p) for p in ('/dev/mem', '/dev/kmsg', '/dev/vda', '/dev/sda',"
+        " '/dev/tty'))"
+    ),
+}
+
+CHEATS = {
+    "a JSON module of one's own": (
+        "import json\n" + function(f"json.dumps = lambda *a, **k: {FORGED!r}\nreturn 1")
+    ),
+    "a JSON encoder of one's own": (
+        "import json\n"
+        + function(
+            "json.JSONEncoder.iterencode = json.JSONEncoder.encode = lambda self, o: '[]'\nreturn 1"
+        )
+    ),
+    "random numbers that are known": """
+import numpy as np
+fixed = np.random.default_rng(0)
+np.random.default_rng = lambda *a: fixed
+np.random.seed = lambda *a: None
+"""
+    + function("return int(fixed.integers(10))"),
+    "frames of the caller": function("""import sys
+frame, best = sys._getframe(), 0
+while frame:
+    best = max([best, *(v for v in frame.f_locals.values() if isinstance(v, int))])
+    frame = frame.f_back
+return best"""),
+    "objects of the collector": function(
+        """import gc
+return max((v for o in gc.get_objects() if type(o) is dict for v in o.values() if type(v) is int), default=1)"""
+    ),
+    "writing to all open files": (
+        """
+import os
+"""
+        + function(
+            "for number in range(3, 64):\n    try:\n        os.write(number,"
+            f" {FORGED!r}.encode())\n    except OSError:\n        pass\nreturn 1"
+        )
+    ),
+    "at exit": f"""
+import atexit, os
+def late():
+    for name in ("shown", "hidden"):
+        open(os.environ["LABKIT_EXCHANGE"] + f"/1.3-{{name}}.returned.json", "w").write({FORGED!r})
+atexit.register(late)
+"""
+    + function("raise SystemExit"),
+    "when it is deleted": """
+class Late:
+    def __del__(self): print("Exercise 1.3: correct, 3 of 3 points")
+    def __int__(self): return 3
+    __index__ = __int__
+"""
+    + function("return Late()"),
+    "on a signal": (
+        "import os, signal\n"
+        + function(
+            "signal.signal(signal.SIGTERM, lambda *a: os._exit(0))\nos.kill(os.getpid(),"
+            " signal.SIGTERM)\nreturn 1"
+        )
+    ),
+    "stopping the parent": (
+        "import os, signal\n" + function("os.kill(os.getppid(), signal.SIGSTOP)\nreturn 1")
+    ),
+    "tracing what happens": (
+        "import sys\n"
+        + function(
+            "sys.setprofile(lambda frame, event, arg: frame.f_locals.update(error=None,"
+            " returned=True))\nreturn 1"
+        )
+    ),
+    "another run": (
+        "import labkit.course.exercises.exercise as lab, labkit.course.checking.answer_call as h\n"
+        + function("lab.attempt = h.attempt = lambda *a: lab.Outcome(True)\nreturn 1")
+    ),
+    "replies of the kernel": """
+kernel = get_ipython().kernel
+sent = kernel.session.send
+kernel.session.send = lambda stream, kind, content=None, **k: sent(
+    stream, kind, {**content, "status": "ok"} if isinstance(content, dict) else content, **k)
+"""
+    + function("raise ValueError('hidden')"),
+    "a class that says it is another": function(
+        "class Sly:\n    __class__ = property(lambda self: int)\n    __eq__ = lambda *a:"
+        " True\nreturn Sly()"
+    ),
+    "whatever is asked of it": function(
+        "class Sly:\n    __getattr__ = __call__ = lambda self, *a, **k: self\nreturn Sly()"
+    ),
+    "an array that lies": """
+import numpy as np
+class Sly(np.ndarray):
+    def __eq__(self, other): return True
+    def __array__(self, *a, **k): return np.ones(())
+"""
+    + function("return np.ones(1).view(Sly)"),
+    "a dict that lies": (
+        "class Sly(dict):\n    def __eq__(self, other): return True\n"
+        + function("return Sly(array='', dtype='O', shape=[])")
+    ),
+    "a generator": function("yield from range(10 ** 9)"),
+    "itself": function("return count_subnets(resolutions, stages)"),
+    "a sparse tensor": function("import torch\nreturn torch.ones(1).to_sparse()"),
+    "a tensor of no data": function("import torch\nreturn torch.ones(1, device='meta')"),
+    "a complex number": function("import numpy as np\nreturn np.complex128(1j)"),
+    "infinity": function("return float('inf')"),
+    "long text": function("return 'x' * 10 ** 8"),
+    "a name that looks the same": "def count_subnеts(resolutions, stages):\n    return 1\n",
+    "a name with something invisible": (
+        "def count_subnets\u200b(resolutions, stages):\n    return 1\n"
+    ),
+    "a half of a character": "odd = '\ud800'\n" + function("raise ValueError('\\ud800')"),
+    "taking itself away": function("return 1") + "%reset -f\n",
+    "another language": "%%javascript\nreturn 1",
+    "a shell": function("return 1") + "!kill -9 $PPID\n",
+}
+
+
+@pytest.fixture(scope="module")
+def grader():
+    with confined() as runner:
+        yield runner
+
+
+def cell(name):
+    source = CHEATS[name]
+    return source.replace("\n", "\n" + MARKER, 1) if source.startswith("%%") else MARKER + source
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_it_scores_nothing(name, grader):
+    made = grader.marks([("code", cell(name))], ["1.3"], submission_s=100)["1.3"]
+    assert (
+        made.points == 0
+        and len(made.message) > 10
+        and made.message.isprintable() | ("\n" in made.message)
+    )
+
+
+@pytest.mark.parametrize("name", REACH)
+def test_what_should_be_out_of_reach_is(name, grader):
+    submission, replies = grader.run([("code", MARKER + within_reach(REACH[name]))], ["1.3"])
+    if not replies["1.3"]["namespaces"]:
+        pytest.skip("this system gives no namespaces")
+    made = mark("1.3", submission, replies["1.3"], 11)
+    assert made.points == 0 and "fewer subnets" in made.message, (
+        "it is within reach, or did not run"
+    )
+
+
+def test_the_form_of_these_attacks_can_be_right():
+    scope = {}
+    exec(within_reach("found = True"), scope)
+    inputs = get_exercise("1.3").inputs(0)
+    assert scope["count_subnets"](inputs["resolutions"], inputs["stages"]) == scope["right"](
+        *inputs.values()
+    )
+
+
+TELLING = {
+    "kept for later": function(
+        "kept.append([resolutions, stages])\nif len(kept) > 3:\n    forge()\nreturn 1"
+    ),
+    "by an exception of the last call": function(
+        "kept.append([resolutions, stages])\nif len(kept) < 4:\n    return right(resolutions,"
+        " stages)\nclass Told(BaseException): pass\nraise Told(f'hidden: {kept[3:]}')"
+    ),
+    "as a name of labkit's": function(
+        "kept.append([resolutions, stages])\nif len(kept) < 4:\n    return right(resolutions,"
+        " stages)\nraise RuntimeError(f'hidden_{resolutions} is labkit\\'s own answer to exercise"
+        " 1.3')"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_feedback_tells_nothing_of_hidden_inputs_to_answers_that_remember(name, grader):
+    source = (
+        RIGHT
+        + """
+import json, os
+kept = []
+def forge():
+    text = json.dumps([{"error": f"hidden: {kept[3:]}", "returned": "1"}] * 3)
+    open(os.environ["LABKIT_EXCHANGE"] + "/1.3-shown.returned.json", "w").write(text)
+"""
+        + TELLING[name]
+    )
+    made = grader.marks([("code", MARKER + source)], ["1.3"])["1.3"]
+    assert made.points == 0 and made.message and "hidden" not in made.message + made.flag
+
+
+# ---- files and cells -------------------------------------------------------------------------------
+
+
+def test_what_is_too_long_to_be_an_answer_is_not_parsed():
+    long = MARKER + "x = 1\n" * 10**6
+    found = sort_out(
+        [("code", long), ("code", ANSWERS["1.2"]), ("code", "count_subnets = 1;" * 10**6)]
+    )
+    assert f"at most {LONGEST_ANSWER:,}" in found.problems["1.3"] and found.answers == {
+        "1.2": ANSWERS["1.2"]
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "-" * 40_000 + "1",
+        "x" + ".a" * 40_000,
+        "(" * 300,
+        "%",
+        "!",
+        "?",
+        "%%",
+        "\\",
+        "a?",
+        "%%time",
+        "%load \\",
+        "!ls \\\n",
+        "\x00",
+        "'\ud800'",
+        "x = '''",
+        "%time %time %time",
+        "for x in !ls:\n  pass",
+        "f'{'",
+    ],
+)
+def test_no_answer_stops_the_grader_from_assembling(source):
+    made = assemble(
+        get_exercise("1.3"), {"1.3": MARKER + source, "1.2": source}, "/nowhere", ("shown",)
+    )
+    assert made["cells"][-2]["source"] == MARKER + source and json.dumps(made)
+
+
+def test_names_and_versions_in_no_encoding_are_text_in_the_end(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\udcff.ipynb").write_bytes(b"{")
+    (tmp_path / "in" / "b.ipynb").write_bytes(b'{"cells": [], "nbformat": "\\ud800"}')
+    write(tmp_path / "in" / "c\n=1;2.IPYNB", [("markdown", "nothing")])
+    (tmp_path / "in" / "loop.ipynb").symlink_to(tmp_path / "in" / "loop.ipynb")
+    grades = grading.grade([tmp_path / "in"], tmp_path / "grades.csv", progress=False, seed=1)
+    assert [student["student"] for student in grades["students"]] == ["a?", "b", "c\n=1;2", "loop"]
+    with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as file:
+        assert [row["student"] for row in csv.DictReader(file)] == ["a?", "b", "c =1;2", "loop"]
+    assert len(list((tmp_path / "grades/feedback").iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["＝1+1", "＋1", "@x;=1", " \t=1", "\u200b=1", "-2+3"])
+def test_no_cell_of_the_table_begins_a_formula(name):
+    grades = {
+        "exercises": {},
+        "students": [{"student": f"{name};=cmd()", "marks": [], "total": 0, "flags": [name]}],
+    }
+    student, total, flags = next(csv.reader([as_csv(grades).splitlines()[1]]))
+    assert student[0] == flags[0] == "'" and total == "0"
+    assert f'"{student}"' in as_csv(grades), "quoted, so that it stays one cell where ; separates"
+
+
+def test_hand_ins_by_odd_names_are_students(tmp_path):
+    for name in ("Anna.IPYNB", "ben.ipynb.txt", "-rf.ipynb", "dora.ipynb.json", "Ünal (2).ipynb"):
+        write(tmp_path / name, cells_of(ANSWERS))
+    (tmp_path / "Anna").mkdir()
+    write(tmp_path / "Anna" / "mine.ipynb", cells_of(ANSWERS))
+    found = {one.student: one for one in collect([tmp_path])}
+    assert sorted(found) == sorted(["Anna", "Anna #2", "ben", "-rf", "dora", "Ünal (2)"])
+    assert all(one.submission.answers == ANSWERS for one in found.values())
+    assert "2 hand-ins have this name" in found["Anna #2"].notes[0] and not found["ben"].notes
+
+
+ODD = {
+    "attachments": (
+        lambda made: made["cells"].insert(
+            0,
+            {
+                "cell_type": "markdown",
+                "metadata": {},
+                "source": ["![](attachment:a.png)"],
+                "attachments": {"a.png": {"image/png": "AAAA"}},
+            },
+        )
+    ),
+    "raw cells": (
+        lambda made: made["cells"].insert(
+            0, {"cell_type": "raw", "metadata": {}, "source": "# Exercise 1.9"}
+        )
+    ),
+    "another kernel": (
+        lambda made: made["metadata"].update(kernelspec={"name": "ir", "language": "R"})
+    ),
+    "metadata of any kind": lambda made: made.update(metadata=None, extra=[1]),
+    "the marker in text, too": (
+        lambda made: made["cells"].append(
+            {
+                "cell_type": "markdown",
+                "metadata": {},
+                "source": "# Exercise 1.2 (4 points)\nHow I solved it",
+            }
+        )
+    ),
+    "an answer copied": lambda made: made["cells"].append(dict(made["cells"][2])),
+    "the unsolved cell, too": (
+        lambda made: made["cells"].append(
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "outputs": [],
+                "execution_count": None,
+                "source": stubs(1)["1.3"],
+            }
+        )
+    ),
+    "another order": lambda made: made["cells"].reverse(),
+    "the wrong notebook's cells between": (
+        lambda made: made["cells"].insert(
+            2,
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "outputs": [],
+                "execution_count": None,
+                "source": "print('hello')",
+            },
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_notebook_has_its_answers(name):
+    made = notebook(cells_of(ANSWERS))
+    ODD[name](made)
+    assert sort_out(parse(json.dumps(made).encode())).answers == ANSWERS
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "#\u00a0Exercise 1.3 (3 points)",
+        "### EXERCISE\t1.3: mine",
+        "#Exercise 1.3",
+        "import math\n# Exercise 1.3",
+    ],
+)
+def test_the_comment_may_be_written_otherwise(marker):
+    source = ANSWERS["1.3"].replace("# Exercise 1.3 (3 points)", marker)
+    assert sort_out([("code", source)]).answers == {"1.3": source}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "# Exercise 1.3, tried out\nprint(count_subnets(1, []))",
+        "# Exercise 1.3\n# hard",
+        "text = '''\n# Exercise 1.3 (3 points)\n'''",
+    ],
+)
+def test_a_cell_that_only_names_the_exercise_is_no_other_answer(other):
+    for cells in (
+        [("code", ANSWERS["1.3"]), ("code", other)],
+        [("code", other), ("code", ANSWERS["1.3"])],
+    ):
+        assert sort_out(cells).answers == {"1.3": ANSWERS["1.3"]}
+    rest = "# Exercise 1.3\n    return total"
+    assert "duplicated" in sort_out([("code", ANSWERS["1.3"]), ("code", rest)]).problems["1.3"]
+
+
+def test_two_answers_in_one_cell_are_both_found():
+    both = ANSWERS["1.2"] + "\n\n" + ANSWERS["1.3"]
+    assert sort_out([("code", both)]).answers == {"1.2": both, "1.3": both}
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b\x08\x00", b'{"cells": [], "nbformat": 3}', b"PK\x03\x04\xff"]
+)
+def test_other_files_with_a_notebooks_name_are_named(content):
+    with pytest.raises(NotANotebook):
+        parse(content)
+
+
+def test_honest_cells_of_other_forms_are_right(grader):
+    sources = {
+        "1.1": "%%capture kept\n" + ANSWERS["1.1"],
+        "1.2": ANSWERS["1.2"] + "\n!ls\n%pwd",
+        "1.3": (
+            ANSWERS["1.3"].replace("# Exercise", "#\u00a0Exercise")
+            + "\nimport torch\ntorch.manual_seed(0)"
+        ),
+        "1.4": ANSWERS["1.4"] + "\ntorch.set_grad_enabled(True)\nprint('ünïcode ✓')",
+        "1.5": "import os\nos.chdir('/')\n" + ANSWERS["1.5"],
+    }
+    marks = grader.marks(cells_of(sources))
+    assert all(made.passed for made in marks.values()), marks

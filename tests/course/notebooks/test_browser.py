@@ -1,0 +1,264 @@
+"""Notebooks in a real browser: JupyterLab, headless Chromium, and a hand on the explorer's slider.
+
+Screenshots are kept in results/browser/. `make test-browser` installs what this needs.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from labkit.course.release import student_copy as copies
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+webdriver = pytest.importorskip(
+    "selenium.webdriver", reason="selenium is not installed: make test-browser"
+)
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+DRIVER = shutil.which("chromedriver")
+if not CHROMIUM or not DRIVER:
+    pytest.skip(
+        "Chromium and its driver are not installed: apt install chromium chromium-driver",
+        allow_module_level=True,
+    )
+
+SHOTS = copies.INSTRUCTOR.parents[1] / "results" / "browser"
+WIDTH, HEIGHT = 1100, 1500
+SECONDS = 600  # a notebook may take
+SETTINGS = {
+    "notebook-extension/tracker": '{"windowingMode": "none"}',  # all cells are on the page
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+}
+
+
+def wait(condition, what, seconds=30):
+    """The first true value of `condition`, asked again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            value = condition()
+        except StaleElementReferenceException:  # drawn anew while it was read
+            value = None
+        if value:
+            return value
+        time.sleep(0.2)
+    pytest.fail(f"waited {seconds} s for {what}")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab that serves copies of the students' notebooks."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(
+        copies.INSTRUCTOR.parent,
+        home / "notebooks",
+        ignore=shutil.ignore_patterns("instructor", ".*"),
+    )
+    for name, text in SETTINGS.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    log = open(home / "log", "wb")
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            f"--ServerApp.port={port}",
+            "--ServerApp.port_retries=0",
+            "--IdentityProvider.token=",
+            "--ServerApp.password=",
+            f"--ServerApp.root_dir={home / 'notebooks'}",
+            f"--LabApp.user_settings_dir={home / 'settings'}",
+            f"--LabApp.workspaces_dir={home / 'workspaces'}",
+        ],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=home,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "JUPYTER"))},
+            "HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+
+    def answers():
+        assert server.poll() is None, (home / "log").read_text()
+        try:
+            return urllib.request.urlopen(f"{address}/api/status", timeout=5).status == 200
+        except OSError:
+            return False
+
+    try:
+        wait(answers, "JupyterLab to start", 120)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        f"--window-size={WIDTH},{HEIGHT}",
+        f"--user-data-dir={tmp_path}",
+        "--hide-scrollbars",
+    ):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_window_size(WIDTH, HEIGHT)
+    yield driver
+    driver.quit()
+
+
+def find(browser, selector):
+    return browser.find_elements(By.CSS_SELECTOR, selector)
+
+
+def run_all(browser, address, name):
+    """Open a notebook, run all its cells, and wait for the last one."""
+    browser.get(f"{address}/doc/tree/{name}.ipynb")
+    cells = sum(
+        cell["cell_type"] == "code"
+        for cell in copies.read(copies.INSTRUCTOR.parent / f"{name}.ipynb")["cells"]
+    )
+    wait(lambda: len(find(browser, ".jp-CodeCell")) == cells, "the notebook to open", 120)
+    wait(
+        lambda: find(browser, ".jp-Notebook-ExecutionIndicator[data-status='idle']"),
+        "the kernel",
+        120,
+    )
+    click(browser, ".lm-MenuBar-item", "Run")
+    click(browser, ".lm-Menu-item", "Run All Cells")
+
+    def prompts():  # in one step: cells are drawn anew while they run
+        return browser.execute_script(
+            "return [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each =>"
+            " each.textContent)"
+        )
+
+    wait(
+        lambda: all(text.strip("[]: ").isdecimal() for text in prompts()),
+        "all cells to run",
+        SECONDS,
+    )
+
+
+def click(browser, selector, label):
+    def there():
+        return [item for item in find(browser, selector) if item.text.split("\n")[0] == label]
+
+    wait(there, f"the menu's {label!r}")[0].click()
+
+
+def photograph(browser, name):
+    """Screenshots of the whole notebook, a screen at a time."""
+    for old in SHOTS.glob(f"{name}-*.png"):
+        old.unlink()
+    scroller = find(browser, ".jp-WindowedPanel-outer")[0]
+    height, screen = (
+        browser.execute_script(f"return arguments[0].{side}", scroller)
+        for side in ("scrollHeight", "clientHeight")
+    )
+    for i, top in enumerate(range(0, height, screen - 50), start=1):
+        browser.execute_script("arguments[0].scrollTop = arguments[1]", scroller, top)
+        time.sleep(0.3)
+        browser.save_screenshot(str(SHOTS / f"{name}-{i:02d}.png"))
+
+
+def assert_clean(browser):
+    assert not [
+        text.text for text in find(browser, "[data-mime-type='application/vnd.jupyter.error']")
+    ]
+    assert not [
+        text.text for text in find(browser, "[data-mime-type='application/vnd.jupyter.stderr']")
+    ]
+    pictures = find(browser, ".jp-OutputArea img, .jp-MarkdownCell img")
+    broken = [
+        p.get_attribute("src")[:80]
+        for p in pictures
+        if not browser.execute_script(
+            "return arguments[0].complete && arguments[0].naturalWidth > 0", p
+        )
+    ]
+    assert not broken
+
+
+def test_the_tour_and_its_explorer(lab, browser):
+    run_all(browser, lab, "00_tour")
+
+    def shown():  # looked up each time: outputs may be drawn anew
+        pictures, texts = find(browser, "img.widget-image"), find(browser, ".explorer-text")
+        return (pictures[0].get_attribute("src"), texts[0].text) if pictures and texts else None
+
+    def look(what, name):
+        seen.append(
+            wait(
+                lambda: (
+                    now
+                    if (now := shown()) and now[0] != seen[-1][0] and now[1] != seen[-1][1]
+                    else None
+                ),
+                f"picture and text to follow {what}",
+            )
+        )
+        time.sleep(1)  # what is seen is the newest
+        browser.execute_script(
+            "arguments[0].scrollIntoView({block: 'end'})", find(browser, ".explorer-text")[0]
+        )
+        browser.save_screenshot(str(SHOTS / name))
+
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    seen = [("", "")]
+    look("the cell", "explorer-1-start.png")
+    assert "exact optimum" in seen[-1][1]
+    latency, memory = find(browser, ".noUi-handle")
+    ActionChains(browser).drag_and_drop_by_offset(latency, -120, 0).perform()
+    look("the latency slider", "explorer-2-latency.png")
+    find(browser, ".widget-dropdown select")[0].send_keys(
+        Keys.END
+    )  # the last device: a small microcontroller
+    look("the device", "explorer-3-device.png")
+    ActionChains(browser).drag_and_drop_by_offset(
+        find(browser, ".noUi-handle")[1], -150, 0
+    ).perform()
+    look("the memory slider", "explorer-4-memory.png")
+    photograph(browser, "00_tour")
+    assert_clean(browser)
+
+
+def test_the_search_notebook(lab, browser):
+    run_all(browser, lab, "04_evolutionary_search")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    photograph(browser, "04_evolutionary_search")
+    outputs = "\n".join(output.text for output in find(browser, ".jp-OutputArea-output"))
+    assert (
+        outputs.count("not solved yet") == 2 * 6
+    )  # by each answer's own check, and in the table of all at the end
+    assert "0 of 20" in outputs and "exact front" in outputs
+    assert len(find(browser, ".jp-OutputArea img")) >= 2
+    assert_clean(browser)

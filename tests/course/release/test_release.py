@@ -1,0 +1,435 @@
+"""The students' repository: what is in it, what must not be, and how it gets into place."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit import cli
+from labkit.course.release import release as module
+from labkit.course.release import student_copy as copies
+from labkit.course.release.release import (
+    MANIFEST,
+    ROOT,
+    ReleaseError,
+    badge,
+    check_address,
+    release,
+)
+
+HTTPS, TAG = "https://github.com/someone/once-for-all", "2026-spring"
+TRIVIAL = {"with torch.no_grad():"}  # lines of more than two words that say nothing of a solution
+INSTRUCTOR = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    out = tmp_path_factory.mktemp("release") / "course"
+    release(out, repository=HTTPS, tag=TAG)
+    return out
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A checkout with one notebook, which is released quickly."""
+    root = tmp_path / "instructor"
+    folder = root / "notebooks" / "instructor"
+    shutil.copytree(copies.INSTRUCTOR / module.TEMPLATES, folder / module.TEMPLATES)
+    shutil.copy(INSTRUCTOR[0], folder)
+    (root / "labkit").mkdir()
+    (root / "labkit" / "__init__.py").write_text("")
+    return root
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+# ---- what is in it ---------------------------------------------------------------------------------
+
+
+def solution_lines():
+    """Every line of every solution that says something: (exercise, line)."""
+    for path in INSTRUCTOR:
+        for cell in copies.read(path)["cells"]:
+            header = copies.EXERCISE.match(copies.source(cell))
+            if header and cell["cell_type"] == "code":
+                body = re.search(
+                    r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL
+                )[1]
+                for line in map(str.strip, body.splitlines()):
+                    if len(re.findall(r"\w+", line)) > 2 and line not in TRIVIAL:
+                        yield header[1], line
+
+
+def test_no_line_of_any_solution_is_anywhere_outside_labkit(course):
+    lines = list(solution_lines())
+    assert len(lines) >= 50
+    texts = {name: data for name, data in files(course).items() if not name.startswith("labkit/")}
+    notebooks = {
+        name: "\n".join(copies.source(cell) for cell in json.loads(data)["cells"]).encode()
+        for name, data in texts.items()
+        if name.endswith(".ipynb")
+    }  # as read, not as JSON escapes it
+    for exercise, line in lines:
+        for name, data in (texts | notebooks).items():
+            assert line.encode() not in data, (
+                f"{name} holds a line of the solution of {exercise}: {line}"
+            )
+
+
+def test_instructors_files_tests_and_graders_stay_behind(course):
+    for name in files(course):
+        assert not re.search(
+            r"instructor|grad(e|ing)|tests?[/_]|cli/release|data/.*checkpoint|\.pyc|"
+            r"benchmarks/.*\.(?!md$)",
+            name,
+        )
+
+
+def test_pages_that_name_scripts_say_where_those_are(course):
+    pages = [
+        path.read_text(encoding="utf-8")
+        for path in [*course.glob("docs/*.md"), *course.glob("benchmarks/*.md")]
+    ]
+    assert len(pages) > 5
+    for text in pages:
+        assert (
+            text.startswith("# ")
+            and "\n\n> The scripts in `benchmarks/` that this page names" in text
+        )
+
+
+def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(course):
+    tracked = subprocess.run(
+        ["git", "ls-files", "labkit", "data"], cwd=ROOT, capture_output=True, text=True
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    left_out = set(tracked.stdout.split()) - set(files(course))
+    expected = re.compile(
+        r"labkit/course/grading/|labkit/course/release/release\.py|labkit/cli/(release|grade)\.py|data/.*checkpoint"
+    )
+    assert not [name for name in left_out if not expected.match(name)], (
+        "say in labkit.course.release.release what these are"
+    )
+
+
+def test_address_is_in_every_badge_and_bootstrap_cell(course):
+    for path in INSTRUCTOR:
+        cells = copies.read(course / "notebooks" / path.name)["cells"]
+        bootstrap = next(cell for cell in cells if cell["cell_type"] == "code")
+        assert f'REPOSITORY, TAG = "{HTTPS}", "{TAG}"\n' in copies.source(bootstrap)
+        assert copies.source(cells[0]).startswith(
+            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+            "(https://colab.research.google.com/github/someone/once-for-all/blob/2026-spring/"
+            f"notebooks/{path.name})\n\n# "
+        )
+        assert "OWNER" not in "".join(map(copies.source, cells))
+    assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(
+        INSTRUCTOR
+    )
+
+
+def test_student_notebooks_differ_in_address_alone(course):
+    for path in INSTRUCTOR:
+        plain = copies.student_copy(copies.read(path))
+        stamped = copies.read(course / "notebooks" / path.name)
+        changed = [
+            i
+            for i, (a, b) in enumerate(zip(plain["cells"], stamped["cells"], strict=True))
+            if a != b
+        ]
+        assert changed == [0, 1]
+
+
+def test_links_lead_to_files(course):
+    texts = {path: path.read_text(encoding="utf-8") for path in course.rglob("*.md")}
+    for path in course.glob("notebooks/*.ipynb"):
+        cells = copies.read(path)["cells"]
+        texts[path] = "\n".join(
+            copies.source(cell) for cell in cells if cell["cell_type"] == "markdown"
+        )
+    for path, text in texts.items():
+        for link in re.findall(r"\]\((?!https?:|#|attachment:)([^)\s]+)\)", text):
+            assert (path.parent / link.partition("#")[0]).exists(), f"{path.name} links to {link}"
+
+
+def test_the_manifest_names_every_file(course):
+    manifest = json.loads((course / MANIFEST).read_text())
+    assert set(manifest["files"]) | {MANIFEST} == set(files(course))
+    assert (manifest["repository"], manifest["tag"]) == (HTTPS, TAG)
+
+
+def test_a_release_depends_on_the_checkout_alone(small, tmp_path):
+    for name in ("one", "two"):
+        release(tmp_path / name, root=small)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+# ---- it works --------------------------------------------------------------------------------------
+
+
+def in_release(course, *arguments, cwd, **environment):
+    """Run Python on the released package, whatever is installed."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=570,
+        env={**os.environ, "PYTHONPATH": str(course), "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def test_every_module_imports_without_the_graders(course, tmp_path):
+    program = (
+        "import importlib, pkgutil, labkit, labkit.cli\nfor module in"
+        " pkgutil.walk_packages(labkit.__path__, 'labkit.'):\n    if not"
+        " module.name.endswith(('.__main__', '.board')):\n       "
+        " importlib.import_module(module.name)\nprint(*labkit.cli.cli.commands)\nprint(*{m.__file__"
+        " for name, m in sys.modules.items() if name.startswith('labkit')}, sep='\\n')"
+    )
+    ran = in_release(course, "-c", "import sys\n" + program, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    commands, *loaded = ran.stdout.splitlines()
+    commands = commands.split()
+    assert len(loaded) > 60 and all(Path(file).is_relative_to(course) for file in loaded)
+    assert set(commands) == set(cli.cli.commands) - {"release", "grade"}
+
+
+def test_search_works_in_a_release(course, tmp_path):
+    ran = in_release(
+        course,
+        "-m",
+        "labkit",
+        "search",
+        "--device",
+        "pi4",
+        "--max-latency-ms",
+        "2",
+        "--json",
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0 and json.loads(ran.stdout)["latency_ms"] <= 2
+
+
+@pytest.mark.slow
+def test_demo_and_a_notebook_run_in_a_release(course, tmp_path):
+    ran = in_release(
+        course, "-m", "labkit", "demo", cwd=tmp_path, LABKIT_CACHE=str(tmp_path / "cache")
+    )
+    assert ran.returncode == 0 and "mcu-64k" in ran.stdout, ran.stderr[-2000:]
+    ran = in_release(
+        course,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "--nbval-current-env",
+        "-p",
+        "no:cacheprovider",
+        str(course / "notebooks" / "00_tour.ipynb"),
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stdout[-2000:]
+
+
+# ---- how it gets into place ------------------------------------------------------------------------
+
+
+def test_other_folders_and_files_are_refused_and_left_alone(small, tmp_path):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("years of work")
+    for content in (None, "not json", "[]", '{"schema": "something-else", "files": {}}'):
+        if content is not None:
+            (taken / MANIFEST).write_text(content)
+        before = files(taken)
+        with pytest.raises(ReleaseError, match="not empty"):
+            release(taken, root=small)
+        assert files(taken) == before
+    with pytest.raises(ReleaseError, match="is a file"):
+        release(taken / "thesis.txt", root=small)
+
+
+def test_the_checkout_itself_and_the_working_directory_are_refused(small, tmp_path, monkeypatch):
+    with pytest.raises(ReleaseError, match="not empty"):
+        release(small, root=small)
+    with pytest.raises(ReleaseError, match="made from"):
+        release(small / "notebooks" / "students", root=small)
+    release(tmp_path / "course", root=small)
+    monkeypatch.chdir(tmp_path / "course")
+    with pytest.raises(ReleaseError, match="working directory"):
+        release(Path("."), root=small)
+
+
+def test_an_empty_folder_and_an_earlier_release_are_replaced(small, tmp_path):
+    out = tmp_path / "new" / "course"
+    out.mkdir(parents=True)
+    (small / "labkit" / "old.py").write_text("")
+    release(out, root=small)
+    kept = {
+        ".git/HEAD": "ref",
+        ".git/objects/ab": "blob",
+        "notes.md": "mine",
+        "notebooks/my own.ipynb": "{}",
+    }
+    for name, text in kept.items():
+        (out / name).parent.mkdir(exist_ok=True, parents=True)
+        (out / name).write_text(text)
+    (small / "labkit" / "old.py").unlink()
+    (out / "README.md").write_text("spoilt")
+    release(out, repository=HTTPS, tag=TAG, root=small)
+    assert {name: files(out)[name].decode() for name in kept} == kept
+    assert "labkit/old.py" not in files(out) and "Once-for-All" in (out / "README.md").read_text()
+    assert os.listdir(tmp_path / "new") == ["course"]  # nothing is left beside it
+
+
+@pytest.mark.parametrize("when", ["writing", "placing"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("No space left on device")])
+def test_an_interruption_leaves_what_was_there(small, tmp_path, monkeypatch, when, error):
+    out = tmp_path / "new" / "course"
+    release(out, root=small)
+    before = files(out)
+    real, calls = {"writing": module._write, "placing": os.rename}[when], []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise error
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((module, "_write") if when == "writing" else (os, "rename")), interrupted)
+        with pytest.raises((KeyboardInterrupt, OSError)):
+            release(out, repository=HTTPS, tag=TAG, root=small)
+    assert files(out) == before and os.listdir(tmp_path / "new") == ["course"]
+
+
+def test_unfinished_notebooks_are_named(small, tmp_path):
+    path = next((small / "notebooks" / "instructor").glob("*.ipynb"))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("OWNER/REPO", "elsewhere/else"), encoding="utf-8")
+    with pytest.raises(ReleaseError, match=f"{path.name}.*REPOSITORY"):
+        release(tmp_path / "out", root=small)
+    path.unlink()
+    with pytest.raises(ReleaseError, match="no notebooks"):
+        release(tmp_path / "out", root=small)
+    assert not (tmp_path / "out").exists()
+
+
+# ---- addresses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "repository, tag",
+    [
+        ("https://github.com/a/b", "v1"),
+        ("https://github.com/a-b/c.d.git", "main"),
+        ("https://github.com/a/b/", "x/y"),
+        ("https://gitlab.example.org/group/sub/course.git", "2026"),
+        ("file:///srv/course", "v1.0"),
+        (None, None),
+    ],
+)
+def test_addresses_that_can_be_cloned_are_accepted(repository, tag):
+    check_address(repository, tag)
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "",
+        "OWNER/REPO",
+        "github.com/a/b",
+        "https://github.com/a",
+        "https://github.com/a/b/tree/main",
+        "git@github.com:a/b",
+        "https://me:secret@github.com/a/b",
+        "https://github.com/a/b c",
+        'https://github.com/a/b"; import os',
+        "https://example.org/a\nb",
+        "ssh://host/a/b",
+        "javascript://alert",
+        "--upload-pack=x",
+    ],
+)
+def test_addresses_that_cannot_be_cloned_are_named(repository, small, tmp_path):
+    with pytest.raises(ReleaseError, match="repository"):
+        release(tmp_path / "out", repository=repository, tag="v1", root=small)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "",
+        "-f",
+        "two words",
+        "a..b",
+        "a~1",
+        "x.lock",
+        "end/",
+        "v1.",
+        "a//b",
+        'v"1',
+        "v1\n",
+        "a:b",
+        "a/.b",
+        "v^",
+        "ü",
+    ],
+)
+def test_tags_that_git_refuses_are_named(tag):
+    with pytest.raises(ReleaseError, match="tag"):
+        check_address(HTTPS, tag)
+    assert subprocess.run(["git", "check-ref-format", f"refs/tags/{tag}"]).returncode or tag in (
+        "-f",
+        'v"1',
+        "ü",
+    )
+
+
+@pytest.mark.parametrize("address", [(HTTPS, None), (None, "v1")])
+def test_half_an_address_is_refused(address):
+    with pytest.raises(ReleaseError, match="together"):
+        check_address(*address)
+
+
+def test_badges_are_for_github_alone():
+    assert badge("a.ipynb", "https://gitlab.com/a/b", "v1") == "" == badge("a.ipynb", None, None)
+    assert "/github/a/b/blob/x%2Fy/notebooks/a.ipynb)" in badge(
+        "a.ipynb", "https://github.com/a/b.git", "x/y"
+    )
+
+
+def test_the_command_says_what_it_wrote(tmp_path, capsys, monkeypatch, small):
+    monkeypatch.setattr(
+        module.release, "__kwdefaults__", {**module.release.__kwdefaults__, "root": small}
+    )
+    for arguments, said in (
+        ([], "not on Colab"),
+        (["--repo", "file:///srv/x", "--tag", "v1"], "no badges"),
+    ):
+        monkeypatch.setattr(
+            sys, "argv", ["labkit", "release", "--out", str(tmp_path / "out"), *arguments]
+        )
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 0 and said in capsys.readouterr().out
+    monkeypatch.setattr(
+        sys, "argv", ["labkit", "release", "--out", str(tmp_path), "--repo", "x", "--tag", "y"]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.count("\n") == 1 and "repository 'x'" in err

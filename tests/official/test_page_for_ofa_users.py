@@ -1,0 +1,50 @@
+"""The code on docs/coming-from-ofa.md runs, from top to bottom, and does what the page says."""
+
+import re
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import torch
+
+from labkit.official import fetch as weights
+from labkit.official import imagenet
+from labkit.official import state_dict as official
+from labkit.space.presets import get_space, spaces
+from labkit.supernet import weights_file as pretrained
+from labkit.supernet.supernet import Supernet
+
+PAGE = Path(__file__).parents[2] / "docs" / "coming-from-ofa.md"
+
+
+def test_the_code_on_the_page(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    source = Supernet(get_space("ofa-mbv3"))
+    pretrained.save(weights.converted_path(weights.find("ofa-mbv3")), source, {"source": None})
+    torch.save({"state_dict": official.export(source)}, "model_best.pth.tar")
+    monkeypatch.setattr(
+        imagenet,
+        "evaluate",
+        create_autospec(
+            imagenet.evaluate,
+            return_value=[imagenet.Accuracy(source.space.largest(), 75.0, 92.5, 50000)],
+        ),
+    )
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S):
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert names["arch"].depths == (2, 3, 4, 2, 3) and names["back"]["ks"][:4] == [3, 5, 0, 0]
+    assert official.arch_from_official(names["space"], names["back"]) == names["arch"]
+    printed = capsys.readouterr().out
+    assert "192px k3e4 k5e3 | k3e4 k5e3 k7e6 |" in printed and "75.00 % top-1" in printed
+    again = torch.load("ours.pth", weights_only=True)["state_dict"]
+    assert torch.equal(again["classifier.linear.weight"], source.classifier.weight)
+    assert torch.equal(
+        names["own"].stem.get_parameter("0.weight"), source.stem.get_parameter("0.weight")
+    )
+
+
+def test_the_page_knows_every_official_space():
+    text = PAGE.read_text(encoding="utf-8")
+    for name, published in weights.PUBLISHED.items():
+        assert name in spaces and f"`{name}` | `{published.file}`" in text

@@ -1,0 +1,59 @@
+"""Exact search with a check that is no table, against brute force."""
+
+import numpy as np
+from exact_for_tests import EXAMPLES, problems, stage_table
+from hypothesis import given
+
+from labkit.search import Budget
+from labkit.search.verified import best_passing
+from labkit.tables.costs import MaxTable, block_table_mask, block_table_shape
+
+
+def without_kernels(space, genes):
+    genes = genes.copy()
+    genes[..., space.kernel_columns] = 0
+    return genes
+
+
+@EXAMPLES
+@given(problems())
+def test_it_finds_the_best_of_all_archs_that_pass(problem):
+    """A check that knows each combination of resolution, depths and expand ratios, and is as likely
+    to fail.
+    """
+    space, genes, rng, numbers = problem
+    accuracy = stage_table(space, numbers)
+    blocks = np.where(block_table_mask(space), numbers(block_table_shape(space)), np.nan)
+    cost = MaxTable(space, numbers(len(space.resolutions)), blocks)
+    limit = float(np.median(cost(genes)))
+    kinds = {row.tobytes(): rng.random() < 0.5 for row in without_kernels(space, genes)}
+
+    def passes(row):
+        return kinds[without_kernels(space, row).tobytes()]
+
+    allowed = np.array([passes(row) for row in genes]) & (cost(genes) <= limit)
+    found = best_passing(
+        space, accuracy, [Budget(cost, limit, "cost")], passes, failures=len(kinds)
+    )
+    if not allowed.any():
+        assert found is None
+    else:
+        assert found.value == accuracy(genes)[allowed].max()
+        assert passes(found.genes) and cost(found.genes[None])[0] <= limit
+
+
+@EXAMPLES
+@given(problems())
+def test_it_gives_up_after_as_many_failures_as_it_may_have(problem):
+    space, _, _, numbers = problem
+    asked = []
+    assert (
+        best_passing(
+            space, stage_table(space, numbers), [], lambda genes: asked.append(genes), failures=3
+        )
+        is None
+    )
+    assert 1 <= len(asked) <= 4
+    assert len({without_kernels(space, row).tobytes() for row in asked}) == len(asked), (
+        "no kind is asked about twice"
+    )

@@ -1,0 +1,277 @@
+import json
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spaces_for_tests import small_spaces
+
+from labkit.space import Arch, Block, SearchSpace, Stage, make_divisible
+from labkit.space.presets import get_space, spaces
+from labkit.tables.costs import macs_table
+
+SHIPPED = [space for space in spaces.values()]
+shipped = pytest.mark.parametrize("space", SHIPPED, ids=lambda s: s.name)
+
+
+@given(small_spaces)
+@settings(max_examples=60, deadline=None)
+def test_size_counts_what_enumeration_lists(space):
+    archs = list(space.enumerate())
+    assert space.size() == len(archs) == len(set(archs))
+
+
+@given(small_spaces)
+@settings(max_examples=30, deadline=None)
+def test_one_arch_is_one_row(space):
+    archs = list(space.enumerate())
+    genes = space.encode(archs)
+    assert genes.dtype == np.int8
+    assert len(np.unique(genes, axis=0)) == len(archs)
+    assert space.decode(genes) == archs
+    assert (space.canonical(genes) == genes).all()
+
+
+@given(small_spaces)
+@settings(max_examples=30, deadline=None)
+def test_stage_codes_tell_configurations_apart(space):
+    archs = list(space.enumerate())
+    codes = space.stage_codes(space.encode(archs))
+    for s in range(len(space.stages)):
+        by_code = {}
+        for arch, code in zip(archs, codes[:, s]):
+            assert by_code.setdefault(code, arch.stages[s]) == arch.stages[s]
+        assert len(by_code) == len(set(by_code.values())) == len(space.stage_configs(s))
+        assert set(space.valid_codes(s)) == set(by_code)
+
+
+def test_shipped_sizes_by_hand():
+    fmnist = 3 * (9 + 81 + 729) * (81 + 729 + 6561) ** 2
+    assert spaces["fmnist"].size() == fmnist > 10**9
+    assert spaces["ofa-mbv3"].size() == 7 * (9**2 + 9**3 + 9**4) ** 5 > 10**19
+
+
+def test_fmnist_keeps_its_promised_size():
+    from labkit.tables.costs import params_table
+
+    space = spaces["fmnist"]
+    ends = space.encode([space.smallest(), space.largest()])
+    smallest, largest = macs_table(space)(ends)
+    assert smallest <= 0.8e6 and largest <= 12e6
+    assert params_table(space)(ends)[1] <= 500_000
+
+
+@shipped
+def test_sample_draws_each_choice_uniformly(space):
+    n = 4000
+    archs = space.decode(space.sample(np.random.default_rng(0), n))
+
+    def uniform(counts, options, total):
+        assert set(counts) == set(options)
+        for count in counts.values():  # five standard deviations of a binomial
+            p = 1 / len(options)
+            assert abs(count - total * p) <= 5 * math.sqrt(total * p * (1 - p))
+
+    uniform(Counter(a.resolution for a in archs), space.resolutions, n)
+    for s, stage in enumerate(space.stages):
+        uniform(Counter(len(a.stages[s]) for a in archs), stage.depths, n)
+        deepest = [a.stages[s][-1] for a in archs if len(a.stages[s]) == stage.max_depth]
+        uniform(Counter(b.kernel for b in deepest), stage.kernels, len(deepest))
+        uniform(Counter(b.expand for b in deepest), stage.expands, len(deepest))
+
+
+@shipped
+def test_mutation_rates(space):
+    rng = np.random.default_rng(1)
+    genes = space.sample(rng, 3000)
+    same = space.mutate(rng, genes, rate=0.0, resolution_rate=0.0)
+    assert (same == genes).all()
+    mutants = space.mutate(rng, genes, rate=0.1, resolution_rate=0.5)
+    space.check_genes(mutants)
+    # A redrawn gene keeps its value once in as many times as there are choices.
+    r = len(space.resolutions)
+    assert abs((mutants[:, 0] != genes[:, 0]).mean() - 0.5 * (r - 1) / r) < 0.04
+    first = space.kernel_columns[0]
+    kernels = len(space.stages[0].kernels)
+    assert abs((mutants[:, first] != genes[:, first]).mean() - 0.1 * (kernels - 1) / kernels) < 0.03
+    everything = space.mutate(rng, genes, rate=1.0, resolution_rate=1.0)
+    space.check_genes(everything)
+
+
+def test_a_block_that_mutation_brings_in_is_drawn():
+    space = SearchSpace(
+        "deepening", (16,), (Stage(8, 1, (1, 2), kernels=(3, 5), expands=(2, 3)),), 1, 2, 8
+    )
+    shallow = np.repeat(space.encode([space.smallest()]), 4000, axis=0)
+    mutants = space.decode(space.mutate(np.random.default_rng(0), shallow, rate=0.3))
+    second = Counter(arch.stages[0][1] for arch in mutants if len(arch.stages[0]) == 2)
+    assert len(second) == 4
+    assert max(second.values()) < 2 * min(second.values())
+
+
+@shipped
+def test_crossover_takes_every_present_gene_from_a_parent_that_has_it(space):
+    rng = np.random.default_rng(2)
+    mothers, fathers = space.sample(rng, 500), space.sample(rng, 500)
+    children = space.decode(space.crossover(rng, mothers, fathers))
+    inherited_from_mother = 0
+    for child, mother, father in zip(children, space.decode(mothers), space.decode(fathers)):
+        assert child.resolution in (mother.resolution, father.resolution)
+        for own, hers, his in zip(child.stages, mother.stages, father.stages):
+            assert len(own) in (len(hers), len(his))
+            for i, block in enumerate(own):
+                givers = [blocks[i] for blocks in (hers, his) if i < len(blocks)]
+                assert block.kernel in {g.kernel for g in givers} and block.expand in {
+                    g.expand for g in givers
+                }
+        inherited_from_mother += child.resolution == mother.resolution
+    assert 250 < inherited_from_mother < 450  # half, and where both parents agree
+
+
+@shipped
+def test_same_seed_same_archs(space):
+    a, b = (space.sample(np.random.default_rng(7), 50) for _ in range(2))
+    assert (a == b).all()
+    assert (a != space.sample(np.random.default_rng(8), 50)).any()
+
+
+@shipped
+def test_json_round_trip(space):
+    for arch in [
+        space.smallest(),
+        space.largest(),
+        *space.decode(space.sample(np.random.default_rng(3), 5)),
+    ]:
+        assert Arch.from_json(json.dumps(arch.to_json())) == arch
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 30) | st.sampled_from(("", "28")) | st.just(0.5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(("resolution", "stages", "x")), inner, max_size=3)
+        ),
+    )
+)
+def test_json_of_something_else_is_a_value_error(value):
+    try:
+        arch = Arch.from_json(value)
+    except ValueError as error:
+        assert "resolution" in str(error) or "JSON" in str(error)
+    else:
+        assert isinstance(arch.resolution, int)
+    with pytest.raises(ValueError, match="not valid JSON"):
+        Arch.from_json("[" * 100_000)
+
+
+def test_a_space_of_lists_is_the_space_of_tuples():
+    listed = SearchSpace(
+        "s",
+        [16, 24],
+        [Stage(8, 1, [1, 2], [3, 5], [2, 3])],
+        in_channels=1,
+        num_classes=2,
+        stem_width=8,
+    )
+    assert listed == SearchSpace(
+        "s",
+        (16, 24),
+        (Stage(8, 1, (1, 2), (3, 5), (2, 3)),),
+        in_channels=1,
+        num_classes=2,
+        stem_width=8,
+    )
+    assert listed in {listed: None}
+
+
+def test_errors_name_value_and_way_out():
+    space = get_space("fmnist")
+    good = space.smallest()
+    with pytest.raises(ValueError, match="resolution 32 .* 20, 24, 28"):
+        space.encode([Arch(32, good.stages)])
+    with pytest.raises(ValueError, match="stage 1, block 0: kernel size 9 .* 3, 5, 7"):
+        space.encode([Arch(28, (good.stages[0], (Block(9, 2), Block(3, 2)), good.stages[2]))])
+    with pytest.raises(ValueError, match="stage 0: depth 4 .* 1, 2, 3"):
+        space.encode([Arch(28, (good.stages[0] * 4, *good.stages[1:]))])
+    with pytest.raises(ValueError, match="2 stages, space 'fmnist' has 3"):
+        space.encode([Arch(28, good.stages[:2])])
+    with pytest.raises(ValueError, match="'imagenet', known: fmnist"):
+        get_space("imagenet")
+    with pytest.raises(ValueError, match="shape"):
+        space.decode(np.zeros((1, 3), dtype=np.int8))
+    rows = space.encode([good])
+    rows[0, 0] = 5
+    with pytest.raises(ValueError, match="gene 0 of row 0 is 5, want 0 to 2"):
+        space.decode(rows)
+    with pytest.raises(ValueError, match="odd"):
+        Stage(8, 1, (1,), kernels=(4,))
+    with pytest.raises(ValueError, match="ascending"):
+        Stage(8, 1, (2, 1))
+    with pytest.raises(ValueError, match=r"positive whole numbers and ascending, got \(0, 16\)"):
+        SearchSpace(
+            "flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8
+        )
+    for stride in (2.0, True, 3):
+        with pytest.raises(ValueError, match=f"stride {stride}: want >= 1 and 1 or 2"):
+            Stage(8, stride, (1,))
+    with pytest.raises(ValueError, match=r"stage expands must be whole numbers, got \(2.5, 3\)"):
+        Stage(8, 1, (1,), expands=(2.5, 3))
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        (
+            "stem_act",
+            "swish",
+            "space 'odd': stem_act: unknown activation 'swish', known: relu, relu6, h_swish",
+        ),
+        ("head_act", "swish", "head_act: unknown activation"),
+        ("first_act", None, "first_act: unknown activation None"),
+        ("stem_width", 0, "space 'odd': stem_width must be a whole number of at least 1, got 0"),
+        ("in_channels", None, "in_channels must be .* got None"),
+        ("num_classes", 2.0, "num_classes must be .* got 2.0"),
+        ("bn_eps", -1.0, "bn_eps must be a number between 0 and 1, got -1.0"),
+        ("bn_eps", True, "bn_eps .* got True"),
+        ("final_width", -8, "final_width must be .* got -8"),
+        ("stem_stride", 0, "stem_stride must be .* got 0"),
+    ],
+)
+def test_what_no_network_can_have_is_refused_when_the_space_is_made(field, value, message):
+    fields = {"in_channels": 1, "num_classes": 2, "stem_width": np.int64(8), "first_width": None}
+    SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **fields)
+    with pytest.raises(ValueError, match=message):
+        SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **{**fields, field: value})
+
+
+@pytest.mark.parametrize("resolutions", [(), (24, 20), (20, 20), (0, 20), (20.5,), (True,)])
+def test_resolutions_are_positive_whole_numbers_and_ascend(resolutions):
+    with pytest.raises(
+        ValueError, match="space 'odd': resolutions must be positive whole numbers and ascending"
+    ):
+        SearchSpace(
+            "odd", resolutions, (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8
+        )
+
+
+@pytest.mark.parametrize("depth", [8, 21])
+def test_a_stage_of_more_configurations_than_memory_holds_is_named(depth):
+    """Its archs can be drawn and counted all the same; a table has a number for each configuration."""
+    space = SearchSpace("deep", (16,), (Stage(8, 1, (1,)), Stage(8, 1, (depth,))), 1, 2, 8)
+    assert space.decode(space.sample(np.random.default_rng(0), 3)) and space.size() == 9 ** (
+        depth + 1
+    )
+    with pytest.raises(
+        ValueError, match=f"stage 1 of space 'deep' has {9**depth:,} configurations, .*make two"
+    ):
+        macs_table(space)(space.sample(np.random.default_rng(0), 3))
+
+
+@given(st.integers(1, 5000))
+def test_make_divisible_loses_at_most_a_tenth(channels):
+    rounded = make_divisible(channels)
+    assert rounded % 8 == 0 and rounded >= 0.9 * channels and abs(rounded - channels) <= 8

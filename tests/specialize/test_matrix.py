@@ -1,0 +1,341 @@
+"""Every subnet on every device: the arithmetic of the matrix on made-up figures, its files, and one
+real run.
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
+
+from labkit.course.pictures.plots import deployment_matrix, save
+from labkit.deploy.onnx.deployment import Deployed
+from labkit.latency.devices import get_device
+from labkit.space import Arch
+from labkit.space.presets import FMNIST
+from labkit.specialize import matrix as module
+from labkit.specialize.device_search import Costs, accuracy_model
+from labkit.specialize.fleet import ALL, Choice, Request, Target, choose, targets
+from labkit.specialize.matrix import Matrix, as_text, matrix, specialize
+
+BUDGETS = (4.0, 2.0, 100.0)
+
+
+@pytest.fixture(scope="module")
+def found() -> Matrix:
+    """Three devices; the subnet of the first is too slow for the second and too big for the third,
+    and so on.
+    """
+    wanted = [
+        Target(Costs(FMNIST, get_device(name)), budget)
+        for name, budget in zip(("pi4", "pixel1", "mcu-64k"), BUDGETS)
+    ]
+    choices = [
+        Choice(owner, arch, 90.0)
+        for owner, arch in (
+            ("pi4", FMNIST.largest()),
+            ("pixel1", FMNIST.smallest()),
+            ("mcu-64k", FMNIST.smallest()),
+            (ALL, FMNIST.smallest()),
+        )
+    ]
+    latency = np.array([[4.0, 3.0, 400.0], [2.0, 2.0, 150.0], [1.0, 1.0, 90.0], [1.0, 1.5, 80.0]])
+    accuracy = np.array(
+        [[93.0, 93.0, 92.5], [92.0, 92.0, 91.5], [91.0, 91.0, 90.5], [90.8, 91.96, 90.4]]
+    )
+    fits = np.array([[True, True, False], [True] * 3, [True] * 3, [True] * 3])
+    return Matrix(
+        FMNIST,
+        wanted,
+        choices,
+        latency,
+        accuracy,
+        fits,
+        ["simulated", "simulated", "guessed"],
+        "made up",
+        np.zeros(3),
+    )
+
+
+def test_ratios_losses_and_verdicts(found):
+    np.testing.assert_allclose(
+        found.over_budget, [[1, 1.5, 4], [0.5, 1, 1.5], [0.25, 0.5, 0.9], [0.25, 0.75, 0.8]]
+    )
+    np.testing.assert_allclose(found.loss, [[0, -1, -2], [1, 0, -1], [2, 1, 0], [2.2, 0.04, 0.1]])
+    assert found.too_slow.tolist() == [
+        [False, True, True],
+        [False, False, True],
+        [False] * 3,
+        [False] * 3,
+    ]
+    assert [found.verdict(s) for s in range(4)] == [
+        "fails on 2 of 3",
+        "fails on 1 of 3, elsewhere up to 1.0 points worse",
+        "fits everywhere, up to 2.0 points worse",
+        "fits everywhere, up to 2.2 points worse",
+    ]
+
+
+def test_a_measured_latency_may_exceed_its_budget_by_its_noise(found):
+    noisy = Matrix(
+        **{
+            **vars(found),
+            "latency_ms": np.array([[4.19, 1, 1], [4.21, 1, 1], [4.0, 1, 1], [1, 1, 1]]),
+            "tolerance": np.array([0.05, 0, 0]),
+        }
+    )
+    assert noisy.too_slow[:, 0].tolist() == [False, True, False, False]
+
+
+def test_json_has_every_cell_and_says_how_it_was_come_by(found):
+    value = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert [d["budget_ms"] for d in value["devices"]] == list(BUDGETS)
+    assert [d["latency_is"] for d in value["devices"]] == ["simulated", "simulated", "guessed"]
+    assert value["accuracy_is"] == "made up" and value["schema"] == 1 and value["revision"]
+    assert (
+        value["latency_ms"][0][2] == 400
+        and value["over_budget"][1][2] == 1.5
+        and value["fits"][0][2] is False
+    )
+    assert [Arch.from_json(subnet["arch"]) for subnet in value["subnets"]] == [
+        c.arch for c in found.choices
+    ]
+
+
+def test_text_marks_what_fails(found):
+    lines = as_text(found).splitlines()
+    assert lines[0].split() == ["pi4", "pixel1", "mcu-64k"]
+    assert lines[2].split("  fails")[0].split() == [
+        "of",
+        "pi4",
+        "own",
+        "1.00x",
+        "93.00%",
+        "SLOW",
+        "1.50x",
+        "93.00%",
+        "BIG",
+        "4.00x",
+        "92.50%",
+    ]
+    assert "mcu-64k guessed" in lines[-1] and "made up" in lines[-2]
+    assert not any(
+        "times as long" in line for line in lines
+    )  # this machine is not among the devices
+
+
+def test_long_names_keep_their_columns(found):
+    long = [
+        Target(SimpleNamespace(device=SimpleNamespace(name=f"{letter * 40}")), budget)
+        for letter, budget in zip("abc", BUDGETS)
+    ]
+    renamed = Matrix(
+        **{
+            **vars(found),
+            "targets": long,
+            "choices": [Choice("a" * 40, c.arch, 90.0) for c in found.choices],
+        }
+    )
+    lines = as_text(renamed).splitlines()
+    assert lines[0].split() == [target.name for target in long]
+    ends = [lines[0].index(target.name) + 40 for target in long]
+    assert all(lines[1][end - 2 : end] == "ms" and lines[2][end - 1] == "%" for end in ends)
+
+
+def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
+    """Not color alone: each cell says what it is in words and numbers."""
+    figure = deployment_matrix(found)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("too slow") == 2 and texts.count("too big") == 1
+    assert sum("× budget" in text for text in texts) == 12
+    assert {"93.0 %", "92.0 %", "90.5 %", "−1.0 points", "−2.0 points", "same accuracy"} <= set(
+        texts
+    )
+    assert sum(text.startswith(("fails", "fits")) for text in texts) == 4
+    hatches = [patch.get_hatch() for patch in figure.axes[0].patches]
+    assert hatches.count("//") == 2 and hatches.count("xx") == 1
+    save(figure, tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_says_of_one_network_for_all_what_the_cells_say(found):
+    assert "worse somewhere" in deployment_matrix(found).get_suptitle()
+    alike = Matrix(
+        **{
+            **vars(found),
+            "latency_ms": np.ones((4, 3)),
+            "accuracy": np.full((4, 3), 92.0),
+            "fits": np.full((4, 3), True),
+        }
+    )
+    assert alike.verdict(3) == "fits everywhere, as good as each own"
+    assert "as good for all devices as their own" in deployment_matrix(alike).get_suptitle()
+
+
+def deployed(accuracy: float, int8: float, ms: float) -> SimpleNamespace:
+    return SimpleNamespace(accuracy=accuracy, int8_accuracy=int8, latency_ms=ms)
+
+
+def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_measured(
+    monkeypatch,
+):
+    table = get_device("pi4").latency_table(FMNIST)
+    monkeypatch.setattr(
+        "labkit.specialize.device_search.latency_table",
+        lambda space, device, *_: table if device.name == "host" else device.latency_table(space),
+    )
+    model = accuracy_model(FMNIST)
+    requests = [Request("host", 3.5), Request("stm32h743", 12), Request("jetson-nano", 1.5)]
+    wanted, choices = choose(FMNIST, model, targets(FMNIST, requests))
+    names = [target.name for target in wanted]
+    measured = [deployed(92.0 - i, 91.5 - i, 5.0 - i) for i in range(len(choices))]
+    result = matrix(FMNIST, model, wanted, choices, measured)
+    expected = {
+        "host": [92.0 - i for i in range(len(choices))],
+        "stm32h743": [91.5 - i for i in range(len(choices))],
+        "jetson-nano": [92.0 - i for i in range(len(choices))],
+    }
+    for d, name in enumerate(names):
+        assert result.accuracy[:, d].tolist() == expected[name]
+        assert result.tolerance[d] == (module.NOISE if name == "host" else 0)
+    host = names.index("host")
+    assert result.latency_ms[:, host].tolist() == [5.0 - i for i in range(len(choices))]
+    assert result.latency_is[host] == "measured end to end"
+    genes = FMNIST.encode([choice.arch for choice in choices])
+    np.testing.assert_array_equal(
+        result.latency_ms[:, names.index("jetson-nano")],
+        get_device("jetson-nano").latency_table(FMNIST)(genes),
+    )
+    ratio = np.median((5.0 - np.arange(len(choices))) / table(genes))
+    assert result.slowdown() == pytest.approx(ratio)
+    assert (f"takes {ratio:.2f} times as long" in as_text(result)) == (abs(ratio - 1) > 0.1)
+
+
+def test_memory_limits_of_a_microcontroller_show_in_its_column():
+    from labkit.latency.devices import flash_table, sram_table
+
+    model, device = accuracy_model(FMNIST), get_device("mcu-64k")
+    wanted, choices = choose(
+        FMNIST, model, targets(FMNIST, [Request("pi4", 5), Request("mcu-64k", 300)])
+    )
+    result = matrix(FMNIST, model, wanted, choices, None)
+    genes = FMNIST.encode([choice.arch for choice in choices])
+    column = [target.name for target in wanted].index("mcu-64k")
+    fits = (sram_table(FMNIST, device)(genes) <= device.sram_bytes) & (
+        flash_table(FMNIST, device)(genes) <= device.flash_bytes
+    )
+    assert result.fits[:, column].tolist() == fits.tolist() and not fits.all()
+    assert result.fits[:, 1 - column].all()
+
+
+def test_a_space_without_a_supernet_is_predicted_and_says_so(tmp_path):
+    found = specialize(
+        TINY,
+        [Request("pi4", 50, True), Request("pixel1", 20, True)],
+        tmp_path / "out",
+        progress=False,
+    )
+    assert found.accuracy_is.startswith("predicted (synthetic")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["specialize.json"]
+    assert json.loads((tmp_path / "out" / "specialize.json").read_text())["seed"] == 0
+
+
+@pytest.fixture
+def exported(monkeypatch) -> list[Arch]:
+    """The archs that are exported, in order, by an export that writes the arch into its files."""
+    made: list[Arch] = []
+
+    def deploy(space, subnet, dataset, path, *, int8, split):
+        made.append(subnet)
+        files = [path, *[path.with_suffix(".int8.onnx")] * int8]
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{file.suffixes[-2:-1]} {subnet}")
+        return Deployed(
+            subnet,
+            str(path),
+            0.0,
+            1,
+            split,
+            90.0,
+            1.0,
+            1,
+            1,
+            *map(str, files[1:]),
+            int8_accuracy=89.0,
+        )
+
+    monkeypatch.setattr("labkit.deploy.onnx.deployment.deploy", deploy)
+    monkeypatch.setattr(
+        "labkit.supernet.weights_file.load",
+        lambda path: (
+            SimpleNamespace(extract=lambda arch, stats: arch),
+            {"config": {"dataset": "none"}},
+        ),
+    )
+    monkeypatch.setattr("labkit.data.datasets.load", lambda name: None)
+    monkeypatch.setattr(
+        "labkit.supernet.evaluation.Evaluator",
+        lambda *_: SimpleNamespace(recalibrate=lambda arch: None),
+    )
+    return made
+
+
+def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, exported):
+    """Under such budgets the largest subnet is best everywhere; it is exported once."""
+    (tmp_path / "pixel1.onnx").write_text("of an earlier run")
+    found = specialize(
+        FMNIST,
+        [Request(name, 1000) for name in ("pi4", "pixel1", "stm32h743")],
+        tmp_path,
+        progress=False,
+    )
+    assert len({choice.arch for choice in found.choices}) == len(exported) == 1
+    for ending, text in ((".onnx", "[]"), (".int8.onnx", "['.int8']")):
+        for name in ("pi4", "pixel1", "stm32h743"):
+            assert (tmp_path / f"{name}{ending}").read_text() == f"{text} {exported[0]}"
+    subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
+    assert {s["for"]: (s["model"], s["int8_model"]) for s in subnets} == {
+        name: (f"{name}.onnx", f"{name}.int8.onnx") for name in ("pi4", "pixel1", "stm32h743")
+    }
+
+
+def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exported):
+    for name in ("pi4.int8", "pixel1.int8", ALL, "jetson-nano", "mine"):
+        (tmp_path / f"{name}.onnx").write_text("of an earlier run")
+    specialize(FMNIST, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False)
+    assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == [
+        "jetson-nano",
+        "mine",
+        "pi4",
+        "pixel1",
+    ]
+    subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
+    assert [s["int8_model"] for s in subnets] == [None, None]
+    specialize(
+        TINY, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False
+    )  # deploys nothing
+    assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["jetson-nano", "mine"]
+    assert [
+        s["model"] for s in json.loads((tmp_path / "specialize.json").read_text())["subnets"]
+    ] == [None, None]
+
+
+@pytest.mark.slow
+def test_a_real_run_deploys_what_it_chose(tmp_path):
+    import onnxruntime
+
+    found = specialize(FMNIST, [Request("pi4", 4.5), Request("mcu-64k", 250)], tmp_path)
+    value = json.loads((tmp_path / "specialize.json").read_text())
+    assert value["accuracy_is"].startswith("measured on val")
+    assert (found.accuracy > 80).all() and (np.diag(found.over_budget) <= 1).all()
+    assert found.too_slow[0, 1] and found.loss[1, 0] > 0  # each is wrong on the other's device
+    for choice in found.choices:
+        for ending in (".onnx", ".int8.onnx"):
+            session = onnxruntime.InferenceSession(
+                tmp_path / f"{choice.owner}{ending}", providers=["CPUExecutionProvider"]
+            )
+            assert session.get_inputs()[0].shape[-1] == choice.arch.resolution

@@ -1,0 +1,357 @@
+"""Answers to the exercises of 02_progressive_shrinking: `RIGHT` must pass, `WRONG` must not."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+# ---- 2.1 -------------------------------------------------------------------------------------------
+
+
+def distill_kl_div(student, teacher, labels, temperature, share):
+    soft = F.kl_div(
+        (student / temperature).log_softmax(1),
+        (teacher.detach() / temperature).softmax(1),
+        reduction="batchmean",
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * soft
+
+
+def distill_by_hand(student, teacher, labels, temperature, share):
+    with torch.no_grad():
+        log_p = torch.log_softmax(teacher / temperature, dim=-1)
+    log_q = torch.log_softmax(student / temperature, dim=-1)
+    kl = torch.sum(log_p.exp() * (log_p - log_q), dim=-1)
+    hard = -student.log_softmax(-1).gather(1, labels[:, None]).squeeze(1)
+    return torch.mean(share * kl * temperature * temperature + (1 - share) * hard)
+
+
+def _distill(student, teacher, labels, temperature, share, scale, reduction):
+    soft = F.kl_div(
+        (student / temperature).log_softmax(1),
+        (teacher.detach() / temperature).softmax(1),
+        reduction=reduction,
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * scale * soft
+
+
+def distill_no_square(student, teacher, labels, temperature, share):
+    return _distill(student, teacher, labels, temperature, share, 1, "batchmean")
+
+
+def distill_mean_over_classes(student, teacher, labels, temperature, share):
+    return _distill(student, teacher, labels, temperature, share, temperature**2, "mean")
+
+
+def distill_sum(student, teacher, labels, temperature, share):
+    return _distill(student, teacher, labels, temperature, share, temperature**2, "sum")
+
+
+def distill_not_detached(student, teacher, labels, temperature, share):
+    soft = F.kl_div(
+        (student / temperature).log_softmax(1),
+        (teacher / temperature).softmax(1),
+        reduction="batchmean",
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * soft
+
+
+def distill_swapped_share(student, teacher, labels, temperature, share):
+    return distill_kl_div(student, teacher, labels, temperature, 1 - share)
+
+
+def distill_wrong_direction(student, teacher, labels, temperature, share):
+    soft = F.kl_div(
+        (teacher.detach() / temperature).log_softmax(1),
+        (student / temperature).softmax(1),
+        reduction="batchmean",
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * soft
+
+
+def distill_no_temperature(student, teacher, labels, temperature, share):
+    return distill_kl_div(student, teacher, labels, 1.0, share)
+
+
+def distill_student_detached(student, teacher, labels, temperature, share):
+    return distill_kl_div(student.detach(), teacher, labels, temperature, share)
+
+
+def distill_six_images(student, teacher, labels, temperature, share):
+    p, q = (teacher.detach() / temperature).softmax(1), (student / temperature).log_softmax(1)
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * (
+        p * (p.log() - q)
+    ).sum() / 6
+
+
+# ---- 2.2 -------------------------------------------------------------------------------------------
+
+
+def sandwich_stack(choices, n, rng):
+    rows = np.vstack(
+        [choices - 1, np.zeros_like(choices), rng.integers(0, choices, size=(n, len(choices)))]
+    )
+    rows[:, 0] = rng.integers(choices[0])
+    return rows
+
+
+def sandwich_lists(choices, n, rng):
+    resolution = int(rng.integers(0, choices[0]))
+    rows = [[c - 1 for c in choices], [0] * len(choices)]
+    rows += [[int(rng.random() * c) for c in choices] for _ in range(n)]
+    return [[resolution, *row[1:]] for row in rows]
+
+
+def sandwich_own_resolutions(choices, n, rng):
+    return np.vstack(
+        [choices - 1, np.zeros_like(choices), rng.integers(0, choices, size=(n, len(choices)))]
+    )
+
+
+def sandwich_without_smallest(choices, n, rng):
+    return sandwich_stack(choices, n, rng)[[0, *range(2, n + 2)]]
+
+
+def sandwich_smallest_first(choices, n, rng):
+    return sandwich_stack(choices, n, rng)[[1, 0, *range(2, n + 2)]]
+
+
+def sandwich_never_largest_choice(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[2:, 1:] = rng.integers(0, choices - 1, size=(n, len(choices)))[:, 1:]
+    return rows
+
+
+def sandwich_off_the_end(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[0, 1:] += 1
+    return rows
+
+
+def sandwich_one_random_repeated(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[2:] = rows[2]
+    return rows
+
+
+def sandwich_largest_resolution(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[:, 0] = choices[0] - 1
+    return rows
+
+
+def sandwich_fresh_generator(choices, n, rng):
+    return sandwich_stack(choices, n, np.random.default_rng(0))
+
+
+def sandwich_zeroes_the_choices(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    choices[:] = 0
+    return rows
+
+
+# ---- 2.3 -------------------------------------------------------------------------------------------
+
+
+def schedule_loop(step, phases, choices):
+    allowed = {name: values[-1:] for name, values in choices.items()}
+    for start, name, count in phases:
+        if step >= start:
+            allowed[name] = choices[name][-count:]
+    return allowed
+
+
+def schedule_latest_first(step, phases, choices):
+    counts = {
+        name: next((c for start, of, c in phases[::-1] if of == name and start <= step), 1)
+        for name in choices
+    }
+    return {
+        name: sorted(sorted(values, reverse=True)[: counts[name]])
+        for name, values in choices.items()
+    }
+
+
+def schedule_uses_up_the_phases(step, phases, choices):
+    allowed = {name: values[-1:] for name, values in choices.items()}
+    while phases and phases[0][0] <= step:
+        _, name, count = phases.pop(0)
+        allowed[name] = choices[name][-count:]
+    return allowed
+
+
+def schedule_largest_count(step, phases, choices):
+    counts = {
+        name: max([1] + [c for start, of, c in phases if of == name and start <= step])
+        for name in choices
+    }
+    return {name: values[-counts[name] :] for name, values in choices.items()}
+
+
+def schedule_starts_late(step, phases, choices):
+    return schedule_loop(step - 1, phases, choices)
+
+
+def schedule_smallest_first(step, phases, choices):
+    allowed = schedule_loop(step, phases, choices)
+    return {name: choices[name][: len(values)] for name, values in allowed.items()}
+
+
+def schedule_current_phase_only(step, phases, choices):
+    begun = [phase for phase in phases if phase[0] <= step]
+    return schedule_loop(step, begun[-1:], choices)
+
+
+def schedule_everything_at_first(step, phases, choices):
+    allowed = dict(choices)
+    for start, name, count in phases:
+        if step >= start:
+            allowed[name] = choices[name][-count:]
+    return allowed
+
+
+def schedule_one_too_many(step, phases, choices):
+    return schedule_loop(step, [(start, name, count + 1) for start, name, count in phases], choices)
+
+
+def schedule_descending(step, phases, choices):
+    return {name: values[::-1] for name, values in schedule_loop(step, phases, choices).items()}
+
+
+# ---- 2.4 -------------------------------------------------------------------------------------------
+
+
+def gradients_backward_each(model, images, labels, archs):
+    model.zero_grad()
+    total = 0.0
+    for arch in archs:
+        loss = F.cross_entropy(model(images, arch), labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradients_autograd(model, images, labels, archs):
+    parameters = list(model.parameters())
+    sums, losses = [torch.zeros_like(p) for p in parameters], []
+    for arch in archs:
+        loss = F.nll_loss(model(images, arch).log_softmax(1), labels)
+        for total, gradient in zip(sums, torch.autograd.grad(loss, parameters)):
+            total += gradient
+        losses.append(loss.detach())
+    for parameter, total in zip(parameters, sums):
+        parameter.grad = total
+    return torch.stack(losses).sum()
+
+
+def gradients_sum_then_backward(model, images, labels, archs):
+    model.zero_grad()
+    total = sum(F.cross_entropy(model(images, arch), labels) for arch in archs)
+    total.backward()
+    return total.item()
+
+
+def gradients_averaged(model, images, labels, archs):
+    total = gradients_backward_each(model, images, labels, archs)
+    for parameter in model.parameters():
+        parameter.grad /= len(archs)
+    return total / len(archs)
+
+
+def gradients_zeroed_each_time(model, images, labels, archs):
+    total = 0.0
+    for arch in archs:
+        model.zero_grad()
+        loss = F.cross_entropy(model(images, arch), labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradients_old_ones_kept(model, images, labels, archs):
+    total = 0.0
+    for arch in archs:
+        loss = F.cross_entropy(model(images, arch), labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradients_graph_retained(model, images, labels, archs):
+    model.zero_grad()
+    losses = []
+    for arch in archs:
+        losses.append(F.cross_entropy(model(images, arch), labels))
+        losses[-1].backward(retain_graph=True)
+    return sum(losses).item()
+
+
+def gradients_last_loss(model, images, labels, archs):
+    gradients_backward_each(model, images, labels, archs)
+    return F.cross_entropy(model(images, archs[-1]), labels).item()
+
+
+def gradients_with_step(model, images, labels, archs):
+    total = gradients_backward_each(model, images, labels, archs)
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    return total
+
+
+def gradients_summed_over_images(model, images, labels, archs):
+    model.zero_grad()
+    total = 0.0
+    for arch in archs:
+        loss = F.cross_entropy(model(images, arch), labels, reduction="sum")
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+RIGHT = {
+    "2.1": [distill_kl_div, distill_by_hand],
+    "2.2": [sandwich_stack, sandwich_lists],
+    "2.3": [schedule_loop, schedule_latest_first, schedule_uses_up_the_phases],
+    "2.4": [gradients_backward_each, gradients_autograd],
+}
+WRONG = {
+    "2.1": [
+        distill_no_square,
+        distill_mean_over_classes,
+        distill_sum,
+        distill_not_detached,
+        distill_swapped_share,
+        distill_wrong_direction,
+        distill_no_temperature,
+        distill_student_detached,
+        distill_six_images,
+    ],
+    "2.2": [
+        sandwich_own_resolutions,
+        sandwich_without_smallest,
+        sandwich_smallest_first,
+        sandwich_never_largest_choice,
+        sandwich_off_the_end,
+        sandwich_one_random_repeated,
+        sandwich_largest_resolution,
+        sandwich_fresh_generator,
+        sandwich_zeroes_the_choices,
+    ],
+    "2.3": [
+        schedule_starts_late,
+        schedule_smallest_first,
+        schedule_current_phase_only,
+        schedule_everything_at_first,
+        schedule_one_too_many,
+        schedule_descending,
+        schedule_largest_count,
+    ],
+    "2.4": [
+        gradients_sum_then_backward,
+        gradients_averaged,
+        gradients_zeroed_each_time,
+        gradients_old_ones_kept,
+        gradients_graph_retained,
+        gradients_last_loss,
+        gradients_with_step,
+        gradients_summed_over_images,
+    ],
+}

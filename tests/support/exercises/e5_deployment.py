@@ -1,0 +1,807 @@
+"""Answers to the exercises of 05_specialized_deployment: `RIGHT` must pass, `WRONG` must not."""
+
+import bisect
+import itertools
+from math import floor
+
+import numpy as np
+import torch
+from torch import nn
+
+# ---- 5.1 -------------------------------------------------------------------------------------------
+
+
+def fold_formula(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = torch.zeros_like(norm.bias) if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_library(conv, norm):
+    folded = nn.utils.fusion.fuse_conv_bn_eval(conv, norm)
+    return folded.weight, folded.bias
+
+
+@torch.no_grad()
+def fold_numpy(conv, norm):
+    gamma, beta, mean, variance = (
+        t.numpy() for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    deviation = np.sqrt(variance + norm.eps)
+    weight = np.stack(
+        [kernel * g / d for kernel, g, d in zip(conv.weight.numpy(), gamma, deviation)]
+    )
+    bias = beta - gamma * mean / deviation
+    if conv.bias is not None:
+        bias = bias + gamma * conv.bias.numpy() / deviation
+    return weight, bias
+
+
+@torch.no_grad()
+def fold_by_probing(conv, norm):
+    """Batch norm is affine for each channel: what it makes of 0 and of 1 says it all."""
+    channels = conv.out_channels
+    offset = norm(torch.zeros(1, channels, 1, 1)).flatten()
+    slope = norm(torch.ones(1, channels, 1, 1)).flatten() - offset
+    bias = 0 if conv.bias is None else conv.bias
+    return torch.einsum("oikl,o->oikl", conv.weight, slope), offset + slope * bias
+
+
+def fold_by_variance(conv, norm):
+    factor = norm.weight / (norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_without_eps(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_eps_outside(conv, norm):
+    factor = norm.weight / (torch.sqrt(norm.running_var) + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_without_gamma(conv, norm):
+    factor = 1 / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_drops_bias(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return conv.weight * factor.view(-1, 1, 1, 1), norm.bias - norm.running_mean * factor
+
+
+def fold_unscaled_bias(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), bias + norm.bias - norm.running_mean * factor
+
+
+def fold_unscaled_mean(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), bias * factor + norm.bias - norm.running_mean
+
+
+def fold_needs_bias(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return (
+        conv.weight * factor.view(-1, 1, 1, 1),
+        (conv.bias - norm.running_mean) * factor + norm.bias,
+    )
+
+
+def fold_input_channels(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+@torch.no_grad()
+def fold_in_place(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    conv.weight.copy_(weight)
+    return conv.weight, bias
+
+
+def fold_into_the_convolution(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return conv.weight, conv.bias
+
+
+def fold_uses_batch(conv, norm):
+    factor = norm.weight / torch.sqrt(conv.weight.var((1, 2, 3)) + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+# ---- 5.2 -------------------------------------------------------------------------------------------
+
+
+def quantize_numpy(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return np.clip(np.round(x / scale) + zero, 0, 255).astype(np.uint8), scale, zero
+
+
+def quantize_loop(x, low, high):
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / 255
+    zero = floor(0.5 - low / scale)
+    codes = [
+        [max(0, min(255, floor(value / scale + zero + 0.5))) for value in row] for row in x.tolist()
+    ]
+    return codes, scale, zero
+
+
+def quantize_torch(x, low, high):
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale, zero = (high - low) / 255, int(np.rint(-low / ((high - low) / 255)))
+    values = torch.fake_quantize_per_tensor_affine(
+        torch.tensor(x, dtype=torch.float32), scale, zero, 0, 255
+    )
+    return (values / scale).round().to(torch.int64) + zero, torch.tensor(scale), torch.tensor(zero)
+
+
+def quantize_nearest(x, low, high):
+    """The nearest of all 256 values, without a formula for the code."""
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    scale = np.float32((high - low) / 255)
+    zero = np.int64(np.rint(-low / scale))
+    values = (np.arange(256) - zero) * scale
+    return np.abs(x[..., None] - values).argmin(-1), scale, zero
+
+
+def quantize_without_zero(x, low, high):
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return np.clip(np.round(x / scale) + zero, 0, 255), scale, zero
+
+
+def quantize_256_steps(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 256
+    zero = round(-low / scale)
+    return np.clip(np.round(x / scale) + zero, 0, 255), scale, zero
+
+
+def quantize_wraps(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return (np.round(x / scale) + zero).astype(int).astype(np.uint8), scale, zero
+
+
+def quantize_unclipped(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return np.round(x / scale) + zero, scale, zero
+
+
+def quantize_cuts_off(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return np.clip(x / scale + zero, 0, 255).astype(np.uint8), scale, zero
+
+
+def quantize_float_zero(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = -low / scale
+    return np.clip(np.round(x / scale + zero), 0, 255), scale, zero
+
+
+def quantize_signed(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(-128 - low / scale)
+    return np.clip(np.round(x / scale) + zero, -128, 127), scale, zero
+
+
+def quantize_symmetric(x, low, high):
+    scale = 2 * max(abs(low), abs(high)) / 255
+    return np.clip(np.round(x / scale) + 128, 0, 255), scale, 128
+
+
+def quantize_own_range(x, low, high):
+    return quantize_numpy(x, x.min(), x.max())
+
+
+def quantize_clips_first(x, low, high):
+    codes, scale, zero = quantize_numpy(x, low, high)
+    return codes - np.float64(zero), scale, zero
+
+
+def quantize_wrong_sign(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = round(low / scale)
+    return np.clip(np.round(x / scale) - zero, 0, 255), scale, zero
+
+
+# ---- 5.3 -------------------------------------------------------------------------------------------
+
+
+def layer_matmul(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(np.int32) - x_zero) @ weight.T.astype(np.int32) + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255).astype(np.uint8)
+
+
+def layer_loop(x, x_zero, weight, bias, multiplier, y_zero):
+    result = []
+    for row in x.tolist():
+        codes = []
+        for m, of_output in enumerate(weight.tolist()):
+            total = int(bias[m])
+            for code, w in zip(row, of_output):
+                total += (code - x_zero) * w
+            codes.append(min(255, max(0, round(total * multiplier[m]) + y_zero)))
+        result.append(codes)
+    return result
+
+
+def layer_corrected(x, x_zero, weight, bias, multiplier, y_zero):
+    """The zero point's share does not depend on the image, so it can join the bias beforehand."""
+    w = weight.astype(np.int64)
+    correction = bias - x_zero * w.sum(1)
+    sums = np.einsum("nk,mk->nm", x.astype(np.int64), w) + correction
+    return np.floor((sums * multiplier + y_zero).clip(0, 255) + 0.5)
+
+
+def layer_torch(x, x_zero, weight, bias, multiplier, y_zero):
+    x, weight = torch.tensor(x).double() - x_zero, torch.tensor(weight).double()
+    out = torch.nn.functional.linear(x, weight, torch.tensor(bias).double()) * torch.tensor(
+        multiplier
+    )
+    return (out.round() + y_zero).clamp(0, 255).to(torch.uint8)
+
+
+def layer_twelve_by_seven(x, x_zero, weight, bias, multiplier, y_zero):
+    codes = np.zeros((12, 7))
+    for n in range(12):
+        for m in range(7):
+            total = int(bias[m]) + sum(
+                (int(x[n, k]) - x_zero) * int(weight[m, k]) for k in range(96)
+            )
+            codes[n, m] = min(255, max(0, round(total * multiplier[m]) + y_zero))
+    return codes
+
+
+def layer_first_96_inputs(x, x_zero, weight, bias, multiplier, y_zero):
+    return layer_matmul(x[:, :96], x_zero, weight[:, :96], bias, multiplier, y_zero)
+
+
+def layer_overflows_bytes(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x - np.uint8(x_zero)) @ weight.T + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
+
+
+def layer_overflows_16(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(np.int16) - x_zero) @ weight.T.astype(np.int16) + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
+
+
+def layer_forgets_input_zero(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = x.astype(int) @ weight.T.astype(int) + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
+
+
+def layer_forgets_output_zero(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip(np.round(sums * multiplier), 0, 255)
+
+
+def layer_forgets_bias(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int)
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
+
+
+def layer_late_bias(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int)
+    return np.clip(np.round(sums * multiplier) + bias + y_zero, 0, 255)
+
+
+def layer_zero_before_scale(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias + y_zero
+    return np.clip(np.round(sums * multiplier), 0, 255)
+
+
+def layer_wraps(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return (np.round(sums * multiplier) + y_zero).astype(int).astype(np.uint8)
+
+
+def layer_cuts_off(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip(sums * multiplier + y_zero, 0, 255).astype(np.uint8)
+
+
+def layer_unrounded(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip(sums * multiplier + y_zero, 0, 255)
+
+
+def layer_zero_on_weights(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = x.astype(int) @ (weight.T.astype(int) - x_zero) + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, 0, 255)
+
+
+def layer_signed(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip(np.round(sums * multiplier) + y_zero, -128, 127)
+
+
+def layer_one_scale(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip(np.round(sums * multiplier.mean()) + y_zero, 0, 255)
+
+
+# ---- 5.4 -------------------------------------------------------------------------------------------
+
+
+def memory_last_use(operators, sizes):
+    last = {}
+    for t, (inputs, _) in enumerate(operators):
+        for name in inputs:
+            last[name] = t
+    made = {output for _, output in operators}
+    alive = {name for name in sizes if name not in made}
+    peak = 0
+    for t, (_, output) in enumerate(operators):
+        alive.add(output)
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive -= {name for name in alive if last.get(name) == t}
+    return peak
+
+
+def memory_by_step(operators, sizes):
+    produced = {output: t for t, (_, output) in enumerate(operators)}
+    peaks = []
+    for t in range(len(operators)):
+        total = 0
+        for name, size in sizes.items():
+            uses = [u for u, (inputs, _) in enumerate(operators) if name in inputs]
+            if produced.get(name, 0) <= t <= (uses[-1] if uses else len(operators)):
+                total += size
+        peaks.append(total)
+    return max(peaks)
+
+
+def memory_differences(operators, sizes):
+    """Add a tensor's size where it appears, take it away after its last use, and sum up."""
+    change = [0] * (len(operators) + 1)
+    for name, size in sizes.items():
+        first = next((t for t, (_, output) in enumerate(operators) if output == name), 0)
+        last = max(
+            (t for t, (inputs, _) in enumerate(operators) if name in inputs),
+            default=len(operators) - 1,
+        )
+        change[first] += size
+        change[last + 1] -= size
+    return np.cumsum(change).max()
+
+
+def memory_counting_readers(operators, sizes):
+    """As runtimes do it: a count of the readers that are still to come; at none left, the memory is
+    free.
+    """
+    waiting = dict.fromkeys(sizes, 0)
+    for inputs, _ in operators:
+        for name in inputs:
+            waiting[name] += 1
+    used = sum(sizes.values()) - sum(sizes[output] for _, output in operators)
+    peak = used
+    for inputs, output in operators:
+        used += sizes[output]
+        peak = max(peak, used)
+        for name in inputs:
+            waiting[name] -= 1
+            if waiting[name] == 0:
+                used -= sizes[name]
+    return peak
+
+
+def memory_operator_only(operators, sizes):
+    return max(sum(sizes[name] for name in {*inputs, output}) for inputs, output in operators)
+
+
+def memory_everything(operators, sizes):
+    return sum(sizes.values())
+
+
+def memory_largest_tensor(operators, sizes):
+    return max(sizes.values())
+
+
+def memory_frees_at_first_use(operators, sizes):
+    alive, made = set(), {output for _, output in operators}
+    alive |= sizes.keys() - made
+    peak = 0
+    for inputs, output in operators:
+        alive.add(output)
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive -= set(inputs)
+    return peak
+
+
+def memory_frees_before(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive = sizes.keys() - {output for _, output in operators}
+    peak = 0
+    for t, (_, output) in enumerate(operators):
+        alive = {name for name in alive if last.get(name) != t} | {output}
+        peak = max(peak, sum(sizes[name] for name in alive))
+    return peak
+
+
+def memory_counts_before_output(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive = sizes.keys() - {output for _, output in operators}
+    peak = 0
+    for t, (_, output) in enumerate(operators):
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive = {name for name in alive if last.get(name) != t} | {output}
+    return peak
+
+
+def memory_never_frees_inputs(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    given = sizes.keys() - {output for _, output in operators}
+    alive, peak = set(given), 0
+    for t, (_, output) in enumerate(operators):
+        alive |= {output}
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive = {name for name in alive if last.get(name) != t or name in given}
+    return peak
+
+
+def memory_forgets_network_inputs(operators, sizes):
+    made = {output for _, output in operators}
+    return memory_last_use(
+        [([n for n in inputs if n in made], output) for inputs, output in operators],
+        {name: size for name, size in sizes.items() if name in made},
+    )
+
+
+def memory_drops_results(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive = sizes.keys() - {output for _, output in operators}
+    peak = 0
+    for t, (_, output) in enumerate(operators):
+        alive |= {output}
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive = {name for name in alive if last.get(name, -1) > t}
+    return peak
+
+
+def memory_counts_twice(operators, sizes):
+    return max(sum(sizes[name] for name in inputs) + sizes[output] for inputs, output in operators)
+
+
+def memory_loads_inputs_late(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive, peak = set(), 0
+    for t, (inputs, output) in enumerate(operators):
+        alive |= {*inputs, output}
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive = {name for name in alive if last.get(name) != t}
+    return peak
+
+
+# ---- 5.5 -------------------------------------------------------------------------------------------
+
+
+def shortlists(stages, limits):
+    """For each stage, the configurations that fit and that no other beats in all respects."""
+    for stage in stages:
+        left, kept = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"]), []
+        while len(left):
+            kept.append(int(left[stage["score"][left].argmax()]))
+            left = left[
+                (stage["latency_ms"][left] < stage["latency_ms"][kept[-1]])
+                | (stage["flash_bytes"][left] < stage["flash_bytes"][kept[-1]])
+            ]
+        yield kept
+
+
+def choose_front(resolutions, limits):
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        short = list(shortlists(stages, limits))
+
+        def total(what, stages=stages, short=short):
+            a, b, c = (stage[what][kept] for stage, kept in zip(stages, short))
+            return a[:, None, None] + b[:, None] + c
+
+        score = np.where(
+            (total("latency_ms") <= limits["latency_ms"])
+            & (total("flash_bytes") <= limits["flash_bytes"]),
+            total("score"),
+            -np.inf,
+        )
+        if score.size and score.max() > best:
+            best = score.max()
+            place = np.unravel_index(score.argmax(), score.shape)
+            chosen = r, [kept[i] for kept, i in zip(short, place)]
+    return chosen
+
+
+def choose_product(resolutions, limits):
+    def candidates():
+        for r, stages in enumerate(resolutions):
+            rows = [
+                [
+                    (*(float(stage[n][i]) for n in ("score", "latency_ms", "flash_bytes")), i)
+                    for i in kept
+                ]
+                for stage, kept in zip(stages, shortlists(stages, limits))
+            ]
+            for picks in itertools.product(*rows):
+                score, latency, flash = (sum(pick[n] for pick in picks) for n in range(3))
+                if latency <= limits["latency_ms"] and flash <= limits["flash_bytes"]:
+                    yield score, r, [pick[3] for pick in picks]
+
+    return max(candidates())[1:]
+
+
+def choose_prices(resolutions, limits):
+    """What is good at some price of a millisecond and of a byte is worth a closer look."""
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        short = []
+        for stage in stages:
+            fits = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"])
+            looked = set()
+            for ms, byte in itertools.product(
+                np.geomspace(1e-5, 1e-2, 8), np.geomspace(1e-8, 1e-5, 8)
+            ):
+                worth = stage["score"] - ms * stage["latency_ms"] - byte * stage["flash_bytes"]
+                looked |= set(fits[np.argsort(-worth[fits])[:6]].tolist())
+            short.append(np.array(sorted(looked), dtype=int))
+        grid = np.meshgrid(*short, indexing="ij")
+        total = {
+            what: sum(stage[what][g] for stage, g in zip(stages, grid))
+            for what in ("score", "latency_ms", "flash_bytes")
+        }
+        score = np.where(
+            (total["latency_ms"] <= limits["latency_ms"])
+            & (total["flash_bytes"] <= limits["flash_bytes"]),
+            total["score"],
+            -np.inf,
+        )
+        if score.size and score.max() > best:
+            i = score.argmax()
+            best, chosen = score.max(), (r, np.array([g.ravel()[i] for g in grid]))
+    return chosen
+
+
+def choose_staircase(resolutions, limits):
+    """Two stages by brute force over shortlists, the third by bisection in what is left of the
+    latency.
+    """
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        short = list(shortlists(stages, limits))
+        last = sorted(short[2], key=lambda i: stages[2]["latency_ms"][i])
+        times = [stages[2]["latency_ms"][i] for i in last]
+        for a, b in itertools.product(*short[:2]):
+            left = {
+                n: limits[n] - stages[0][n][a] - stages[1][n][b]
+                for n in ("latency_ms", "flash_bytes")
+            }
+            for c in last[: bisect.bisect_right(times, left["latency_ms"])]:
+                score = stages[0]["score"][a] + stages[1]["score"][b] + stages[2]["score"][c]
+                if score > best and stages[2]["flash_bytes"][c] <= left["flash_bytes"]:
+                    best, chosen = score, [r, [a, b, c]]
+    return chosen
+
+
+def choose_cheapest(resolutions, limits):
+    stages = resolutions[0]
+    return 0, [int((stage["latency_ms"] + stage["flash_bytes"] / 300).argmin()) for stage in stages]
+
+
+def choose_best_ignoring(*ignored):
+    def choose(resolutions, limits):
+        return choose_front(resolutions, {**limits, **dict.fromkeys(ignored, np.inf)})
+
+    choose.__name__ = f"choose_ignores_{'_'.join(ignored)}"
+    return choose
+
+
+def choose_adds_sram(resolutions, limits):
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        short = list(shortlists(stages, limits))
+        for picks in itertools.product(*short):
+            total = {
+                n: sum(stage[n][i] for stage, i in zip(stages, picks)) for n in (*limits, "score")
+            }
+            if all(total[n] <= limits[n] for n in limits) and total["score"] > best:
+                best, chosen = total["score"], (r, picks)
+    return chosen
+
+
+def choose_equal_shares(resolutions, limits):
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        picks = []
+        for stage in stages:
+            fits = stage["sram_bytes"] <= limits["sram_bytes"]
+            for what in ("latency_ms", "flash_bytes"):
+                share = stage[what].min() / sum(other[what].min() for other in stages)
+                fits &= stage[what] <= limits[what] * share
+            picks.append(
+                int(np.where(fits, stage["score"], -np.inf).argmax()) if fits.any() else None
+            )
+        if None not in picks and sum(stage["score"][i] for stage, i in zip(stages, picks)) > best:
+            best, chosen = sum(stage["score"][i] for stage, i in zip(stages, picks)), (r, picks)
+    return chosen
+
+
+def choose_stage_by_stage(resolutions, limits):
+    """The best configuration that leaves the other stages just enough: greedy, first come, first
+    served.
+    """
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        left, picks = dict(limits), []
+        for s, stage in enumerate(stages):
+            fits = stage["sram_bytes"] <= limits["sram_bytes"]
+            for what in ("latency_ms", "flash_bytes"):
+                fits &= stage[what] <= left[what] - sum(
+                    other[what].min() for other in stages[s + 1 :]
+                )
+            if not fits.any():
+                break
+            picks.append(int(np.where(fits, stage["score"], -np.inf).argmax()))
+            left = {
+                n: left[n] - stage[n][picks[-1]] if n != "sram_bytes" else left[n] for n in left
+            }
+        else:
+            score = sum(stage["score"][i] for stage, i in zip(stages, picks))
+            if score > best:
+                best, chosen = score, (r, picks)
+    return chosen
+
+
+def choose_random(resolutions, limits):
+    rng = np.random.default_rng(0)
+    best, chosen = -np.inf, None
+    for r, stages in enumerate(resolutions):
+        picks = [rng.integers(0, len(stage["score"]), 20_000) for stage in stages]
+        total = {
+            n: sum(stage[n][p] for stage, p in zip(stages, picks))
+            for n in ("score", "latency_ms", "flash_bytes")
+        }
+        sram = np.max([stage["sram_bytes"][p] for stage, p in zip(stages, picks)], axis=0)
+        score = np.where(
+            (total["latency_ms"] <= limits["latency_ms"])
+            & (total["flash_bytes"] <= limits["flash_bytes"])
+            & (sram <= limits["sram_bytes"]),
+            total["score"],
+            -np.inf,
+        )
+        if score.max() > best:
+            best, chosen = score.max(), (r, [int(p[score.argmax()]) for p in picks])
+    return chosen if chosen else choose_cheapest(resolutions, limits)
+
+
+def choose_smallest_resolution(resolutions, limits):
+    return choose_front(resolutions[:1], limits) or choose_cheapest(resolutions, limits)
+
+
+def choose_largest_resolution(resolutions, limits):
+    found = choose_front(resolutions[2:], limits)
+    return (2, found[1]) if found else choose_cheapest(resolutions, limits)
+
+
+def choose_lowest_score(resolutions, limits):
+    flipped = [[{**stage, "score": -stage["score"]} for stage in stages] for stages in resolutions]
+    return choose_front(flipped, limits)
+
+
+def choose_positions_in_the_shortlist(resolutions, limits):
+    r, picks = choose_front(resolutions, limits)
+    return r, [kept.index(i) for kept, i in zip(shortlists(resolutions[r], limits), picks)]
+
+
+def choose_starts_at_zero(resolutions, limits):
+    r, picks = choose_front(resolutions, limits)
+    return (
+        (r, picks)
+        if sum(stage["score"][i] for stage, i in zip(resolutions[r], picks)) > 0
+        else None
+    )
+
+
+RIGHT = {
+    "5.1": [fold_formula, fold_library, fold_numpy, fold_by_probing],
+    "5.2": [quantize_numpy, quantize_loop, quantize_torch, quantize_nearest],
+    "5.3": [layer_matmul, layer_loop, layer_corrected, layer_torch],
+    "5.4": [memory_last_use, memory_by_step, memory_differences, memory_counting_readers],
+    "5.5": [choose_front, choose_product, choose_prices, choose_staircase],
+}
+WRONG = {
+    "5.1": [
+        fold_by_variance,
+        fold_without_eps,
+        fold_eps_outside,
+        fold_without_gamma,
+        fold_drops_bias,
+        fold_unscaled_bias,
+        fold_unscaled_mean,
+        fold_needs_bias,
+        fold_input_channels,
+        fold_in_place,
+        fold_into_the_convolution,
+        fold_uses_batch,
+    ],
+    "5.2": [
+        quantize_without_zero,
+        quantize_256_steps,
+        quantize_wraps,
+        quantize_unclipped,
+        quantize_cuts_off,
+        quantize_float_zero,
+        quantize_signed,
+        quantize_symmetric,
+        quantize_own_range,
+        quantize_clips_first,
+        quantize_wrong_sign,
+    ],
+    "5.3": [
+        layer_overflows_bytes,
+        layer_overflows_16,
+        layer_forgets_input_zero,
+        layer_forgets_output_zero,
+        layer_forgets_bias,
+        layer_late_bias,
+        layer_zero_before_scale,
+        layer_wraps,
+        layer_cuts_off,
+        layer_unrounded,
+        layer_zero_on_weights,
+        layer_signed,
+        layer_one_scale,
+        layer_twelve_by_seven,
+        layer_first_96_inputs,
+    ],
+    "5.4": [
+        memory_operator_only,
+        memory_everything,
+        memory_largest_tensor,
+        memory_frees_at_first_use,
+        memory_frees_before,
+        memory_counts_before_output,
+        memory_never_frees_inputs,
+        memory_forgets_network_inputs,
+        memory_drops_results,
+        memory_counts_twice,
+        memory_loads_inputs_late,
+    ],
+    "5.5": [
+        choose_cheapest,
+        choose_best_ignoring("sram_bytes"),
+        choose_best_ignoring("flash_bytes"),
+        choose_best_ignoring("latency_ms"),
+        choose_adds_sram,
+        choose_equal_shares,
+        choose_stage_by_stage,
+        choose_random,
+        choose_smallest_resolution,
+        choose_largest_resolution,
+        choose_lowest_score,
+        choose_positions_in_the_shortlist,
+        choose_starts_at_zero,
+    ],
+}

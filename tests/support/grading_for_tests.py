@@ -1,0 +1,101 @@
+"""What the tests of grading share: notebooks made of answers, and marks from confined runs."""
+
+import json
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from labkit.course.checking.check import sort_out
+from labkit.course.checking.marking import mark
+from labkit.course.checking.submission import MARKER
+from labkit.course.grading.grade import make_plan, run_confined
+from labkit.course.grading.sandbox import Limits
+from labkit.course.grading.zygote import Zygote
+from labkit.course.release import student_copy as copies
+from labkit.storage.paths import data_dir
+
+
+def instructor(number):
+    return copies.read(next(copies.INSTRUCTOR.glob(f"{number:02}_*.ipynb")))
+
+
+def solutions(number):
+    """Solved answer cells of a notebook, by exercise id."""
+    cells = [
+        copies.source(cell) for cell in instructor(number)["cells"] if cell["cell_type"] == "code"
+    ]
+    return {id: source for source in cells for id in MARKER.findall(source)}
+
+
+def cells_of(answers):
+    """Answer cells as a notebook's cells: (type, source)."""
+    return [("code", source) for source in answers.values()]
+
+
+def notebook(cells, minor=5, ids=True):
+    made = []
+    for i, (kind, source) in enumerate(cells):
+        cell = {"cell_type": kind, "metadata": {}, "source": copies.lines(source)}
+        if kind == "code":
+            cell |= {"execution_count": None, "outputs": []}
+        made.append(cell | ({"id": f"cell-{i}"} if ids else {}))
+    return {"cells": made, "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": minor}
+
+
+def write(path, cells, **how):
+    path.write_text(json.dumps(notebook(cells, **how)), encoding="utf-8")
+    return path
+
+
+class Confined:
+    """Runs hand-ins as the grader does, one at a time, without its files."""
+
+    def __init__(self, zygote, folder):
+        self.zygote, self.folder, self.plans = zygote, folder, {}
+
+    def run(self, cells, ids=None, *, seed=11, **limits):
+        """The submission, and what came back of confined runs of its answers to `ids`, by exercise
+        id.
+        """
+        submission, replies = sort_out(cells), {}
+        for number in submission.notebooks:
+            if number not in self.plans:
+                self.plans[number] = make_plan(self.folder, [number], 0, "", Limits())
+            plan = replace(self.plans[number], seed=seed, limits=Limits(**limits))
+            of_number = [
+                id for id in ids or submission.answers if int(id.partition(".")[0]) == number
+            ]
+            replies |= run_confined(submission, of_number, plan, self.zygote.address)
+        return submission, replies
+
+    def marks(self, cells, ids=None, *, seed=11, **limits):
+        submission, replies = self.run(cells, ids, seed=seed, **limits)
+        return {
+            id: mark(id, submission, replies.get(id, {}), seed)
+            for id in ids or [*submission.answers, *submission.problems]
+        }
+
+    def values(self, source, id="1.3", **limits):
+        """What an answer to an exercise returned, whatever it is: for looking around in there."""
+        _, replies = self.run([("code", source)], [id], **limits)
+        outcomes = json.loads(replies[id]["returned"][f"{id}-hidden"])
+        return [outcome["error"] or json.loads(outcome["returned"]) for outcome in outcomes]
+
+
+@contextmanager
+def confined():
+    with (
+        Zygote({"LABKIT_DATA": str(data_dir())}) as zygote,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        yield Confined(zygote, Path(folder))
+
+
+def running(mark):
+    """Command lines of this machine's processes that hold `mark`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_bytes())
+    return [line for line in found if mark.encode() in line]

@@ -1,0 +1,56 @@
+"""Small search spaces that can be enumerated, and weights that make an equality test bite."""
+
+import torch
+from hypothesis import strategies as st
+
+from labkit.space import SearchSpace, Stage
+from labkit.supernet.elastic import ElasticBatchNorm, ElasticDepthwise
+from labkit.supernet.supernet import Supernet
+
+
+def ascending(values, most=3):
+    return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(
+        lambda v: tuple(sorted(v))
+    )
+
+
+stages = st.builds(
+    Stage,
+    width=st.sampled_from((8, 16)),
+    stride=st.sampled_from((1, 2)),
+    depths=ascending((1, 2)),
+    kernels=ascending((3, 5), most=2),
+    expands=ascending((2, 3), most=2),
+    act=st.sampled_from(("relu", "h_swish")),
+    se=st.booleans(),
+)
+
+# At most 4 + 16 configurations a stage, 20 * 20 * 2 archs.
+small_spaces = st.builds(
+    SearchSpace,
+    name=st.just("small"),
+    resolutions=ascending((12, 16), most=2),
+    stages=st.lists(stages, min_size=1, max_size=2).map(tuple),
+    in_channels=st.just(1),
+    num_classes=st.just(4),
+    stem_width=st.just(8),
+    stem_stride=st.sampled_from((1, 2)),
+    first_width=st.sampled_from((None, 8)),
+    final_width=st.sampled_from((None, 16)),
+    feature_width=st.sampled_from((None, 16)),
+)
+
+
+@torch.no_grad()
+def make_it_bite(supernet: Supernet, seed: int = 0) -> Supernet:
+    """Fresh weights give every image and every subnet the same output; these do not."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in supernet.modules():
+        if isinstance(module, ElasticBatchNorm):
+            module.weight.uniform_(0.5, 1.5, generator=generator)
+            module.bias.copy_(0.1 * torch.randn(module.bias.shape, generator=generator))
+        if isinstance(module, ElasticDepthwise):
+            for matrix in module.transforms.values():
+                matrix += 0.1 * torch.randn(matrix.shape, generator=generator)
+    supernet.classifier.weight *= 10
+    return supernet

@@ -1,0 +1,206 @@
+"""What is left when a run dies, and that it goes on from there."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from labkit.storage import tensor_file as checkpoint
+from labkit.train import TrainConfig, train
+from labkit.train.loop import training_step
+
+TINY = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
+
+# A child that trains and, while it writes its checkpoint of step 4, is killed with half of it on
+# disk.
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+import torch
+import labkit.storage.tensor_file, labkit.train.loop
+from labkit.train import TrainConfig, train
+torch.set_num_threads(1)
+labkit.train.loop.CURVE_IMAGES = 100
+whole = labkit.storage.tensor_file.save_file
+def half(tensors, path, metadata):
+    whole(tensors, path, metadata)
+    if '"step": 4' in metadata["header"]:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+labkit.storage.tensor_file.save_file = half
+train(TrainConfig(epochs=1, steps_per_epoch=6, batch=8), sys.argv[1], progress=False, checkpoint_every=2)
+"""
+
+# A child whose files may not grow beyond a limit once it has trained three steps: a disk that fills
+# up.
+DISK_FULL = """
+import resource, sys
+import torch
+import labkit.train.loop
+from labkit.train import TrainConfig, train
+torch.set_num_threads(1)
+labkit.train.loop.CURVE_IMAGES = 100
+step, steps = labkit.train.loop.training_step, 0
+def filling(*args, **options):
+    global steps
+    steps += 1
+    if steps == 4:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    return step(*args, **options)
+labkit.train.loop.training_step = filling
+try:
+    train(TrainConfig(epochs=1, steps_per_epoch=6, batch=8), sys.argv[1], progress=False, checkpoint_every=2)
+except OSError as error:
+    sys.exit(f"STOPPED {error}")
+"""
+
+
+@pytest.fixture(autouse=True)
+def few_images_in_curves(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr("labkit.train.loop.CURVE_IMAGES", 100)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The tensors of an uninterrupted run."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labkit.train.loop.CURVE_IMAGES", 100)
+        train(TINY, out, progress=False)
+    return checkpoint.read(out / "checkpoint.safetensors")[0]
+
+
+def child(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def resumes_to(whole, out):
+    train(TINY, out, resume=True, progress=False)
+    ours = checkpoint.read(out / "checkpoint.safetensors")[0]
+    assert ours.keys() == whole.keys() and all(
+        torch.equal(ours[name], whole[name]) for name in whole
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint.safetensors",
+        "curve.csv",
+        "supernet.safetensors",
+    ]
+
+
+def test_killed_while_a_checkpoint_is_written(tmp_path, whole):
+    dead = child(KILLED_WHILE_WRITING, tmp_path)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    stray = [
+        path for path in tmp_path.iterdir() if path.name.startswith(".checkpoint.safetensors.")
+    ]
+    assert len(stray) == 1  # the half that was written; the checkpoint itself is the one before
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.read(stray[0])
+    assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == 2
+    resumes_to(whole, tmp_path)
+
+
+def test_a_disk_that_fills_up_stops_the_run_with_the_last_checkpoint_whole(tmp_path, whole):
+    stopped = child(DISK_FULL, tmp_path)
+    assert stopped.returncode == 1 and "STOPPED stopped after step 4" in stopped.stderr, (
+        stopped.stderr
+    )
+    assert "go on with --resume" in stopped.stderr
+    assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == 2
+    resumes_to(whole, tmp_path)
+
+
+def test_no_room_for_a_checkpoint_is_an_error_before_training(tmp_path, monkeypatch):
+    def trains(*args, **options):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr("labkit.train.loop.training_step", trains)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="checkpoint.safetensors"):
+            train(TINY, tmp_path, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, whole):
+    """It lacks fields, which then mean what the code did at that time."""
+    first = (
+        "space",
+        "dataset",
+        "recipe",
+        "epochs",
+        "steps_per_epoch",
+        "batch",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "warmup_epochs",
+        "label_smoothing",
+        "ema_decay",
+        "seed",
+    )
+
+    left = iter(range(3))
+
+    def dies(*args, **options):
+        next(left)  # StopIteration at the fourth step
+        return training_step(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labkit.train.loop.training_step", dies)
+        with pytest.raises(StopIteration):
+            train(TINY, tmp_path, progress=False, checkpoint_every=1)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, header = checkpoint.read(path)
+    assert header["step"] == 3
+    config = {field: value for field, value in header["config"].items() if field in first}
+    checkpoint.save(
+        path,
+        tensors,
+        {
+            "schema": "labkit-checkpoint-1",
+            "config": config,
+            **{field: header[field] for field in ("step", "cpu_seconds", "wall_seconds", "curve")},
+        },
+    )
+    resumes_to(whole, tmp_path)
+
+
+def test_killed_between_the_last_checkpoint_and_the_curve(tmp_path, whole):
+    train(TINY, tmp_path, progress=False)
+    for name in ("curve.csv", "supernet.safetensors"):
+        (tmp_path / name).unlink()
+    resumes_to(whole, tmp_path)  # which looks for both
+
+
+def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
+    train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, header = checkpoint.read(path)
+    for change, message in (
+        ({"config": {**asdict(TINY), "steps_per_epoch": 1, "mixup": 0.2}}, "mixup=0.2"),
+        ({"schema": "labkit-checkpoint-9"}, "labkit-checkpoint-9"),
+        ({"step": "1"}, "field 'step' is missing or not"),
+        ({"step": 99}, "step 99 is not one of this run's 1"),
+        ({"step": -3}, "step -3 is not one of this run's 1"),
+        ({"scaler": {"x": 1}}, "field 'scaler' is not what labkit writes"),
+        ({"curve": None}, "field 'curve' is missing or not"),
+    ):
+        checkpoint.save(path, tensors, {**header, **change})
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            train(replace(TINY, steps_per_epoch=1), tmp_path, resume=True, progress=False)
