@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-browser browser test-mcu lab artifacts lint clean
+.PHONY: demo test test-all test-browser browser test-mcu lab artifacts lint format clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -54,8 +54,15 @@ artifacts: $(STAMP)
 	$(BIN)/labkit specialize --out results/specialize
 	cp results/specialize/specialize.png docs/specialize.png
 
+# How the code is written and who may import whom; `make format` mends the first.
 lint: $(STAMP)
+	$(BIN)/ruff format --check labkit tests benchmarks
 	$(BIN)/ruff check labkit tests benchmarks
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP)
+	$(BIN)/ruff format labkit tests benchmarks
+	$(BIN)/ruff check --fix labkit tests benchmarks
 
 # The environment is made again when the list of dependencies changes. Where Debian's python3-venv is missing, or a
 # first run was stopped, a python without pip may be there.
