@@ -17,13 +17,13 @@ FALSE_REJECTION = (
 )
 
 
-def given(value: object, what: str) -> None:
+def require_value(value: object, what: str) -> None:
     """Wrong for None, which a function without a return statement gives."""
     if value is None:
         raise Wrong(f"{what} is None; is a return statement missing?")
 
 
-def fields(value: object, names: Collection[str], otherwise: str) -> None:
+def require_fields(value: object, names: Collection[str], otherwise: str) -> None:
     """Wrong, saying `otherwise`, unless `value` is a dict of just these fields: what a `run`
     returns.
     """
@@ -31,9 +31,9 @@ def fields(value: object, names: Collection[str], otherwise: str) -> None:
         raise Wrong(otherwise)
 
 
-def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
+def as_array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
     """`value` as a float64 array of `shape`, or Wrong."""
-    given(value, what)
+    require_value(value, what)
     try:
         result = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
@@ -45,7 +45,7 @@ def array(value: object, shape: tuple[int, ...], what: str = "the result") -> np
     return result
 
 
-def close(
+def require_close(
     value: object,
     expected: np.ndarray,
     what: str = "the result",
@@ -58,7 +58,7 @@ def close(
     or Wrong.
     """
     expected = np.asarray(expected, dtype=float)
-    result = array(value, expected.shape, what)
+    result = as_array(value, expected.shape, what)
     difference = np.abs(result - expected)
     if (difference > atol + rtol * np.abs(expected)).any():
         place = np.unravel_index(difference.argmax(), difference.shape)
@@ -68,13 +68,13 @@ def close(
     return result
 
 
-def unchanged(now: object, before: np.ndarray, what: str) -> None:
+def require_unchanged(now: object, before: np.ndarray, what: str) -> None:
     """Wrong unless an argument is after the call what it was before."""
     if not np.array_equal(np.asarray(now), before):
         raise Wrong(f"{what} was changed; work on a copy, it is still needed")
 
 
-def whole(value: object, what: str = "the result") -> int:
+def as_integer(value: object, what: str = "the result") -> int:
     """`value` as an int, or Wrong. A float that is a whole number below 2**53 will do, and an array
     of one element.
     """
@@ -86,7 +86,7 @@ def whole(value: object, what: str = "the result") -> int:
     return value
 
 
-def number(value: object, what: str = "the result") -> float:
+def as_number(value: object, what: str = "the result") -> float:
     """`value` as a finite float (an array of one element will do), or Wrong."""
     value = _scalar(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -101,7 +101,7 @@ def _scalar(value: object) -> object:
     )
 
 
-def parts(value: object, count: int, what: str = "the result") -> list:
+def as_items(value: object, count: int, what: str = "the result") -> list:
     """`value` as a list of `count` items, or Wrong."""
     if (
         isinstance(value, np.ndarray) and len(value) == count
@@ -112,7 +112,7 @@ def parts(value: object, count: int, what: str = "the result") -> list:
     return value
 
 
-def frequency(count: int, trials: int, chance: float, what: str) -> None:
+def require_frequency(count: int, trials: int, chance: float, what: str) -> None:
     """Wrong unless `count` of `trials` independent events of this `chance` is a plausible count.
 
     Chernoff's bound: a right answer is rejected with a probability of at most `FALSE_REJECTION`.

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
-from labkit.course.exercises.judging import parts, whole
+from labkit.course.exercises.judging import as_integer, as_items
 from labkit.latency.devices import flash_table, get_device
 from labkit.search import Budget, InfeasibleBudget, Optimum, best
 from labkit.space import SearchSpace
@@ -177,16 +177,16 @@ def _read_choice(resolutions: list, returned: object) -> tuple[int, list, Sequen
             "choose returned None: it found no subnet, but there are some that meet all limits."
             " Scores are negative; is a first best score of 0 in the way?"
         )
-    r, picks = parts(
+    r, picks = as_items(
         returned, 2, f"{what}, (index of the resolution, indices of the configurations),"
     )
-    r = whole(r, "the index of the resolution")
+    r = as_integer(r, "the index of the resolution")
     if not 0 <= r < len(resolutions):
         raise Wrong(f"there are resolutions 0 to {len(resolutions) - 1}, got {r}")
     stages = resolutions[r]
     picks = [
-        whole(i, "the index of a configuration")
-        for i in parts(picks, len(stages), "the configurations, one for each stage,")
+        as_integer(i, "the index of a configuration")
+        for i in as_items(picks, len(stages), "the configurations, one for each stage,")
     ]
     for s, (stage, i) in enumerate(zip(stages, picks)):
         if not 0 <= i < len(stage["score"]):

@@ -11,7 +11,14 @@ from fractions import Fraction
 import numpy as np
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import array, fields, frequency, number, parts, whole
+from labkit.course.exercises.judging import (
+    as_array,
+    as_integer,
+    as_items,
+    as_number,
+    require_fields,
+    require_frequency,
+)
 
 # ---- 7.1 GPU days ----------------------------------------------------------------------------------
 
@@ -60,12 +67,12 @@ def days_run(function: Callable, inputs: dict) -> object:
 
 
 def days_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         runs, devices = case["runs"], case["devices"]
         unknown = [run["what"] for run in runs if run["time"] is None]
         if not isinstance(answer, dict) or set(answer) != {"answer", "runs"}:
             raise Wrong("the result could not be read")
-        got = parts(
+        got = as_items(
             answer["answer"], 2, "what gpu_days returns (the total, and the share of each device)"
         )
         if answer["runs"] != runs:
@@ -89,7 +96,7 @@ def days_judge(inputs: dict, returned: object) -> None:
             (got[0], expected, "the total"),
             (got[1], expected / devices, "a device's share"),
         ):
-            value = number(value, what)
+            value = as_number(value, what)
             if abs(value - want) > 1e-6 * want:
                 raise Wrong(
                     f"{what} for {devices} device{'s' * (devices > 1)} of the runs {_runs(runs)} is"
@@ -169,7 +176,7 @@ def dearer_run(function: Callable, inputs: dict) -> object:
 
 
 def dearer_judge(inputs: dict, returned: object) -> None:
-    answers = parts(returned, len(inputs["cases"]))
+    answers = as_items(returned, len(inputs["cases"]))
     if all(answer is None for answer in answers):
         raise Wrong("None for every pair of methods; is a return statement missing?")
     for (once, each, other_once, other_each), answer in zip(inputs["cases"], answers):
@@ -188,9 +195,9 @@ def dearer_judge(inputs: dict, returned: object) -> None:
                     + ("N = 1" if fits(1) else "every N that is large enough")
                 )
             continue
-        first, last = parts(answer, 2, f"{about}: the answer (first, last), or None,")
-        first = whole(first, f"{about}: the first N")
-        last = None if last is None else whole(last, f"{about}: the last N")
+        first, last = as_items(answer, 2, f"{about}: the answer (first, last), or None,")
+        first = as_integer(first, f"{about}: the first N")
+        last = None if last is None else as_integer(last, f"{about}: the last N")
         for n, what in ((first, "first"), (last, "last")):
             if n is not None and (n < 1 or not fits(n)):
                 raise Wrong(
@@ -248,7 +255,7 @@ def energy_run(function: Callable, inputs: dict) -> object:
 
 
 def energy_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         seconds, watts, idle = case["seconds"].tolist(), case["watts"].tolist(), case["idle_watts"]
         if case["missing"]:
             if answer is not None:
@@ -259,7 +266,10 @@ def energy_judge(inputs: dict, returned: object) -> None:
             continue
         if answer is None:
             raise Wrong("None, although every reading is there")
-        got, steps = number(answer, "the energy"), list(zip(seconds, seconds[1:], watts, watts[1:]))
+        got, steps = (
+            as_number(answer, "the energy"),
+            list(zip(seconds, seconds[1:], watts, watts[1:])),
+        )
         joules = math.fsum((b - a) * (p + q) / 2 for a, b, p, q in steps)
         span = seconds[-1] - seconds[0]
         expected = (joules - idle * span) / 3.6e6
@@ -350,13 +360,15 @@ def _statistic(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def bootstrap_judge(inputs: dict, returned: object) -> None:
-    fields(returned, {"interval", "calls", "again", "another"}, "the interval could not be read")
+    require_fields(
+        returned, {"interval", "calls", "again", "another"}, "the interval could not be read"
+    )
     x, y, level, resamples = inputs["x"], inputs["y"], inputs["level"], inputs["resamples"]
     low, high = (
-        number(v, f"the {end} end")
-        for v, end in zip(parts(returned["interval"], 2, "the interval"), ("lower", "upper"))
+        as_number(v, f"the {end} end")
+        for v, end in zip(as_items(returned["interval"], 2, "the interval"), ("lower", "upper"))
     )
-    samples = [array(call, (2, len(x)), "a resample") for call in returned["calls"]]
+    samples = [as_array(call, (2, len(x)), "a resample") for call in returned["calls"]]
     whole_set = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
     if len(samples) == resamples + 1 and any(
         whole_set
@@ -369,7 +381,7 @@ def bootstrap_judge(inputs: dict, returned: object) -> None:
     draws = np.array([_indices(sample, x, y) for sample in samples])  # (resamples, pairs)
     _judge_draws(draws)
     for name, same in (("again", True), ("another", False)):
-        other = [number(v, "an end") for v in parts(returned[name], 2, "the interval")]
+        other = [as_number(v, "an end") for v in as_items(returned[name], 2, "the interval")]
         if (other == [low, high]) != same:
             raise Wrong(
                 "the same seed gave another interval: draw from `rng` only"
@@ -440,14 +452,14 @@ def _judge_draws(draws: np.ndarray) -> None:
     # resample.
     draws = np.random.default_rng(0).permuted(draws, axis=1)
     for i in range(pairs):
-        frequency(int((draws == i).sum()), draws.size, 1 / pairs, f"pair {i} was drawn")
-    frequency(
+        require_frequency(int((draws == i).sum()), draws.size, 1 / pairs, f"pair {i} was drawn")
+    require_frequency(
         int((draws[:, :-1] == draws[:, 1:]).sum()),
         len(draws) * (pairs - 1),
         1 / pairs,
         "two draws of a resample gave the same pair",
     )
-    frequency(
+    require_frequency(
         int((draws[:-1] == draws[1:]).sum()),
         (len(draws) - 1) * pairs,
         1 / pairs,

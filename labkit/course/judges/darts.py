@@ -11,7 +11,14 @@ import numpy as np
 import torch
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import array, close, fields, number, parts, whole
+from labkit.course.exercises.judging import (
+    as_array,
+    as_integer,
+    as_items,
+    as_number,
+    require_close,
+    require_fields,
+)
 
 # ---- 6.1 a node of mixed operations ----------------------------------------------------------------
 
@@ -68,11 +75,11 @@ def node_asked(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.nda
 
 
 def node_judge(inputs: dict, returned: object) -> None:
-    fields(returned, {"output", "gradient"}, "the node's output could not be read")
+    require_fields(returned, {"output", "gradient"}, "the node's output could not be read")
     alphas = inputs["alphas"]
     edges, count = alphas.shape
     outputs, weights, expected = node_asked(inputs)
-    result = array(returned["output"], expected.shape, "the node's output")
+    result = as_array(returned["output"], expected.shape, "the node's output")
 
     def mixture(other: np.ndarray) -> np.ndarray:
         return np.einsum("eo,eo...->...", other, np.array(outputs))
@@ -127,7 +134,7 @@ def node_judge(inputs: dict, returned: object) -> None:
     ):
         if np.allclose(result, mixture(other), atol=1e-6):
             raise Wrong(mistake)
-    close(
+    require_close(
         result,
         expected,
         "the node's output",
@@ -142,7 +149,7 @@ def node_judge(inputs: dict, returned: object) -> None:
             " without detach, item, numpy or a copy"
         )
     value = np.array([[(inputs["probe"] * y).sum() for y in row] for row in outputs])
-    close(
+    require_close(
         returned["gradient"],
         weights * (value - (weights * value).sum(1, keepdims=True)),
         "the gradient over alphas",
@@ -204,7 +211,7 @@ def product_run(function: Callable, inputs: dict) -> object:
 
 
 def product_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         if not isinstance(answer, dict) or set(answer) != {
             "product",
             "points",
@@ -214,7 +221,7 @@ def product_judge(inputs: dict, returned: object) -> None:
             raise Wrong("the product could not be read")
         weights, direction = case["weights"], case["direction"]
         for name in ("weights", "direction"):
-            close(
+            require_close(
                 answer[name],
                 case[name],
                 f"`{name}` after the call",
@@ -235,7 +242,7 @@ def product_judge(inputs: dict, returned: object) -> None:
                     "a direction of zeros has the product zero, whatever the matrix; 0.01 / 0 made"
                     " it NaN"
                 )
-            close(
+            require_close(
                 answer["product"],
                 np.zeros(len(case["offset"])),
                 "the product for a direction of zeros",
@@ -247,7 +254,7 @@ def product_judge(inputs: dict, returned: object) -> None:
             math.fsum(m * v + k * step**2 * v**3 for m, k, v in zip(row, bent, direction))
             for row, bent in zip(case["bilinear"], case["cubic"])
         ]
-        product = array(answer["product"], (len(expected),), "the product")
+        product = as_array(answer["product"], (len(expected),), "the product")
         for factor, mistake in (
             (2, "twice as large as it should be: the two points are 2ε apart"),
             (-1, "the negative of what is asked: at w + εv less at w − εv"),
@@ -258,7 +265,7 @@ def product_judge(inputs: dict, returned: object) -> None:
                 product, factor * np.array(expected), rtol=1e-5, atol=0
             ):
                 raise Wrong(f"the product is {mistake}")
-        close(
+        require_close(
             product,
             np.array(expected),
             "the product",
@@ -277,7 +284,7 @@ def _has_nan(value: object) -> bool:
 
 def _judge_points(points: list, weights: np.ndarray, direction: np.ndarray, norm: float) -> None:
     """The two gradients must be those at weights -+ 0.01 along the direction."""
-    offsets = [array(point, weights.shape, "a point") - weights for point in points]
+    offsets = [as_array(point, weights.shape, "a point") - weights for point in points]
     along = sorted(float(offset @ direction) / norm for offset in offsets)
     for offset, distance in zip(
         sorted(offsets, key=lambda offset: float(offset @ direction)), along
@@ -324,17 +331,17 @@ def derive_run(function: Callable, inputs: dict) -> object:
 
 
 def derive_judge(inputs: dict, returned: object) -> None:
-    for node, answer in zip(inputs["nodes"], parts(returned, NODES)):
+    for node, answer in zip(inputs["nodes"], as_items(returned, NODES)):
         names, alphas = node["names"], node["alphas"].tolist()
         found = []
-        for pair in parts(answer, 2, "what a node keeps"):
-            state, name = parts(pair, 2, "an edge that a node keeps")
+        for pair in as_items(answer, 2, "what a node keeps"):
+            state, name = as_items(pair, 2, "an edge that a node keeps")
             if isinstance(state, str) or not isinstance(name, str):
                 raise Wrong(
                     "each of the two edges is a pair (state, name) of a number and a text, got"
                     f" {pair}"
                 )
-            state = whole(state, "the state")
+            state = as_integer(state, "the state")
             if not 0 <= state < len(alphas) or name not in names:
                 raise Wrong(
                     f"({state}, {name!r}) is no edge of this node: states are 0 to"
@@ -403,16 +410,16 @@ def latency_run(function: Callable, inputs: dict) -> object:
 
 
 def latency_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         alphas, latencies = case["alphas"], case["latencies"]
-        total, gradients = parts(answer, 2, "what expected_latency returns")
+        total, gradients = as_items(answer, 2, "what expected_latency returns")
         if _has_nan(total):
             raise Wrong(
                 "the expected latency is not a number for architecture weights as large as"
                 f" {max(map(np.max, alphas)):.0f}: exp overflows. A softmax stays the same when the"
                 " largest weight is subtracted first"
             )
-        total = number(total, "the expected latency")
+        total = as_number(total, "the expected latency")
         expected = math.fsum(map(_mean_latency, alphas, latencies))
         if abs(total - expected) > 1e-6 * expected:
             raise Wrong(
@@ -420,13 +427,15 @@ def latency_judge(inputs: dict, returned: object) -> None:
                 f" {total:.4f} ms; each block adds its choices' latencies, weighted by their"
                 " softmax"
             )
-        for b, got in enumerate(parts(gradients, len(alphas), "the gradients, one array a block:")):
+        for b, got in enumerate(
+            as_items(gradients, len(alphas), "the gradients, one array a block:")
+        ):
             if _has_nan(got):
                 raise Wrong(
                     f"the gradient of block {b} has NaN; subtract the largest weight before exp"
                 )
             numeric = latency_gradient(alphas[b], latencies[b])
-            got = array(got, numeric.shape, f"the gradient of block {b}")
+            got = as_array(got, numeric.shape, f"the gradient of block {b}")
             p = np.array(_softmax(alphas[b]))
             for other, mistake in (
                 (p, "the softmax weights"),
@@ -444,7 +453,7 @@ def latency_judge(inputs: dict, returned: object) -> None:
                     other, numeric, atol=1e-6
                 ):
                     raise Wrong(f"the gradient of block {b} is {mistake}")
-            close(
+            require_close(
                 got,
                 numeric,
                 f"the gradient of block {b} (compared with differences of the expected latency)",

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import array, close, number, parts, whole
+from labkit.course.exercises.judging import as_array, as_integer, as_items, as_number, require_close
 from labkit.course.judges.capstone import choose_inputs, choose_judge
 
 # ---- 5.1 a batch norm disappears in a convolution --------------------------------------------------
@@ -89,13 +89,15 @@ def _tensors(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, torch.Tensor | 
 
 def fold_judge(inputs: dict, returned: object) -> None:
     for answer, case, (kind, (_, out, groups, _)) in zip(
-        parts(returned, len(CONVOLUTIONS)), inputs["cases"], CONVOLUTIONS.items()
+        as_items(returned, len(CONVOLUTIONS)), inputs["cases"], CONVOLUTIONS.items()
     ):
         if not isinstance(answer, dict) or set(answer) != {"folded", "unchanged"}:
             raise Wrong("the result could not be read")
-        weight, bias = parts(answer["folded"], 2, "what fold returns")
-        weight = array(weight, case["weight"].shape, f"the folded weight of a convolution ({kind})")
-        bias = array(bias, (out,), f"the folded bias of a convolution ({kind})")
+        weight, bias = as_items(answer["folded"], 2, "what fold returns")
+        weight = as_array(
+            weight, case["weight"].shape, f"the folded weight of a convolution ({kind})"
+        )
+        bias = as_array(bias, (out,), f"the folded bias of a convolution ({kind})")
         if answer["unchanged"] is not True:
             raise Wrong("conv or norm was changed; return new tensors and leave both as they are")
         _name_folding_mistake(kind, case, inputs["eps"], weight, bias)
@@ -118,7 +120,7 @@ def fold_judge(inputs: dict, returned: object) -> None:
         folded = functional.conv2d(
             image, torch.tensor(weight), torch.tensor(bias), padding=1, groups=groups
         )
-        close(
+        require_close(
             folded.numpy(),
             apart.numpy(),
             f"what the folded convolution ({kind}) computes",
@@ -212,12 +214,12 @@ def quantize_run(function: Callable, inputs: dict) -> object:
 
 
 def quantize_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         low, high, x = case["low"], case["high"], case["x"]
         where = f"for the range {low:.3g} to {high:.3g}"
-        codes, scale, zero = parts(answer, 3, "what quantize returns")
-        codes = array(codes, x.shape, f"the codes {where}")
-        scale = number(scale, f"the scale {where}")
+        codes, scale, zero = as_items(answer, 3, "what quantize returns")
+        codes = as_array(codes, x.shape, f"the codes {where}")
+        scale = as_number(scale, f"the scale {where}")
         bottom, top = (low, high) if low < 0 < high else (0.0, high) if low > 0 else (low, 0.0)
         step = (top - bottom) / 255
         if abs(scale - (high - low) / 255) <= 1e-6 * step and (bottom, top) != (low, high):
@@ -229,7 +231,7 @@ def quantize_judge(inputs: dict, returned: object) -> None:
             )
         if abs(scale - step) > 1e-5 * step:
             raise Wrong(f"the scale {where} should be {step:.6g}, got {scale:.6g}")
-        zero = number(zero, f"the zero point {where}")
+        zero = as_number(zero, f"the zero point {where}")
         if zero != int(zero):
             raise Wrong(
                 f"the zero point is the code of 0 and so a whole number; {where} got {zero:.4g}"
@@ -332,7 +334,7 @@ def layer_judge(inputs: dict, returned: object) -> None:
         inputs["bias"],
         inputs["multiplier"],
     )
-    result = array(returned, (len(x), len(weight)), "the codes")
+    result = as_array(returned, (len(x), len(weight)), "the codes")
     sums, exact = layer_asked(inputs)
     if (np.abs(result - np.clip(exact, 0, 255)) <= 0.5 + 1e-3).all() and (result % 1 == 0).all():
         return
@@ -386,7 +388,9 @@ def layer_judge(inputs: dict, returned: object) -> None:
             "each code is off by less than 1: round to the nearest whole number, a cast to integers"
             " cuts off"
         )
-    close(result, np.clip(np.round(exact), 0, 255), "the matrix of codes", rtol=0, atol=0.51)
+    require_close(
+        result, np.clip(np.round(exact), 0, 255), "the matrix of codes", rtol=0, atol=0.51
+    )
 
 
 # ---- 5.4 memory of a schedule ----------------------------------------------------------------------
@@ -425,12 +429,14 @@ def memory_inputs(seed: int) -> dict:
 
 def _random_network(rng: np.random.Generator) -> dict:
     names = [f"t{i}" for i in range(int(rng.integers(9, 12)))]
-    given = int(rng.integers(1, 3))
+    num_inputs = int(rng.integers(1, 3))
     operators = []
-    for i in range(given, len(names)):
+    for i in range(num_inputs, len(names)):
         reach = rng.permutation(i)[: int(rng.integers(1, 4))] if rng.random() < 0.4 else [i - 1]
         operators.append([[names[j] for j in reach], names[i]])
-    unread = [name for name in names[:given] if not any(name in inputs for inputs, _ in operators)]
+    unread = [
+        name for name in names[:num_inputs] if not any(name in inputs for inputs, _ in operators)
+    ]
     operators[-1][0] += [name for name in unread if name not in operators[-1][0]]
     return {
         "operators": operators,
@@ -522,7 +528,7 @@ def memory_run(function: Callable, inputs: dict) -> object:
 
 def memory_judge(inputs: dict, returned: object) -> None:
     networks = inputs["networks"]
-    answers = [whole(answer, "the peak") for answer in parts(returned, len(networks))]
+    answers = [as_integer(answer, "the peak") for answer in as_items(returned, len(networks))]
     peaks = [_peak(network) for network in networks]
     if answers == peaks:
         return

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from labkit.course.exercises.judging import array, parts
+from labkit.course.exercises.judging import as_array, as_items
 from labkit.course.judges.darts import latency_gradient, node_asked
 from labkit.course.judges.deployment import layer_asked
 from labkit.course.judges.shrinking import distill_gradient, gradients_asked
@@ -24,7 +24,7 @@ def small_kernel(inputs: dict, returned: object) -> list[Panel]:
     side = weight.shape[-1]
     edge = (side - size) // 2
 
-    def given(at: tuple[int, ...]) -> list[Panel]:
+    def input_panels(at: tuple[int, ...]) -> list[Panel]:
         channel = at[0]
         return [
             Panel(
@@ -40,14 +40,17 @@ def small_kernel(inputs: dict, returned: object) -> list[Panel]:
             ),
         ]
 
-    return compare(f"your {size}×{size} kernel", returned["kernel"], kernel_asked(inputs), given)
+    return compare(
+        f"your {size}×{size} kernel", returned["kernel"], kernel_asked(inputs), input_panels
+    )
 
 
 def sort_channels(inputs: dict, returned: object) -> list[Panel]:
     """Which channel of the input each place of the result holds, in each of the three tensors."""
     names = ("expand", "depthwise", "project")
     new = [
-        array(value, inputs[name].shape) for name, value in zip(names, parts(returned["sorted"], 3))
+        as_array(value, inputs[name].shape)
+        for name, value in zip(names, as_items(returned["sorted"], 3))
     ]
     before = [_by_channel(inputs[name], name) for name in names]
     after = [_by_channel(value, name) for value, name in zip(new, names)]
@@ -87,11 +90,11 @@ def _same_row(row: np.ndarray, rows: np.ndarray) -> float:
 
 def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
     mean, variance, _ = stats_asked(inputs)
-    got = np.stack([array(value, (3,)) for value in parts(returned["stats"], 2)])
+    got = np.stack([as_array(value, (3,)) for value in as_items(returned["stats"], 2)])
     rows = np.concatenate([batch.reshape(len(batch), -1) for batch in inputs["batches"]])
     sizes = [len(batch) for batch in inputs["batches"]]
 
-    def given(_: tuple[int, ...]) -> list[Panel]:
+    def input_panels(_: tuple[int, ...]) -> list[Panel]:
         return [
             Panel(
                 f"batches of {', '.join(map(str, sizes))} images\nframed: the second",
@@ -106,14 +109,14 @@ def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
         "your statistics",
         got,
         np.stack([mean, variance]),
-        given,
+        input_panels,
         rows="variance      mean",
         columns="channel",
     )
 
 
 def soft_loss(inputs: dict, returned: object) -> list[Panel]:
-    def given(_: tuple[int, ...]) -> list[Panel]:
+    def input_panels(_: tuple[int, ...]) -> list[Panel]:
         return [
             Panel(f"{name}'s logits", inputs[name], rows="image", columns="class")
             for name in ("student", "teacher")
@@ -123,7 +126,7 @@ def soft_loss(inputs: dict, returned: object) -> list[Panel]:
         "your loss's gradient\nat the student's logits",
         returned["student"],
         distill_gradient(inputs),
-        given,
+        input_panels,
         rows="image",
         columns="class",
     )
@@ -133,11 +136,11 @@ def add_gradients(inputs: dict, returned: object) -> list[Panel]:
     asked, _ = gradients_asked(inputs)
     for name, got, want in zip(("first", "second"), returned["gradients"], asked):
 
-        def given(_: tuple[int, ...], name: str = name) -> list[Panel]:
+        def input_panels(_: tuple[int, ...], name: str = name) -> list[Panel]:
             return [Panel(f"weights of the {name} layer\nwidths {inputs['widths']}", inputs[name])]
 
         if got is not None:
-            panels = compare(f"gradient of the {name} layer", got, want, given)
+            panels = compare(f"gradient of the {name} layer", got, want, input_panels)
             if panels:
                 return panels
     return []
@@ -146,7 +149,7 @@ def add_gradients(inputs: dict, returned: object) -> list[Panel]:
 def one_hot(inputs: dict, returned: object) -> list[Panel]:
     kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
     width = len(kernels) + len(expands)
-    got = array(returned, (sum(depths) * width,)).reshape(-1, width)
+    got = as_array(returned, (sum(depths) * width,)).reshape(-1, width)
     blocks = [
         block
         for depth, of_stage in zip(depths, inputs["stages"])
@@ -176,7 +179,7 @@ def one_hot(inputs: dict, returned: object) -> list[Panel]:
 def int8_layer(inputs: dict, returned: object) -> list[Panel]:
     asked = np.clip(np.round(layer_asked(inputs)[1]), 0, 255)
 
-    def given(_: tuple[int, ...]) -> list[Panel]:
+    def input_panels(_: tuple[int, ...]) -> list[Panel]:
         return [
             Panel(
                 f"x: {inputs['x'].shape}, zero point {inputs['x_zero']}",
@@ -193,12 +196,12 @@ def int8_layer(inputs: dict, returned: object) -> list[Panel]:
         ]
 
     return compare(
-        "your codes", returned, asked, given, rows="image", columns="output", tolerance=2e-3
+        "your codes", returned, asked, input_panels, rows="image", columns="output", tolerance=2e-3
     )
 
 
 def mixed_node(inputs: dict, returned: object) -> list[Panel]:
-    def given(at: tuple[int, ...]) -> list[Panel]:
+    def input_panels(at: tuple[int, ...]) -> list[Panel]:
         image, channel = at
         return [
             Panel("alphas", inputs["alphas"], rows="edge", columns="operation"),
@@ -208,7 +211,7 @@ def mixed_node(inputs: dict, returned: object) -> list[Panel]:
             ),
         ]
 
-    return compare("your node's output", returned["output"], node_asked(inputs)[2], given)
+    return compare("your node's output", returned["output"], node_asked(inputs)[2], input_panels)
 
 
 def expected_latency(inputs: dict, returned: object) -> list[Panel]:
@@ -216,7 +219,7 @@ def expected_latency(inputs: dict, returned: object) -> list[Panel]:
         got, want, alphas, latencies = map(
             _padded,
             (
-                parts(answer, 2)[1],
+                as_items(answer, 2)[1],
                 list(map(latency_gradient, case["alphas"], case["latencies"])),
                 case["alphas"],
                 case["latencies"],

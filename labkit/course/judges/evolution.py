@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import array, close, fields, frequency, given, number, parts
+from labkit.course.exercises.judging import (
+    as_array,
+    as_items,
+    as_number,
+    require_close,
+    require_fields,
+    require_frequency,
+    require_value,
+)
 
 # ---- 4.1 what a predictor sees ---------------------------------------------------------------------
 
@@ -36,7 +44,7 @@ def one_hot_run(function: Callable, inputs: dict) -> object:
 def one_hot_judge(inputs: dict, returned: object) -> None:
     kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
     width = len(kernels) + len(expands)
-    result = array(returned, (sum(depths) * width,), "the vector")
+    result = as_array(returned, (sum(depths) * width,), "the vector")
     slots = [(s, i) for s, depth in enumerate(depths) for i in range(depth)]
     for slot, (s, i) in enumerate(slots):
         got = result[slot * width : (slot + 1) * width]
@@ -98,7 +106,7 @@ def mutate_judge(inputs: dict, returned: object) -> None:
     for column, count in enumerate(choices):
         for value in range(count):
             others = genes[:, column] != value
-            frequency(
+            require_frequency(
                 int((children[others, column] == value).sum()),
                 int(others.sum()),
                 rate / count,
@@ -107,14 +115,14 @@ def mutate_judge(inputs: dict, returned: object) -> None:
             )
     chance = rate * (1 - 1 / choices)
     for a, b in itertools.combinations(range(len(choices)), 2):
-        frequency(
+        require_frequency(
             int((changed[:, a] & changed[:, b]).sum()),
             ROWS,
             chance[a] * chance[b],
             f"genes {a} and {b} of a row both changed (each rolls for itself, at rate {rate})",
         )
         both = (genes[:, a] != 0) & (genes[:, b] != 0)
-        frequency(
+        require_frequency(
             int((children[both][:, [a, b]] == 0).all(1).sum()),
             int(both.sum()),
             rate**2 / choices[a] / choices[b],
@@ -124,14 +132,14 @@ def mutate_judge(inputs: dict, returned: object) -> None:
         # Genes have chances of their own; a count of them is bounded as if each had the mean.
         where = f"of rows such as {first[0]} and {second[0]}"
         both, trials = changed[first] & changed[second], len(first) * len(choices)
-        frequency(
+        require_frequency(
             int(both.sum()),
             trials,
             float((chance**2).mean()),
             f"a gene {where} changed in both (each row rolls for itself)",
         )
         alike = choices - 1 - (genes[first] != genes[second])  # values that are new to both
-        frequency(
+        require_frequency(
             int((both & (children[first] == children[second])).sum()),
             trials,
             float((rate**2 * alike / choices**2).mean()),
@@ -156,7 +164,7 @@ def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _whole_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(returned, dict) or name not in returned:
         raise Wrong("the result could not be read")
-    result = array(returned[name], shape, f"the {name}")
+    result = as_array(returned[name], shape, f"the {name}")
     if (result % 1 != 0).any():
         raise Wrong(f"the {name} hold numbers that are not whole")
     return result
@@ -165,10 +173,10 @@ def _whole_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarr
 def _unchanged_and_repeatable(
     before: np.ndarray, returned: dict, children: np.ndarray, parents: str
 ) -> None:
-    if not np.array_equal(array(returned.get(parents), before.shape, f"the {parents}"), before):
+    if not np.array_equal(as_array(returned.get(parents), before.shape, f"the {parents}"), before):
         raise Wrong(f"the {parents} were changed; work on a copy, they are still needed")
     if not np.array_equal(
-        array(returned.get("again"), children.shape, "the second result"), children
+        as_array(returned.get("again"), children.shape, "the second result"), children
     ):
         raise Wrong("the same seed gave another result: draw from `rng` only")
 
@@ -222,9 +230,11 @@ def cross_judge(inputs: dict, returned: object) -> None:
                 " a whole"
             )
         coins[int(stage)] = of_stage[:, 0]
-        frequency(int(of_stage[:, 0].sum()), ROWS, 0.5, f"stage {stage} came from the mother")
+        require_frequency(
+            int(of_stage[:, 0].sum()), ROWS, 0.5, f"stage {stage} came from the mother"
+        )
     for (a, coin_a), (b, coin_b) in itertools.combinations(coins.items(), 2):
-        frequency(
+        require_frequency(
             int((coin_a == coin_b).sum()),
             ROWS,
             0.5,
@@ -232,7 +242,7 @@ def cross_judge(inputs: dict, returned: object) -> None:
         )
     tossed = np.stack(list(coins.values()), 1)
     for first, second in _pairs_of_rows():
-        frequency(
+        require_frequency(
             int((tossed[first] == tossed[second]).sum()),
             len(first) * len(coins),
             0.5,
@@ -273,7 +283,7 @@ def select_run(function: Callable, inputs: dict) -> object:
 
 def select_judge(inputs: dict, returned: object) -> None:
     accuracy, latency, n = inputs["accuracy"], inputs["latency"], inputs["n"]
-    for limit, answer in zip(inputs["limits"], parts(returned, len(inputs["limits"]))):
+    for limit, answer in zip(inputs["limits"], as_items(returned, len(inputs["limits"]))):
         possible = [i for i in range(len(latency)) if latency[i] <= limit]
         expected = sorted(possible, key=lambda i: accuracy[i], reverse=True)[:n]
         if not isinstance(answer, dict) or len(answer) != 1:
@@ -286,7 +296,7 @@ def select_judge(inputs: dict, returned: object) -> None:
                 f"ValueError for a limit of {limit:g} ms, which {len(possible)} subnets meet (the"
                 f" quickest takes exactly {latency.min():g} ms): {answer['refused']}"
             )
-        chosen = array(
+        chosen = as_array(
             answer.get("chosen"),
             (len(expected),),
             f"the choice of {n} among the {len(possible)} subnets within the limit of {limit:g} ms",
@@ -363,7 +373,7 @@ def evolve_run(function: Callable, inputs: dict) -> object:
     returned = function(
         inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"]
     )
-    given(returned, "what evolve returns")
+    require_value(returned, "what evolve returns")
     try:
         best, history = returned
         history = list(history)
@@ -379,7 +389,7 @@ def _score(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def evolve_judge(inputs: dict, returned: object) -> None:
-    fields(
+    require_fields(
         returned, {"best", "history", "log"}, "evolve should return the best row and the history"
     )
     population, weights = inputs["population"], inputs["weights"]
@@ -392,7 +402,7 @@ def evolve_judge(inputs: dict, returned: object) -> None:
         )
     expected = [_score(weights, population).max()]
     for generation, step in enumerate(log):
-        chosen = array(
+        chosen = as_array(
             step["parents"],
             (parents, population.shape[1]),
             f"what vary gets in generation {generation}",
@@ -404,25 +414,25 @@ def evolve_judge(inputs: dict, returned: object) -> None:
                 f"in generation {generation} vary should get the {parents} best of the population:"
                 " the parents of the generation before, who stay, and their children"
             )
-        children = array(
+        children = as_array(
             step["children"],
             (size - parents, population.shape[1]),
             f"the children of generation {generation} (so that the population stays at {size})",
         )
         population = np.concatenate([best, children.astype(int)])
         expected.append(max(expected[-1], _score(weights, population).max()))
-    close(
+    require_close(
         returned["history"],
         np.array(expected),
         "the history",
         rtol=1e-9,
         hint="One entry for the start and one for each generation: the best score so far",
     )
-    best = array(returned["best"], population.shape[1:], "the best row")
+    best = as_array(returned["best"], population.shape[1:], "the best row")
     rows = [inputs["population"], *(step["children"] for step in log)]
     if not (np.concatenate(rows) == best).all(1).any():
         raise Wrong("the best row was never in the population")
-    value = number(_score(weights, best.astype(int)[None]), "its score")
+    value = as_number(_score(weights, best.astype(int)[None]), "its score")
     if value < expected[-1] - 1e-9:
         raise Wrong(f"the best row scores {value:.4g}, a better one was seen: {expected[-1]:.4g}")
 
@@ -456,7 +466,7 @@ def front_run(function: Callable, inputs: dict) -> object:
 
 def front_judge(inputs: dict, returned: object) -> None:
     costs, accuracy = inputs["costs"].tolist(), inputs["accuracy"].tolist()
-    result = array(returned, (len(accuracy),), "the mask")
+    result = as_array(returned, (len(accuracy),), "the mask")
     if not np.isin(result, (0, 1)).all():
         raise Wrong("the result should be a mask: one True or False for each subnet")
     for i, (cost, value) in enumerate(zip(costs, accuracy)):

@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import fields, number, parts, unchanged, whole
+from labkit.course.exercises.judging import (
+    as_integer,
+    as_items,
+    as_number,
+    require_fields,
+    require_unchanged,
+)
 
 
 def _explain(
@@ -97,13 +103,16 @@ def timer_run(function: Callable, inputs: dict) -> object:
 
 
 def timer_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], parts(returned, len(inputs["cases"]))):
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         if not isinstance(answer, dict) or set(answer) != {"returned", "calls", "reads"}:
             raise Wrong("the result could not be read")
-        median, repeats = parts(answer["returned"], 2, "what time_until_sure returns")
-        median, repeats = number(median, "the median"), whole(repeats, "the number of repeats")
+        median, repeats = as_items(answer["returned"], 2, "what time_until_sure returns")
+        median, repeats = (
+            as_number(median, "the median"),
+            as_integer(repeats, "the number of repeats"),
+        )
         try:
-            _judge_repeats(case, repeats, whole(answer["calls"]), whole(answer["reads"]))
+            _judge_repeats(case, repeats, as_integer(answer["calls"]), as_integer(answer["reads"]))
             _judge_median(case, median, repeats)
         except Wrong as wrong:
             settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
@@ -221,8 +230,12 @@ def predict_run(function: Callable, inputs: dict) -> object:
 
 def predict_judge(inputs: dict, returned: object) -> None:
     table, base = {tuple(row[:5]): row[5] for row in inputs["table"]}, dict(inputs["base"])
-    for subnet, value in zip(inputs["subnets"], parts(returned, len(inputs["subnets"]))):
-        got, start, rows = number(value, "the latency"), base[subnet["resolution"]], _rows(subnet)
+    for subnet, value in zip(inputs["subnets"], as_items(returned, len(inputs["subnets"]))):
+        got, start, rows = (
+            as_number(value, "the latency"),
+            base[subnet["resolution"]],
+            _rows(subnet),
+        )
 
         def with_blocks(keys: list[tuple]) -> float:
             return start + math.fsum(table.get(key, math.nan) for key in keys)  # noqa: B023  (called in this turn)
@@ -316,9 +329,9 @@ def agreement_run(function: Callable, inputs: dict) -> object:
 
 
 def agreement_judge(inputs: dict, returned: object) -> None:
-    error, tau = parts(returned, 2, "what error_and_tau returns")
-    _judge_error(inputs, number(error, "the error"))
-    _judge_tau(inputs, number(tau, "tau"))
+    error, tau = as_items(returned, 2, "what error_and_tau returns")
+    _judge_error(inputs, as_number(error, "the error"))
+    _judge_tau(inputs, as_number(tau, "tau"))
 
 
 def _judge_error(inputs: dict, error: float) -> None:
@@ -408,23 +421,23 @@ def calibrate_inputs(seed: int) -> dict:
 
 
 def calibrate_run(function: Callable, inputs: dict) -> object:
-    given = {name: inputs[name].copy() for name in ("sums", "blocks", "measured")}
-    return {"answer": function(*given.values()), **given}
+    arguments = {name: inputs[name].copy() for name in ("sums", "blocks", "measured")}
+    return {"answer": function(*arguments.values()), **arguments}
 
 
 def calibrate_judge(inputs: dict, returned: object) -> None:
     names = ("sums", "blocks", "measured")
-    fields(returned, {"answer", *names}, "the result could not be read")
+    require_fields(returned, {"answer", *names}, "the result could not be read")
     sums, blocks, measured = (inputs[name].astype(float) for name in names)
     got = [
-        number(value, name)
+        as_number(value, name)
         for value, name in zip(
-            parts(returned["answer"], 2, "what calibrate returns"),
+            as_items(returned["answer"], 2, "what calibrate returns"),
             ("the intercept", "the cost per block"),
         )
     ]
     for name in names:
-        unchanged(returned[name], inputs[name], f"`{name}`")
+        require_unchanged(returned[name], inputs[name], f"`{name}`")
     missing, equal = measured - sums, np.ones(len(sums))
     intercept, per_block = expected = _line(blocks, missing, measured**-2)
     three, *_ = np.linalg.lstsq(
@@ -512,8 +525,8 @@ def roofline_judge(inputs: dict, returned: object) -> None:
     names = ("overhead", "compute", "memory")
     got = np.array(
         [
-            number(value, name)
-            for value, name in zip(parts(returned, 3, "what where_time_goes returns"), names)
+            as_number(value, name)
+            for value, name in zip(as_items(returned, 3, "what where_time_goes returns"), names)
         ]
     )
     compute = np.array([1e6 * macs / (1e9 * inputs["peak"]) for macs, _ in inputs["layers"]])

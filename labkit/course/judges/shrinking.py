@@ -13,14 +13,14 @@ from torch import nn
 
 from labkit.course.exercises.exercise import Exercise, Wrong
 from labkit.course.exercises.judging import (
-    array,
-    close,
-    fields,
-    frequency,
-    given,
-    number,
-    parts,
-    unchanged,
+    as_array,
+    as_items,
+    as_number,
+    require_close,
+    require_fields,
+    require_frequency,
+    require_unchanged,
+    require_value,
 )
 
 # ---- 2.1 the distillation loss ---------------------------------------------------------------------
@@ -45,7 +45,7 @@ def distill_run(function: Callable, inputs: dict) -> object:
     loss = function(
         student, teacher, torch.tensor(inputs["labels"]), inputs["temperature"], inputs["share"]
     )
-    given(loss, "the loss")
+    require_value(loss, "the loss")
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
         raise Wrong("the loss has no gradient: compute it with torch from the student's logits")
     if loss.numel() != 1:
@@ -84,8 +84,8 @@ def distill_judge(inputs: dict, returned: object) -> None:
         -(target * np.log(soft)).sum() / n,
         -np.log(soft[np.arange(n), inputs["labels"]]).mean(),
     )
-    fields(returned, {"loss", "student", "teacher"}, "the loss could not be read")
-    loss = number(np.asarray(returned["loss"], dtype=float), "the loss")
+    require_fields(returned, {"loss", "student", "teacher"}, "the loss could not be read")
+    loss = as_number(np.asarray(returned["loss"], dtype=float), "the loss")
     for value, what in (
         ((1 - share) * hard_loss + share * divergence, "the factor temperature**2 is missing"),
         (share * hard_loss + (1 - share) * t**2 * divergence, "`share` is that of the teacher"),
@@ -107,14 +107,14 @@ def distill_judge(inputs: dict, returned: object) -> None:
     ):
         if abs(loss - value) < 1e-6:
             raise Wrong(f"the loss is {loss:.5g}: {what}")
-    close(
+    require_close(
         np.array(loss),
         np.array((1 - share) * hard_loss + share * t**2 * divergence),
         "the loss",
         rtol=1e-5,
         hint="KL runs from the teacher to the student: the teacher's probabilities are the weights",
     )
-    close(
+    require_close(
         returned["student"],
         distill_gradient(inputs),
         "the gradient at the student's logits",
@@ -123,7 +123,7 @@ def distill_judge(inputs: dict, returned: object) -> None:
     )
     if (
         returned["teacher"] is not None
-        and array(returned["teacher"], (n, classes), "the teacher's gradient").any()
+        and as_array(returned["teacher"], (n, classes), "the teacher's gradient").any()
     ):
         raise Wrong(
             "the teacher gets a gradient: it would learn to be easy to imitate. Detach its logits"
@@ -163,16 +163,16 @@ def sandwich_run(function: Callable, inputs: dict) -> object:
 
 def sandwich_judge(inputs: dict, returned: object) -> None:
     choices, n = inputs["choices"], inputs["n"]
-    fields(returned, {"steps", "again", "choices"}, "the result could not be read")
+    require_fields(returned, {"steps", "again", "choices"}, "the result could not be read")
     got = np.asarray(returned["steps"], dtype=float)
     if got.ndim != 3 or got.shape[1:] != (n + 2, len(choices)):
         raise Wrong(
             f"one step should have shape {(n + 2, len(choices))}: largest, smallest, {n} random; "
             f"got {got.shape[1:]}"
         )
-    steps = array(got, (CALLS, n + 2, len(choices)), "the steps")
-    unchanged(returned["choices"], choices, "`choices`")
-    if not np.array_equal(steps[0], array(returned["again"], steps[0].shape, "a second step")):
+    steps = as_array(got, (CALLS, n + 2, len(choices)), "the steps")
+    require_unchanged(returned["choices"], choices, "`choices`")
+    if not np.array_equal(steps[0], as_array(returned["again"], steps[0].shape, "a second step")):
         raise Wrong("the same seed gave another result: draw from `rng` only")
     if ((steps % 1 != 0) | (steps < 0) | (steps >= choices)).any():
         raise Wrong(
@@ -198,9 +198,9 @@ def sandwich_judge(inputs: dict, returned: object) -> None:
     ]
     for name, values, count in drawn:
         for value in range(count):
-            frequency(int((values == value).sum()), CALLS, 1 / count, f"{name} was {value}")
+            require_frequency(int((values == value).sum()), CALLS, 1 / count, f"{name} was {value}")
     for (a, values_a, count_a), (b, values_b, count_b) in itertools.combinations(drawn, 2):
-        frequency(
+        require_frequency(
             int(((values_a == 0) & (values_b == 0)).sum()),
             CALLS,
             1 / count_a / count_b,
@@ -234,7 +234,7 @@ def schedule_run(function: Callable, inputs: dict) -> object:
 
 
 def schedule_judge(inputs: dict, returned: object) -> None:
-    for step, answer in zip(inputs["steps"], parts(returned, len(inputs["steps"]))):
+    for step, answer in zip(inputs["steps"], as_items(returned, len(inputs["steps"]))):
         if not isinstance(answer, dict) or set(answer) != set(inputs["choices"]):
             raise Wrong(f"the result should be a dict with {', '.join(inputs['choices'])}")
         for name, values in inputs["choices"].items():
@@ -328,10 +328,12 @@ def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
 
 
 def gradients_judge(inputs: dict, returned: object) -> None:
-    fields(returned, {"total", "gradients", "weights", "kept"}, "the result could not be read")
+    require_fields(
+        returned, {"total", "gradients", "weights", "kept"}, "the result could not be read"
+    )
     expected, loss = gradients_asked(inputs)
-    for got, before in zip(parts(returned["weights"], 2), (inputs["first"], inputs["second"])):
-        close(
+    for got, before in zip(as_items(returned["weights"], 2), (inputs["first"], inputs["second"])):
+        require_close(
             got,
             before,
             "a weight",
@@ -339,7 +341,7 @@ def gradients_judge(inputs: dict, returned: object) -> None:
             atol=0,
             hint="Only gradients are asked for; the optimizer's step is not part of it",
         )
-    got = parts(returned["gradients"], 2, "the gradients")
+    got = as_items(returned["gradients"], 2, "the gradients")
     count = len(inputs["widths"])
     if all(
         value is not None and np.shape(value) == want.shape and np.allclose(value, want / count)
@@ -349,7 +351,7 @@ def gradients_judge(inputs: dict, returned: object) -> None:
     for name, value, want in zip(("first", "second"), got, expected):
         if value is None:
             raise Wrong(f"the {name} layer has no gradient")
-        close(
+        require_close(
             value,
             want,
             f"the gradient of the {name} layer",
@@ -372,8 +374,8 @@ def gradients_judge(inputs: dict, returned: object) -> None:
             " next begins: memory grows with the number of subnets. Call backward for each loss at"
             " once"
         )
-    close(
-        np.array(number(returned["total"], "the total loss")),
+    require_close(
+        np.array(as_number(returned["total"], "the total loss")),
         np.array(loss),
         "the total loss",
         rtol=1e-5,

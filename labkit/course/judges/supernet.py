@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import array, close, fields, parts, unchanged, whole
+from labkit.course.exercises.judging import (
+    as_array,
+    as_integer,
+    as_items,
+    require_close,
+    require_fields,
+    require_unchanged,
+)
 
 # ---- 1.1 a small kernel from a large one -----------------------------------------------------------
 
@@ -55,10 +62,12 @@ def kernel_judge(inputs: dict, returned: object) -> None:
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
     expected = kernel_asked(inputs)
-    fields(returned, {"kernel", "weight", "transform"}, "the small kernel could not be read")
-    result = array(returned["kernel"], expected.shape, "the small kernel")
+    require_fields(
+        returned, {"kernel", "weight", "transform"}, "the small kernel could not be read"
+    )
+    result = as_array(returned["kernel"], expected.shape, "the small kernel")
     for name in ("weight", "transform"):
-        unchanged(returned[name], inputs[name], f"`{name}`")
+        require_unchanged(returned[name], inputs[name], f"`{name}`")
     center = weight[:, :, edge : edge + size, edge : edge + size]
     if np.allclose(result, center, atol=1e-5):
         raise Wrong(
@@ -73,7 +82,7 @@ def kernel_judge(inputs: dict, returned: object) -> None:
         raise Wrong(
             "the transform acts from the wrong side: row t of it makes tap t of the small kernel"
         )
-    close(
+    require_close(
         result,
         expected,
         "the small kernel",
@@ -99,19 +108,19 @@ def sort_inputs(seed: int) -> dict:
 
 
 def sort_run(function: Callable, inputs: dict) -> object:
-    given = {name: torch.tensor(inputs[name]) for name in ("expand", "depthwise", "project")}
-    return {"sorted": function(*given.values()), **given}
+    tensors = {name: torch.tensor(inputs[name]) for name in ("expand", "depthwise", "project")}
+    return {"sorted": function(*tensors.values()), **tensors}
 
 
 def sort_judge(inputs: dict, returned: object) -> None:
     names = ("expand", "depthwise", "project")
-    fields(returned, {"sorted", *names}, "the result could not be read")
+    require_fields(returned, {"sorted", *names}, "the result could not be read")
     new = {
-        name: array(value, inputs[name].shape, name)
-        for name, value in zip(names, parts(returned["sorted"], 3, "what sort_channels returns"))
+        name: as_array(value, inputs[name].shape, name)
+        for name, value in zip(names, as_items(returned["sorted"], 3, "what sort_channels returns"))
     }
     for name in names:
-        unchanged(returned[name], inputs[name], f"`{name}`")
+        require_unchanged(returned[name], inputs[name], f"`{name}`")
     before, after = _channels(inputs), _channels(new)
     for name in names:  # each tensor on its own first: a clearer message than about whole channels
         columns = inputs[name].T if name == "project" else inputs[name]
@@ -183,7 +192,7 @@ def count_judge(inputs: dict, returned: object) -> None:
     for depths, kernels, expands in inputs["stages"]:
         blocks = list(itertools.product(range(kernels), range(expands)))
         expected *= sum(1 for depth in depths for _ in itertools.product(blocks, repeat=depth))
-    result = whole(returned, "the number of subnets")
+    result = as_integer(returned, "the number of subnets")
     if result != expected:
         more = "more" if result > expected else "fewer"
         raise Wrong(
@@ -230,26 +239,26 @@ def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def stats_judge(inputs: dict, returned: object) -> None:
     mean, unbiased, biased = stats_asked(inputs)
-    fields(returned, {"stats", "batches"}, "the statistics could not be read")
-    got_mean, got_variance = parts(returned["stats"], 2, "what batch_norm_stats returns")
+    require_fields(returned, {"stats", "batches"}, "the statistics could not be read")
+    got_mean, got_variance = as_items(returned["stats"], 2, "what batch_norm_stats returns")
     for i, (now, batch) in enumerate(
-        zip(parts(returned["batches"], 3, "`batches` after the call"), inputs["batches"])
+        zip(as_items(returned["batches"], 3, "`batches` after the call"), inputs["batches"])
     ):
-        unchanged(now, batch, f"batch {i}")
-    close(
+        require_unchanged(now, batch, f"batch {i}")
+    require_close(
         got_mean,
         mean,
         "the mean",
         hint="Average the means of the batches, each batch with the same weight",
     )
-    got_variance = array(got_variance, (3,), "the variance")
+    got_variance = as_array(got_variance, (3,), "the variance")
     if np.allclose(got_variance, biased, rtol=1e-4) and not np.allclose(
         biased, unbiased, rtol=1e-4
     ):
         raise Wrong(
             "the variance is the biased one: divide by the number of values less one, as torch does"
         )
-    close(
+    require_close(
         got_variance,
         unbiased,
         "the variance",
@@ -321,13 +330,13 @@ def model_run(function: Callable, inputs: dict) -> object:
 
 
 def model_judge(inputs: dict, returned: object) -> None:
-    fields(
+    require_fields(
         returned, {"norms", "parameters", "training"}, "the model could not be read after the call"
     )
     layers = inputs["layers"]
     weights = [(i, name) for i in range(len(layers)) for name in ("conv", "scale", "offset")]
-    for (i, name), now in zip(weights, parts(returned["parameters"], len(weights))):
-        close(
+    for (i, name), now in zip(weights, as_items(returned["parameters"], len(weights))):
+        require_close(
             now,
             layers[i][name],
             f"the weight {name} of layer {i}",
@@ -346,13 +355,13 @@ def model_judge(inputs: dict, returned: object) -> None:
                 else np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
             )
             x = _normalized(x, layer["scale"], layer["offset"], of_layer)
-    for i, (got, batches) in enumerate(zip(parts(returned["norms"], len(layers)), seen)):
+    for i, (got, batches) in enumerate(zip(as_items(returned["norms"], len(layers)), seen)):
         where = (
             f"of batch norm {i + 1} of {len(layers)} in the model, averaged over {len(batches)}"
             " batches,"
         )
-        mean, variance = parts(got, 2)
-        close(
+        mean, variance = as_items(got, 2)
+        require_close(
             mean,
             np.mean([m for m, _ in batches], axis=0),
             f"the running mean {where}",
@@ -363,7 +372,7 @@ def model_judge(inputs: dict, returned: object) -> None:
                 " mode, and give every batch the same weight (`momentum=None`)"
             ),
         )
-        close(
+        require_close(
             variance,
             np.mean([v for _, v in batches], axis=0),
             f"the running variance {where}",

@@ -123,8 +123,8 @@ def test_two_forms_are_measured(subnet, images):
 
 
 @pytest.mark.parametrize(
-    "missing", ["onnxruntime", "labkit.deploy"]
-)  # without onnx there is no labkit.deploy
+    "missing", ["onnxruntime", "labkit.deploy.onnx"]
+)  # without onnx there is no labkit.deploy.onnx
 def test_without_onnx_runtime_pytorch_is_measured(subnet, images, monkeypatch, missing):
     really_import = builtins.__import__
 

@@ -24,7 +24,7 @@ from labkit.course.checking.code_slices import needed, piece, statements
 from labkit.course.checking.confined_copy import OWN, PACKAGE, runs_only, write_base, write_without
 from labkit.course.checking.marking import _verdict
 from labkit.course.exercises import exercise as lab
-from labkit.course.exercises.judging import parts
+from labkit.course.exercises.judging import as_items
 from labkit.course.notebook import _executed
 
 # ---- values ----------------------------------------------------------------------------------------
@@ -133,10 +133,10 @@ def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
             pytest.fail("taken apart")
 
     with pytest.raises(lab.Wrong, match=r"should be 2 values, got an array of shape \(3, 1\)"):
-        parts(np.zeros((3, 1)).view(Rows), 2)
-    assert [row.tolist() for row in parts(np.eye(2), 2)] == [[1, 0], [0, 1]]
+        as_items(np.zeros((3, 1)).view(Rows), 2)
+    assert [row.tolist() for row in as_items(np.eye(2), 2)] == [[1, 0], [0, 1]]
     with pytest.raises(TypeError):
-        parts(np.array(2.0), 2)
+        as_items(np.array(2.0), 2)
 
 
 # ---- slices ----------------------------------------------------------------------------------------

@@ -127,6 +127,6 @@ def test_check_draws_in_a_kernel_only_and_says_the_same(shown, monkeypatch, caps
 def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path):
     from labkit.course.checking.confined_copy import write_base
 
-    copy = write_base(tmp_path, 1) / "labkit" / "lab"
-    assert not (copy / "checks" / "drawn.py").exists()
-    assert "kernel_asked" not in (copy / "checks" / "supernet.py").read_text(encoding="utf-8")
+    copy = write_base(tmp_path, 1) / "labkit" / "course" / "judges"
+    assert not (copy / "drawn_tensors.py").exists()
+    assert "kernel_asked" not in (copy / "supernet.py").read_text(encoding="utf-8")
