@@ -25,7 +25,7 @@ from typing import Callable, NamedTuple  # noqa: UP035  (Python 3.8 cannot subsc
 Call = Callable[[], object]
 
 
-class Limits(NamedTuple):
+class TimingLimits(NamedTuple):
     """When to stop repeating."""
 
     warmup: int = 5  # calls that are not counted, at the start of each round
@@ -42,7 +42,7 @@ class Limits(NamedTuple):
     chunk: int = 12  # calls between two timings of the anchor
 
 
-DEFAULT = Limits()
+DEFAULT = TimingLimits()
 FEWEST = 3  # repeats of a call that alone takes longer than its time
 
 
@@ -91,7 +91,7 @@ def summarize(seconds: list[float]) -> Timing:
 
 
 def time_call(
-    call: Call, limits: Limits = DEFAULT, clock: Callable[[], float] = time.perf_counter
+    call: Call, limits: TimingLimits = DEFAULT, clock: Callable[[], float] = time.perf_counter
 ) -> Timing:
     """Repeat `call` until its median is known well enough, or a limit is reached.
 
@@ -133,7 +133,7 @@ def time_all(
     names: list[str],
     prepare: Callable[[str], Call],
     anchor: Call,
-    limits: Limits = DEFAULT,
+    limits: TimingLimits = DEFAULT,
     *,
     done: dict[str, list[Timing]] | None = None,
     unsteady: dict[str, int] | None = None,
@@ -186,7 +186,7 @@ def time_all(
 def moved(
     anchor: Call,
     before: list[float],
-    limits: Limits = DEFAULT,
+    limits: TimingLimits = DEFAULT,
     clock: Callable[[], float] = time.perf_counter,
 ) -> bool:
     """Whether the machine runs at another speed than when the anchor took `before` (medians,
@@ -198,7 +198,7 @@ def moved(
     return bool(before) and abs(now / sorted(before)[len(before) // 2] - 1) > limits.drift
 
 
-def share_done(rounds: dict[str, list[Timing]], limits: Limits) -> float:
+def share_done(rounds: dict[str, list[Timing]], limits: TimingLimits) -> float:
     """How much of the fewest rounds is done, from 0 to 1."""
     return sum(min(len(timings), limits.min_rounds) for timings in rounds.values()) / (
         len(rounds) * limits.min_rounds

@@ -19,7 +19,7 @@ from latency_for_tests import COARSE, TINY, own_cache  # noqa: F401  (a fixture)
 from labkit.latency.devices import get_device
 from labkit.latency.kit import packing as kit
 from labkit.latency.measured.latency_file import climbs_out, parse, validate
-from labkit.runtime.timing import Limits, Timing
+from labkit.runtime.timing import Timing, TimingLimits
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_what_drifted_and_only_that_is_measured_once_more(packed, tmp_path):
 @contextmanager
 def half_done(program: Path, folder: Path):
     """A kit that has measured some of its blocks, and is killed at the end."""
-    limits = Limits(
+    limits = TimingLimits(
         warmup=1,
         min_repeats=10**9,
         max_repeats=10**9,

@@ -16,8 +16,8 @@ from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a f
 from labkit.latency.devices import DeviceError, device_names, get_device
 from labkit.latency.kit import packing as kit
 from labkit.latency.measured import lookup_table as lut
+from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.latency_file import TableError, climbs_out, parse
-from labkit.latency.measured.pieces import pieces
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
 
@@ -40,7 +40,7 @@ def test_a_board_can_have_tables_for_several_spaces(tmp_path):
     assert device.latency_table(TINY).space == TINY and device.latency_table(FMNIST).space == FMNIST
 
 
-FIRST = next(iter(pieces(TINY)))
+FIRST = next(iter(timed_blocks(TINY)))
 
 
 def faster_than_nothing(value: dict) -> None:

@@ -1,4 +1,4 @@
-"""Pieces, calibration and measuring. Times are made up: no test compares measured ones."""
+"""Timed blocks, calibration and measuring. Times are made up: no test compares measured ones."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from latency_for_tests import (
-    COARSE,
-    TINY,
-    here,
-    made_up,
-    save,
-)  # noqa: F401  (a fixture)
+from latency_for_tests import COARSE, TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
 
 from labkit.latency.devices import device_names, get_device
 from labkit.latency.kit import packing as kit
 from labkit.latency.measured import lookup_table as lut
 from labkit.latency.measured import measurement as measure
 from labkit.latency.measured import shipped_table as entry
+from labkit.latency.measured.blocks import (
+    block_counts,
+    space_digest,
+    table_from_times,
+    timed_blocks,
+)
 from labkit.latency.measured.latency_file import validate
-from labkit.latency.measured.pieces import block_counts, pieces, space_digest, table_of
 from labkit.space.presets import FMNIST, get_space
 from labkit.tables.costs import block_sides
 
-# ---- pieces ----------------------------------------------------------------------------------------
+# ---- timed blocks ----------------------------------------------------------------------------------
 
 
-def test_pieces_are_distinct_and_cover_the_space():
-    """A block's piece depends on widths, stride, kernel, ratio, side, activation and SE: count them
+def test_timed_blocks_are_distinct_and_cover_the_space():
+    """What is timed depends on widths, stride, kernel, ratio, side, activation and SE: count them
     by hand.
     """
 
@@ -57,18 +56,20 @@ def test_pieces_are_distinct_and_cover_the_space():
         return len(wanted)
 
     for space in (FMNIST, TINY, get_space("ofa-mbv3")):
-        found = pieces(space)
-        blocks = [key for key, piece in found.items() if piece.kind == "block"]
-        stems = [key for key, piece in found.items() if piece.kind == "stem"]
+        found = timed_blocks(space)
+        blocks = [key for key, block in found.items() if block.kind == "block"]
+        stems = [key for key, block in found.items() if block.kind == "stem"]
         assert len(blocks) == count(space) and len(stems) == len(space.resolutions)
-        assert all(key == piece.key for key, piece in found.items())
+        assert all(key == block.key for key, block in found.items())
 
 
-def test_table_of_pieces_adds_up():
+def test_table_of_times_adds_up():
     space, rng = TINY, np.random.default_rng(0)
-    times = {name: ms for name, ms in zip(pieces(space), rng.random(len(pieces(space))))}
+    times = {
+        name: ms for name, ms in zip(timed_blocks(space), rng.random(len(timed_blocks(space))))
+    }
     genes = space.sample(rng, 20)
-    for arch, total in zip(space.decode(genes), table_of(space, times)(genes)):
+    for arch, total in zip(space.decode(genes), table_from_times(space, times)(genes)):
         sides = block_sides(space, arch.resolution)
         expected = times[f"stem-{arch.resolution}px"] + times[f"head-{-(-sides[-1] // 1)}px"]
         for shape, side in zip(space.blocks, sides):
@@ -179,17 +180,17 @@ def test_measure_gives_a_valid_file(runtime):
 
 
 @pytest.mark.parametrize("name", measure.RUNTIMES)
-def test_runtimes_run_every_kind_of_piece_at_any_batch(name):
-    """Shapes fit: a call of a piece or subnet that does not fit its input raises."""
+def test_runtimes_run_every_kind_of_block_at_any_batch(name):
+    """Shapes fit: a call of a block or subnet that does not fit its input raises."""
     runtime = measure.get_runtime(name, threads=1, batch=3)
-    for piece in list(pieces(TINY).values())[:4] + [measure.anchor_piece(TINY)]:
-        runtime.piece(TINY, piece)()
+    for block in list(timed_blocks(TINY).values())[:4] + [measure.anchor_block(TINY)]:
+        runtime.block(TINY, block)()
     runtime.subnet(TINY, TINY.largest())()
     assert (runtime.threads, runtime.batch) == (1, 3)
 
 
-def test_many_pieces_get_fewer_rounds():
-    assert len(pieces(get_space("ofa-mbv3"))) > 200 > len(pieces(FMNIST))
+def test_many_blocks_get_fewer_rounds():
+    assert len(timed_blocks(get_space("ofa-mbv3"))) > 200 > len(timed_blocks(FMNIST))
     assert (
         measure.limits_for(get_space("ofa-mbv3")).max_rounds < measure.limits_for(FMNIST).min_rounds
     )
@@ -250,7 +251,7 @@ def test_this_machines_label_says_where_its_table_contradicts_itself():
 
 
 @pytest.mark.parametrize(
-    "change", [{"drifted": [next(iter(pieces(TINY)))]}, {"anchor_ms": [0.05, 0.05, 0.08]}]
+    "change", [{"drifted": [next(iter(timed_blocks(TINY)))]}, {"anchor_ms": [0.05, 0.05, 0.08]}]
 )
 def test_this_machines_label_says_where_it_changed_speed(change):
     host = get_device("host")

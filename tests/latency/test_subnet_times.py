@@ -11,10 +11,12 @@ from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 from labkit.latency.devices import get_device
 from labkit.latency.measured import subnet_times as subnets
 from labkit.latency.measured.subnet_times import measured_subnets, sample
-from labkit.runtime.timing import Limits
+from labkit.runtime.timing import TimingLimits
 from labkit.space.presets import FMNIST
 
-LIMITS = Limits(warmup=0, min_repeats=3, max_repeats=3, min_rounds=2, max_rounds=2, chunk=4, redo=0)
+LIMITS = TimingLimits(
+    warmup=0, min_repeats=3, max_repeats=3, min_rounds=2, max_rounds=2, chunk=4, redo=0
+)
 
 
 class Interrupted(Exception):
@@ -41,7 +43,7 @@ class Machine:
 
         return run
 
-    def piece(self, space, piece):
+    def block(self, space, block):
         return self.call(1.0)
 
     def subnet(self, space, arch):
@@ -157,7 +159,7 @@ def test_subnets_that_were_measured_while_the_machine_changed_speed_are_counted(
             self.slow = 1.0 if len(self.prepared) < 8 else 1.3  # from the second round on
             return super().subnet(space, arch)
 
-        def piece(self, space, piece):
+        def block(self, space, block):
             def run() -> None:
                 self.now += 1e-3 * self.slow
 
@@ -172,4 +174,4 @@ def test_subnets_that_were_measured_while_the_machine_changed_speed_are_counted(
 
 
 def test_learning_from_many_takes_few_rounds():
-    assert subnets.LEARNING.max_rounds < Limits().min_rounds
+    assert subnets.LEARNING.max_rounds < TimingLimits().min_rounds

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from labkit.latency.kit import packing
 from labkit.runtime import timing as harness
-from labkit.runtime.timing import Limits, Timing, machine_state, summarize, time_all, time_call
+from labkit.runtime.timing import (
+    Timing,
+    TimingLimits,
+    machine_state,
+    summarize,
+    time_all,
+    time_call,
+)
 
 MS = 1e-3
 
@@ -43,7 +50,7 @@ class Machine:
 
 def test_a_steady_call_stops_at_the_fewest_repeats():
     machine = Machine()
-    timing = time_call(machine.call(2.0), Limits(warmup=7, min_repeats=20), machine.clock)
+    timing = time_call(machine.call(2.0), TimingLimits(warmup=7, min_repeats=20), machine.clock)
     assert timing == pytest.approx(Timing(2.0, 2.0, 2.0, 0.0, 20))
     assert machine.runs == 7 + 20
 
@@ -51,14 +58,18 @@ def test_a_steady_call_stops_at_the_fewest_repeats():
 def test_warm_up_is_not_counted():
     machine = Machine()
     slow_start = [15.0] * 5 + [1.0]
-    timing = time_call(machine.call(*slow_start), Limits(warmup=5, min_repeats=10), machine.clock)
+    timing = time_call(
+        machine.call(*slow_start), TimingLimits(warmup=5, min_repeats=10), machine.clock
+    )
     assert timing.median_ms == pytest.approx(1.0) and timing.high_ms == pytest.approx(1.0)
 
 
 def test_outliers_do_not_move_the_center_but_show_in_the_spread():
     machine = Machine()
     durations = [1.0, 1.0, 1.0, 9.0] * 500  # every fourth call is disturbed
-    timing = time_call(machine.call(*durations), Limits(warmup=0, min_repeats=40), machine.clock)
+    timing = time_call(
+        machine.call(*durations), TimingLimits(warmup=0, min_repeats=40), machine.clock
+    )
     assert timing.median_ms == pytest.approx(1.0)
     assert timing.spread == pytest.approx(8.0)
 
@@ -67,7 +78,7 @@ def test_a_noisy_call_is_repeated_until_the_interval_is_tight():
     rng = np.random.default_rng(0)
     machine = Machine()
     durations = rng.normal(1.0, 0.1, 5000).clip(0.1).tolist()
-    limits = Limits(warmup=0, min_repeats=20, max_repeats=5000, seconds=1e9, tolerance=0.01)
+    limits = TimingLimits(warmup=0, min_repeats=20, max_repeats=5000, seconds=1e9, tolerance=0.01)
     timing = time_call(machine.call(*durations), limits, machine.clock)
     # the half-width of the median's interval is 1.96 * 1.2533 * sigma / sqrt(n): 1 % needs about
     # 600
@@ -81,25 +92,27 @@ def test_limits_end_what_does_not_settle():
     wild = [1.0, 3.0] * 1000
     by_count = time_call(
         machine.call(*wild),
-        Limits(warmup=0, min_repeats=10, max_repeats=31, seconds=1e9),
+        TimingLimits(warmup=0, min_repeats=10, max_repeats=31, seconds=1e9),
         machine.clock,
     )
     assert by_count.repeats == 31
     by_time = time_call(
         machine.call(*wild),
-        Limits(warmup=0, min_repeats=10, max_repeats=10**6, seconds=0.1),
+        TimingLimits(warmup=0, min_repeats=10, max_repeats=10**6, seconds=0.1),
         machine.clock,
     )
     assert by_time.repeats == 50  # 25 pairs of 1 + 3 ms
     slow = time_call(
-        machine.call(400.0), Limits(warmup=10, min_repeats=20, seconds=0.5), machine.clock
+        machine.call(400.0), TimingLimits(warmup=10, min_repeats=20, seconds=0.5), machine.clock
     )
     assert slow.repeats == 3 and slow.median_ms == pytest.approx(400.0)
 
 
 def test_warm_up_ends_when_its_time_is_up():
     machine = Machine()
-    time_call(machine.call(400.0), Limits(warmup=10, min_repeats=20, seconds=0.5), machine.clock)
+    time_call(
+        machine.call(400.0), TimingLimits(warmup=10, min_repeats=20, seconds=0.5), machine.clock
+    )
     assert machine.runs == 2 + 3
 
 
@@ -125,12 +138,12 @@ def test_the_interval_of_the_median_covers_as_often_as_it_says():
 
 # ---- many calls, and the anchor --------------------------------------------------------------------
 
-QUICK = Limits(
+QUICK = TimingLimits(
     warmup=0, min_repeats=3, max_repeats=3, min_rounds=1, max_rounds=1, chunk=2, redo=2, drift=0.05
 )
 
 
-def run_all(machine: Machine, anchor, names: str = "abcd", limits: Limits = QUICK, **options):
+def run_all(machine: Machine, anchor, names: str = "abcd", limits: TimingLimits = QUICK, **options):
     order = []
 
     def prepare(name: str):

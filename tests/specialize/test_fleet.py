@@ -151,12 +151,10 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
     """
     for name, slow in (("a", "k5"), ("b", "k3")):
 
-        def piece_ms(piece, slow=slow):
-            return (
-                5.0 if slow in piece and piece.startswith(("block-8to16", "block-16to16")) else 0.01
-            )
+        def block_ms(key, slow=slow):
+            return 5.0 if slow in key and key.startswith(("block-8to16", "block-16to16")) else 0.01
 
-        value = made_up(factor=1.0, intercept=0.0, per_block=0.0, piece_ms=piece_ms)
+        value = made_up(factor=1.0, intercept=0.0, per_block=0.0, block_ms=block_ms)
         kit.import_table(save(value, tmp_path / f"{name}.json"), name)
     wanted, choices = choose(
         TINY, accuracy_model(TINY), targets(TINY, [Request("a", 1), Request("b", 1)])

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from labkit.latency.measured import measurement as measure
-from labkit.latency.measured.pieces import block_counts, pieces, space_digest, table_of
-from labkit.runtime.timing import Limits, Timing, machine_state
+from labkit.latency.measured.blocks import (
+    block_counts,
+    space_digest,
+    table_from_times,
+    timed_blocks,
+)
+from labkit.runtime.timing import Timing, TimingLimits, machine_state
 from labkit.space import Stage
 from labkit.space.presets import FMNIST, spaces
 
@@ -25,7 +30,7 @@ TINY = replace(
         Stage(24, 2, (1, 2), kernels=(3,), expands=(2, 3), se=True),
     ),
 )
-COARSE = Limits(
+COARSE = TimingLimits(
     warmup=1, min_repeats=2, max_repeats=2, min_rounds=1, max_rounds=1, chunk=100, redo=0, drift=1e9
 )
 
@@ -45,9 +50,9 @@ def made_up(
     per_block: float = -0.004,
     noise: float = 0.0,
     subnets: int = 20,
-    piece_ms: Callable[[str], float] | None = None,
+    block_ms: Callable[[str], float] | None = None,
 ) -> dict:
-    """A latency file whose whole subnets follow exactly (or with noise) from its pieces, random
+    """A latency file whose whole subnets follow exactly (or with noise) from its blocks, random
     unless given by name.
     """
     rng = np.random.default_rng(5)
@@ -57,20 +62,22 @@ def made_up(
 
     times = {
         name: float(ms)
-        for name, ms in zip(pieces(space), rng.uniform(0.01, 0.1, len(pieces(space))))
+        for name, ms in zip(timed_blocks(space), rng.uniform(0.01, 0.1, len(timed_blocks(space))))
     }
-    if piece_ms is not None:
-        times = {name: piece_ms(name) for name in times}
+    if block_ms is not None:
+        times = {name: block_ms(name) for name in times}
     genes = (
         measure.calibration_genes(space, subnets)
         if subnets
         else np.zeros((0, space.num_genes), dtype=np.int8)
     )
     total = (
-        factor * table_of(space, times)(genes) + intercept + per_block * block_counts(space, genes)
+        factor * table_from_times(space, times)(genes)
+        + intercept
+        + per_block * block_counts(space, genes)
     )
     total *= 1 + noise * rng.standard_normal(len(total))
-    anchor = times[measure.anchor_piece(space).key]
+    anchor = times[measure.anchor_block(space).key]
     return {
         "schema": 1,
         "what": "latency",

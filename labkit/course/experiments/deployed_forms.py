@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.runtime.timing import Call, Limits, onnx_call, time_all
+from labkit.runtime.timing import Call, TimingLimits, onnx_call, time_all
 from labkit.space import SearchSpace
 from labkit.supernet.subnet import Subnet
 
 BATCH = 100
-QUICK = Limits(
+QUICK = TimingLimits(
     min_rounds=3, max_rounds=3, seconds=0.05, redo=0
 )  # a minute for everything is all a notebook has
 
@@ -106,7 +106,7 @@ def measured_here(
     calibration: Tensor,
     images: Tensor,
     labels: Tensor,
-    limits: Limits = QUICK,
+    limits: TimingLimits = QUICK,
 ) -> list[Row]:
     """Latency and accuracy of two forms of `subnet`: fp32 and int8, or without ONNX Runtime
     unfolded and folded.

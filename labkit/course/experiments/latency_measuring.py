@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from labkit.latency.measured.measurement import Runtime, anchor_piece, measure
-from labkit.runtime.timing import Limits, share_done, time_all
+from labkit.latency.measured.measurement import Runtime, anchor_block, measure
+from labkit.runtime.timing import TimingLimits, share_done, time_all
 from labkit.space import Arch, SearchSpace
 
 # All of a small space in half a minute: three rounds, in each a fiftieth of a second for a call and
 # as long to warm up.
-QUICK = Limits(
+QUICK = TimingLimits(
     warmup=3,
     min_repeats=5,
     max_repeats=60,
@@ -35,7 +35,7 @@ thread_clock = time.perf_counter if sys.platform == "win32" else time.thread_tim
 
 
 def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> dict:
-    """Time every piece of `space` and some whole subnets: the content of a latency file."""
+    """Time every block of `space` and some whole subnets: the content of a latency file."""
     with _bar(space) as bar:
         return measure(
             space,
@@ -58,7 +58,7 @@ def quick_subnets(
         session = time_all(
             list(named),
             lambda name: runtime.subnet(space, named[name]),
-            runtime.piece(space, anchor_piece(space)),
+            runtime.block(space, anchor_block(space)),
             QUICK,
             clock=thread_clock,
             progress=lambda rounds, _: _move(bar, share_done(rounds, QUICK)),

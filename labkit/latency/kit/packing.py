@@ -1,6 +1,6 @@
 """A kit to measure a board with: packing it, and taking in what the board wrote.
 
-The zip holds a model of every piece and of the calibration subnets, the harness and one runner
+The zip holds a model of every block and of the calibration subnets, the harness and one runner
 script. Python runs a zip, so on the board `python3 kit.zip` is all there is to do; it needs numpy
 and onnxruntime, neither torch nor labkit. Weights are filler that repeats, so a kit of 100 MB of
 models packs into a few.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.latency.measured.blocks import space_digest, timed_blocks
 from labkit.latency.measured.latency_file import (
     SCHEMA,
     TableError,
@@ -37,13 +38,12 @@ from labkit.latency.measured.lookup_table import (
 )
 from labkit.latency.measured.measurement import (
     CALIBRATION_SUBNETS,
-    anchor_piece,
+    anchor_block,
     calibration_genes,
     limits_for,
-    piece_model,
+    timed_block_model,
 )
-from labkit.latency.measured.pieces import pieces, space_digest
-from labkit.runtime.timing import Limits
+from labkit.runtime.timing import TimingLimits
 from labkit.search.exact import cheapest
 from labkit.space import Arch, SearchSpace
 from labkit.storage.paths import data_dir, write_atomic
@@ -80,7 +80,7 @@ def pack(
     space: SearchSpace,
     path: Path,
     *,
-    limits: Limits | None = None,
+    limits: TimingLimits | None = None,
     subnets: int = CALIBRATION_SUBNETS,
 ) -> Path:
     """Write the kit for `space` to `path` (a zip), in one step; returns the path.
@@ -99,14 +99,14 @@ def pack(
         )
     limits = limits_for(space) if limits is None else limits
     archs = space.decode(calibration_genes(space, subnets))
-    names = {key: f"models/{key}.onnx" for key in pieces(space)}
+    names = {key: f"models/{key}.onnx" for key in timed_blocks(space)}
     kit = {
         "schema": SCHEMA,
         "space": space.name,
         "space_sha256": space_digest(space),
         "limits": limits._asdict(),
         "pieces": names,
-        "anchor": names[anchor_piece(space).key],
+        "anchor": names[anchor_block(space).key],
         "subnets": [arch.to_json() for arch in archs],
     }
     kit["kit"] = hashlib.sha256(json.dumps(kit, sort_keys=True).encode()).hexdigest()[:16]
@@ -117,8 +117,8 @@ def pack(
             archive.writestr("timing.py", source("timing.py"))
             archive.writestr("README.txt", README.format(space=space.name, file=path.name))
             archive.writestr("kit.json", json.dumps(kit, indent=1))
-            for key, piece in pieces(space).items():
-                archive.writestr(names[key], piece_model(space, piece))
+            for key, block in timed_blocks(space).items():
+                archive.writestr(names[key], timed_block_model(space, block))
             for i, arch in enumerate(archs):
                 archive.writestr(
                     f"subnets/{i}.onnx", network_model(space, arch).SerializeToString()
@@ -170,7 +170,7 @@ def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
     together.
     """
     found, advice = build_table(value, space), "run the kit again, on an idle board"
-    table, key = found.table, anchor_piece(space).key
+    table, key = found.table, anchor_block(space).key
     anchors, alone = sorted(value["anchor_ms"]), value["pieces"][key]["median_ms"]
     anchor = anchors[len(anchors) // 2]
     if not 1 / ANCHOR <= alone / anchor <= ANCHOR:
@@ -198,7 +198,7 @@ def check_consistent(value: dict, path: Path, space: SearchSpace) -> None:
             f"{path}: the whole subnets are too much alike to calibrate a table on (condition"
             f" number {condition:.3g}, at most {CONDITION:g}); {more}"
         )
-    slowest = max(value["pieces"], key=lambda piece: value["pieces"][piece]["median_ms"])
+    slowest = max(value["pieces"], key=lambda name: value["pieces"][name]["median_ms"])
     if value["pieces"][slowest]["median_ms"] > BLOCK_OVER_SUBNET * max(measured):
         raise TableError(
             f"{path}: block {slowest!r} alone took {value['pieces'][slowest]['median_ms']:.4g} ms,"

@@ -16,7 +16,16 @@ import sys
 import time
 import zipfile
 
-from timing import Limits, Session, Timing, machine_state, moved, onnx_call, share_done, time_all
+from timing import (
+    Session,
+    Timing,
+    TimingLimits,
+    machine_state,
+    moved,
+    onnx_call,
+    share_done,
+    time_all,
+)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -141,7 +150,7 @@ def main() -> int:
         kit["pieces"], **{f"subnet-{i}": f"subnets/{i}.onnx" for i in range(len(kit["subnets"]))}
     )
     names = list(models)
-    limits = Limits(**kit["limits"])
+    limits = TimingLimits(**kit["limits"])
     if arguments.quick:
         limits = limits._replace(
             min_repeats=3, max_repeats=20, seconds=0.02, min_rounds=2, max_rounds=2

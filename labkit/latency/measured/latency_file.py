@@ -1,7 +1,7 @@
 """Latency files: read, and refused unless every part of them is sound.
 
 A file may come from somebody else's board, so nothing in it is trusted: its size, its JSON (no NaN,
-no duplicate keys), its space, its set of pieces and every time in it are checked before anything is
+no duplicate keys), its space, its set of blocks and every time in it are checked before anything is
 used.
 """
 
@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from labkit.latency.measured.pieces import pieces, space_digest
+from labkit.latency.measured.blocks import space_digest, timed_blocks
 from labkit.runtime.timing import Timing
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
@@ -175,7 +175,7 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
     want(isinstance(value["made"].get("runtime"), str), "field 'made.runtime' is missing")
     check_made(value["made"], f"{path}: made")
 
-    expected = pieces(space)
+    expected = timed_blocks(space)
     missing, strange = (
         expected.keys() - value["pieces"].keys(),
         value["pieces"].keys() - expected.keys(),

@@ -1,11 +1,11 @@
-"""Lookup tables: measured pieces, calibrated on whole subnets, as an `AdditiveTable` in
+"""Lookup tables: measured blocks, calibrated on whole subnets, as an `AdditiveTable` in
 milliseconds.
 
-Pieces are timed one by one, each with the cost of a call of the runtime; in a whole subnet that
-cost is paid once, and neighbors warm each other's caches. So the sum of the pieces is calibrated
+Blocks are timed one by one, each with the cost of a call of the runtime; in a whole subnet that
+cost is paid once, and neighbors warm each other's caches. So the sum of the blocks is calibrated
 on a few whole subnets, measured end to end:
 
-    latency = intercept + factor * (sum of the pieces) + per_block * (number of blocks)
+    latency = intercept + factor * (sum of the blocks) + per_block * (number of blocks)
 
 fitted by least squares on relative errors. Where a latency file lies:
 
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labkit.latency.measured.blocks import block_counts, space_digest, table_from_times
 from labkit.latency.measured.latency_file import (
     TableError,
     check_steady,
@@ -31,7 +32,6 @@ from labkit.latency.measured.latency_file import (
     read_bytes,
     validate,
 )
-from labkit.latency.measured.pieces import block_counts, space_digest, table_of
 from labkit.runtime.timing import machine_state
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
@@ -61,7 +61,7 @@ class LatencyTable:
     uncalibrated: AdditiveTable
     calibration: Calibration
     provenance: Mapping[str, object]  # machine, runtime, threads, date, ... as measured
-    drifted: tuple[str, ...] = ()  # pieces that were measured while the machine changed speed
+    drifted: tuple[str, ...] = ()  # blocks that were measured while the machine changed speed
 
 
 def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> Calibration:
@@ -108,7 +108,9 @@ def _columns(
 
 def build_table(value: dict, space: SearchSpace) -> LatencyTable:
     """The table of a validated latency file; uncalibrated where it holds too few whole subnets."""
-    raw = table_of(space, {name: timing["median_ms"] for name, timing in value["pieces"].items()})
+    raw = table_from_times(
+        space, {name: timing["median_ms"] for name, timing in value["pieces"].items()}
+    )
     calibration = Calibration()
     if len(value["subnets"]) >= MIN_CALIBRATION:
         genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])

@@ -13,14 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
+from labkit.latency.measured.blocks import TimedBlock, elastic_block, space_digest, timed_blocks
 from labkit.latency.measured.latency_file import SCHEMA
-from labkit.latency.measured.pieces import Piece, block_piece, pieces, space_digest
 from labkit.runtime.timing import (
     DEFAULT,
     Call,
-    Limits,
     Session,
     Timing,
+    TimingLimits,
     machine_state,
     onnx_call,
     share_done,
@@ -31,7 +31,7 @@ from labkit.storage.errors import MissingPackage
 from labkit.tables.costs import block_sides
 
 CALIBRATION_SUBNETS = 20
-MANY_PIECES = 200
+MANY_BLOCKS = 200
 MISSING = (
     "onnxruntime is not installed: pip install -e '.[deploy]' in the checkout (or pip install onnx "
     "onnxruntime), or measure with runtime 'torch'"
@@ -39,7 +39,7 @@ MISSING = (
 
 
 class Runtime(Protocol):
-    """Something that can run pieces and subnets of a space: `piece` and `subnet` return one-call
+    """Something that can run the blocks and the subnets of a space: `block` and `subnet` return one-call
     functions.
     """
 
@@ -48,7 +48,7 @@ class Runtime(Protocol):
     threads: int
     batch: int
 
-    def piece(self, space: SearchSpace, piece: Piece) -> Call: ...
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call: ...
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call: ...
 
@@ -65,8 +65,8 @@ class OnnxRuntime:
             raise MissingPackage(MISSING) from error
         self.version, self.threads, self.batch = onnxruntime.__version__, threads, batch
 
-    def piece(self, space: SearchSpace, piece: Piece) -> Call:
-        return onnx_call(piece_model(space, piece, self.batch), self.threads)
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call:
+        return onnx_call(timed_block_model(space, block, self.batch), self.threads)
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
         from labkit.runtime.onnx_graph import network_model
@@ -88,21 +88,21 @@ class TorchEager:
 
         self.version, self.threads, self.batch = torch.__version__, threads, batch
 
-    def piece(self, space: SearchSpace, piece: Piece) -> Call:
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call:
         from torch import nn
 
         from labkit.supernet.subnet import InvertedResidual, Subnet
 
-        if piece.kind == "block":
-            module = InvertedResidual(piece.shape, piece.kernel, piece.expand, piece.act, piece.se)
-            return self._call(module, (piece.shape.in_channels, piece.side, piece.side))
+        if block.kind == "block":
+            module = InvertedResidual(block.shape, block.kernel, block.expand, block.act, block.se)
+            return self._call(module, (block.shape.in_channels, block.side, block.side))
         whole = Subnet(space, space.smallest())
-        if piece.kind == "stem":
+        if block.kind == "stem":
             return self._call(
-                nn.Sequential(whole.stem, whole.first), (space.in_channels, piece.side, piece.side)
+                nn.Sequential(whole.stem, whole.first), (space.in_channels, block.side, block.side)
             )
         head = nn.Sequential(whole.final, whole.pool, whole.feature, nn.Flatten(), whole.classifier)
-        return self._call(head, (space.stages[-1].width, piece.side, piece.side))
+        return self._call(head, (space.stages[-1].width, block.side, block.side))
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
         from labkit.supernet.subnet import Subnet
@@ -146,29 +146,29 @@ def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Ru
     return RUNTIMES[name](threads, batch)
 
 
-def piece_model(space: SearchSpace, piece: Piece, batch: int = 1) -> bytes:
-    """The ONNX model of one piece."""
+def timed_block_model(space: SearchSpace, block: TimedBlock, batch: int = 1) -> bytes:
+    """The ONNX model of one block."""
     from labkit.runtime.onnx_graph import block_model, head_model, stem_model
 
-    if piece.kind == "stem":
-        model = stem_model(space, piece.side, batch=batch)
-    elif piece.kind == "head":
-        model = head_model(space, piece.side, batch=batch)
+    if block.kind == "stem":
+        model = stem_model(space, block.side, batch=batch)
+    elif block.kind == "head":
+        model = head_model(space, block.side, batch=batch)
     else:
         model = block_model(
-            piece.shape, piece.kernel, piece.expand, piece.side, piece.act, piece.se, batch=batch
+            block.shape, block.kernel, block.expand, block.side, block.act, block.se, batch=batch
         )
     return model.SerializeToString()
 
 
-def anchor_piece(space: SearchSpace) -> Piece:
-    """The piece that is timed again and again: a block of the middle stage, at the largest
+def anchor_block(space: SearchSpace) -> TimedBlock:
+    """The block that is timed again and again: a block of the middle stage, at the largest
     resolution.
     """
     middle = len(space.blocks) // 2
     shape, side = space.blocks[middle], block_sides(space, space.resolutions[-1])[middle]
     stage = space.stages[shape.stage]
-    return block_piece(space, shape, stage.kernels[-1], stage.expands[-1], side)
+    return elastic_block(space, shape, stage.kernels[-1], stage.expands[-1], side)
 
 
 def calibration_genes(
@@ -179,13 +179,13 @@ def calibration_genes(
     return np.concatenate([ends, space.sample(np.random.default_rng(seed), count - 2)])
 
 
-def limits_for(space: SearchSpace) -> Limits:
-    """The harness's defaults, with fewer rounds where there are hundreds of pieces to time in
+def limits_for(space: SearchSpace) -> TimingLimits:
+    """The harness's defaults, with fewer rounds where there are hundreds of blocks to time in
     minutes.
     """
     return (
         DEFAULT
-        if len(pieces(space)) <= MANY_PIECES
+        if len(timed_blocks(space)) <= MANY_BLOCKS
         else DEFAULT._replace(min_rounds=3, max_rounds=3, seconds=0.06)
     )
 
@@ -194,12 +194,12 @@ def measure(
     space: SearchSpace,
     runtime: Runtime | None = None,
     *,
-    limits: Limits | None = None,
+    limits: TimingLimits | None = None,
     subnets: int = CALIBRATION_SUBNETS,
     progress: Callable[[float], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict:
-    """Time every piece of `space` and `subnets` whole subnets: the content of a latency file.
+    """Time every block of `space` and `subnets` whole subnets: the content of a latency file.
 
     `limits` are those of `limits_for(space)` unless given; `progress(share)` is called again and
     again, with the share that is done. `labkit.latency.measured.lookup_table` makes a table of what
@@ -207,7 +207,7 @@ def measure(
     """
     runtime = get_runtime() if runtime is None else runtime
     limits = limits_for(space) if limits is None else limits
-    todo = pieces(space)
+    todo = timed_blocks(space)
     archs = {
         f"subnet-{i}": arch
         for i, arch in enumerate(space.decode(calibration_genes(space, subnets)))
@@ -217,7 +217,7 @@ def measure(
         return (
             runtime.subnet(space, archs[name])
             if name in archs
-            else runtime.piece(space, todo[name])
+            else runtime.block(space, todo[name])
         )
 
     def report(rounds: dict[str, list[Timing]], _: list[float]) -> None:
@@ -228,7 +228,7 @@ def measure(
     session = time_all(
         [*todo, *archs],
         prepare,
-        runtime.piece(space, anchor_piece(space)),
+        runtime.block(space, anchor_block(space)),
         limits,
         clock=clock,
         progress=report,
@@ -268,7 +268,7 @@ def measure_archs(
     archs: list[Arch],
     runtime: Runtime | None = None,
     *,
-    limits: Limits = DEFAULT,
+    limits: TimingLimits = DEFAULT,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Timing]:
     """Time whole subnets end to end, in rounds as everything else."""
@@ -277,7 +277,7 @@ def measure_archs(
     session = time_all(
         list(named),
         lambda name: runtime.subnet(space, named[name]),
-        runtime.piece(space, anchor_piece(space)),
+        runtime.block(space, anchor_block(space)),
         limits,
         clock=clock,
     )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labkit.latency.measured.blocks import space_digest
 from labkit.latency.measured.latency_file import (
     TableError,
     check_ms,
@@ -22,12 +23,11 @@ from labkit.latency.measured.latency_file import (
     parse,
     read_bytes,
 )
-from labkit.latency.measured.measurement import Runtime, anchor_piece, get_runtime
-from labkit.latency.measured.pieces import space_digest
+from labkit.latency.measured.measurement import Runtime, anchor_block, get_runtime
 from labkit.runtime.timing import (
     DEFAULT,
-    Limits,
     Timing,
+    TimingLimits,
     machine_state,
     merge,
     moved,
@@ -75,7 +75,7 @@ def measured_subnets(
     *,
     seed: int = 0,
     runtime: Runtime | None = None,
-    limits: Limits = LEARNING,
+    limits: TimingLimits = LEARNING,
     remeasure: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[float], None] | None = None,
@@ -103,7 +103,7 @@ def measured_subnets(
         len(kept["rounds"].get(name, ())) >= limits.min_rounds for name in names
     ):
         anchor, archs = (
-            runtime.piece(space, anchor_piece(space)),
+            runtime.block(space, anchor_block(space)),
             dict(zip(names, space.decode(genes))),
         )
         if kept is None or moved(anchor, kept["anchor_ms"], limits, clock):

@@ -12,7 +12,7 @@ from torch import nn
 from labkit.course.experiments import deployed_forms as deployed
 from labkit.course.pictures import deployment as pictures_deployment
 from labkit.course.pictures.memory_schedule import steps
-from labkit.runtime.timing import Limits
+from labkit.runtime.timing import TimingLimits
 from labkit.space import Arch, Block
 from labkit.space.presets import get_space
 from labkit.supernet.subnet import Subnet
@@ -20,7 +20,7 @@ from labkit.tables.costs import activation_table
 
 SPACE = get_space("fmnist")
 ARCH = Arch(20, ((Block(3, 2),), (Block(5, 3), Block(3, 2)), (Block(3, 2), Block(3, 3))))
-FEW = Limits(
+FEW = TimingLimits(
     warmup=0, min_repeats=2, max_repeats=2, seconds=0.01, min_rounds=1, max_rounds=1, redo=0
 )
 

@@ -8,7 +8,7 @@ from labkit.course import notebook
 from labkit.course.experiments import latency_measuring as measuring
 from labkit.course.pictures import latency as pictures_latency
 from labkit.latency.devices import get_device
-from labkit.latency.measured.pieces import pieces
+from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.simulated.layers import arch_layers
 
 
@@ -31,7 +31,7 @@ class Scripted:
 
         return call
 
-    def piece(self, space, piece):
+    def block(self, space, block):
         return self._takes(2e-4)
 
     def subnet(self, space, arch):
@@ -54,7 +54,7 @@ def test_whole_subnets_are_timed_with_the_clock_of_the_thread(runtime):
 
 def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
     value = measuring.quick_table(TINY, runtime, subnets=6)
-    assert set(value["pieces"]) == set(pieces(TINY)) and value["drifted"] == []
+    assert set(value["pieces"]) == set(timed_blocks(TINY)) and value["drifted"] == []
     genes, times = measuring.whole_subnets(TINY, value)
     assert (
         np.allclose(times, [0.1 * sum(arch.depths) for arch in TINY.decode(genes)])

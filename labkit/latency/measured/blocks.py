@@ -1,0 +1,101 @@
+"""The blocks of which a latency table of a space consists, each timed once however often it occurs.
+
+A subnet runs a stem, its elastic blocks and a head, one after another. All of them are called blocks
+here. Blocks that compute the same (equal widths, stride, kernel size, expand ratio and feature map)
+share one timing, within a stage and across resolutions. Latency files list them by their keys in
+the field `pieces`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+
+from labkit.space import BlockShape, SearchSpace
+from labkit.tables.costs import AdditiveTable, block_sides, final_side
+
+
+class TimedBlock(NamedTuple):
+    """A stem (of a resolution), a head (of a final map), or a block on a map of `side` pixels.
+
+    >>> from labkit.space.presets import FMNIST
+    >>> list(timed_blocks(FMNIST))[:3]
+    ['stem-20px', 'head-3px', 'block-8to16-s2-20px-k3-e2-relu']
+    """
+
+    kind: str  # 'stem', 'head' or 'block'
+    side: int
+    shape: BlockShape | None = None
+    kernel: int = 0
+    expand: int = 0
+    act: str = ""
+    se: bool = False
+
+    @property
+    def key(self) -> str:
+        """The block's name, the same for all blocks that compute the same."""
+        if self.kind != "block":
+            return f"{self.kind}-{self.side}px"
+        shape, act = self.shape, self.act + ("-se" if self.se else "")
+        return (
+            f"block-{shape.in_channels}to{shape.out_channels}-s{shape.stride}-{self.side}px"
+            f"-k{self.kernel}-e{self.expand}-{act}"
+        )
+
+
+def elastic_block(
+    space: SearchSpace, shape: BlockShape, kernel: int, expand: int, side: int
+) -> TimedBlock:
+    stage = space.stages[shape.stage]
+    return TimedBlock("block", side, shape, kernel, expand, stage.act, stage.se)
+
+
+def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
+    """Every distinct block of `space` by its key."""
+    blocks: dict[str, TimedBlock] = {}
+    for resolution in space.resolutions:
+        candidates = [
+            TimedBlock("stem", resolution),
+            TimedBlock("head", final_side(space, resolution)),
+        ]
+        for shape, side in zip(space.blocks, block_sides(space, resolution)):
+            stage = space.stages[shape.stage]
+            candidates += [
+                elastic_block(space, shape, kernel, expand, side)
+                for kernel in stage.kernels
+                for expand in stage.expands
+            ]
+        for block in candidates:
+            blocks.setdefault(block.key, block)
+    return blocks
+
+
+def table_from_times(space: SearchSpace, times_ms: Mapping[str, float]) -> AdditiveTable:
+    """The table whose blocks take `times_ms`, by key. Raises KeyError for a block without a time."""
+
+    def base_ms(resolution: int) -> float:
+        head = TimedBlock("head", final_side(space, resolution))
+        return times_ms[TimedBlock("stem", resolution).key] + times_ms[head.key]
+
+    def block_ms(shape: BlockShape, kernel: int, expand: int, side: int) -> float:
+        return times_ms[elastic_block(space, shape, kernel, expand, side).key]
+
+    return AdditiveTable.build(space, base_ms, block_ms)
+
+
+def block_counts(space: SearchSpace, genes: np.ndarray) -> np.ndarray:
+    """(N,) number of elastic blocks of each arch."""
+    depths = genes[:, space.depth_columns]
+    return sum(np.array(stage.depths)[depths[:, s]] for s, stage in enumerate(space.stages))
+
+
+def space_digest(space: SearchSpace) -> str:
+    """SHA-256 of the space's content: it tells a table apart that was made for another space, or for
+    an older version of this one.
+    """
+    return hashlib.sha256(json.dumps(asdict(space), sort_keys=True).encode()).hexdigest()
