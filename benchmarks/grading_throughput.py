@@ -23,8 +23,8 @@ from statistics import mean
 
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
-from labkit.course.exercises.exercise import NOTEBOOKS
 from labkit.course.grading.grade import grade
+from labkit.course.judges.registry import TOPICS
 from labkit.course.release import student_copy as copies
 from labkit.storage.paths import write_atomic
 
@@ -51,7 +51,7 @@ def timed(folder: Path, notebook: int, count: int, jobs: int) -> tuple[float, li
     assert all(one["total"] == one["of"] > 0 for one in grades["students"]), (
         "a reference solution lost points"
     )
-    return seconds, [one["runs"][NOTEBOOKS[notebook]] for one in grades["students"]]
+    return seconds, [one["runs"][TOPICS[notebook]] for one in grades["students"]]
 
 
 def started_kernel_s(count: int = 3) -> float:

@@ -5,7 +5,7 @@
 Exercise 1.1: correct, 4 of 4 points
 """
 
-from labkit.course.exercises.exercise import check
-from labkit.course.notebook import beside, check_notebook, show
+from labkit.course.notebook import check, check_notebook
+from labkit.course.pictures.display import beside, show
 
 __all__ = ["beside", "check", "check_notebook", "show"]

@@ -1,45 +1,45 @@
-"""Small things that notebooks do in a front end: show a figure, put a prediction beside a result,
-check all answers.
-"""
+"""What a student calls in a notebook: check one answer, or check all of them as a grader would."""
 
 from __future__ import annotations
 
-import io
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-DPI = 110
-
-
-def png(figure: Figure, dpi: int = DPI) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+from labkit.course.exercises.exercise import Wrong
+from labkit.course.exercises.trial import try_answer
+from labkit.course.judges.registry import get_exercise
+from labkit.course.pictures import display
+from labkit.storage.errors import MissingPackage
 
 
-def show(figure: Figure) -> None:
-    """Display `figure` as a picture, in every front end and without pyplot's state."""
-    from IPython.display import Image, display
+def check(id: str, function: Callable) -> None:
+    """Say whether an answer is right, and if not, what is wrong with it.
 
-    display(Image(data=png(figure)))
+    A notebook goes on after a wrong answer, with a picture of the wrong tensor under the message
+    where that helps; under pytest (nbval) a wrong answer raises, so that its cell fails.
+    """
+    exercise = get_exercise(id)
+    verdict = try_answer(exercise, function)
+    if verdict.passed:
+        print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points")
+        return
+    if "PYTEST_VERSION" in os.environ:
+        raise Wrong(f"Exercise {id}: {verdict.message}")
+    print(f"Exercise {id}: 0 of {exercise.points} points\n  {verdict.message}")
+    if verdict.returned is not None and _pictures_are_shown():
+        from labkit.course.pictures.wrong_tensors import picture  # with matplotlib
+
+        figure = picture(id, exercise.inputs(verdict.seed), verdict.returned)
+        if figure is not None:
+            display.show(figure)
 
 
-def beside(predicted: float | str | None, result: float | str, unit: str = "") -> None:
-    """Print what the student predicted beside what came out."""
-
-    def text(value: float | str) -> str:
-        return (
-            f"{value:.4g} {unit}".strip()
-            if isinstance(value, (int, float))
-            else f"{value} {unit}".strip()
-        )
-
-    said = "you made no prediction" if predicted is None else f"you predicted {text(predicted)}"
-    print(f"{said}; the result is {text(result)}")
+def _pictures_are_shown() -> bool:
+    """Whether a front end shows pictures: a kernel runs this, no terminal and no script."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def check_notebook(path: str | Path | None = None) -> None:
@@ -53,35 +53,34 @@ def check_notebook(path: str | Path | None = None) -> None:
     pytest (nbval), which checks answers cell by cell, it leaves them to it; where nbval is missing,
     as on Colab, it says what to install.
     """
+    # The copy of labkit that answers run with holds `check`, but not what checks a notebook.
     from labkit.course.checking.check import check_cells, check_file, table
-    from labkit.storage.errors import MissingPackage
 
     if "PYTEST_VERSION" in os.environ:
         print("left to pytest, which checks each answer in the cell after it")
         return
     try:
-        print(
-            "\n".join(table(check_cells(_executed()) if path is None else check_file(Path(path))))
-        )
+        marks = check_cells(_session_cells()) if path is None else check_file(Path(path))
     except MissingPackage as missing:
         print(f"{missing}, then run this cell again (in a notebook: %pip)")
+    else:
+        print("\n".join(table(marks)))
 
 
-def _executed() -> list[tuple[str, str]]:
-    """The cells that ran in this session, those with answers each as it was last."""
+def _session_cells() -> list[tuple[str, str]]:
+    """The cells that ran in this session, as (type, source); answers as they last ran."""
     from IPython import get_ipython
 
     from labkit.course.checking.submission import MARKER, is_answer
 
-    shell, others, last = get_ipython(), [], {}
+    shell, other_cells, answers = get_ipython(), [], {}
     # As typed: in `In` the code of a cell with a magic, such as %%time, is one string.
     typed = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
     for source in typed or (shell.user_ns.get("In", []) if shell else []):
         ids = MARKER.findall(source)
-        last |= {
-            id: source
-            for id in ids
-            if id not in last or is_answer(id, source) or not is_answer(id, last[id])
-        }
-        others += [source] if source.strip() and not ids else []
-    return [("code", source) for source in dict.fromkeys([*others, *last.values()])]
+        for id in ids:
+            if id not in answers or is_answer(id, source) or not is_answer(id, answers[id]):
+                answers[id] = source
+        if source.strip() and not ids:
+            other_cells.append(source)
+    return [("code", source) for source in dict.fromkeys([*other_cells, *answers.values()])]

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.course.checking.plain_values import dumps, loads
-from labkit.course.exercises.exercise import attempt, get_exercise
+from labkit.course.exercises.plain_values import dumps, loads
+from labkit.course.exercises.trial import attempt
+from labkit.course.judges.registry import get_exercise
 
 FOLDER = "LABKIT_EXCHANGE"  # environment variable: where inputs are and values go
 

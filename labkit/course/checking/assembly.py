@@ -18,7 +18,8 @@ from pathlib import Path
 from labkit.course.checking.code_slices import Piece, needed, piece, statements
 from labkit.course.checking.submission import MARKER
 from labkit.course.checking.time_limit import time_limit
-from labkit.course.exercises.exercise import NOTEBOOKS, Exercise
+from labkit.course.exercises.exercise import Exercise
+from labkit.course.judges.registry import TOPICS
 from labkit.course.release import student_copy as copies
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir, write_atomic
@@ -83,8 +84,7 @@ def pristine(number: int) -> tuple[str, ...]:
             pass
         raise LabError(f"{path} is not of schema {SCHEMA}; fetch the course again")
     raise LabError(
-        f"notebook {number} ({NOTEBOOKS[number]}) is not in {copies.INSTRUCTOR} nor in"
-        f" {course_dir()}"
+        f"notebook {number} ({TOPICS[number]}) is not in {copies.INSTRUCTOR} nor in {course_dir()}"
     )
 
 

@@ -17,7 +17,7 @@ from labkit.course.checking.assembly import stubs
 from labkit.course.checking.confined_copy import write_base, write_without
 from labkit.course.checking.marking import CELL_LIMIT_S, Mark, make_job, mark
 from labkit.course.checking.submission import MARKER, Submission, find_answers, parse, read_notebook
-from labkit.course.exercises.exercise import NOTEBOOKS, get_exercise
+from labkit.course.judges.registry import TOPICS, get_exercise
 from labkit.storage.errors import LabError, MissingPackage
 
 SEED = 0
@@ -55,7 +55,7 @@ def sort_out(cells: list[tuple[str, str]]) -> Submission:
     numbers = {int(id.partition(".")[0]) for _, source in cells for id in MARKER.findall(source)}
     return find_answers(
         cells,
-        {id: stub for number in numbers & set(NOTEBOOKS) for id, stub in stubs(number).items()},
+        {id: stub for number in numbers & set(TOPICS) for id, stub in stubs(number).items()},
     )
 
 

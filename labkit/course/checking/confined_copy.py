@@ -15,16 +15,24 @@ from pathlib import Path
 
 import labkit
 from labkit.course.checking.code_slices import Piece, needed, statements
-from labkit.course.exercises.exercise import NOTEBOOKS, Exercise, exercises
+from labkit.course.exercises.exercise import Exercise
+from labkit.course.judges.registry import TOPICS, exercises_of
 
 PACKAGE = Path(labkit.__file__).resolve().parent
 JUDGES = "course/judges"
-LEFT_OUT = ("course/grading/", "cli/", "course/checking/", f"{JUDGES}/")
+LEFT_OUT = (
+    "cli/",
+    "course/checking/",
+    "course/grading/",
+    "course/release/",
+    f"{JUDGES}/",
+    "course/pictures/drawn_tensors.py",
+)
 KEPT = (
     "course/checking/__init__.py",
     "course/checking/answer_call.py",
-    "course/checking/plain_values.py",
     f"{JUDGES}/__init__.py",
+    f"{JUDGES}/registry.py",
 )
 FUTURE = "from __future__ import annotations"
 OWN = "is labkit's own answer to exercise"  # what an answer meets that calls it
@@ -45,7 +53,7 @@ def write_base(folder: Path, number: int) -> Path:
         if name in KEPT or not name.startswith(LEFT_OUT):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name)
-    for name, text in runs_only(list(exercises(number).values())).items():
+    for name, text in runs_only(list(exercises_of(number).values())).items():
         (target / name).write_text(text, encoding="utf-8")
     return folder
 
@@ -71,7 +79,7 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-# ---- runs without judges ---------------------------------------------------------------------------
+# ---- runs without judges -------------------------------------------------------------------------
 
 
 def runs_only(given: list[Exercise]) -> dict[str, str]:
@@ -88,7 +96,7 @@ def runs_only(given: list[Exercise]) -> dict[str, str]:
         name: "\n\n".join(piece.source for piece in pieces) + "\n" for name, pieces in kept.items()
     }
     if given:
-        name = f"{JUDGES}/{NOTEBOOKS[int(given[0].id.partition('.')[0])]}.py"
+        name = f"{JUDGES}/{TOPICS[int(given[0].id.partition('.')[0])]}.py"
         head, _, rest = texts.get(name, "").rpartition(FUTURE)
         texts[name] = (
             f"{head}{FUTURE}\nfrom labkit.course.exercises.exercise import Exercise, Wrong\n{rest}"
@@ -132,7 +140,7 @@ def _imported(pieces: list[Piece]) -> list[tuple[str, str]]:
     return [(_file(node.module), alias.name) for node in nodes for alias in node.names]
 
 
-# ---- without labkit's own answers ------------------------------------------------------------------
+# ---- without labkit's own answers ----------------------------------------------------------------
 
 
 def _resolved(folder: Path, dotted: str) -> list[tuple[Path, str]]:

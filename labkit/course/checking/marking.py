@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.course.checking import plain_values as values
 from labkit.course.checking.assembly import assemble, course_names
 from labkit.course.checking.confined_copy import OWN
 from labkit.course.checking.submission import Submission
 from labkit.course.checking.time_limit import time_limit
-from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict, get_exercise, judge
+from labkit.course.exercises import plain_values
+from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict
+from labkit.course.exercises.trial import judge
+from labkit.course.judges.registry import get_exercise
 
 CELL_LIMIT_S = 30.0
 JUDGE_LIMIT_S = 30.0  # of one verdict, whatever values come back
@@ -80,7 +82,7 @@ def make_job(
                 submission.elsewhere,
             )
             for name, seeds in ((HIDDEN, hidden_seeds(seed)), (SHOWN, SEEDS)):
-                inputs[f"{id}-{name}"] = values.dumps([exercise.inputs(s) for s in seeds])
+                inputs[f"{id}-{name}"] = plain_values.dumps([exercise.inputs(s) for s in seeds])
     return {"notebooks": notebooks, "inputs": inputs, "cell_limit_s": cell_limit_s}
 
 
@@ -132,7 +134,7 @@ def tidy(text: object) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 
-# ---- verdicts --------------------------------------------------------------------------------------
+# ---- verdicts ------------------------------------------------------------------------------------
 
 
 def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdict | None:
@@ -140,9 +142,9 @@ def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdic
     if not isinstance(text, str):
         return None
     try:
-        values.check_count(text)
+        plain_values.check_count(text)
         outcomes = json.loads(text)
-    except values.BadValue as bad:
+    except plain_values.BadValue as bad:
         return Verdict(False, str(bad))
     except (ValueError, RecursionError):
         outcomes = None
@@ -172,8 +174,8 @@ def _judged(exercise: Exercise, outcome: dict, seed: int) -> Verdict:
         return Verdict(False, outcome["error"])
     try:
         with time_limit(JUDGE_LIMIT_S):
-            return judge(exercise, Outcome(values.loads(outcome["returned"])), seed)
-    except values.BadValue as bad:
+            return judge(exercise, Outcome(plain_values.loads(outcome["returned"])), seed)
+    except plain_values.BadValue as bad:
         return Verdict(False, str(bad))
     except (
         Exception

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.course.checking.safe_reading import read_regular
-from labkit.course.exercises.exercise import NOTEBOOKS, Exercise, exercises, get_exercise
+from labkit.course.exercises.exercise import Exercise
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.storage.errors import LabError
 
 LARGEST = 64 * 2**20  # bytes; pictures in stored outputs make honest notebooks of a few MiB
@@ -104,9 +105,9 @@ def find_answers(cells: list[tuple[str, str]], stubs: dict[str, str]) -> Submiss
         for id in dict.fromkeys(MARKER.findall(source)):
             marked.setdefault(id, []).append((place, kind, source))
     numbers = tuple(
-        number for number in NOTEBOOKS if any(id.partition(".")[0] == str(number) for id in marked)
+        number for number in TOPICS if any(id.partition(".")[0] == str(number) for id in marked)
     )
-    known = {id: exercise for number in numbers for id, exercise in exercises(number).items()}
+    known = {id: exercise for number in numbers for id, exercise in exercises_of(number).items()}
     answers, problems, notes = {}, {}, []
     for id, exercise in known.items():
         try:

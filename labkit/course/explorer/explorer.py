@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from labkit.course.explorer.answers import Answer, Answers
 from labkit.course.explorer.live_picture import frame, marks
-from labkit.course.notebook import png
+from labkit.course.pictures.display import png
 
 
 class Explorer(Answers):

@@ -29,12 +29,12 @@ from labkit.course.checking.check import shadows
 from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import Mark, make_job, mark
 from labkit.course.checking.submission import Submission
-from labkit.course.exercises.exercise import NOTEBOOKS, exercises, get_exercise
 from labkit.course.grading.collect import HandIn, collect
 from labkit.course.grading.report import read_seed, write_reports
 from labkit.course.grading.sandbox import Limits
 from labkit.course.grading.store import Store, entry, fresh, grader_hash
 from labkit.course.grading.zygote import Zygote, ask
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.storage.paths import data_dir
 
 HIDDEN = (
@@ -88,7 +88,7 @@ def grade(
         {number for one in hand_ins for number in one.submission.notebooks}
         | {int(id.partition(".")[0]) for id in only}
     )
-    ids = [id for number in numbers for id in exercises(number)]
+    ids = [id for number in numbers for id in exercises_of(number)]
     store, grader = Store(folder / "results"), grader_hash(limits)
     results = {one.student: store.load(one.student, one.digest) for one in hand_ins}
     to_run = {
@@ -176,7 +176,7 @@ def make_plan(folder: Path, numbers: Iterable[int], seed: int, grader: str, limi
     folder.chmod(0o755)
     paths = {}
     for number in numbers:
-        paths |= shadows(folder / NOTEBOOKS[number], number, list(exercises(number)))
+        paths |= shadows(folder / TOPICS[number], number, list(exercises_of(number)))
     readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
     return Plan(
         paths,
@@ -208,7 +208,7 @@ def _grade_one(hand_in: HandIn, ids: list[str], result: dict, plan: Plan, addres
         except Exception:
             _not_graded(result, of_number, plan, traceback.format_exc())
         else:
-            result["runs"][NOTEBOOKS[number]] = run
+            result["runs"][TOPICS[number]] = run
             result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
     return result
 
@@ -227,7 +227,7 @@ def _not_graded(result: dict, ids: list[str], plan: Plan, failure: str) -> None:
             f"{id} not graded: run again",
         )
         result["marks"][id] = entry(one, plan.seed, plan.grader)
-        result["runs"][NOTEBOOKS[int(id.partition(".")[0])]] = {"failure": failure}
+        result["runs"][TOPICS[int(id.partition(".")[0])]] = {"failure": failure}
 
 
 def run_confined(

@@ -23,9 +23,9 @@ from statistics import mean
 
 from labkit import __version__
 from labkit.course.checking.marking import Mark
-from labkit.course.exercises.exercise import get_exercise
 from labkit.course.grading.collect import HandIn
 from labkit.course.grading.store import slug
+from labkit.course.judges.registry import get_exercise
 from labkit.storage.paths import write_atomic
 
 SCHEMA = "labkit-grades-1"
@@ -119,7 +119,7 @@ def _write(path: Path, text: str) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
-# ---- for the gradebook -----------------------------------------------------------------------------
+# ---- for the gradebook ---------------------------------------------------------------------------
 
 
 def as_csv(grades: dict) -> str:
@@ -153,7 +153,7 @@ def _cell(text: str) -> str:
     return f"'{text}" if first and first in "=+-@|%" else text
 
 
-# ---- for the student -------------------------------------------------------------------------------
+# ---- for the student -----------------------------------------------------------------------------
 
 
 def feedback(student: dict) -> str:
@@ -200,7 +200,7 @@ def _quoted(text: str) -> list[str]:
     return [f"{fence}text", *text.split("\n"), fence]
 
 
-# ---- for the instructor ----------------------------------------------------------------------------
+# ---- for the instructor --------------------------------------------------------------------------
 
 
 def class_report(grades: dict) -> str:

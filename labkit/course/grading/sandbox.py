@@ -301,7 +301,7 @@ def die_with_parent() -> None:
         _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-# ---- from outside ----------------------------------------------------------------------------------
+# ---- from outside --------------------------------------------------------------------------------
 
 
 def descendants(pid: int) -> list[int]:

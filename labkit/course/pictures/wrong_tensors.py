@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from labkit.course.exercises.exercise import UNREADABLE, Plain, Wrong
+from labkit.course.exercises.exercise import Plain, Wrong
+from labkit.course.exercises.trial import UNJUDGEABLE
 
 MOST_NUMBERS = 64  # in one panel; more cannot be read
 SIDE, WIDEST = 2.9, 12.0  # inches of a panel, and of all of them
@@ -97,7 +98,7 @@ def picture(id: str, inputs: dict[str, Plain], returned: Plain) -> Figure | None
         return None
     try:
         panels = DRAWN[id](inputs, returned)
-    except (*UNREADABLE, Wrong):  # returned may be anything
+    except (*UNJUDGEABLE, Wrong):  # returned may be anything
         return None
     return draw(panels) if panels else None
 

@@ -10,7 +10,7 @@ from labkit.course.explorer.answers import DEVICES
 from labkit.course.explorer.explorer import Explorer
 from labkit.course.explorer.live_picture import DPI, LivePicture
 from labkit.course.explorer.panel import panel
-from labkit.course.notebook import png
+from labkit.course.pictures.display import png
 from labkit.search import Budget, InfeasibleBudget
 from labkit.space.presets import get_space
 from labkit.specialize.device_search import AccuracyModel

@@ -16,10 +16,10 @@ from labkit.course.checking.check import sort_out
 from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import mark
 from labkit.course.checking.submission import LONGEST_ANSWER, NotANotebook, parse
-from labkit.course.exercises.exercise import get_exercise
 from labkit.course.grading import grade as grading
 from labkit.course.grading.collect import collect
 from labkit.course.grading.report import as_csv
+from labkit.course.judges.registry import get_exercise
 
 ANSWERS = solutions(1)
 MARKER = "# Exercise 1.3 (3 points)\n"
@@ -158,8 +158,8 @@ class Late:
         )
     ),
     "another run": (
-        "import labkit.course.exercises.exercise as lab, labkit.course.checking.answer_call as h\n"
-        + function("lab.attempt = h.attempt = lambda *a: lab.Outcome(True)\nreturn 1")
+        "import labkit.course.exercises.trial as trial, labkit.course.checking.answer_call as call\n"
+        + function("trial.attempt = call.attempt = lambda *a: trial.Outcome(True)\nreturn 1")
     ),
     "replies of the kernel": """
 kernel = get_ipython().kernel
@@ -278,7 +278,7 @@ def forge():
     assert made.points == 0 and made.message and "hidden" not in made.message + made.flag
 
 
-# ---- files and cells -------------------------------------------------------------------------------
+# ---- files and cells -----------------------------------------------------------------------------
 
 
 def test_what_is_too_long_to_be_an_answer_is_not_parsed():

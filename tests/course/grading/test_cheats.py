@@ -17,7 +17,8 @@ from labkit.course.checking.check import sort_out
 from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import SHOWN, hidden_seeds, mark
 from labkit.course.checking.submission import parse
-from labkit.course.exercises.exercise import SEEDS, get_exercise
+from labkit.course.exercises.exercise import SEEDS
+from labkit.course.judges.registry import get_exercise
 
 ANSWERS = solutions(1)
 HONEST = ("code", ANSWERS["1.2"])
@@ -83,22 +84,24 @@ builtins.zip = lambda *a: iter(())
 """
     + WRONG,
     "patch the check module": """
-import labkit.course.exercises.exercise as lab
-lab.judge = lab.verdict = lambda *a, **k: lab.Verdict(True, "")
-lab.check = lambda *a, **k: print("correct")
+import labkit.course.exercises.trial as trial, labkit.course.notebook as notebook
+trial.judge = trial.try_answer = notebook.try_answer = lambda *a, **k: trial.Verdict(True, "")
+notebook.check = lambda *a, **k: print("correct")
 """
     + WRONG,
     "patch what makes plain values": """
-import labkit.course.exercises.exercise as lab, labkit.course.checking.plain_values as values
-lab.plain = lambda value, depth=0: True
-values.dumps = lambda value: '{"passed": true}'
+import labkit.course.exercises.trial as trial, labkit.course.exercises.plain_values as values
+import labkit.course.checking.answer_call as call
+trial.plain = values.plain = lambda value, depth=0: True
+call.dumps = values.dumps = lambda value: '{"passed": true}'
 """
     + WRONG,
     "replace the check module": """
 import sys, types
-fake = types.ModuleType("labkit.course.exercises.exercise")
-fake.check = fake.hand_over = lambda *a, **k: None
-for name in ("labkit.course.exercises.exercise", "labkit.course.judges.supernet", "labkit.course.checking.answer_call"):
+fake = types.ModuleType("labkit.course.exercises.trial")
+fake.check = fake.attempt = fake.hand_over = lambda *a, **k: None
+for name in ("labkit.course.exercises.exercise", "labkit.course.exercises.trial",
+             "labkit.course.judges.supernet", "labkit.course.checking.answer_call"):
     sys.modules[name] = fake
 """
     + WRONG,
@@ -106,7 +109,7 @@ for name in ("labkit.course.exercises.exercise", "labkit.course.judges.supernet"
 import builtins
 true_import = builtins.__import__
 def hooked(name, *a, **k):
-    if "handover" in name or "checks" in name:
+    if "answer_call" in name or "judges" in name:
         raise ImportError("nothing to check here")
     return true_import(name, *a, **k)
 builtins.__import__ = hooked
@@ -166,12 +169,12 @@ def count_subnets(resolutions, stages):
     ),
     "ask the judge": (
         """
-import labkit.course.exercises.exercise as lab
+import labkit.course.judges.registry as registry
 def count_subnets(resolutions, stages):
     given = {"resolutions": resolutions, "stages": [[list(d), k, e] for d, k, e in stages]}
     for guess in range(10 ** 4):
         try:
-            lab.get_exercise("1.3").judge(given, guess)
+            registry.get_exercise("1.3").judge(given, guess)
             return guess
         except Exception:
             pass
@@ -179,12 +182,12 @@ def count_subnets(resolutions, stages):
     ),
     "take what the judge expects": (
         """
-import labkit.course.judges.supernet as checks
+import labkit.course.judges.supernet as judges
 def count_subnets(resolutions, stages):
     seen = []
-    checks.whole = lambda value, what: seen.append(__import__("sys")._getframe(1).f_locals["expected"]) or 0
+    judges.as_integer = lambda value, what: seen.append(__import__("sys")._getframe(1).f_locals["expected"]) or 0
     try:
-        checks.count_judge({"resolutions": resolutions, "stages": stages}, 0)
+        judges.count_judge({"resolutions": resolutions, "stages": stages}, 0)
     except Exception:
         pass
     return seen[0]
@@ -413,7 +416,7 @@ def test_a_fork_bomb_is_limited_and_leaves_nothing(grader):
     assert not running(name)
 
 
-# ---- cheats in the file, not in the answer ---------------------------------------------------------
+# ---- cheats in the file, not in the answer -------------------------------------------------------
 
 
 def test_edited_outputs_and_check_cells_count_for_nothing(grader):
@@ -437,7 +440,7 @@ def test_other_cells_never_run(grader):
         ("code", "import os; os._exit(0)"),
         ("code", "while True: pass"),
         HONEST,
-        ("code", "import labkit.course.exercises.exercise as lab\nlab.judge = None"),
+        ("code", "import labkit.course.exercises.trial as trial\ntrial.judge = None"),
         ("code", MARKER + WRONG),
     ]
     marks = grader.marks(cells, ["1.3", "1.2"])
@@ -451,7 +454,7 @@ def test_deleted_answers_score_nothing(grader):
     )
 
 
-# ---- what comes back is only data ------------------------------------------------------------------
+# ---- what comes back is only data ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

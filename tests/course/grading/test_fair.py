@@ -11,10 +11,11 @@ from lab_mutants import mutants
 from labkit.course.checking.assembly import course_dir, course_names, pristine, stubs
 from labkit.course.checking.marking import time_limit
 from labkit.course.checking.submission import parse
-from labkit.course.exercises import exercise as lab
+from labkit.course.exercises.trial import try_answer
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.course.release import student_copy as copies
 
-NUMBERS = [number for number in lab.NOTEBOOKS if number in course_names() and lab.exercises(number)]
+NUMBERS = [number for number in TOPICS if number in course_names() and exercises_of(number)]
 ANSWERS = solutions(1)
 
 
@@ -25,7 +26,7 @@ def grader():
 
 
 def full(number):
-    return {id: exercise.points for id, exercise in lab.exercises(number).items()}
+    return {id: exercise.points for id, exercise in exercises_of(number).items()}
 
 
 def points(marks):
@@ -53,7 +54,8 @@ def slip(id, source):
                     "import numpy as np, torch\nimport torch.nn.functional as F\n" + mutant.source,
                     scope,
                 )
-                if not lab.verdict(id, scope[lab.get_exercise(id).function]).passed:
+                exercise = get_exercise(id)
+                if not try_answer(exercise, scope[exercise.function]).passed:
                     return f"# Exercise {id}\n{mutant.source}"
         except Exception:
             continue
@@ -65,7 +67,7 @@ def slip(id, source):
     [
         pytest.param(id, marks=[] if id in ("1.4", "4.1") else pytest.mark.slow)
         for number in NUMBERS
-        for id in lab.exercises(number)
+        for id in exercises_of(number)
     ],
 )
 def test_one_slip_loses_exactly_its_exercise(id, grader):
@@ -226,4 +228,4 @@ def test_the_course_that_checks_use_is_fresh(path):
 
 
 def test_every_exercise_has_its_stub():
-    assert all(set(stubs(number)) == set(lab.exercises(number)) for number in NUMBERS)
+    assert all(set(stubs(number)) == set(exercises_of(number)) for number in NUMBERS)

@@ -15,11 +15,11 @@ from grading_for_tests import cells_of, solutions, write
 
 from labkit.cli import cli
 from labkit.course.checking.marking import Mark
-from labkit.course.exercises.exercise import exercises
 from labkit.course.grading import grade as grading
 from labkit.course.grading.report import as_csv, class_report, feedback
 from labkit.course.grading.sandbox import Limits
 from labkit.course.grading.store import Store, entry, fresh, grader_hash, slug
+from labkit.course.judges.registry import exercises_of
 
 ANSWERS = solutions(1)
 WRONG = (
@@ -279,5 +279,5 @@ def test_check_prints_what_grade_would_give(tmp_path):
         "all",
         "3",
         "of",
-        str(sum(e.points for e in exercises(1).values())),
+        str(sum(e.points for e in exercises_of(1).values())),
     ]

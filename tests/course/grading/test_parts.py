@@ -7,6 +7,7 @@ import base64
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -18,16 +19,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labkit.course.checking import confined_copy as shadow
-from labkit.course.checking import plain_values as values
 from labkit.course.checking.assembly import assemble
 from labkit.course.checking.code_slices import needed, piece, statements
 from labkit.course.checking.confined_copy import OWN, PACKAGE, runs_only, write_base, write_without
 from labkit.course.checking.marking import _verdict
-from labkit.course.exercises import exercise as lab
+from labkit.course.exercises import plain_values
+from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_items
-from labkit.course.notebook import _executed
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
+from labkit.course.notebook import _session_cells
 
-# ---- values ----------------------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------------------
 
 NUMBERS = arrays.arrays(
     st.sampled_from(["<f8", "<f4", "<i8", "u1", "?"]),
@@ -58,7 +60,7 @@ def same(a, b):
 @settings(deadline=None)
 @given(PLAIN)
 def test_values_come_back_as_they_were(value):
-    assert same(values.loads(values.dumps(value)), value)
+    assert same(plain_values.loads(plain_values.dumps(value)), value)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_values_come_back_as_they_were(value):
         "9" * 5000,
         '{"a": 1}',
         '{"dict": 3}',
-        " " * (values.LARGEST + 1),
+        " " * (plain_values.MAX_CHARACTERS + 1),
         '{"array": "", "dtype": "O", "shape": [0]}',
         '{"array": "AA==", "dtype": "u1", "shape": [1000000000000]}',
         '{"array": "AA==", "dtype": "u1", "shape": [-1]}',
@@ -86,8 +88,8 @@ def test_values_come_back_as_they_were(value):
     ids=range(18),
 )
 def test_other_texts_are_refused(text):
-    with pytest.raises(values.BadValue):
-        values.loads(text)
+    with pytest.raises(plain_values.BadValue):
+        plain_values.loads(text)
 
 
 def zeros(*shape):
@@ -101,10 +103,10 @@ def zeros(*shape):
     [(2**39, 0), (2**23, 0), (0, 2**10, 2**10), (0, 2**39, 2**39), (2**19, 1), (2**10, 2**10, 2)],
 )
 def test_no_array_has_millions_of_rows(shape):
-    with pytest.raises(values.BadValue, match="262,144 rows"):
-        values.loads(zeros(*shape))
+    with pytest.raises(plain_values.BadValue, match="262,144 rows"):
+        plain_values.loads(zeros(*shape))
     for good in ((0, 3, 1000), (3, 0), (2**18, 2), (2**20,), ()):
-        assert values.loads(zeros(*good)).shape == good
+        assert plain_values.loads(zeros(*good)).shape == good
 
 
 @pytest.mark.parametrize(
@@ -119,11 +121,11 @@ def test_no_array_has_millions_of_rows(shape):
 def test_a_text_that_would_fill_memory_with_small_values_is_refused_before_it_is_read(
     text, monkeypatch
 ):
-    monkeypatch.setattr(values.json, "loads", lambda _: pytest.fail("read"))
+    monkeypatch.setattr(plain_values.json, "loads", lambda _: pytest.fail("read"))
     for form in (text, text.encode()):
-        with pytest.raises(values.BadValue, match="lists, dicts and arrays"):
-            values.loads(form)
-    made = _verdict(lab.get_exercise("1.3"), text, (0, 1, 2))
+        with pytest.raises(plain_values.BadValue, match="lists, dicts and arrays"):
+            plain_values.loads(form)
+    made = _verdict(get_exercise("1.3"), text, (0, 1, 2))
     assert not made.passed and "lists, dicts and arrays" in made.message
 
 
@@ -132,14 +134,14 @@ def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
         def __iter__(self):
             pytest.fail("taken apart")
 
-    with pytest.raises(lab.Wrong, match=r"should be 2 values, got an array of shape \(3, 1\)"):
+    with pytest.raises(Wrong, match=r"should be 2 values, got an array of shape \(3, 1\)"):
         as_items(np.zeros((3, 1)).view(Rows), 2)
     assert [row.tolist() for row in as_items(np.eye(2), 2)] == [[1, 0], [0, 1]]
     with pytest.raises(TypeError):
         as_items(np.array(2.0), 2)
 
 
-# ---- slices ----------------------------------------------------------------------------------------
+# ---- slices --------------------------------------------------------------------------------------
 
 
 def test_a_slice_holds_what_is_needed_and_nothing_else():
@@ -190,24 +192,24 @@ def test_names_are_those_of_the_global_scope():
 
 def test_only_needed_setup_is_put_before_an_answer():
     answers = solutions(1)
-    plain = assemble(lab.get_exercise("1.3"), answers, "/nowhere", ("shown",))["cells"]
+    plain = assemble(get_exercise("1.3"), answers, "/nowhere", ("shown",))["cells"]
     assert [cell["metadata"]["labkit"] for cell in plain] == ["setup", "answer", "call"]
     looking = {"1.3": answers["1.3"] + "\nprint(space.size())"}
     setup = [
         cell["source"]
-        for cell in assemble(lab.get_exercise("1.3"), looking, "/nowhere", ())["cells"][1:-1]
+        for cell in assemble(get_exercise("1.3"), looking, "/nowhere", ())["cells"][1:-1]
     ]
     assert setup == ["from labkit.space.presets import get_space", "space = get_space('fmnist')"]
 
 
-# ---- the copy of labkit ----------------------------------------------------------------------------
+# ---- the copy of labkit --------------------------------------------------------------------------
 
-NUMBERS_THERE = [number for number in lab.NOTEBOOKS if lab.exercises(number)]
+NUMBERS_THERE = [number for number in TOPICS if exercises_of(number)]
 
 
 @pytest.mark.parametrize("number", NUMBERS_THERE)
 def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
-    given = lab.exercises(number)
+    given = exercises_of(number)
     base = write_base(tmp_path / "base", number)
     texts = {path.relative_to(base).as_posix(): path.read_text() for path in base.rglob("*.py")}
     defined = {
@@ -222,9 +224,9 @@ def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
             exercise.run.__name__ in defined
             and not {exercise.judge.__name__, exercise.inputs.__name__} & defined
         )
-    assert not any("/grading/" in name or "/cli/" in name for name in texts)
+    assert not any(re.search("/(grading|release|cli)/", name) for name in texts)
     assert sorted(name for name in texts if "/checking/" in name) == [
-        f"labkit/course/checking/{name}.py" for name in ("__init__", "answer_call", "plain_values")
+        f"labkit/course/checking/{name}.py" for name in ("__init__", "answer_call")
     ]
     assert not list(base.rglob("*.pyc")) and runs_only(list(given.values()))
 
@@ -234,12 +236,12 @@ def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
     [
         id
         for number in NUMBERS_THERE
-        for id, exercise in lab.exercises(number).items()
+        for id, exercise in exercises_of(number).items()
         if exercise.instead_of
     ],
 )
 def test_what_labkit_has_instead_raises_and_the_rest_is_as_it_was(id, tmp_path):
-    exercise = lab.get_exercise(id)
+    exercise = get_exercise(id)
     base = write_base(tmp_path / "base", int(id.partition(".")[0]))
     before = {path.relative_to(base): path.read_text() for path in base.rglob("*.py")}
     without = write_without(tmp_path / "own", base, exercise)
@@ -259,7 +261,7 @@ def test_names_are_followed_to_where_they_are_defined(tmp_path):
         shadow._resolved(base, "labkitten.search")
 
 
-# ---- nbval's plugin --------------------------------------------------------------------------------
+# ---- nbval's plugin ------------------------------------------------------------------------------
 
 RUN = """
 import json, sys, pytest
@@ -309,7 +311,7 @@ def test_the_plugin_mends_what_nbval_leaves_out(tmp_path):
     assert cells["endless"][1]["how"] == "timeout" and cells["endless"][1]["seconds"] < 10
 
 
-# ---- confinement -----------------------------------------------------------------------------------
+# ---- confinement ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +369,7 @@ def test_a_death_is_noticed_at_once(grader):
     assert cell["how"] == "died" and cell["seconds"] < 2
 
 
-# ---- in a notebook ---------------------------------------------------------------------------------
+# ---- in a notebook -------------------------------------------------------------------------------
 
 
 def test_the_answers_of_a_session_are_those_that_ran_last(monkeypatch):
@@ -383,7 +385,7 @@ def test_the_answers_of_a_session_are_those_that_ran_last(monkeypatch):
         }
 
     monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
-    assert _executed() == [
+    assert _session_cells() == [
         ("code", "x = 1"),
         ("code", "# Exercise 1.3\nnew"),
         ("code", "# Exercise 1.2\nfirst"),

@@ -15,7 +15,7 @@ ANSWERS = solutions(1)
 STUBS = stubs(1)
 
 
-# ---- files -----------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------
 
 
 def as_bytes(value):
@@ -91,7 +91,7 @@ def test_links_pipes_folders_and_giants_are_not_read(tmp_path):
     assert sort_out(parse(read_notebook(real))).answers == ANSWERS
 
 
-# ---- answers ---------------------------------------------------------------------------------------
+# ---- answers -------------------------------------------------------------------------------------
 
 
 def replaced(id, *cells):
@@ -174,7 +174,7 @@ def test_exercises_that_do_not_exist_are_noted():
     assert found.answers == ANSWERS and "1.77, 99.1" in found.notes[0]
 
 
-# ---- students --------------------------------------------------------------------------------------
+# ---- students ------------------------------------------------------------------------------------
 
 
 def names(*paths, **how):

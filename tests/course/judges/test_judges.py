@@ -7,16 +7,18 @@ import exercises as answers
 import numpy as np
 import pytest
 
-from labkit.course.exercises import exercise as lab
+from labkit.course import check
+from labkit.course.exercises.exercise import Outcome, Wrong
+from labkit.course.exercises.plain_values import plain
+from labkit.course.exercises.trial import attempt, judge, try_answer
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 
 RIGHT, WRONG = {}, {}
 for module in pkgutil.iter_modules(answers.__path__):
     held = importlib.import_module(f"{answers.__name__}.{module.name}")
     RIGHT |= held.RIGHT
     WRONG |= held.WRONG
-EXERCISES = {
-    id: exercise for notebook in lab.NOTEBOOKS for id, exercise in lab.exercises(notebook).items()
-}
+EXERCISES = {id: exercise for notebook in TOPICS for id, exercise in exercises_of(notebook).items()}
 
 
 def pairs(table):
@@ -33,20 +35,20 @@ def unsolved(*args, **kwargs):
 
 @pytest.mark.parametrize("id, answer", pairs(RIGHT))
 def test_right_answers_pass_whatever_the_seed(id, answer):
-    verdict = lab.verdict(id, answer, seeds=(0, 1, 2, 17, 1234, 99999))
+    verdict = try_answer(get_exercise(id), answer, seeds=(0, 1, 2, 17, 1234, 99999))
     assert verdict.passed, verdict.message
 
 
 @pytest.mark.parametrize("id, answer", pairs(WRONG))
 def test_wrong_answers_fail_with_a_reason(id, answer):
-    verdict = lab.verdict(id, answer)
+    verdict = try_answer(get_exercise(id), answer)
     assert not verdict.passed and len(verdict.message) > 20
 
 
 @pytest.mark.parametrize("id", EXERCISES)
 def test_every_exercise_has_answers_and_scores_nothing_as_shipped(id):
     assert len(RIGHT[id]) >= 2 and len(WRONG[id]) >= 4
-    assert "not solved yet" in lab.verdict(id, unsolved).message
+    assert "not solved yet" in try_answer(get_exercise(id), unsolved).message
 
 
 @pytest.mark.parametrize("id", EXERCISES)
@@ -70,9 +72,9 @@ def test_every_exercise_has_answers_and_scores_nothing_as_shipped(id):
 )
 def test_judges_survive_whatever_comes_back(id, nonsense):
     exercise = EXERCISES[id]
-    assert not lab.verdict(id, lambda *args, **kwargs: nonsense).passed
+    assert not try_answer(get_exercise(id), lambda *args, **kwargs: nonsense).passed
     if type(nonsense) is not object:  # what has no plain form never reaches a judge
-        assert not lab.judge(exercise, lab.Outcome(returned=nonsense), 0).passed
+        assert not judge(exercise, Outcome(returned=nonsense), 0).passed
 
 
 def same(a, b):
@@ -88,7 +90,7 @@ def same(a, b):
 @pytest.mark.parametrize("id", EXERCISES)
 def test_inputs_are_plain_and_depend_on_the_seed_alone(id):
     inputs = EXERCISES[id].inputs
-    assert same(inputs(5), inputs(5)) and same(lab.plain(inputs(5)), lab.plain(inputs(5)))
+    assert same(inputs(5), inputs(5)) and same(plain(inputs(5)), plain(inputs(5)))
     assert not same(inputs(3), inputs(7))
 
 
@@ -96,8 +98,8 @@ def test_exceptions_name_the_line_and_do_not_escape():
     def broken(weight, transform, size):
         return weight.no_such_method()
 
-    exercise = lab.get_exercise("1.1")
-    message = lab.attempt(exercise, lambda *a: broken(*a), 0).error
+    exercise = get_exercise("1.1")
+    message = attempt(exercise, lambda *a: broken(*a), 0).error
     assert "AttributeError" in message and "no_such_method" in message
 
 
@@ -105,7 +107,7 @@ def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_bod
     def whole_numbers(weight, transform, size):
         return weight.long().flatten(1).softmax(1)
 
-    message = lab.verdict("1.1", whole_numbers).message
+    message = try_answer(get_exercise("1.1"), whole_numbers).message
     assert "not solved yet" not in message and "not implemented for 'Long'" in message
 
 
@@ -120,23 +122,23 @@ def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_bod
     ],
 )
 def test_what_does_not_come_back_is_no_error_that_the_answer_raised(id, returned, said):
-    assert lab.verdict(id, lambda *args: returned).message.startswith(said)
+    assert try_answer(get_exercise(id), lambda *args: returned).message.startswith(said)
 
 
 def test_check_prints_in_a_notebook_and_raises_under_pytest(capsys, monkeypatch):
-    lab.check("1.3", RIGHT["1.3"][0])
+    check("1.3", RIGHT["1.3"][0])
     assert capsys.readouterr().out == "Exercise 1.3: correct, 3 of 3 points\n"
-    with pytest.raises(lab.Wrong, match=r"Exercise 1\.3: not solved yet"):
-        lab.check("1.3", unsolved)
+    with pytest.raises(Wrong, match=r"Exercise 1\.3: not solved yet"):
+        check("1.3", unsolved)
     monkeypatch.delenv("PYTEST_VERSION")
-    lab.check("1.3", unsolved)
+    check("1.3", unsolved)
     assert capsys.readouterr().out.startswith("Exercise 1.3: 0 of 3 points\n  not solved yet")
 
 
 @pytest.mark.parametrize("id", ["9.1", "1.99", "one", ""])
 def test_unknown_exercises_are_named(id):
     with pytest.raises(ValueError, match="no exercise"):
-        lab.get_exercise(id)
+        get_exercise(id)
 
 
 def test_values_without_a_plain_form_are_refused():
@@ -145,5 +147,5 @@ def test_values_without_a_plain_form_are_refused():
             return True
 
     for value in (Sly(), np.array([Sly()], dtype=object), [[Sly()]], lambda: 1):
-        with pytest.raises(lab.Wrong):
-            lab.plain(value)
+        with pytest.raises(Wrong):
+            plain(value)

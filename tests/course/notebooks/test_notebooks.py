@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from labkit.course.exercises import exercise as lab
+from labkit.course.exercises.trial import try_answer
+from labkit.course.judges.registry import exercises_of, get_exercise
 from labkit.course.release import student_copy as copies
 from labkit.course.release import student_notebooks as student
 from labkit.latency.devices import get_device
@@ -72,7 +73,7 @@ def test_student_copies_hold_no_solution_and_no_output(path):
 @by_name
 def test_each_exercise_is_where_its_check_is(path):
     number = int(path.name[:2])
-    known = lab.exercises(number) if number else {}
+    known = exercises_of(number) if number else {}
     cells = [copies.source(cell) for cell in code(copies.read(path))]
     found = {}
     for answer, check in zip(cells, cells[1:]):
@@ -94,11 +95,9 @@ def test_solutions_are_right_and_short(path):
                 r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL
             )[1]
             assert len(body.rstrip().splitlines()) <= 15
-            scope = {}
+            exercise, scope = get_exercise(header[1]), {}
             exec("import numpy as np, torch\n" + copies.source(cell), scope)
-            verdict = lab.verdict(
-                header[1], scope[lab.get_exercise(header[1]).function], seeds=range(10)
-            )
+            verdict = try_answer(exercise, scope[exercise.function], seeds=range(10))
             assert verdict.passed, verdict.message
 
 
@@ -119,7 +118,7 @@ def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
         assert sum("google.colab" in copies.source(cell) for cell in code(copies.read(path))) == 1
 
 
-# ---- the generator ---------------------------------------------------------------------------------
+# ---- the generator -------------------------------------------------------------------------------
 
 
 def test_solutions_are_replaced_at_their_indentation():
@@ -159,7 +158,7 @@ def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(
     assert not list(tmp_path.glob("*.ipynb"))
 
 
-# ---- what the text quotes --------------------------------------------------------------------------
+# ---- what the text quotes ------------------------------------------------------------------------
 
 
 def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say():
@@ -183,7 +182,7 @@ def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say(
     assert notes(space.largest()) > sram
 
 
-# ---- nbval -----------------------------------------------------------------------------------------
+# ---- nbval ---------------------------------------------------------------------------------------
 
 
 def nbval(path, cwd):
@@ -233,7 +232,7 @@ def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
 def test_unsolved_notebooks_run_to_their_end_and_their_checks_fail(tmp_path):
     path = copies.INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
     result = nbval(path, tmp_path)
-    failed = len(lab.exercises(4))
+    failed = len(exercises_of(4))
     assert f"{failed} failed" in result.stdout and result.stdout.count("not solved yet") >= failed
 
 

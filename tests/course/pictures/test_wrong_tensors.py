@@ -11,8 +11,11 @@ import exercises as answers
 import numpy as np
 import pytest
 
-from labkit.course.exercises import exercise as lab
+from labkit.course import check
+from labkit.course.exercises.exercise import SEEDS
+from labkit.course.exercises.trial import attempt, try_answer
 from labkit.course.judges.drawn_tensors import DRAWN
+from labkit.course.judges.registry import get_exercise
 from labkit.course.pictures.wrong_tensors import Panel, compare, draw, picture
 
 RIGHT, WRONG = {}, {}
@@ -23,8 +26,8 @@ for module in pkgutil.iter_modules(answers.__path__):
 
 
 def result(id, answer, seed=0):
-    exercise = lab.get_exercise(id)
-    return exercise.inputs(seed), lab.attempt(exercise, answer, seed).returned
+    exercise = get_exercise(id)
+    return exercise.inputs(seed), attempt(exercise, answer, seed).returned
 
 
 def test_the_slice_with_the_largest_difference_is_shown_and_outlined():
@@ -57,15 +60,15 @@ def test_another_shape_is_shown_without_a_difference():
 @pytest.mark.parametrize("id", DRAWN)
 def test_right_answers_have_no_picture(id):
     for answer in RIGHT[id]:
-        for seed in lab.SEEDS:
+        for seed in SEEDS:
             assert picture(id, *result(id, answer, seed)) is None
 
 
 @pytest.mark.parametrize("id", DRAWN)
 def test_most_wrong_answers_have_one(id):
-    drawn = [lab._tried(lab.get_exercise(id), answer, lab.SEEDS) for answer in WRONG[id]]
+    drawn = [try_answer(get_exercise(id), answer) for answer in WRONG[id]]
     figures = [
-        picture(id, lab.get_exercise(id).inputs(seed), returned) for _, returned, seed in drawn
+        picture(id, get_exercise(id).inputs(verdict.seed), verdict.returned) for verdict in drawn
     ]
     assert sum(figure is not None for figure in figures) > len(figures) / 3
     assert all(len(figure.axes) >= 2 for figure in figures if figure)
@@ -89,7 +92,7 @@ def test_most_wrong_answers_have_one(id):
     ids=str,
 )
 def test_whatever_comes_back_does_not_stop_a_check(id, nonsense):
-    figure = picture(id, lab.get_exercise(id).inputs(0), nonsense)
+    figure = picture(id, get_exercise(id).inputs(0), nonsense)
     assert figure is None or figure.axes
 
 
@@ -98,7 +101,7 @@ def shown(monkeypatch):
     """Figures that a check shows outside of pytest."""
     figures = []
     monkeypatch.delenv("PYTEST_VERSION")
-    monkeypatch.setattr("labkit.course.notebook.show", figures.append)
+    monkeypatch.setattr("labkit.course.pictures.display.show", figures.append)
     return figures
 
 
@@ -113,20 +116,20 @@ def shell(monkeypatch, **attributes):
 def test_check_draws_in_a_kernel_only_and_says_the_same(shown, monkeypatch, capsys):
     wrong = WRONG["1.1"][0]
     shell(monkeypatch)  # a terminal
-    lab.check("1.1", wrong)
+    check("1.1", wrong)
     in_a_terminal = capsys.readouterr().out
     assert not shown
     shell(monkeypatch, kernel=object())
-    lab.check("1.1", wrong)
+    check("1.1", wrong)
     assert len(shown) == 1 and capsys.readouterr().out == in_a_terminal
-    lab.check("1.1", RIGHT["1.1"][0])
-    lab.check("1.3", WRONG["1.3"][0])  # a number: nothing to draw
+    check("1.1", RIGHT["1.1"][0])
+    check("1.3", WRONG["1.3"][0])  # a number: nothing to draw
     assert len(shown) == 1
 
 
 def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path):
     from labkit.course.checking.confined_copy import write_base
 
-    copy = write_base(tmp_path, 1) / "labkit" / "course" / "judges"
-    assert not (copy / "drawn_tensors.py").exists()
-    assert "kernel_asked" not in (copy / "supernet.py").read_text(encoding="utf-8")
+    copy = write_base(tmp_path, 1) / "labkit" / "course"
+    assert not list(copy.rglob("drawn_tensors.py"))
+    assert "kernel_asked" not in (copy / "judges" / "supernet.py").read_text(encoding="utf-8")

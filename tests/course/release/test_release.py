@@ -54,7 +54,7 @@ def files(folder):
     }
 
 
-# ---- what is in it ---------------------------------------------------------------------------------
+# ---- what is in it -------------------------------------------------------------------------------
 
 
 def solution_lines():
@@ -176,7 +176,7 @@ def test_a_release_depends_on_the_checkout_alone(small, tmp_path):
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-# ---- it works --------------------------------------------------------------------------------------
+# ---- it works ------------------------------------------------------------------------------------
 
 
 def in_release(course, *arguments, cwd, **environment):
@@ -243,7 +243,7 @@ def test_demo_and_a_notebook_run_in_a_release(course, tmp_path):
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
-# ---- how it gets into place ------------------------------------------------------------------------
+# ---- how it gets into place ----------------------------------------------------------------------
 
 
 def test_other_folders_and_files_are_refused_and_left_alone(small, tmp_path):
@@ -327,7 +327,7 @@ def test_unfinished_notebooks_are_named(small, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-# ---- addresses -------------------------------------------------------------------------------------
+# ---- addresses -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
