@@ -46,13 +46,14 @@ from labkit.darts.operations import PRIMITIVES
 from labkit.darts.supernet_gradient import GradientConfig, gradient_search
 from labkit.data import datasets as data
 from labkit.latency.measured.lookup_table import load_table
+from labkit.runtime.machine import machine
 from labkit.search import Budget, evolve, random_search
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
-from labkit.storage.machine import machine
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import code_revision, sha256, supernet_path
+from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
 from labkit.tables.costs import AdditiveTable, macs_table
 

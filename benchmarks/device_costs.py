@@ -18,10 +18,10 @@ import numpy as np
 from labkit.accounting.records import add_record
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
+from labkit.runtime.machine import machine
 from labkit.search import Budget
 from labkit.space.presets import get_space
 from labkit.specialize.device_search import accuracy_model, search
-from labkit.storage.machine import machine
 
 PERCENTILES = (10, 30, 50, 70, 90)  # of the latency of random archs: where the budgets are
 

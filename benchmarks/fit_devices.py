@@ -20,7 +20,8 @@ from labkit.latency.devices import load_simulated
 from labkit.latency.simulated.reference_networks import networks
 from labkit.latency.simulated.roofline import Roofline
 from labkit.latency.simulated.validation import check, held_out_error
-from labkit.storage.paths import data_dir, write_atomic
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.paths import data_dir
 
 PRIOR_WEIGHT = (
     0.02  # a parameter off by a factor e costs as much as two references off by 10 % each

@@ -26,7 +26,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from labkit.course.grading.grade import grade
 from labkit.course.judges.registry import TOPICS
 from labkit.course.release import student_copy as copies
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 ALONE = 3  # submissions that are graded one after another, to know what one takes
 

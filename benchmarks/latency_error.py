@@ -28,7 +28,7 @@ from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, Runtime, ge
 from labkit.latency.measured.regression import judge
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
-from labkit.supernet.artifacts import code_revision
+from labkit.storage.provenance import code_revision
 
 TITLE = "Latency: how exact tables and predictors are"
 

@@ -27,7 +27,7 @@ from labkit.latency.measured.regression import SAMPLES, compare
 from labkit.latency.measured.subnet_times import measured_subnets
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
-from labkit.supernet.artifacts import code_revision
+from labkit.storage.provenance import code_revision
 
 SEED = 1  # calibration of tables that are kept draws from seed 0
 KEPT = page.HERE.parent / "results" / "latency"

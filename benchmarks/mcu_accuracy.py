@@ -22,10 +22,11 @@ from tqdm import tqdm
 from labkit.data import datasets as data
 from labkit.deploy.litert.deployment import deploy_micro
 from labkit.latency.devices import get_device
+from labkit.runtime.machine import machine
 from labkit.specialize.device_search import Costs, accuracy_model, search
-from labkit.storage.machine import machine
+from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import code_revision, sha256, supernet_path
+from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
 
 LIMITS_MS = (150, 250, None)

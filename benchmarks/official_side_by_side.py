@@ -29,8 +29,8 @@ from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics
 
 from labkit.official import state_dict as official
+from labkit.runtime.machine import machine
 from labkit.space.presets import get_space
-from labkit.storage.machine import machine
 from labkit.supernet.evaluation import recalibrate
 from labkit.supernet.supernet import Supernet
 

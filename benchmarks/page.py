@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 HERE = Path(__file__).resolve().parent
 

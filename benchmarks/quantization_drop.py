@@ -26,8 +26,9 @@ from labkit.deploy.onnx.export import export
 from labkit.deploy.onnx.quantization import PERCENTILE, quantize_and_compare
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
+from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import code_revision, sha256, supernet_path
+from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
 from labkit.tables.costs import macs_table
 

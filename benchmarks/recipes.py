@@ -33,10 +33,10 @@ from training_runs import finished, is_finished, one_thread, right_answers
 
 from labkit.course.pictures.plots import BLUE, GRAY, GREEN, ORANGE, save
 from labkit.data import datasets as data
+from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
-from labkit.storage.machine import machine
-from labkit.supernet.artifacts import code_revision
+from labkit.storage.provenance import code_revision
 from labkit.tables.costs import macs_table
 from labkit.train import TrainConfig
 from labkit.train.loop import training_step

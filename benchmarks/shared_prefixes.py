@@ -22,8 +22,8 @@ import torch
 from tqdm.auto import tqdm
 
 from labkit.data import datasets as data
+from labkit.runtime.machine import machine
 from labkit.space import SearchSpace
-from labkit.storage.machine import machine
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.artifacts import random_genes, supernet_path
 from labkit.supernet.evaluation import Evaluator

@@ -34,10 +34,11 @@ from training_runs import finished, is_finished, one_thread, paired, right_answe
 from labkit.accounting.records import add_record, records
 from labkit.course.pictures.plots import BLUE, GREEN, ORANGE, log_axis, save
 from labkit.data import datasets as data
+from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
-from labkit.storage.machine import machine
+from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import code_revision, sha256, supernet_path
+from labkit.supernet.artifacts import supernet_path
 from labkit.tables.costs import macs_table
 from labkit.tables.predictor_quality import kendall_tau
 from labkit.train import TrainConfig

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from labkit.data import datasets as data
+from labkit.runtime.machine import machine
 from labkit.space.presets import get_space
-from labkit.storage.machine import machine
 from labkit.supernet.supernet import Supernet
 from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES, label_loss

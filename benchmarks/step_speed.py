@@ -30,9 +30,9 @@ import torch
 import torch.nn.functional as F
 
 from labkit.official import state_dict as official
+from labkit.runtime.machine import machine
 from labkit.space import Arch
 from labkit.space.presets import get_space
-from labkit.storage.machine import machine
 from labkit.supernet.elastic import ElasticBatchNorm
 from labkit.supernet.evaluation import recalibrate
 from labkit.supernet.supernet import Supernet

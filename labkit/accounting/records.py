@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.storage.atomic_write import one_at_a_time, write_atomic
 from labkit.storage.errors import UNREADABLE, LabError
-from labkit.storage.paths import data_dir, one_at_a_time, write_atomic
+from labkit.storage.paths import data_dir
 
 SCHEMA = "labkit-records-1"
 HOURS = ("cpu_hours", "gpu_hours")

@@ -31,9 +31,9 @@ from labkit.darts.network import Alphas, SearchNetwork, initial_alphas
 from labkit.darts.stepwise_run import begin, run
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet, Split
+from labkit.runtime.machine import choose_device, machine
 from labkit.storage import tensor_file as checkpoint
-from labkit.storage.machine import choose_device, machine
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 from labkit.train.epochs import Epoch, batch_of, plan_epoch
 
 SCHEMA = "labkit-darts-search-1"

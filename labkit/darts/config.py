@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labkit.darts.genotype import check_cell
 from labkit.data.datasets import DataSet
-from labkit.storage.json_fields import check_not_negative, check_positive, check_whole
+from labkit.storage.config_fields import check_not_negative, check_positive, check_whole
 from labkit.storage.tensor_file import CheckpointError, check_fields
 
 

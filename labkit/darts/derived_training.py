@@ -17,8 +17,8 @@ from labkit.darts.network import DerivedNetwork
 from labkit.darts.stepwise_run import begin, run
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet
+from labkit.runtime.machine import choose_device
 from labkit.storage import tensor_file as checkpoint
-from labkit.storage.machine import choose_device
 from labkit.train.epochs import Epoch, batch_of, plan_epoch
 
 SCHEMA = "labkit-darts-train-1"

@@ -33,7 +33,7 @@ from labkit.search import Budget, best
 from labkit.search.exact import check_feasible
 from labkit.space import Arch, SearchSpace
 from labkit.storage import tensor_file as checkpoint
-from labkit.storage.json_fields import check_not_negative, check_positive, check_whole
+from labkit.storage.config_fields import check_not_negative, check_positive, check_whole
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import AdditiveTable

@@ -23,8 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.datasets import CIFAR10, FashionMNIST
 
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.paths import cache_dir, data_dir, write_atomic
+from labkit.storage.paths import cache_dir, data_dir
 
 SPLITS = ("train", "val-search", "val", "test")
 HELD_OUT_PER_CLASS = 500  # for each of the two validation halves

@@ -15,7 +15,7 @@ from labkit.latency.measured.latency_file import TableError, check_steady, parse
 from labkit.latency.measured.lookup_table import build_table, has_host_table, table_path
 from labkit.latency.measured.regression import judge, spearman
 from labkit.space import Arch, SearchSpace
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 from labkit.tables.costs import macs_table
 
 RANDOM_ARCHS = 2000  # rank correlation is taken over

@@ -14,11 +14,13 @@ Shapes in trailing comments: N archs, G genes, S stages, B blocks (present or no
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
 import numbers
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -198,6 +200,16 @@ class SearchSpace:
             )
         if self.choices.max() > 127:
             raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything that this space is.
+
+        What is measured or fitted for a space records it: two spaces of one name, or two versions
+        of a space, have different digests.
+        """
+        content = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     # ---- layout of the gene matrix -------------------------------------------------------------
 

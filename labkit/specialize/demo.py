@@ -21,7 +21,7 @@ from labkit.latency.measured.measurement import measure_archs
 from labkit.search import front
 from labkit.space import Arch, SearchSpace
 from labkit.specialize.device_search import AccuracyModel, Costs, accuracy_model, search
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator

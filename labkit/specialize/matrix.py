@@ -22,8 +22,9 @@ from labkit.latency.devices import HOST
 from labkit.space import Arch, SearchSpace
 from labkit.specialize.device_search import AccuracyModel, accuracy_model
 from labkit.specialize.fleet import ALL, Choice, Request, Target, choose, targets
-from labkit.storage.paths import write_atomic
-from labkit.supernet.artifacts import code_revision, supernet_path
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.provenance import code_revision
+from labkit.supernet.artifacts import supernet_path
 
 if TYPE_CHECKING:
     from labkit.deploy.onnx.deployment import Deployed

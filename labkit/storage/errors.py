@@ -1,4 +1,4 @@
-"""The base of errors that are the user's to mend: the command line prints them without a traceback."""
+"""Errors that the user can mend: the command line prints their message without a traceback."""
 
 import zipfile
 import zlib

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.paths import write_atomic
+from labkit.storage.json_fields import Fields
 
 START_OVER = (  # of a run's own checkpoint, which the run makes again
     "restore it, or remove it to start over"
@@ -23,7 +24,10 @@ class CheckpointError(LabError):
 
 
 def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    """Write `path` in one step; raises OSError, and leaves what was there, if that is not possible."""
+    """Write `path` in one step.
+
+    Raises OSError, and leaves the file that was there before, where that is not possible.
+    """
 
     def write(temporary: Path) -> None:
         try:
@@ -70,12 +74,9 @@ def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]
 
 def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
     """Raise CheckpointError unless `header` has all fields of `kinds`, each of its type."""
-    for field, kind in kinds.items():
-        if not isinstance(header.get(field), kind):
-            raise CheckpointError(
-                f"{path}: header field {field!r} is missing or not what labkit writes; restore the "
-                "file, or remove it to start over"
-            )
+    fields = Fields(header, f"{path}: header", CheckpointError, advice=START_OVER)
+    for name, kind in kinds.items():
+        fields.get(name, kind)
 
 
 def check_step(path: Path, step: int, total: int) -> None:

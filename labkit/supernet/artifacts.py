@@ -8,22 +8,20 @@ everything again that depends on the shipped supernet. Reading needs no torch.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
-import subprocess
 import time
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-import labkit
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
-from labkit.storage.errors import UNREADABLE, LabError
-from labkit.storage.paths import cache_dir, data_dir, write_atomic
+from labkit.storage.errors import LabError
+from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
+from labkit.storage.paths import cache_dir, data_dir
+from labkit.storage.provenance import code_revision, sha256
 from labkit.tables.accuracy_predictor import SeparablePredictor, accuracy_of, fit_separable
 from labkit.tables.predictor_quality import cross_validate
 
@@ -31,10 +29,6 @@ PAIRS, HELD_OUT, SEED = 2000, 0.2, 0
 LEAST_PAIRS = 12  # what is left of them without the held-out ones is as few as a fit takes
 PAIRS_AT_ONCE = 50  # archs measured between two saves: a minute or two of work
 PARTIAL = "labkit-pairs-partial-1"
-
-
-class ArtifactError(LabError):
-    """A file in data/ is missing, damaged or of another kind; the message names file and field."""
 
 
 def supernet_path(space: str) -> Path:
@@ -49,10 +43,6 @@ def predictor_path(space: str) -> Path:
     return data_dir() / "predictors" / f"{space}.npz"
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def provenance(space: str, command: str, inputs: list[Path], seed: int) -> dict:
     """Header fields that say how a file was made. `inputs` are files in data/."""
     return {
@@ -65,71 +55,26 @@ def provenance(space: str, command: str, inputs: list[Path], seed: int) -> dict:
     }
 
 
-def code_revision() -> str:
-    """Commit of the checkout that labkit runs from, "-changed" behind it if the code is; "unknown"
-    outside of one.
-    """
-    package = Path(labkit.__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=package, check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != package.parent:
-            # installed inside somebody's own repository, whose commits say nothing about labkit
-            return "unknown"
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "-changed" if git("status", "--porcelain", ".") else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def write_npz(path: Path, header: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
-
-    write_atomic(path, write)
-
-
-def read_npz(
-    path: Path, schema: str, space: SearchSpace, names: list[str]
+def _read(
+    path: Path, schema: str, space: SearchSpace, names: list[str], advice: str = ""
 ) -> tuple[dict, list[np.ndarray]]:
-    """Header and the arrays `names` of an artifact; raises ArtifactError naming the file and what
-    is wrong.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            if header.get("schema") != schema:
-                raise ArtifactError(
-                    f"{path}: schema is {header.get('schema')!r}, this version reads {schema!r}"
-                )
-            if header.get("space") != space.name:
-                raise ArtifactError(
-                    f"{path} is for space {header.get('space')!r}, not {space.name!r}"
-                )
-            return header, [file[name] for name in names]
-    except FileNotFoundError:
-        raise ArtifactError(
-            f"{path} is missing; restore it with `git checkout -- {path.parent.name}/{path.name}`"
-            " in data/, or make it with `make artifacts`"
-        ) from None
-    except UNREADABLE as error:
-        raise ArtifactError(
-            f"{path} is not a whole {schema} file ({error}); restore it from the repository, or"
-            " make it again with `make artifacts`"
-        ) from error
+    """Header and the arrays `names` of an artifact of `space`; raises ArtifactError."""
+    advice = advice or (
+        f"restore it with `git checkout -- {path.parent.name}/{path.name}` in data/, or make it"
+        " with `make artifacts`"
+    )
+
+    def check_space(header: dict) -> None:
+        if header.get("space") != space.name:
+            raise ArtifactError(f"{path} is for space {header.get('space')!r}, not {space.name!r}")
+
+    return read_npz(path, schema, names, advice, check_space)
 
 
 def load_pairs(space: SearchSpace, path: Path | None = None) -> tuple[np.ndarray, np.ndarray, dict]:
     """Genes (N, G), accuracies (N,) in percent, and the header."""
     path = path or pairs_path(space.name)
-    header, (genes, accuracy) = read_npz(path, "labkit-pairs-1", space, ["genes", "accuracy"])
+    header, (genes, accuracy) = _read(path, "labkit-pairs-1", space, ["genes", "accuracy"])
     try:
         space.check_genes(genes)
     except ValueError as error:
@@ -154,7 +99,7 @@ def load_predictor(space: SearchSpace, path: Path | None = None) -> tuple[Separa
     """
     path = path or predictor_path(space.name)
     names = ["base", *(f"stage{s}" for s in range(len(space.stages)))]
-    header, (base, *terms) = read_npz(path, "labkit-predictor-1", space, names)
+    header, (base, *terms) = _read(path, "labkit-predictor-1", space, names)
     try:
         if not (
             0 <= header["held_out"]["separable"]["rmse"] < math.inf and type(header["pairs"]) is int
@@ -218,7 +163,7 @@ def measure_pairs(space: SearchSpace, archs: int = PAIRS, seed: int = SEED) -> N
     from tqdm.auto import tqdm
 
     from labkit.data import datasets as data
-    from labkit.storage.machine import machine
+    from labkit.runtime.machine import machine
     from labkit.supernet import (
         weights_file as pretrained,  # torch is for making pairs, not for reading them
     )
@@ -278,7 +223,9 @@ def _measured_before(
     if not partial.is_file():
         return np.full(len(genes), np.nan), 0.0
     try:
-        header, (theirs, accuracy) = read_npz(partial, PARTIAL, space, ["genes", "accuracy"])
+        header, (theirs, accuracy) = _read(
+            partial, PARTIAL, space, ["genes", "accuracy"], "remove it"
+        )
         seconds = float(header["cpu_seconds"])
     except (ArtifactError, KeyError, TypeError, ValueError) as error:  # no repository has this file
         raise ArtifactError(

@@ -10,7 +10,7 @@ import torch
 
 from labkit.space import Arch
 from labkit.space.presets import get_space
-from labkit.storage.json_fields import check_not_negative, check_positive, check_whole
+from labkit.storage.config_fields import check_not_negative, check_positive, check_whole
 from labkit.train.progressive_shrinking import first_steps
 from labkit.train.recipes import RECIPES, Recipe
 

@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from labkit.runtime.machine import choose_device
 from labkit.storage.errors import LabError
-from labkit.storage.machine import choose_device
 from labkit.supernet.elastic import BatchStatistics, DistributedStatistics
 
 

@@ -16,14 +16,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from labkit.data import datasets as data
+from labkit.runtime.machine import machine
 from labkit.space import Arch
 from labkit.space.presets import get_space
 from labkit.storage import tensor_file as checkpoint
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.machine import machine
-from labkit.storage.paths import write_atomic
+from labkit.storage.provenance import code_revision
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import code_revision
 from labkit.supernet.elastic import BatchStatistics
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet

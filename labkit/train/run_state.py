@@ -13,8 +13,8 @@ from torch import Tensor
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage import tensor_file as checkpoint
+from labkit.storage.provenance import sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import sha256
 from labkit.supernet.supernet import Supernet
 from labkit.train.config import TrainConfig, difference
 from labkit.train.progressive_shrinking import channel_orders, sort_channels

@@ -1,13 +1,9 @@
-import errno
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from labkit.storage.errors import LabError
-from labkit.storage.paths import cache_dir, data_dir, write_atomic
+from labkit.storage.paths import cache_dir, data_dir
 
 
 def test_a_data_folder_that_is_not_there_is_an_error_and_not_an_empty_one(monkeypatch, tmp_path):
@@ -28,50 +24,3 @@ def test_the_cache_of_a_user_without_a_home_can_be_named(monkeypatch, tmp_path):
         cache_dir()
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    path = tmp_path / "table.json"
-    write_atomic(path, lambda temporary: temporary.write_text("old"))
-
-    def half(temporary):
-        temporary.write_text("ne")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.raises(OSError, match="No space"):
-        write_atomic(path, half)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(monkeypatch, tmp_path):
-    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache").write_text("a file where a folder should be")
-    (tmp_path / "file").write_text("")
-    for path, way_out in (
-        (tmp_path / "cache" / "latency" / "host.json", "set LABKIT_CACHE to a folder"),
-        (tmp_path / "file" / "front.png", "choose a folder"),
-    ):
-        with pytest.raises(OSError, match=f"cannot write {path}: .*{way_out}"):
-            write_atomic(path, Path.touch)
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
-@pytest.mark.parametrize(
-    "makefile", ["Makefile", "notebooks/instructor/student-repository/Makefile"]
-)
-def test_an_environment_without_pip_is_made_again(tmp_path, makefile):
-    """What Debian leaves behind where python3-venv is missing, and what a run leaves that was
-    stopped there.
-    """
-    shutil.copy(Path(__file__).parents[2] / makefile, tmp_path / "Makefile")
-    (tmp_path / "pyproject.toml").write_text("")
-    inner, outer = tmp_path / ".venv" / "bin" / "python", tmp_path / "python3"
-    inner.parent.mkdir(parents=True)
-    inner.write_text("#!/bin/sh\nexit 1\n")
-    outer.write_text("#!/bin/sh\nprintf '#!/bin/sh\\nexit 0\\n' >.venv/bin/python\n")
-    for program in (inner, outer):
-        program.chmod(0o755)
-    subprocess.run(
-        ["make", "-s", f"PYTHON={outer}", ".venv/.installed"], cwd=tmp_path, check=True, timeout=60
-    )
-    assert (tmp_path / ".venv" / ".installed").is_file()

@@ -195,11 +195,11 @@ def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
     for change, message in (
         ({"config": {**asdict(TINY), "steps_per_epoch": 1, "mixup": 0.2}}, "mixup=0.2"),
         ({"schema": "labkit-checkpoint-9"}, "labkit-checkpoint-9"),
-        ({"step": "1"}, "field 'step' is missing or not"),
+        ({"step": "1"}, "field step: want int, got '1'"),
         ({"step": 99}, "step 99 is not one of this run's 1"),
         ({"step": -3}, "step -3 is not one of this run's 1"),
         ({"scaler": {"x": 1}}, "field 'scaler' is not what labkit writes"),
-        ({"curve": None}, "field 'curve' is missing or not"),
+        ({"curve": None}, "field curve: want list, got None"),
     ):
         checkpoint.save(path, tensors, {**header, **change})
         with pytest.raises(checkpoint.CheckpointError, match=message):

@@ -262,7 +262,7 @@ def test_one_arch_alone_learns_and_its_weights_can_be_read_again(tmp_path):
 
 
 def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monkeypatch):
-    from labkit.supernet.artifacts import sha256
+    from labkit.storage.provenance import sha256
 
     pretrained.save(
         tmp_path / "teacher.safetensors", make_it_bite(Supernet(FMNIST)), {"config": {}}

@@ -21,8 +21,9 @@ from labkit.course.checking.time_limit import time_limit
 from labkit.course.exercises.exercise import Exercise
 from labkit.course.judges.registry import TOPICS
 from labkit.course.release import student_copy as copies
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.paths import data_dir, write_atomic
+from labkit.storage.paths import data_dir
 
 SCHEMA = "labkit-course-1"
 PARSE_LIMIT_S = 10.0  # of one answer; thousands of magics take IPython that long

@@ -20,7 +20,7 @@ class Report:
     """Rows in the order in which they were added."""
 
     title: str
-    machine: str | dict  # a name, or what `labkit.storage.machine.machine` gives
+    machine: str | dict  # a name, or what `labkit.runtime.machine.machine` gives
     day: date = field(default_factory=date.today)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 

@@ -20,7 +20,7 @@ from labkit.course.checking.assembly import course_names, pristine
 from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import Mark
 from labkit.course.grading.sandbox import Limits
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = "labkit-result-1"
 

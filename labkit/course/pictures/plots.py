@@ -17,7 +17,7 @@ from labkit.search import Front, SearchResult
 from labkit.specialize.device_search import Costs
 from labkit.specialize.fleet import ALL
 from labkit.specialize.matrix import Matrix
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 # Okabe and Ito's palette, told apart with every common kind of color blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GRAY = (

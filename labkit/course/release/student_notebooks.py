@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit.course.checking.assembly import write_course
 from labkit.course.release.student_copy import INSTRUCTOR, as_text, read, settled, student_copy
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 
 def run(path: Path, timeout: int = 300) -> dict:

@@ -13,8 +13,8 @@ from labkit.data.datasets import DataSet, normalize, resize
 from labkit.deploy.litert import conversion as micro
 from labkit.latency.devices import device_names, get_device
 from labkit.space import Arch, SearchSpace
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.paths import write_atomic
 from labkit.supernet.subnet import Subnet
 from labkit.tables.arena import arena_table
 

@@ -13,8 +13,8 @@ from labkit.deploy.onnx.quantization import quantize
 from labkit.runtime.onnx_graph import onnx
 from labkit.runtime.timing import onnx_call, time_all
 from labkit.space import Arch, SearchSpace
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
-from labkit.storage.paths import write_atomic
 from labkit.supernet.subnet import Subnet
 from labkit.tables.costs import activation_table
 

@@ -16,8 +16,8 @@ from torchvision.ops import Conv2dNormActivation
 
 from labkit.runtime.onnx_graph import Weights, network_model, onnx
 from labkit.space import SearchSpace
+from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import ExportError, MissingPackage
-from labkit.storage.paths import write_atomic
 from labkit.supernet.subnet import Subnet
 
 TOLERANCE = 1e-4  # largest difference of a logit

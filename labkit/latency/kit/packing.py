@@ -46,7 +46,8 @@ from labkit.latency.measured.measurement import (
 from labkit.runtime.timing import TimingLimits
 from labkit.search.exact import cheapest
 from labkit.space import Arch, SearchSpace
-from labkit.storage.paths import data_dir, write_atomic
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.paths import data_dir
 
 README = """Latency kit for the search space '{space}'
 

@@ -35,7 +35,8 @@ from labkit.latency.measured.latency_file import (
 from labkit.runtime.timing import machine_state
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
-from labkit.storage.paths import cache_dir, data_dir, write_atomic
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.paths import cache_dir, data_dir
 from labkit.tables.costs import AdditiveTable
 
 HOST = "host"

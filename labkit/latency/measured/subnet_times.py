@@ -35,7 +35,7 @@ from labkit.runtime.timing import (
     time_all,
 )
 from labkit.space import SearchSpace
-from labkit.storage.paths import write_atomic
+from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = 2
 LEARNING = DEFAULT._replace(

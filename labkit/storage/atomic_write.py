@@ -1,0 +1,67 @@
+"""Writing a file in one step, so that a crash or a second process leaves a whole file behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labkit.storage.paths import cache_dir
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock on `folder` that at most one process has, and wait for it.
+
+    Where the platform has no such locks (Windows) this does nothing.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # released with the handle, even if the process dies
+        yield
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+
+    Whoever reads `path` sees the old file or the new one, whole; a crash leaves the old one. Raises
+    OSError that names `path` if its folder cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+    except OSError as error:
+        elsewhere = "set LABKIT_CACHE to" if path.is_relative_to(cache_dir()) else "choose"
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror}; {elsewhere} a folder that can be written",
+        ) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "rb"):
+            write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as JSON, in one step."""
+    text = json.dumps(value, indent=1) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

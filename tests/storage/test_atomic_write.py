@@ -1,0 +1,56 @@
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labkit.storage.atomic_write import write_atomic
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "table.json"
+    write_atomic(path, lambda temporary: temporary.write_text("old"))
+
+    def half(temporary):
+        temporary.write_text("ne")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, half)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    (tmp_path / "file").write_text("")
+    for path, way_out in (
+        (tmp_path / "cache" / "latency" / "host.json", "set LABKIT_CACHE to a folder"),
+        (tmp_path / "file" / "front.png", "choose a folder"),
+    ):
+        with pytest.raises(OSError, match=f"cannot write {path}: .*{way_out}"):
+            write_atomic(path, Path.touch)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
+@pytest.mark.parametrize(
+    "makefile", ["Makefile", "notebooks/instructor/student-repository/Makefile"]
+)
+def test_an_environment_without_pip_is_made_again(tmp_path, makefile):
+    """What Debian leaves behind where python3-venv is missing, and what a run leaves that was
+    stopped there.
+    """
+    shutil.copy(Path(__file__).parents[2] / makefile, tmp_path / "Makefile")
+    (tmp_path / "pyproject.toml").write_text("")
+    inner, outer = tmp_path / ".venv" / "bin" / "python", tmp_path / "python3"
+    inner.parent.mkdir(parents=True)
+    inner.write_text("#!/bin/sh\nexit 1\n")
+    outer.write_text("#!/bin/sh\nprintf '#!/bin/sh\\nexit 0\\n' >.venv/bin/python\n")
+    for program in (inner, outer):
+        program.chmod(0o755)
+    subprocess.run(
+        ["make", "-s", f"PYTHON={outer}", ".venv/.installed"], cwd=tmp_path, check=True, timeout=60
+    )
+    assert (tmp_path / ".venv" / ".installed").is_file()
