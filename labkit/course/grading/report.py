@@ -25,8 +25,8 @@ from labkit import __version__
 from labkit.course.checking.marking import Mark
 from labkit.course.grading.collect import HandIn
 from labkit.course.grading.store import slug
-from labkit.storage.atomic_write import write_atomic
 from labkit.course.judges.registry import get_exercise
+from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = "labkit-grades-1"
 
