@@ -1,6 +1,8 @@
-"""What judges share: arrays against a reference, and frequencies against a law.
+"""What judges share: reading values, comparing arrays with a reference and frequencies with a law.
 
-Messages give the shape expected and got, or the largest difference and where it is.
+The functions `as_...` return a value in the form that was asked for, the functions `require_...`
+return nothing; all of them raise `Wrong` otherwise. Its message gives the shape that was expected
+and the one that came, or the largest difference and where it is.
 """
 
 from __future__ import annotations
@@ -12,9 +14,8 @@ import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
 
-FALSE_REJECTION = (
-    1e-9  # of a right answer, for each frequency; a judge looks at a few hundred at most
-)
+# The chance to reject a right answer at each frequency; a judge looks at a few hundred at most.
+FALSE_REJECTION = 1e-9
 
 
 def require_value(value: object, what: str) -> None:
@@ -23,12 +24,12 @@ def require_value(value: object, what: str) -> None:
         raise Wrong(f"{what} is None; is a return statement missing?")
 
 
-def require_fields(value: object, names: Collection[str], otherwise: str) -> None:
-    """Wrong, saying `otherwise`, unless `value` is a dict of just these fields: what a `run`
-    returns.
-    """
+def require_fields(
+    value: object, names: Collection[str], message: str = "the result could not be read"
+) -> None:
+    """Wrong with `message` unless `value` is a dict with exactly these fields."""
     if not isinstance(value, dict) or set(value) != set(names):
-        raise Wrong(otherwise)
+        raise Wrong(message)
 
 
 def as_array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:

@@ -1,6 +1,4 @@
-"""Exercises of 07_search_cost: GPU days, who is cheaper for how many devices, energy, a bootstrap
-interval.
-"""
+"""Exercises of 07_search_cost: GPU days, break-even, energy, a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from labkit.course.exercises.judging import (
     require_frequency,
 )
 
-# ---- 7.1 GPU days ----------------------------------------------------------------------------------
+# ---- 7.1 GPU days --------------------------------------------------------------------------------
 
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
@@ -38,7 +36,7 @@ def days_inputs(seed: int) -> dict:
             "per_device": per_device,
         }
 
-    whole_list = [
+    all_runs = [
         run("training", "days", False),
         run("pairs", "hours", False),
         run("search", "minutes", True),
@@ -46,14 +44,14 @@ def days_inputs(seed: int) -> dict:
         run("table", "seconds", True),
         run("cached", "hours", False, 0.0),
     ]
-    unknown = {**whole_list[int(rng.integers(2, 5))], "time": None}
+    unknown = {**all_runs[int(rng.integers(2, 5))], "time": None}
     return {
         "cases": [
-            {"runs": whole_list[1:3], "devices": int(rng.integers(2, 40))},
-            {"runs": whole_list[2:4], "devices": 1},
-            {"runs": [whole_list[4]], "devices": int(rng.integers(2, 40))},
-            {"runs": whole_list, "devices": int(rng.integers(2, 40))},
-            {"runs": [*whole_list[:4], unknown], "devices": 7},
+            {"runs": all_runs[1:3], "devices": int(rng.integers(2, 40))},
+            {"runs": all_runs[2:4], "devices": 1},
+            {"runs": [all_runs[4]], "devices": int(rng.integers(2, 40))},
+            {"runs": all_runs, "devices": int(rng.integers(2, 40))},
+            {"runs": [*all_runs[:4], unknown], "devices": 7},
         ]
     }
 
@@ -70,8 +68,7 @@ def days_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         runs, devices = case["runs"], case["devices"]
         unknown = [run["what"] for run in runs if run["time"] is None]
-        if not isinstance(answer, dict) or set(answer) != {"answer", "runs"}:
-            raise Wrong("the result could not be read")
+        require_fields(answer, {"answer", "runs"})
         got = as_items(
             answer["answer"], 2, "what gpu_days returns (the total, and the share of each device)"
         )
@@ -114,27 +111,29 @@ def _runs(runs: list[dict]) -> str:
 
 
 def _days_mistake(runs: list[dict], devices: int, value: float, what: str) -> str:
-    """What was probably done instead, as the end of a sentence."""
+    """The end of a sentence that names the mistake which gives `value`, or nothing."""
+    sharing = 1 if what == "the total" else devices
 
-    def total(seconds: Callable[[dict], float], times: Callable[[dict], float]) -> float:
-        return sum(run["time"] * seconds(run) * times(run) for run in runs) / (
-            1 if what == "the total" else devices
-        )
+    def total(days: Callable[[dict], float], times: Callable[[dict], float]) -> float:
+        return sum(run["time"] * days(run) * times(run) for run in runs) / sharing
 
-    def right(run: dict) -> float:
-        return SECONDS[run["unit"]] / 86400
+    def days_per_unit(run: dict) -> float:
+        return SECONDS[run["unit"]] / SECONDS["days"]
 
     def copies(run: dict) -> float:
         return devices if run["per_device"] else 1
 
     for other, mistake in (
-        (total(right, copies), "a run on g GPUs for t days costs g * t GPU days"),
+        (total(days_per_unit, copies), "a run on g GPUs for t days costs g * t GPU days"),
         (
-            total(right, lambda run: run["gpus"] * devices),
+            total(days_per_unit, lambda run: run["gpus"] * devices),
             "what is paid once does not grow with the devices",
         ),
-        (total(right, lambda run: run["gpus"]), "runs per device are paid for every device"),
-        (24 * total(right, lambda run: run["gpus"] * copies(run)), "that is in GPU hours"),
+        (
+            total(days_per_unit, lambda run: run["gpus"]),
+            "runs per device are paid for every device",
+        ),
+        (24 * total(days_per_unit, lambda run: run["gpus"] * copies(run)), "that is in GPU hours"),
         (
             total(lambda run: 1, lambda run: run["gpus"] * copies(run)),
             "the runs' times have different units",
@@ -145,13 +144,13 @@ def _days_mistake(runs: list[dict], devices: int, value: float, what: str) -> st
     return ""
 
 
-# ---- 7.2 no dearer ---------------------------------------------------------------------------------
+# ---- 7.2 no dearer -------------------------------------------------------------------------------
 
 
 def dearer_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    small = rng.integers(0, 12, size=(60, 4)).tolist()
-    some = [
+    random_pairs = rng.integers(0, 12, size=(60, 4)).tolist()
+    pairs = [
         [1240, 0, 0, 180],
         [1240, 25, 0, 180],
         [1200, 0, 0, 300],
@@ -165,10 +164,13 @@ def dearer_inputs(seed: int) -> dict:
         [11, 0, 0, 10],
         [9, 0, 0, 10],
     ]
-    big, step = int(rng.integers(2**40, 2**41)), int(rng.integers(3, 1000))
-    for off in (-1, 0, 1):  # met exactly, or missed by one, far beyond what a float tells apart
-        some += [[big * step * 2**20 + off, 0, 0, step], [0, step, big * step * 2**20 + off, 0]]
-    return {"cases": [*some, *small]}
+    quotient, step = int(rng.integers(2**40, 2**41)), int(rng.integers(3, 1000))
+    for off in (-1, 0, 1):  # equal costs, or a difference of one that no float can hold
+        pairs += [
+            [quotient * step * 2**20 + off, 0, 0, step],
+            [0, step, quotient * step * 2**20 + off, 0],
+        ]
+    return {"cases": [*pairs, *random_pairs]}
 
 
 def dearer_run(function: Callable, inputs: dict) -> object:
@@ -185,9 +187,7 @@ def dearer_judge(inputs: dict, returned: object) -> None:
             return lines[0] + n * lines[1] <= lines[2] + n * lines[3]
 
         about = f"{once} + {each} N against {other_once} + {other_each} N"
-        for_ever = (
-            each <= other_each
-        )  # the difference does not rise: what fits once fits ever after
+        endless = each <= other_each  # the difference does not rise: what fits once fits ever after
         if answer is None:
             if fits(1) or each < other_each:
                 raise Wrong(
@@ -213,12 +213,12 @@ def dearer_judge(inputs: dict, returned: object) -> None:
                     else ""
                 )
             )
-        if (last is None) != for_ever:
+        if (last is None) != endless:
             raise Wrong(
                 f"{about}: last is {last}, but "
                 + (
                     "it stays no dearer without end, which is last = None"
-                    if for_ever
+                    if endless
                     else "for many devices it is dearer"
                 )
             )
@@ -226,7 +226,7 @@ def dearer_judge(inputs: dict, returned: object) -> None:
             raise Wrong(f"{about}: last is {last}, but it is no dearer for N = {last + 1} too")
 
 
-# ---- 7.3 energy ------------------------------------------------------------------------------------
+# ---- 7.3 energy ----------------------------------------------------------------------------------
 
 
 def energy_inputs(seed: int) -> dict:
@@ -306,7 +306,7 @@ def energy_judge(inputs: dict, returned: object) -> None:
             )
 
 
-# ---- 7.4 a bootstrap interval ----------------------------------------------------------------------
+# ---- 7.4 a bootstrap interval --------------------------------------------------------------------
 
 
 def bootstrap_inputs(seed: int) -> dict:
@@ -369,23 +369,21 @@ def bootstrap_judge(inputs: dict, returned: object) -> None:
         for v, end in zip(as_items(returned["interval"], 2, "the interval"), ("lower", "upper"))
     )
     samples = [as_array(call, (2, len(x)), "a resample") for call in returned["calls"]]
-    whole_set = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
-    if len(samples) == resamples + 1 and any(
-        whole_set
-    ):  # somebody also looked at the pairs as they are
-        samples.pop(whole_set.index(True))
+    is_data = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
+    if len(samples) == resamples + 1 and any(is_data):
+        samples.pop(is_data.index(True))  # the statistic of the data themselves does no harm
     if len(samples) != resamples:
         raise Wrong(
             f"{resamples} resamples were asked for, `statistic` was called {len(samples)} times"
         )
     draws = np.array([_indices(sample, x, y) for sample in samples])  # (resamples, pairs)
     _judge_draws(draws)
-    for name, same in (("again", True), ("another", False)):
+    for name, same_seed in (("again", True), ("another", False)):
         other = [as_number(v, "an end") for v in as_items(returned[name], 2, "the interval")]
-        if (other == [low, high]) != same:
+        if (other == [low, high]) != same_seed:
             raise Wrong(
                 "the same seed gave another interval: draw from `rng` only"
-                if same
+                if same_seed
                 else "another seed gave the same interval: `rng` has no part in it"
             )
     values = sorted(_statistic(*sample) for sample in samples)
@@ -414,14 +412,14 @@ def bootstrap_judge(inputs: dict, returned: object) -> None:
 
 
 def _between(value: float, ordered: list[float], tail: int) -> bool:
-    """Whether `tail` of the values are below: any rule for quantiles puts them between these two."""
+    """Whether `tail` of the values are below `value`, by any of the usual rules for quantiles."""
     slack = 1e-9 * (ordered[-1] - ordered[0])
     return ordered[tail - 1] - slack <= value <= ordered[tail] + slack
 
 
 def _indices(sample: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[int]:
-    """Which pairs a resample holds."""
-    found = []
+    """The position in the data of each pair of a resample (2, n)."""
+    pair_indices = []
     for a, b in sample.T:
         (i,), (j,) = (
             np.flatnonzero(v == value) if (v == value).any() else np.array([-1])
@@ -434,8 +432,8 @@ def _indices(sample: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[int]:
                 "x and y were drawn apart from each other; what is drawn are pairs, or their"
                 " relation is lost"
             )
-        found.append(int(i))
-    return found
+        pair_indices.append(int(i))
+    return pair_indices
 
 
 def _judge_draws(draws: np.ndarray) -> None:
@@ -448,8 +446,7 @@ def _judge_draws(draws: np.ndarray) -> None:
             "every resample holds each pair once; draw with replacement, so that some pairs come"
             " twice and others not at all"
         )
-    # In what order a resample holds its pairs means nothing: sorted, or as counts, it is the same
-    # resample.
+    # The order of the pairs in a resample means nothing, so a sorted resample is as good as any.
     draws = np.random.default_rng(0).permuted(draws, axis=1)
     for i in range(pairs):
         require_frequency(int((draws == i).sum()), draws.size, 1 / pairs, f"pair {i} was drawn")

@@ -1,6 +1,4 @@
-"""Exercises of 06_darts: a node of mixed operations, the bilevel step's product, deriving a node,
-expected latency.
-"""
+"""Exercises of 06_darts: mixed operations, the second-order product, deriving a node, latency."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from labkit.course.exercises.judging import (
     require_fields,
 )
 
-# ---- 6.1 a node of mixed operations ----------------------------------------------------------------
+# ---- 6.1 a node of mixed operations --------------------------------------------------------------
 
 
 def node_inputs(seed: int) -> dict:
@@ -38,11 +36,11 @@ def node_inputs(seed: int) -> dict:
 
 
 def node_run(function: Callable, inputs: dict) -> object:
-    """What the node computes, and the gradient over alphas of its product with `probe`."""
+    """The node's output, and the gradient of (output * probe).sum() with respect to alphas."""
     alphas = torch.tensor(inputs["alphas"], requires_grad=True)
     operations = [
-        [lambda x, a=float(a), b=float(b): a * x + b * x**2 for a, b in zip(*of_edge)]
-        for of_edge in zip(inputs["linear"], inputs["square"])
+        [lambda x, a=float(a), b=float(b): a * x + b * x**2 for a, b in zip(*coefficients)]
+        for coefficients in zip(inputs["linear"], inputs["square"])
     ]
     output = function([torch.tensor(state) for state in inputs["states"]], alphas, operations)
     gradient = None
@@ -53,8 +51,8 @@ def node_run(function: Callable, inputs: dict) -> object:
     return {"output": output, "gradient": gradient}
 
 
-def node_asked(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.ndarray]:
-    """What each operation computes, the weight of each, and the node's output."""
+def expected_node(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.ndarray]:
+    """Outputs of each operation on each edge, weights (edges, operations), the node's output."""
     alphas, states = inputs["alphas"], inputs["states"]
     edges, count = alphas.shape
     outputs = [
@@ -67,18 +65,15 @@ def node_asked(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.nda
     weights = np.array(
         [[math.exp(a) / math.fsum(map(math.exp, row)) for a in row] for row in alphas]
     )
-    return (
-        outputs,
-        weights,
-        sum(weights[e, o] * outputs[e][o] for e in range(edges) for o in range(count)),
-    )
+    node = sum(weights[e, o] * outputs[e][o] for e in range(edges) for o in range(count))
+    return outputs, weights, node
 
 
 def node_judge(inputs: dict, returned: object) -> None:
     require_fields(returned, {"output", "gradient"}, "the node's output could not be read")
     alphas = inputs["alphas"]
     edges, count = alphas.shape
-    outputs, weights, expected = node_asked(inputs)
+    outputs, weights, expected = expected_node(inputs)
     result = as_array(returned["output"], expected.shape, "the node's output")
 
     def mixture(other: np.ndarray) -> np.ndarray:
@@ -86,7 +81,7 @@ def node_judge(inputs: dict, returned: object) -> None:
 
     exponentials = np.exp(alphas)
     strongest = (alphas == alphas.max(1, keepdims=True)).astype(float)
-    some = np.concatenate([np.zeros((edges, 1)), exponentials[:, 1:]], 1)
+    without_first = np.concatenate([np.zeros((edges, 1)), exponentials[:, 1:]], 1)
     for other, mistake in (
         (
             alphas,
@@ -125,7 +120,7 @@ def node_judge(inputs: dict, returned: object) -> None:
             ),
         ),
         (
-            some / some.sum(1, keepdims=True),
+            without_first / without_first.sum(1, keepdims=True),
             (
                 "the first operation is left out of the softmax; that it computes "
                 "zeros does not take it out of the competition"
@@ -157,7 +152,7 @@ def node_judge(inputs: dict, returned: object) -> None:
     )
 
 
-# ---- 6.2 the product with the matrix of second derivatives ------------------------------------------
+# ---- 6.2 the product with the matrix of second derivatives ---------------------------------------
 
 RADIUS = 0.01  # how far from the weights the two gradients are taken
 
@@ -184,9 +179,7 @@ def product_run(function: Callable, inputs: dict) -> object:
         weights, direction, log = case["weights"].copy(), case["direction"].copy(), []
 
         def gradient(at: object, case: dict = case, log: list = log) -> np.ndarray:
-            point = np.asarray(
-                at, dtype=float
-            ).copy()  # what the answer does to its own array later stays there
+            point = np.array(at, dtype=float)  # a copy: the answer may change its array later
             if point.shape != case["weights"].shape:
                 raise Wrong(
                     f"`gradient` takes weights of shape {case['weights'].shape}, got shape"
@@ -212,13 +205,9 @@ def product_run(function: Callable, inputs: dict) -> object:
 
 def product_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        if not isinstance(answer, dict) or set(answer) != {
-            "product",
-            "points",
-            "weights",
-            "direction",
-        }:
-            raise Wrong("the product could not be read")
+        require_fields(
+            answer, {"product", "points", "weights", "direction"}, "the product could not be read"
+        )
         weights, direction = case["weights"], case["direction"]
         for name in ("weights", "direction"):
             require_close(
@@ -283,17 +272,16 @@ def _has_nan(value: object) -> bool:
 
 
 def _judge_points(points: list, weights: np.ndarray, direction: np.ndarray, norm: float) -> None:
-    """The two gradients must be those at weights -+ 0.01 along the direction."""
+    """Wrong unless the gradients were taken 0.01 before and 0.01 behind `weights` on the line."""
     offsets = [as_array(point, weights.shape, "a point") - weights for point in points]
-    along = sorted(float(offset @ direction) / norm for offset in offsets)
-    for offset, distance in zip(
-        sorted(offsets, key=lambda offset: float(offset @ direction)), along
-    ):
+    offsets.sort(key=lambda offset: float(offset @ direction))
+    along = [float(offset @ direction) / norm for offset in offsets]
+    for offset, distance in zip(offsets, along):
         if np.abs(offset - distance * direction / norm).max() > 1e-9:
             raise Wrong(
                 "`gradient` was asked at weights that do not lie along the direction from `weights`"
             )
-    if len(along) == 2 and abs(min(along, key=abs)) < 1e-12:
+    if len(along) == 2 and min(map(abs, along)) < 1e-12:
         raise Wrong(
             "one of the two gradients is at w itself: that is a one-sided difference; take w + εv"
             " and w − εv"
@@ -306,7 +294,7 @@ def _judge_points(points: list, weights: np.ndarray, direction: np.ndarray, norm
         )
 
 
-# ---- 6.3 what a node keeps -------------------------------------------------------------------------
+# ---- 6.3 what a node keeps -----------------------------------------------------------------------
 
 NAMES = ("skip_connect", "max_pool_3x3", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3")
 NODES = 40
@@ -318,9 +306,8 @@ def derive_inputs(seed: int) -> dict:
     for _ in range(NODES):
         names = list(NAMES[: 3 + int(rng.integers(3))])
         names.insert(int(rng.integers(len(names) + 1)), "none")
-        alphas = rng.normal(size=(2 + int(rng.integers(4)), len(names))) + 2 * rng.normal(
-            size=(1, 1)
-        )
+        num_edges = 2 + int(rng.integers(4))
+        alphas = rng.normal(size=(num_edges, len(names))) + 2 * rng.normal(size=(1, 1))
         alphas[:, names.index("none")] += rng.normal(size=len(alphas)) + 1
         nodes.append({"names": names, "alphas": alphas + 2 * rng.normal(size=(len(alphas), 1))})
     return {"nodes": nodes}
@@ -333,7 +320,7 @@ def derive_run(function: Callable, inputs: dict) -> object:
 def derive_judge(inputs: dict, returned: object) -> None:
     for node, answer in zip(inputs["nodes"], as_items(returned, NODES)):
         names, alphas = node["names"], node["alphas"].tolist()
-        found = []
+        edges = []
         for pair in as_items(answer, 2, "what a node keeps"):
             state, name = as_items(pair, 2, "an edge that a node keeps")
             if isinstance(state, str) or not isinstance(name, str):
@@ -347,15 +334,15 @@ def derive_judge(inputs: dict, returned: object) -> None:
                     f"({state}, {name!r}) is no edge of this node: states are 0 to"
                     f" {len(alphas) - 1}, operations {', '.join(names)}"
                 )
-            found.append((state, name))
-        if "none" in {name for _, name in found}:
+            edges.append((state, name))
+        if "none" in {name for _, name in edges}:
             raise Wrong(
-                f"{found} keeps an edge for `none`; no connection can win the softmax, but is never"
+                f"{edges} keeps an edge for `none`; no connection can win the softmax, but is never"
                 " kept"
             )
-        if found[0][0] == found[1][0]:
+        if edges[0][0] == edges[1][0]:
             raise Wrong(
-                f"{found} are two operations of one edge; two edges are kept, each with its best"
+                f"{edges} are two operations of one edge; two edges are kept, each with its best"
                 " operation"
             )
         strength = {}  # of each edge, by its best operation
@@ -364,32 +351,30 @@ def derive_judge(inputs: dict, returned: object) -> None:
             strength[state] = max(
                 (math.exp(a) / total, name) for a, name in zip(row, names) if name != "none"
             )
-        for state, name in found:
+        for state, name in edges:
             if name != strength[state][1]:
                 raise Wrong(
                     f"from state {state} the strongest operation other than `none` is"
                     f" {strength[state][1]} (weight {strength[state][0]:.3f}), not {name}"
                 )
         best = sorted(strength, key=lambda state: strength[state][0], reverse=True)[:2]
-        if {state for state, _ in found} != set(best):
+        if {state for state, _ in edges} != set(best):
             listed = ", ".join(f"{state}: {value:.3f}" for state, (value, _) in strength.items())
             raise Wrong(
-                f"kept states {sorted(state for state, _ in found)}, but the strengths by state are"
+                f"kept states {sorted(state for state, _ in edges)}, but the strengths by state are"
                 f" {listed}: the weight of the edge's best operation in the softmax over all of its"
                 " operations, `none` included"
             )
 
 
-# ---- 6.4 expected latency and its gradient ---------------------------------------------------------
+# ---- 6.4 expected latency and its gradient -------------------------------------------------------
 
 
 def latency_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     sizes = [3, 5, 2, 4][seed % 2 :]
-    alphas, latencies = (
-        [2 * rng.normal(size=n) for n in sizes],
-        [rng.uniform(0.1, 4.0, size=n) for n in sizes],
-    )
+    alphas = [2 * rng.normal(size=n) for n in sizes]
+    latencies = [rng.uniform(0.1, 4.0, size=n) for n in sizes]
     return {
         "cases": [
             {"alphas": alphas, "latencies": latencies},
@@ -472,14 +457,16 @@ def _mean_latency(alphas: np.ndarray, latencies: np.ndarray) -> float:
 
 
 def latency_gradient(alphas: np.ndarray, latencies: np.ndarray) -> np.ndarray:
+    """(C,) the derivatives of a block's expected latency, numerically."""
     return np.array([_slope(alphas, latencies, j) for j in range(len(alphas))])
 
 
 def _slope(alphas: np.ndarray, latencies: np.ndarray, j: int, step: float = 1e-4) -> float:
-    """Derivative over one architecture weight, from four values."""
+    """The derivative with respect to architecture weight j, by a difference of fourth order."""
+    direction = step * (np.arange(len(alphas)) == j)
 
     def at(offset: float) -> float:
-        return _mean_latency(alphas + offset * step * (np.arange(len(alphas)) == j), latencies)
+        return _mean_latency(alphas + offset * direction, latencies)
 
     return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
 

@@ -1,6 +1,4 @@
-"""Exercises of 05_specialized_deployment: folding, int8, the memory of a schedule, and the
-capstone.
-"""
+"""Exercises of 05_specialized_deployment: folding, int8, memory of a schedule, the capstone."""
 
 from __future__ import annotations
 
@@ -12,36 +10,43 @@ from torch import nn
 from torch.nn import functional
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.judging import as_array, as_integer, as_items, as_number, require_close
+from labkit.course.exercises.judging import (
+    as_array,
+    as_integer,
+    as_items,
+    as_number,
+    require_close,
+    require_fields,
+)
 from labkit.course.judges.capstone import choose_inputs, choose_judge
 
-# ---- 5.1 a batch norm disappears in a convolution --------------------------------------------------
+# ---- 5.1 a batch norm disappears in a convolution ------------------------------------------------
 
-CONVOLUTIONS = {
+CONVOLUTIONS = {  # channels in, channels out, groups, whether there is a bias
     "dense, without a bias": (4, 4, 1, False),
     "depthwise, with a bias": (6, 6, 6, True),
     "in 3 groups, with a bias": (6, 9, 3, True),
-}  # inputs, outputs, groups, bias
+}
 NORM = ("gamma", "beta", "mean", "variance")
 
 
 def fold_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     cases = []
-    for inside, out, groups, has_bias in CONVOLUTIONS.values():
-        draw = {
-            "weight": rng.normal(size=(out, inside // groups, 3, 3)),
-            "bias": rng.normal(size=out) if has_bias else None,
-            "gamma": rng.normal(size=out),
-            "beta": rng.normal(size=out),
-            "mean": rng.normal(size=out),
-            "variance": np.exp(rng.normal(-3, 1.5, size=out)),
-            "image": rng.normal(size=(2, inside, 5, 5)),
+    for in_channels, out_channels, groups, has_bias in CONVOLUTIONS.values():
+        tensors = {
+            "weight": rng.normal(size=(out_channels, in_channels // groups, 3, 3)),
+            "bias": rng.normal(size=out_channels) if has_bias else None,
+            "gamma": rng.normal(size=out_channels),
+            "beta": rng.normal(size=out_channels),
+            "mean": rng.normal(size=out_channels),
+            "variance": np.exp(rng.normal(-3, 1.5, size=out_channels)),
+            "image": rng.normal(size=(2, in_channels, 5, 5)),
         }
         cases.append(
             {
                 name: value if value is None else value.astype(np.float32)
-                for name, value in draw.items()
+                for name, value in tensors.items()
             }
         )
     return {"cases": cases, "eps": 1e-2}
@@ -49,30 +54,24 @@ def fold_inputs(seed: int) -> dict:
 
 def fold_run(function: Callable, inputs: dict) -> object:
     answers = []
-    for case, (inside, out, groups, has_bias) in zip(inputs["cases"], CONVOLUTIONS.values()):
-        conv = nn.Conv2d(inside, out, 3, padding=1, groups=groups, bias=has_bias).eval()
-        norm = nn.BatchNorm2d(out, eps=inputs["eps"]).eval()
+    for case, (in_channels, out_channels, groups, has_bias) in zip(
+        inputs["cases"], CONVOLUTIONS.values()
+    ):
+        conv = nn.Conv2d(
+            in_channels, out_channels, 3, padding=1, groups=groups, bias=has_bias
+        ).eval()
+        norm = nn.BatchNorm2d(out_channels, eps=inputs["eps"]).eval()
         with torch.no_grad():
             for name, tensor in _tensors(conv, norm).items():
                 if tensor is not None:
                     tensor.copy_(torch.tensor(case[name]))
         folded = function(conv, norm)
-        # Read from the modules again: an answer may have put tensors of its own in the place of
-        # theirs.
-        answers.append(
-            {
-                "folded": folded,
-                "unchanged": (
-                    norm.eps == inputs["eps"]
-                    and all(
-                        np.array_equal(
-                            None if tensor is None else tensor.detach().numpy(), case[name]
-                        )
-                        for name, tensor in _tensors(conv, norm).items()
-                    )
-                ),
-            }
-        )
+        # The tensors are read from the modules again, because an answer may have replaced them.
+        unchanged = norm.eps == inputs["eps"]
+        for name, tensor in _tensors(conv, norm).items():
+            now = None if tensor is None else tensor.detach().numpy()
+            unchanged &= np.array_equal(now, case[name])
+        answers.append({"folded": folded, "unchanged": bool(unchanged)})
     return answers
 
 
@@ -88,16 +87,15 @@ def _tensors(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, torch.Tensor | 
 
 
 def fold_judge(inputs: dict, returned: object) -> None:
-    for answer, case, (kind, (_, out, groups, _)) in zip(
+    for answer, case, (kind, (_, out_channels, groups, _)) in zip(
         as_items(returned, len(CONVOLUTIONS)), inputs["cases"], CONVOLUTIONS.items()
     ):
-        if not isinstance(answer, dict) or set(answer) != {"folded", "unchanged"}:
-            raise Wrong("the result could not be read")
+        require_fields(answer, {"folded", "unchanged"})
         weight, bias = as_items(answer["folded"], 2, "what fold returns")
         weight = as_array(
             weight, case["weight"].shape, f"the folded weight of a convolution ({kind})"
         )
-        bias = as_array(bias, (out,), f"the folded bias of a convolution ({kind})")
+        bias = as_array(bias, (out_channels,), f"the folded bias of a convolution ({kind})")
         if answer["unchanged"] is not True:
             raise Wrong("conv or norm was changed; return new tensors and leave both as they are")
         _name_folding_mistake(kind, case, inputs["eps"], weight, bias)
@@ -106,11 +104,11 @@ def fold_judge(inputs: dict, returned: object) -> None:
             name: None if case[name] is None else torch.tensor(case[name], dtype=torch.float64)
             for name in ("weight", "bias", *NORM)
         }
-        apart = functional.conv2d(
+        reference = functional.conv2d(
             image, tensors["weight"], tensors["bias"], padding=1, groups=groups
         )
-        apart = functional.batch_norm(
-            apart,
+        reference = functional.batch_norm(
+            reference,
             tensors["mean"],
             tensors["variance"],
             tensors["gamma"],
@@ -122,7 +120,7 @@ def fold_judge(inputs: dict, returned: object) -> None:
         )
         require_close(
             folded.numpy(),
-            apart.numpy(),
+            reference.numpy(),
             f"what the folded convolution ({kind}) computes",
             rtol=1e-4,
             atol=1e-4,
@@ -136,52 +134,57 @@ def fold_judge(inputs: dict, returned: object) -> None:
 def _name_folding_mistake(
     kind: str, case: dict, eps: float, weight: np.ndarray, bias: np.ndarray
 ) -> None:
-    old, (gamma, beta, mean, variance) = (
-        case["weight"].astype(float),
-        (case[n].astype(float) for n in NORM),
-    )
+    weights_before = case["weight"].astype(float)
+    gamma, beta, mean, variance = (case[n].astype(float) for n in NORM)
     factor = gamma / np.sqrt(variance + eps)
 
-    def is_(got: np.ndarray, value: np.ndarray) -> bool:
+    def matches(got: np.ndarray, value: np.ndarray) -> bool:
         return got.shape == value.shape and np.allclose(got, value, rtol=1e-4, atol=1e-5)
 
     def scaled(by: np.ndarray) -> np.ndarray:
-        return old * by[:, None, None, None]
+        return weights_before * by[:, None, None, None]
 
     slips = {
-        "the weight is divided by the variance; batch norm divides by its square root": is_(
+        "the weight is divided by the variance; batch norm divides by its square root": matches(
             weight, scaled(gamma / (variance + eps))
         ),
-        "norm.eps is missing under the square root": is_(weight, scaled(gamma / np.sqrt(variance))),
-        "norm.eps is added after the square root; it belongs under it": is_(
+        "norm.eps is missing under the square root": matches(
+            weight, scaled(gamma / np.sqrt(variance))
+        ),
+        "norm.eps is added after the square root; it belongs under it": matches(
             weight, scaled(gamma / (np.sqrt(variance) + eps))
         ),
-        "norm.weight (gamma) is missing": is_(weight, scaled(1 / np.sqrt(variance + eps))),
-        "the input channels are scaled; batch norm acts on the output channels, axis 0 of the weight": (
-            old.shape[1] == len(factor)
-            and is_(weight, old * factor[:, None, None])
-            and not is_(weight, scaled(factor))
+        "norm.weight (gamma) is missing": matches(weight, scaled(1 / np.sqrt(variance + eps))),
+        (
+            "the input channels are scaled; batch norm acts on the output channels, axis 0 of"
+            " the weight"
+        ): (
+            weights_before.shape[1] == len(factor)
+            and matches(weight, weights_before * factor[:, None, None])
+            and not matches(weight, scaled(factor))
         ),
     }
-    if is_(weight, scaled(factor)):
-        own = 0.0 if case["bias"] is None else case["bias"].astype(float)
+    if matches(weight, scaled(factor)):
+        conv_bias = 0.0 if case["bias"] is None else case["bias"].astype(float)
         slips |= {
             "the weight is right, but the convolution's own bias is missing from the new bias": (
-                case["bias"] is not None and is_(bias, beta - mean * factor)
+                case["bias"] is not None and matches(bias, beta - mean * factor)
             ),
-            "the weight is right, but the convolution's own bias also goes through the batch norm: it is scaled like the weight": (
-                case["bias"] is not None and is_(bias, own + beta - mean * factor)
-            ),
-            "the weight is right, but the mean is scaled as well: what is subtracted from the bias is mean times the factor of the weight": is_(
-                bias, own * factor + beta - mean
-            ),
+            (
+                "the weight is right, but the convolution's own bias also goes through the"
+                " batch norm: it is scaled like the weight"
+            ): (case["bias"] is not None and matches(bias, conv_bias + beta - mean * factor)),
+            (
+                "the weight is right, but the mean is scaled as well: what is subtracted from"
+                " the bias is mean times the factor of the weight"
+            ): matches(bias, conv_bias * factor + beta - mean),
         }
-    for slip, found in slips.items():
-        if found:
+    for slip, applies in slips.items():
+        if applies:
             raise Wrong(f"convolution {kind}: {slip}")
 
 
-# ---- 5.2 real numbers as bytes ---------------------------------------------------------------------
+# ---- 5.2 real numbers as bytes -------------------------------------------------------------------
 
 
 def quantize_inputs(seed: int) -> dict:
@@ -273,28 +276,26 @@ def _judge_codes(where: str, x: np.ndarray, codes: np.ndarray, step: float, zero
         )
 
 
-# ---- 5.3 a layer in whole numbers ------------------------------------------------------------------
+# ---- 5.3 a layer in whole numbers ----------------------------------------------------------------
 
 
 def layer_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    images, inside, out = (
-        int(rng.integers(7, 15)),
-        int(rng.integers(80, 129)),
-        int(rng.integers(4, 10)),
-    )
-    weight = rng.integers(-127, 128, size=(out, inside)).astype(np.int8)
-    x = rng.integers(0, 256, size=(images, inside)).astype(np.uint8)
+    images = int(rng.integers(7, 15))
+    in_channels = int(rng.integers(80, 129))
+    out_channels = int(rng.integers(4, 10))
+    weight = rng.integers(-127, 128, size=(out_channels, in_channels)).astype(np.int8)
+    x = rng.integers(0, 256, size=(images, in_channels)).astype(np.uint8)
     x_zero, y_zero = int(rng.integers(20, 60)), int(rng.integers(80, 170))
-    spread = 70.0 * 85 * inside**0.5  # of the sums, roughly
-    bias = rng.integers(-60_000, 60_000, size=out)
+    spread = 70.0 * 85 * in_channels**0.5  # of the sums, roughly
+    bias = rng.integers(-60_000, 60_000, size=out_channels)
     bias -= weight.astype(int).sum(1) * (128 - x_zero)  # so that outputs are spread over all codes
     return {
         "x": x,
         "x_zero": x_zero,
         "weight": weight,
         "bias": bias.astype(np.int32),
-        "multiplier": rng.uniform(60, 120, size=out) / spread,
+        "multiplier": rng.uniform(60, 120, size=out_channels) / spread,
         "y_zero": y_zero,
     }
 
@@ -310,51 +311,45 @@ def layer_run(function: Callable, inputs: dict) -> object:
     )
 
 
-def layer_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray]:
-    """(N, outputs) sums of products, and codes before they are rounded and clipped."""
-    x, weight = inputs["x"].tolist(), inputs["weight"].tolist()
-    sums = np.array(
-        [
-            [
-                sum((code - inputs["x_zero"]) * w for code, w in zip(row, of_output))
-                for of_output in weight
-            ]
-            for row in x
-        ],
+def _sums_of_products(x: np.ndarray, weight: np.ndarray, x_zero: int) -> np.ndarray:
+    """(N, outputs), computed with Python's own integers, which do not overflow."""
+    images = [[code - x_zero for code in image] for image in x.tolist()]
+    rows = weight.tolist()
+    return np.array(
+        [[sum(code * w for code, w in zip(image, row)) for row in rows] for image in images],
         dtype=float,
-    )  # Python's own integers: nothing overflows
+    )
+
+
+def expected_codes(inputs: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays (N, outputs): the sums of products, and the codes before rounding and clipping."""
+    sums = _sums_of_products(inputs["x"], inputs["weight"], inputs["x_zero"])
     return sums, (sums + inputs["bias"]) * inputs["multiplier"] + inputs["y_zero"]
 
 
 def layer_judge(inputs: dict, returned: object) -> None:
-    x, weight = inputs["x"].tolist(), inputs["weight"].tolist()
-    x_zero, y_zero, bias, multiplier = (
-        inputs["x_zero"],
-        inputs["y_zero"],
-        inputs["bias"],
-        inputs["multiplier"],
-    )
+    x, weight, bias, multiplier = (inputs[name] for name in ("x", "weight", "bias", "multiplier"))
+    x_zero, y_zero = inputs["x_zero"], inputs["y_zero"]
     result = as_array(returned, (len(x), len(weight)), "the codes")
-    sums, exact = layer_asked(inputs)
+    sums, exact = expected_codes(inputs)
     if (np.abs(result - np.clip(exact, 0, 255)) <= 0.5 + 1e-3).all() and (result % 1 == 0).all():
         return
-    narrow = (inputs["x"].astype(np.int16) - np.int16(x_zero)) @ inputs["weight"].astype(np.int16).T
-    bytes_only = (inputs["x"] - np.uint8(x_zero)) @ inputs["weight"].T
-    plain = np.array(
-        [[sum(code * w for code, w in zip(row, of_output)) for of_output in weight] for row in x]
-    )
+    sums_16_bit = (x.astype(np.int16) - np.int16(x_zero)) @ weight.astype(np.int16).T
+    sums_8_bit = (x - np.uint8(x_zero)) @ weight.T
+    zero_subtracted_later = (x @ weight.T) - x_zero * weight.astype(int).sum(1)
+    without_x_zero = _sums_of_products(x, weight, 0)
     slips = {
-        f"the sums overflow: {len(x[0])} products of two bytes do not fit into 16 bits. Make int32 of both first": [
-            ((total + bias) * multiplier + y_zero)
-            for total in (
-                narrow,
-                bytes_only,
-                (inputs["x"] @ inputs["weight"].T) - x_zero * inputs["weight"].astype(int).sum(1),
-            )
+        (
+            f"the sums overflow: {x.shape[1]} products of two bytes do not fit into 16 bits."
+            " Make int32 of both first"
+        ): [
+            (total + bias) * multiplier + y_zero
+            for total in (sums_16_bit, sums_8_bit, zero_subtracted_later)
         ],
-        "the zero point of the input is missing: a code stands for the value (code - x_zero) times a scale": [
-            (plain + bias) * multiplier + y_zero
-        ],
+        (
+            "the zero point of the input is missing: a code stands for the value (code -"
+            " x_zero) times a scale"
+        ): [(without_x_zero + bias) * multiplier + y_zero],
         "the bias is missing from the sums, or not on the scale of the sums": [
             sums * multiplier + y_zero,
             sums * multiplier + bias + y_zero,
@@ -393,7 +388,7 @@ def layer_judge(inputs: dict, returned: object) -> None:
     )
 
 
-# ---- 5.4 memory of a schedule ----------------------------------------------------------------------
+# ---- 5.4 memory of a schedule --------------------------------------------------------------------
 
 SHORTCUT = {
     "operators": [[["image"], "a"], [["a"], "b"], [["b"], "c"], [["a", "c"], "d"], [["d"], "e"]],
@@ -402,8 +397,9 @@ SHORTCUT = {
 
 
 def memory_inputs(seed: int) -> dict:
-    """A block with a shortcut, and random networks: each usual mistake gives a wrong peak on one of
-    them at least.
+    """A block with a shortcut and random networks.
+
+    On at least one of them, each of the usual mistakes gives a wrong peak.
     """
     rng = np.random.default_rng(seed)
     unit = int(rng.integers(2, 9))
@@ -413,17 +409,17 @@ def memory_inputs(seed: int) -> dict:
             "sizes": {n: unit * s for n, s in SHORTCUT["sizes"].items()},
         }
     ]
-    unseen = set(_memory_mistakes(networks[0]))
-    while unseen or len(networks) < 7:
+    unexposed = set(_memory_mistakes(networks[0]))
+    while unexposed or len(networks) < 7:
         network = _random_network(rng)
-        seen = {
+        exposed = {
             mistake
             for mistake, value in _memory_mistakes(network).items()
             if value != _peak(network)
         }
-        if seen & unseen or not unseen:
+        if exposed & unexposed or not unexposed:  # it exposes another mistake, or all are exposed
             networks.append(network)
-            unseen -= seen
+            unexposed -= exposed
     return {"networks": networks}
 
 
@@ -434,10 +430,8 @@ def _random_network(rng: np.random.Generator) -> dict:
     for i in range(num_inputs, len(names)):
         reach = rng.permutation(i)[: int(rng.integers(1, 4))] if rng.random() < 0.4 else [i - 1]
         operators.append([[names[j] for j in reach], names[i]])
-    unread = [
-        name for name in names[:num_inputs] if not any(name in inputs for inputs, _ in operators)
-    ]
-    operators[-1][0] += [name for name in unread if name not in operators[-1][0]]
+    read = {name for inputs, _ in operators for name in inputs}
+    operators[-1][0] += [name for name in names[:num_inputs] if name not in read]
     return {
         "operators": operators,
         "sizes": {
@@ -447,17 +441,14 @@ def _random_network(rng: np.random.Generator) -> dict:
 
 
 def _alive(network: dict) -> Iterator[list[int]]:
-    """Sizes of the tensors that are there during each operator, straight from the definition."""
+    """The sizes of the tensors in memory during each operator, straight from the definition."""
     operators, sizes = network["operators"], network["sizes"]
+    network_inputs = sizes.keys() - {output for _, output in operators}
+    results = sizes.keys() - {name for inputs, _ in operators for name in inputs}
     for now in range(len(operators)):
-        made = {output for _, output in operators[: now + 1]} | (
-            sizes.keys() - {output for _, output in operators}
-        )
-        wanted = {name for inputs, _ in operators[now:] for name in inputs}
-        results = sizes.keys() - {name for inputs, _ in operators for name in inputs}
-        yield [
-            sizes[name] for name in sizes if name in made and (name in wanted or name in results)
-        ]
+        produced = network_inputs | {output for _, output in operators[: now + 1]}
+        needed = results | {name for inputs, _ in operators[now:] for name in inputs}
+        yield [sizes[name] for name in sizes if name in produced & needed]
 
 
 def _peak(network: dict) -> int:
@@ -465,14 +456,14 @@ def _peak(network: dict) -> int:
 
 
 def _memory_mistakes(network: dict) -> dict[str, int]:
-    """What the peak comes out as with each of the usual mistakes."""
+    """The peak that each of the usual mistakes gives."""
     operators, sizes = network["operators"], network["sizes"]
     end = len(operators) - 1
-    made = {output: t for t, (_, output) in enumerate(operators)}
+    produced = {output: t for t, (_, output) in enumerate(operators)}
     read = {
         name: [t for t, (inputs, _) in enumerate(operators) if name in inputs] for name in sizes
     }
-    first = {name: made.get(name, 0) for name in sizes}
+    first = {name: produced.get(name, 0) for name in sizes}
     last = {name: max(read[name], default=end) for name in sizes}
 
     def peak(first: dict[str, int], last: dict[str, int]) -> int:
@@ -483,32 +474,36 @@ def _memory_mistakes(network: dict) -> dict[str, int]:
             sum(sizes.values())
         ),
         "the largest tensor alone is not all that has to be there": max(sizes.values()),
-        "only what an operator itself reads and writes is counted; a tensor that a later operator reads, such as that of a shortcut, has to be kept in between": max(
-            sum(sizes[n] for n in {*inputs, output}) for inputs, output in operators
-        ),
-        "a tensor counts as gone when it has been read once; it has to stay until it is read for the last time": peak(
-            first, {n: min(read[n], default=end) for n in sizes}
-        ),
-        "what an operator reads for the last time counts as gone while it runs; it is read while the output is written": peak(
-            first, {n: last[n] - bool(read[n]) for n in sizes}
-        ),
+        (
+            "only what an operator itself reads and writes is counted; a tensor that a later"
+            " operator reads, such as that of a shortcut, has to be kept in between"
+        ): max(sum(sizes[n] for n in {*inputs, output}) for inputs, output in operators),
+        (
+            "a tensor counts as gone when it has been read once; it has to stay until it is"
+            " read for the last time"
+        ): peak(first, {n: min(read[n], default=end) for n in sizes}),
+        (
+            "what an operator reads for the last time counts as gone while it runs; it is"
+            " read while the output is written"
+        ): peak(first, {n: last[n] - bool(read[n]) for n in sizes}),
         "the output of an operator is not counted while it runs; room for it is needed then": peak(
-            {n: first[n] + (n in made) for n in sizes}, last
+            {n: first[n] + (n in produced) for n in sizes}, last
         ),
-        "a result of the network, which no operator reads, counts as gone at once; it stays to the end": peak(
-            first, {n: max(read[n], default=first[n]) for n in sizes}
-        ),
+        (
+            "a result of the network, which no operator reads, counts as gone at once; it"
+            " stays to the end"
+        ): peak(first, {n: max(read[n], default=first[n]) for n in sizes}),
         "a result of the network, which no operator reads, is not counted": peak(
             first, {n: max(read[n], default=-1) for n in sizes}
         ),
         "an input of the network counts from its first use on; it is there from the start": peak(
-            {n: made.get(n, min(read[n], default=0)) for n in sizes}, last
+            {n: produced.get(n, min(read[n], default=0)) for n in sizes}, last
         ),
         "inputs of the network are not counted": peak(
-            first, {n: last[n] if n in made else -1 for n in sizes}
+            first, {n: last[n] if n in produced else -1 for n in sizes}
         ),
         "inputs of the network are never given up, although nobody reads them any more": peak(
-            first, {n: last[n] if n in made else end for n in sizes}
+            first, {n: last[n] if n in produced else end for n in sizes}
         ),
         "a tensor stays one operator longer than it is read": peak(
             first, {n: last[n] + 1 for n in sizes}
@@ -533,14 +528,14 @@ def memory_judge(inputs: dict, returned: object) -> None:
     if answers == peaks:
         return
     mistakes = [_memory_mistakes(network) for network in networks]
-    named = [
+    explanations = [
         mistake for mistake in mistakes[0] if answers == [values[mistake] for values in mistakes]
     ]
+    explanation = f": {explanations[0]}" if explanations else ""
     first = next(i for i, (answer, peak) in enumerate(zip(answers, peaks)) if answer != peak)
     needed = ", ".join(str(sum(alive)) for alive in _alive(networks[first]))
     raise Wrong(
-        f"peak {answers[first]} instead of"
-        f" {peaks[first]}{': ' if named else ''}{''.join(named[:1])}. The network:"
+        f"peak {answers[first]} instead of {peaks[first]}{explanation}. The network:"
         f" {_as_text(networks[first])}. Its operators need {needed}"
     )
 
@@ -549,13 +544,11 @@ def _as_text(network: dict) -> str:
     operators = "; ".join(
         f"{output} = f({', '.join(inputs)})" for inputs, output in network["operators"]
     )
-    return (
-        f"{operators}, sizes"
-        f" {', '.join(f'{name} {size}' for name, size in network['sizes'].items())}"
-    )
+    sizes = ", ".join(f"{name} {size}" for name, size in network["sizes"].items())
+    return f"{operators}, sizes {sizes}"
 
 
-# ---- 5.5 the capstone: its inputs and its judge have a module of their own -------------------------
+# ---- 5.5 the capstone: its inputs and its judge are in capstone.py -----------------------
 
 
 def choose_run(function: Callable, inputs: dict) -> object:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 from labkit.course.exercises.judging import as_array, as_items
-from labkit.course.judges.darts import latency_gradient, node_asked
-from labkit.course.judges.deployment import layer_asked
-from labkit.course.judges.shrinking import distill_gradient, gradients_asked
-from labkit.course.judges.supernet import kernel_asked, stats_asked
+from labkit.course.judges.darts import expected_node, latency_gradient
+from labkit.course.judges.deployment import expected_codes
+from labkit.course.judges.shrinking import distill_gradient, expected_gradients
+from labkit.course.judges.supernet import expected_kernel, expected_stats
 from labkit.course.pictures.wrong_tensors import Panel, compare
 
 
@@ -41,7 +41,7 @@ def small_kernel(inputs: dict, returned: object) -> list[Panel]:
         ]
 
     return compare(
-        f"your {size}×{size} kernel", returned["kernel"], kernel_asked(inputs), input_panels
+        f"your {size}×{size} kernel", returned["kernel"], expected_kernel(inputs), input_panels
     )
 
 
@@ -56,7 +56,7 @@ def sort_channels(inputs: dict, returned: object) -> list[Panel]:
     after = [_by_channel(value, name) for value, name in zip(new, names)]
     importance = np.abs(before[2]).sum(1)
     holds = np.array(
-        [[_same_row(row, rows) for row in moved] for moved, rows in zip(after, before)]
+        [[_matching_row(row, rows) for row in moved] for moved, rows in zip(after, before)]
     )
     rank = np.argsort(-importance, kind="stable")
     wrong = (holds != holds[:1]).any(0)[None] | np.isnan(holds) | (holds != rank)
@@ -83,14 +83,14 @@ def _by_channel(tensor: np.ndarray, name: str) -> np.ndarray:
     return tensor.T if name == "project" else tensor.reshape(len(tensor), -1)
 
 
-def _same_row(row: np.ndarray, rows: np.ndarray) -> float:
+def _matching_row(row: np.ndarray, rows: np.ndarray) -> float:
     distance = np.abs(rows - row).max(1)
     return float(distance.argmin()) if distance.min() < 1e-5 else np.nan
 
 
 def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
-    mean, variance, _ = stats_asked(inputs)
-    got = np.stack([as_array(value, (3,)) for value in as_items(returned["stats"], 2)])
+    mean, variance, _ = expected_stats(inputs)
+    result = np.stack([as_array(value, (3,)) for value in as_items(returned["stats"], 2)])
     rows = np.concatenate([batch.reshape(len(batch), -1) for batch in inputs["batches"]])
     sizes = [len(batch) for batch in inputs["batches"]]
 
@@ -107,7 +107,7 @@ def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
 
     return compare(
         "your statistics",
-        got,
+        result,
         np.stack([mean, variance]),
         input_panels,
         rows="variance      mean",
@@ -133,14 +133,14 @@ def soft_loss(inputs: dict, returned: object) -> list[Panel]:
 
 
 def add_gradients(inputs: dict, returned: object) -> list[Panel]:
-    asked, _ = gradients_asked(inputs)
-    for name, got, want in zip(("first", "second"), returned["gradients"], asked):
+    expected, _ = expected_gradients(inputs)
+    for name, result, want in zip(("first", "second"), returned["gradients"], expected):
 
         def input_panels(_: tuple[int, ...], name: str = name) -> list[Panel]:
             return [Panel(f"weights of the {name} layer\nwidths {inputs['widths']}", inputs[name])]
 
-        if got is not None:
-            panels = compare(f"gradient of the {name} layer", got, want, input_panels)
+        if result is not None:
+            panels = compare(f"gradient of the {name} layer", result, want, input_panels)
             if panels:
                 return panels
     return []
@@ -149,13 +149,13 @@ def add_gradients(inputs: dict, returned: object) -> list[Panel]:
 def one_hot(inputs: dict, returned: object) -> list[Panel]:
     kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
     width = len(kernels) + len(expands)
-    got = as_array(returned, (sum(depths) * width,)).reshape(-1, width)
+    result = as_array(returned, (sum(depths) * width,)).reshape(-1, width)
     blocks = [
         block
         for depth, of_stage in zip(depths, inputs["stages"])
         for block in of_stage + [[np.nan, np.nan]] * (depth - len(of_stage))
     ]
-    asked = np.array(
+    expected = np.array(
         [
             [float(kernel == k) for k in kernels] + [float(expand == e) for e in expands]
             for kernel, expand in blocks
@@ -163,8 +163,8 @@ def one_hot(inputs: dict, returned: object) -> list[Panel]:
     )
     return compare(
         "your vector, one block a row",
-        got,
-        asked,
+        result,
+        expected,
         lambda _: [
             Panel(
                 "blocks; blank: not there",
@@ -177,7 +177,7 @@ def one_hot(inputs: dict, returned: object) -> list[Panel]:
 
 
 def int8_layer(inputs: dict, returned: object) -> list[Panel]:
-    asked = np.clip(np.round(layer_asked(inputs)[1]), 0, 255)
+    expected = np.clip(np.round(expected_codes(inputs)[1]), 0, 255)
 
     def input_panels(_: tuple[int, ...]) -> list[Panel]:
         return [
@@ -196,7 +196,13 @@ def int8_layer(inputs: dict, returned: object) -> list[Panel]:
         ]
 
     return compare(
-        "your codes", returned, asked, input_panels, rows="image", columns="output", tolerance=2e-3
+        "your codes",
+        returned,
+        expected,
+        input_panels,
+        rows="image",
+        columns="output",
+        tolerance=2e-3,
     )
 
 
@@ -211,12 +217,12 @@ def mixed_node(inputs: dict, returned: object) -> list[Panel]:
             ),
         ]
 
-    return compare("your node's output", returned["output"], node_asked(inputs)[2], input_panels)
+    return compare("your node's output", returned["output"], expected_node(inputs)[2], input_panels)
 
 
 def expected_latency(inputs: dict, returned: object) -> list[Panel]:
     for case, answer in zip(inputs["cases"], returned):
-        got, want, alphas, latencies = map(
+        result, want, alphas, latencies = map(
             _padded,
             (
                 as_items(answer, 2)[1],
@@ -227,7 +233,7 @@ def expected_latency(inputs: dict, returned: object) -> list[Panel]:
         )
         panels = compare(
             "your gradient",
-            got,
+            result,
             want,
             lambda _, a=alphas, t=latencies: [
                 Panel("alphas", a, rows="block", columns="choice"),
@@ -249,7 +255,7 @@ def _padded(rows: list) -> np.ndarray:
     )
 
 
-DRAWN: dict[str, Callable[[dict, object], list[Panel]]] = {
+PANELS: dict[str, Callable[[dict, object], list[Panel]]] = {
     "1.1": small_kernel,
     "1.2": sort_channels,
     "1.4": batch_norm_stats,

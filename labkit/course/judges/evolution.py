@@ -20,7 +20,7 @@ from labkit.course.exercises.judging import (
     require_value,
 )
 
-# ---- 4.1 what a predictor sees ---------------------------------------------------------------------
+# ---- 4.1 what a predictor sees -------------------------------------------------------------------
 
 
 def one_hot_inputs(seed: int) -> dict:
@@ -48,15 +48,14 @@ def one_hot_judge(inputs: dict, returned: object) -> None:
     slots = [(s, i) for s, depth in enumerate(depths) for i in range(depth)]
     for slot, (s, i) in enumerate(slots):
         got = result[slot * width : (slot + 1) * width]
-        there = i < len(inputs["stages"][s])
-        kernel, expand = inputs["stages"][s][i] if there else (None, None)
-        want = [float(value == kernel) for value in kernels] + [
-            float(value == expand) for value in expands
-        ]
+        kernel = expand = None
+        what = "is not there, so all zeros"
+        if i < len(inputs["stages"][s]):
+            kernel, expand = inputs["stages"][s][i]
+            what = f"kernel {kernel}, expand ratio {expand}"
+        want = [float(value == kernel) for value in kernels]
+        want += [float(value == expand) for value in expands]
         if got.tolist() != want:
-            what = (
-                f"kernel {kernel}, expand ratio {expand}" if there else "is not there, so all zeros"
-            )
             raise Wrong(
                 f"block {i} of stage {s} ({what}) should be entries {slot * width} to"
                 f" {slot * width + width - 1} of the vector, kernels {kernels} first, then expand"
@@ -64,7 +63,7 @@ def one_hot_judge(inputs: dict, returned: object) -> None:
             )
 
 
-# ---- 4.2 mutation ----------------------------------------------------------------------------------
+# ---- 4.2 mutation --------------------------------------------------------------------------------
 
 ROWS = 3000
 
@@ -93,7 +92,7 @@ def mutate_run(function: Callable, inputs: dict) -> object:
 
 def mutate_judge(inputs: dict, returned: object) -> None:
     genes, choices, rate = inputs["genes"], inputs["choices"], inputs["rate"]
-    children = _whole_rows(returned, "children", genes.shape)
+    children = _integer_rows(returned, "children", genes.shape)
     _unchanged_and_repeatable(inputs["genes"], returned, children, "parents")
     outside = (children < 0) | (children >= choices)
     if outside.any():
@@ -129,7 +128,7 @@ def mutate_judge(inputs: dict, returned: object) -> None:
             f"genes {a} and {b} of a row both turned into 0 (each is drawn for itself)",
         )
     for first, second in _pairs_of_rows():
-        # Genes have chances of their own; a count of them is bounded as if each had the mean.
+        # Chances differ between genes; a count over all genes is bounded as if each had the mean.
         where = f"of rows such as {first[0]} and {second[0]}"
         both, trials = changed[first] & changed[second], len(first) * len(choices)
         require_frequency(
@@ -138,21 +137,20 @@ def mutate_judge(inputs: dict, returned: object) -> None:
             float((chance**2).mean()),
             f"a gene {where} changed in both (each row rolls for itself)",
         )
-        alike = choices - 1 - (genes[first] != genes[second])  # values that are new to both
+        new_to_both = choices - 1 - (genes[first] != genes[second])  # values that are new to both
         require_frequency(
             int((both & (children[first] == children[second])).sum()),
             trials,
-            float((rate**2 * alike / choices**2).mean()),
+            float((rate**2 * new_to_both / choices**2).mean()),
             f"a gene {where} turned into the same new value in both (each is drawn for itself)",
         )
 
 
 def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows in several ways, in each of which no row comes twice, so that pairs are
-    independent.
+    """Pairs of row numbers (first, second), in several ways.
 
-    They are those that are the same where an answer draws for fewer rows and repeats them to and
-    fro, or k times.
+    An answer that draws for fewer rows and repeats them, to and fro or k times, makes the rows of
+    one of these ways alike. Within a way, no row comes twice, so that its pairs are independent.
     """
     rows = np.arange(ROWS)
     yield rows[: ROWS // 2], rows[::-1][: ROWS // 2]
@@ -161,7 +159,7 @@ def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield first, first + lag
 
 
-def _whole_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _integer_rows(returned: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(returned, dict) or name not in returned:
         raise Wrong("the result could not be read")
     result = as_array(returned[name], shape, f"the {name}")
@@ -181,7 +179,7 @@ def _unchanged_and_repeatable(
         raise Wrong("the same seed gave another result: draw from `rng` only")
 
 
-# ---- 4.3 crossover ---------------------------------------------------------------------------------
+# ---- 4.3 crossover -------------------------------------------------------------------------------
 
 
 def cross_inputs(seed: int) -> dict:
@@ -209,7 +207,7 @@ def cross_run(function: Callable, inputs: dict) -> object:
 
 def cross_judge(inputs: dict, returned: object) -> None:
     mothers, fathers, stage_of = inputs["mothers"], inputs["fathers"], inputs["stage_of"]
-    children = _whole_rows(returned, "children", mothers.shape)
+    children = _integer_rows(returned, "children", mothers.shape)
     _unchanged_and_repeatable(mothers, returned, children, "mothers")
     _unchanged_and_repeatable(fathers, returned, children, "fathers")
     mixed = (children != mothers) & (children != fathers)
@@ -223,11 +221,11 @@ def cross_judge(inputs: dict, returned: object) -> None:
     coins = {}
     for stage in np.unique(stage_of):
         of_stage = from_mother[:, stage_of == stage]
-        torn = np.flatnonzero(of_stage.any(1) & ~of_stage.all(1))
-        if len(torn):
+        mixed_rows = np.flatnonzero(of_stage.any(1) & ~of_stage.all(1))
+        if len(mixed_rows):
             raise Wrong(
-                f"stage {stage} of child {torn[0]} mixes genes of both parents; it is inherited as"
-                " a whole"
+                f"stage {stage} of child {mixed_rows[0]} mixes genes of both parents; it is"
+                " inherited as a whole"
             )
         coins[int(stage)] = of_stage[:, 0]
         require_frequency(
@@ -240,10 +238,10 @@ def cross_judge(inputs: dict, returned: object) -> None:
             0.5,
             f"stages {a} and {b} came from the same parent",
         )
-    tossed = np.stack(list(coins.values()), 1)
+    coin_sides = np.stack(list(coins.values()), 1)
     for first, second in _pairs_of_rows():
         require_frequency(
-            int((tossed[first] == tossed[second]).sum()),
+            int((coin_sides[first] == coin_sides[second]).sum()),
             len(first) * len(coins),
             0.5,
             f"a stage of children such as {first[0]} and {second[0]} came from the same side (each"
@@ -251,15 +249,13 @@ def cross_judge(inputs: dict, returned: object) -> None:
         )
 
 
-# ---- 4.4 selection under a limit -------------------------------------------------------------------
+# ---- 4.4 selection under a limit -----------------------------------------------------------------
 
 
 def select_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    accuracy, latency = (
-        rng.permutation(40) / 4 + 85,
-        rng.permutation(40) / 8 + rng.integers(10, 20) / 8,
-    )
+    accuracy = rng.permutation(40) / 4 + 85
+    latency = rng.permutation(40) / 8 + rng.integers(10, 20) / 8
     ordered = np.sort(latency)
     limits = [float(ordered[30]), float(ordered[4]), float(ordered[0]), float(ordered[0] * 0.7)]
     return {"accuracy": accuracy, "latency": latency, "limits": limits, "n": 8 + seed % 3}
@@ -269,13 +265,8 @@ def select_run(function: Callable, inputs: dict) -> object:
     answers = []
     for limit in inputs["limits"]:
         try:
-            answers.append(
-                {
-                    "chosen": function(
-                        inputs["accuracy"].copy(), inputs["latency"].copy(), limit, inputs["n"]
-                    )
-                }
-            )
+            accuracy, latency = inputs["accuracy"].copy(), inputs["latency"].copy()
+            answers.append({"selected": function(accuracy, latency, limit, inputs["n"])})
         except ValueError as error:
             answers.append({"refused": str(error)})
     return answers
@@ -296,23 +287,23 @@ def select_judge(inputs: dict, returned: object) -> None:
                 f"ValueError for a limit of {limit:g} ms, which {len(possible)} subnets meet (the"
                 f" quickest takes exactly {latency.min():g} ms): {answer['refused']}"
             )
-        chosen = as_array(
-            answer.get("chosen"),
+        selected = as_array(
+            answer.get("selected"),
             (len(expected),),
             f"the choice of {n} among the {len(possible)} subnets within the limit of {limit:g} ms",
         )
-        chosen = [int(i) for i in chosen]
-        slow = [i for i in chosen if not 0 <= i < len(latency) or latency[i] > limit]
+        selected = [int(i) for i in selected]
+        slow = [i for i in selected if not 0 <= i < len(latency) or latency[i] > limit]
         if slow:
             raise Wrong(
                 f"index {slow[0]} was chosen, which does not meet the limit of {limit:g} ms"
             )
-        if set(chosen) != set(expected):
+        if set(selected) != set(expected):
             raise Wrong(
                 f"those chosen under {limit:g} ms are not the {len(expected)} most accurate that"
                 " meet it"
             )
-        if chosen != expected:
+        if selected != expected:
             raise Wrong("the right subnets are chosen, but the most accurate should come first")
 
 
@@ -330,7 +321,7 @@ def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
         )
 
 
-# ---- 4.5 the loop ----------------------------------------------------------------------------------
+# ---- 4.5 the loop --------------------------------------------------------------------------------
 
 
 def evolve_inputs(seed: int) -> dict:
@@ -348,8 +339,7 @@ def evolve_run(function: Callable, inputs: dict) -> object:
     rng, log = np.random.default_rng(inputs["seed"]), []
 
     def table(rows: np.ndarray) -> np.ndarray:
-        # Refused at once: a wrong shape here can multiply with every generation until memory is
-        # full.
+        # A wrong shape is refused at once: it could grow with each generation and fill all memory.
         rows, (size, genes) = np.asarray(rows), inputs["population"].shape
         if rows.ndim != 2 or rows.shape[1] != genes or len(rows) > 4 * size:
             raise Wrong(
@@ -402,14 +392,14 @@ def evolve_judge(inputs: dict, returned: object) -> None:
         )
     expected = [_score(weights, population).max()]
     for generation, step in enumerate(log):
-        chosen = as_array(
+        selected = as_array(
             step["parents"],
             (parents, population.shape[1]),
             f"what vary gets in generation {generation}",
         )
         scores = _score(weights, population)
         best = population[np.argsort(-scores)[:parents]]
-        if not np.array_equal(_sorted_rows(chosen), _sorted_rows(best)):
+        if not np.array_equal(_sorted_rows(selected), _sorted_rows(best)):
             raise Wrong(
                 f"in generation {generation} vary should get the {parents} best of the population:"
                 " the parents of the generation before, who stay, and their children"
@@ -442,20 +432,17 @@ def _sorted_rows(rows: np.ndarray) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-# ---- 4.6 the Pareto front --------------------------------------------------------------------------
+# ---- 4.6 the Pareto front ------------------------------------------------------------------------
 
 
 def front_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    costs, accuracy = (
-        rng.integers(1, 7, size=(40, 2 + seed % 2)) / 2,
-        rng.integers(80, 90, size=40) / 1.0,
-    )
+    costs = rng.integers(1, 7, size=(40, 2 + seed % 2)) / 2
+    accuracy = rng.integers(80, 90, size=40) / 1.0
     twin = int(rng.integers(20))
-    costs[20:22], accuracy[20:22] = (
-        costs.min(0) - [0.5] * costs.shape[1],
-        accuracy.min(),
-    )  # equal, and on the front
+    # Two equal subnets that are on the front.
+    costs[20:22] = costs.min(0) - [0.5] * costs.shape[1]
+    accuracy[20:22] = accuracy.min()
     costs[22], accuracy[22] = costs[twin], accuracy[twin]
     return {"costs": costs, "accuracy": accuracy}
 
@@ -472,10 +459,10 @@ def front_judge(inputs: dict, returned: object) -> None:
     for i, (cost, value) in enumerate(zip(costs, accuracy)):
         beaten_by = [
             j
-            for j, (other, theirs) in enumerate(zip(costs, accuracy))
+            for j, (other, other_accuracy) in enumerate(zip(costs, accuracy))
             if all(a <= b for a, b in zip(other, cost))
-            and theirs >= value
-            and (other, theirs) != (cost, value)
+            and other_accuracy >= value
+            and (other, other_accuracy) != (cost, value)
         ]
         if bool(result[i]) and beaten_by:
             j = beaten_by[0]

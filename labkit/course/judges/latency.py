@@ -1,4 +1,4 @@
-"""Exercises of 03_latency_lut: timing, adding up a table, judging it, calibrating it, a roofline."""
+"""Exercises of 03_latency_lut: a timer, a table's sum, its error, its calibration, a roofline."""
 
 from __future__ import annotations
 
@@ -25,28 +25,30 @@ def _explain(
     otherwise: str,
     rtol: float = 1e-5,
 ) -> None:
-    """Wrong unless the numbers are those expected; says whose mistake they are, if they are one of
-    `mistakes`.
+    """Wrong unless `got` is what is expected.
+
+    The message is the mistake that gives these numbers, if they are in `mistakes`, or `otherwise`.
     """
 
-    def same(values: object) -> bool:
+    def agrees(values: object) -> bool:
         return np.allclose(got, values, rtol=rtol, atol=1e-9)
 
-    if same(expected):
+    if agrees(expected):
         return
-    raise Wrong(next((mistake for mistake, values in mistakes.items() if same(values)), otherwise))
+    raise Wrong(
+        next((mistake for mistake, values in mistakes.items() if agrees(values)), otherwise)
+    )
 
 
-# ---- 3.1 a timer that knows when it is sure --------------------------------------------------------
+# ---- 3.1 a timer that knows when it is sure ------------------------------------------------------
 
-TICK = (
-    2.0**-20
-)  # seconds, about a microsecond; a power of two, so that differences of clock readings are exact
+# Seconds, about a microsecond; a power of two, so that differences of clock readings are exact.
+TICK = 2.0**-20
 SETTINGS = ("warmup", "tolerance", "least", "most")
 
 
 class Script:
-    """A call and a clock that follow a script: time passes in calls alone."""
+    """A call and a clock that follow a script: call i takes `ticks[i]`, nothing else takes time."""
 
     def __init__(self, ticks: list[int]) -> None:
         self.ticks, self.now, self.calls, self.reads = ticks, 4321, 0, 0
@@ -71,17 +73,16 @@ def timer_inputs(seed: int) -> dict:
 
     def case(warmup: int, tolerance: float, least: int, most: int, noise: float) -> dict:
         count = most + 60
-        disturbed = (
-            np.where(rng.random(count) < 0.1, 8, 1) if noise else 1
-        )  # every tenth call, if any
-        ticks = np.rint(typical * (1 + noise * rng.normal(size=count)) * disturbed).astype(int)
+        # With noise, every tenth call is disturbed and takes eight times as long.
+        slowdown = np.where(rng.random(count) < 0.1, 8, 1) if noise else 1
+        ticks = np.rint(typical * (1 + noise * rng.normal(size=count)) * slowdown).astype(int)
         cold = [typical * (9 - i) for i in range(warmup)]
         return dict(zip(SETTINGS, (warmup, tolerance, least, most))) | {
             "ticks": cold + np.maximum(1, ticks).tolist()
         }
 
-    # Odd tolerances, which no ratio of whole ticks meets exactly; but the last one is met exactly,
-    # at once.
+    # No ratio of whole ticks meets one of the odd tolerances exactly. The last one is met exactly,
+    # and at once.
     return {
         "cases": [
             case(3 + seed % 3, 0.0234567, 10, 300, 0.05),
@@ -104,13 +105,10 @@ def timer_run(function: Callable, inputs: dict) -> object:
 
 def timer_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        if not isinstance(answer, dict) or set(answer) != {"returned", "calls", "reads"}:
-            raise Wrong("the result could not be read")
+        require_fields(answer, {"returned", "calls", "reads"})
         median, repeats = as_items(answer["returned"], 2, "what time_until_sure returns")
-        median, repeats = (
-            as_number(median, "the median"),
-            as_integer(repeats, "the number of repeats"),
-        )
+        median = as_number(median, "the median")
+        repeats = as_integer(repeats, "the number of repeats")
         try:
             _judge_repeats(case, repeats, as_integer(answer["calls"]), as_integer(answer["reads"]))
             _judge_median(case, median, repeats)
@@ -152,7 +150,7 @@ def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:
 
 
 def _half_width(ticks: list[int]) -> float:
-    """Half of the confidence interval over the median, as the exercise has it."""
+    """Half of the confidence interval, as a share of the median, by the exercise's formula."""
     middle = statistics.median(ticks)
     return 3.6 * statistics.median(abs(t - middle) for t in ticks) / math.sqrt(len(ticks)) / middle
 
@@ -186,7 +184,7 @@ def _judge_median(case: dict, median: float, repeats: int) -> None:
     )
 
 
-# ---- 3.2 adding up a table -------------------------------------------------------------------------
+# ---- 3.2 adding up a table -----------------------------------------------------------------------
 
 KERNELS, EXPANDS = (3, 5, 7), (2, 3, 4)
 
@@ -231,14 +229,12 @@ def predict_run(function: Callable, inputs: dict) -> object:
 def predict_judge(inputs: dict, returned: object) -> None:
     table, base = {tuple(row[:5]): row[5] for row in inputs["table"]}, dict(inputs["base"])
     for subnet, value in zip(inputs["subnets"], as_items(returned, len(inputs["subnets"]))):
-        got, start, rows = (
-            as_number(value, "the latency"),
-            base[subnet["resolution"]],
-            _rows(subnet),
-        )
+        got = as_number(value, "the latency")
+        start, rows = base[subnet["resolution"]], _rows(subnet)
 
+        # Called in the same turn of the loop, so that its variables are bound as they should be.
         def with_blocks(keys: list[tuple]) -> float:
-            return start + math.fsum(table.get(key, math.nan) for key in keys)  # noqa: B023  (called in this turn)
+            return start + math.fsum(table.get(key, math.nan) for key in keys)  # noqa: B023
 
         expected = with_blocks(rows)
         leaving = [(*row[:2], side, *row[3:]) for row, side in zip(rows, _sides(subnet)[1:])]
@@ -247,9 +243,10 @@ def predict_judge(inputs: dict, returned: object) -> None:
             expected,
             {
                 "the base, stem and head of this resolution, is missing": expected - start,
-                "the table wants the side of the map that *enters* a block, not of the one that leaves it": with_blocks(
-                    leaving
-                ),
+                (
+                    "the table wants the side of the map that *enters* a block, not of the"
+                    " one that leaves it"
+                ): with_blocks(leaving),
                 "sides are rounded up: a map of 7 pixels becomes one of 4": with_blocks(
                     _rows(subnet, down=True)
                 ),
@@ -257,7 +254,7 @@ def predict_judge(inputs: dict, returned: object) -> None:
                     _rows(subnet, stem=False)
                 ),
                 "only the first block of a stage has the stage's stride": with_blocks(
-                    _rows(subnet, every=True)
+                    _rows(subnet, every_block=True)
                 ),
                 "each stage begins with a block that is `first`": with_blocks(
                     [(row[0], False, *row[2:]) for row in rows]
@@ -276,24 +273,23 @@ def predict_judge(inputs: dict, returned: object) -> None:
 
 
 def _sides(
-    subnet: dict, *, down: bool = False, stem: bool = True, every: bool = False
+    subnet: dict, *, down: bool = False, stem: bool = True, every_block: bool = False
 ) -> list[int]:
-    """Side of the map before each block, and after the last. The keywords make the usual mistakes."""
+    """Sides of the maps before each block and after the last; the keywords make usual mistakes."""
 
-    def after(
-        side: int, stride: int
-    ) -> int:  # the places where a filter that moves by `stride` stands
+    def after(side: int, stride: int) -> int:
+        """How many positions a filter has that moves by `stride`."""
         return side // stride if down else len(range(0, side, stride))
 
     sides = [after(subnet["resolution"], 2) if stem else subnet["resolution"]]
     for stride, blocks in zip(subnet["strides"], subnet["stages"]):
         for i in range(len(blocks)):
-            sides.append(after(sides[-1], stride if every or i == 0 else 1))
+            sides.append(after(sides[-1], stride if every_block or i == 0 else 1))
     return sides
 
 
 def _rows(subnet: dict, **mistake: bool) -> list[tuple]:
-    """The rows of the table that a subnet needs."""
+    """The keys of the table that a subnet's blocks need."""
     blocks = [
         (s, i == 0, *block)
         for s, blocks in enumerate(subnet["stages"])
@@ -305,22 +301,20 @@ def _rows(subnet: dict, **mistake: bool) -> list[tuple]:
     ]
 
 
-# ---- 3.3 how good is a prediction? -----------------------------------------------------------------
+# ---- 3.3 how good is a prediction? ---------------------------------------------------------------
 
 
 def agreement_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     n = 14 + seed % 3
-    measured = (
-        rng.permutation(np.arange(8, 8 + 2 * n, 2)) / 8
-    )  # in eighths, so that comparisons are exact
+    # All numbers are whole eighths, so that comparisons are exact.
+    measured = rng.permutation(np.arange(8, 8 + 2 * n, 2)) / 8
     low, high = measured - rng.integers(1, 5, n) / 8, measured + rng.integers(1, 5, n) / 8
     predicted = np.maximum(1, np.rint(4 * measured + 2 * rng.normal(size=n))) / 4
     order = np.argsort(measured)
-    predicted[order[1]] = predicted[
-        order[-2]
-    ]  # a pair that is predicted equal, and several in the wrong order
-    high[order[4]] = low[order[8]]  # a pair that touches
+    # One pair is predicted equal, and several in the wrong order.
+    predicted[order[1]] = predicted[order[-2]]
+    high[order[4]] = low[order[8]]  # two intervals that touch
     return {"predicted": predicted, "measured": measured, "low": low, "high": high}
 
 
@@ -366,49 +360,52 @@ def _judge_tau(inputs: dict, tau: float) -> None:
     predicted, measured, low, high = (
         inputs[name].tolist() for name in ("predicted", "measured", "low", "high")
     )
-    every = [
+    ordered = [
         (i, j)
         for i in range(len(measured))
         for j in range(len(measured))
         if measured[i] < measured[j]
     ]
-    apart = [(i, j) for i, j in every if high[i] < low[j]]  # j is slower for certain
-    touching = [(i, j) for i, j in every if high[i] <= low[j]]
+    certain = [(i, j) for i, j in ordered if high[i] < low[j]]  # j is slower for certain
+    certain_or_touching = [(i, j) for i, j in ordered if high[i] <= low[j]]
 
     def score(pairs: list[tuple[int, int]]) -> int:
         return sum((predicted[j] > predicted[i]) - (predicted[j] < predicted[i]) for i, j in pairs)
 
-    equal = sum(predicted[i] == predicted[j] for i, j in apart)
-    agree = (len(apart) - equal + score(apart)) // 2
-    expected = score(apart) / len(apart)
+    equal = sum(predicted[i] == predicted[j] for i, j in certain)
+    agree = (len(certain) - equal + score(certain)) // 2
+    expected = score(certain) / len(certain)
     _explain(
         tau,
         expected,
         {
             "all pairs are counted in tau, also those that cannot be told apart": (
-                score(every) / len(every)
+                score(ordered) / len(ordered)
             ),
             "intervals that touch share a value, so the pair cannot be told apart": (
-                score(touching) / len(touching)
+                score(certain_or_touching) / len(certain_or_touching)
             ),
             "the pairs that cannot be told apart do not belong in the denominator of tau": (
-                score(apart) / len(every)
+                score(certain) / len(ordered)
             ),
-            "pairs that are predicted equal count 0, but they count: they belong in the denominator of tau": (
-                score(apart) / (len(apart) - equal)
-            ),
-            "a pair that is predicted equal counts 0, not 1": (score(apart) + equal) / len(apart),
-            "a pair that is predicted equal counts 0, not -1": (score(apart) - equal) / len(apart),
-            "a pair in the other order counts -1, not 0": agree / len(apart),
+            (
+                "pairs that are predicted equal count 0, but they count: they belong in the"
+                " denominator of tau"
+            ): (score(certain) / (len(certain) - equal)),
+            "a pair that is predicted equal counts 0, not 1": (score(certain) + equal)
+            / len(certain),
+            "a pair that is predicted equal counts 0, not -1": (score(certain) - equal)
+            / len(certain),
+            "a pair in the other order counts -1, not 0": agree / len(certain),
             "the sign of tau is the wrong way round: a pair in the same order counts +1": -expected,
         },
-        f"of {len(every)} pairs {len(apart)} can be told apart: {agree} are predicted in the same"
-        f" order, {len(apart) - equal - agree} in the other, {equal} equal. So tau is"
+        f"of {len(ordered)} pairs {len(certain)} can be told apart: {agree} are predicted in the"
+        f" same order, {len(certain) - equal - agree} in the other, {equal} equal. So tau is"
         f" {expected:.6g}, got {tau:.6g}",
     )
 
 
-# ---- 3.4 calibration -------------------------------------------------------------------------------
+# ---- 3.4 calibration -----------------------------------------------------------------------------
 
 
 def calibrate_inputs(seed: int) -> dict:
@@ -447,9 +444,7 @@ def calibrate_judge(inputs: dict, returned: object) -> None:
     def squares(a: float, b: float) -> float:
         return float(np.sum(((sums + a + b * blocks) / measured - 1) ** 2))
 
-    if squares(*got) <= squares(*expected) * (
-        1 + 1e-6
-    ):  # as small as whoever minimizes step by step gets it
+    if squares(*got) <= squares(*expected) * (1 + 1e-6):  # as small as an iterative method gets it
         return
     _explain(
         got,
@@ -463,21 +458,26 @@ def calibrate_judge(inputs: dict, returned: object) -> None:
                 -intercept,
                 -per_block,
             ),
-            "this makes the squared errors in milliseconds smallest, which serves the slow subnets; the errors should be relative: divide each row by what was measured": _line(
-                blocks, missing, equal
-            ),
-            "the rows are divided by the square of what was measured; once is enough (the weights of np.polyfit multiply the errors before they are squared)": _line(
-                blocks, missing, measured**-4
-            ),
-            "the rows are divided by the root of what was measured (a weight inside the squares counts twice)": _line(
-                blocks, missing, 1 / measured
-            ),
+            (
+                "this makes the squared errors in milliseconds smallest, which serves the"
+                " slow subnets; the errors should be relative: divide each row by what was"
+                " measured"
+            ): _line(blocks, missing, equal),
+            (
+                "the rows are divided by the square of what was measured; once is enough (the"
+                " weights of np.polyfit multiply the errors before they are squared)"
+            ): _line(blocks, missing, measured**-4),
+            (
+                "the rows are divided by the root of what was measured (a weight inside the"
+                " squares counts twice)"
+            ): _line(blocks, missing, 1 / measured),
             "the errors are relative to the sums, not to what was measured": _line(
                 blocks, missing, sums**-2
             ),
-            "both sides have to be divided by what was measured, the columns too: the two numbers are milliseconds": _line(
-                blocks, missing / measured, equal
-            ),
+            (
+                "both sides have to be divided by what was measured, the columns too: the two"
+                " numbers are milliseconds"
+            ): _line(blocks, missing / measured, equal),
             "the sum has got a factor of its own here; it counts as it is": (three[1], three[2]),
             "the cost per block is missing": (_line(0 * blocks, missing, measured**-2)[0], 0),
         },
@@ -488,8 +488,9 @@ def calibrate_judge(inputs: dict, returned: object) -> None:
 
 
 def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope (0 for a constant x) of the line with the least weighted squares, in
-    closed form.
+    """Intercept and slope of the line with the least weighted squares, in closed form.
+
+    The slope of a constant `x` is 0.
     """
     share = weight / weight.sum()
     mean_x, mean_y, spread = share @ x, share @ y, share @ (x - share @ x) ** 2
@@ -497,7 +498,7 @@ def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, floa
     return float(mean_y - slope * mean_x), float(slope)
 
 
-# ---- 3.5 where the time goes -----------------------------------------------------------------------
+# ---- 3.5 where the time goes ---------------------------------------------------------------------
 
 
 def roofline_inputs(seed: int) -> dict:
@@ -538,7 +539,7 @@ def roofline_judge(inputs: dict, returned: object) -> None:
         return np.array([overhead, times[busy].sum(), times[~busy].sum()])
 
     expected = split(longer, busy)
-    whole_net = np.full(count, compute.sum() > memory.sum())
+    compute_bound = np.full(count, compute.sum() > memory.sum())
     wrong = next(
         (
             f"{name} takes {b:.6g} us of these {count} layers, got {a:.6g}"
@@ -554,7 +555,10 @@ def roofline_judge(inputs: dict, returned: object) -> None:
             f"every layer has an overhead, and there are {count} layers": (
                 expected - [overhead - overhead / count, 0, 0]
             ),
-            "a layer computes while it moves values, so only the longer of the two times counts; here both are added up": [
+            (
+                "a layer computes while it moves values, so only the longer of the two times"
+                " counts; here both are added up"
+            ): [
                 overhead,
                 compute.sum(),
                 memory.sum(),
@@ -568,7 +572,7 @@ def roofline_judge(inputs: dict, returned: object) -> None:
                 np.ones(count), busy
             ),
             "the longer time is taken layer by layer, not once for the whole network": split(
-                np.where(whole_net, compute, memory), whole_net
+                np.where(compute_bound, compute, memory), compute_bound
             ),
             "the overhead is counted twice: on its own, and in the layers' times": split(
                 longer + overhead / count, busy
@@ -576,9 +580,10 @@ def roofline_judge(inputs: dict, returned: object) -> None:
             "those are shares; microseconds are asked for": expected / expected.sum(),
             "those are milliseconds; microseconds are asked for": expected / 1e3,
             **{
-                f"compute and memory are off by a factor of {factor:g}: 10^9 a second are 10^3 a microsecond": (
-                    expected * [1, factor, factor]
-                )
+                (
+                    f"compute and memory are off by a factor of {factor:g}: 10^9 a second are"
+                    " 10^3 a microsecond"
+                ): (expected * [1, factor, factor])
                 for factor in (1e3, 1e-3, 1e-6, 1e-9)
             },
         },

@@ -1,6 +1,4 @@
-"""Exercises of 02_progressive_shrinking: distillation, the sandwich, the schedule, gradients of
-several subnets.
-"""
+"""Exercises of 02_progressive_shrinking: distillation, sandwich, schedule, added gradients."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from labkit.course.exercises.judging import (
     require_value,
 )
 
-# ---- 2.1 the distillation loss ---------------------------------------------------------------------
+# ---- 2.1 the distillation loss -------------------------------------------------------------------
 
 
 def distill_inputs(seed: int) -> dict:
@@ -60,12 +58,9 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def distill_gradient(inputs: dict) -> np.ndarray:
-    """Of the loss, over the student's logits."""
-    t, share, onehot = (
-        inputs["temperature"],
-        inputs["share"],
-        np.eye(inputs["student"].shape[1])[inputs["labels"]],
-    )
+    """(N, classes): the gradient of the loss with respect to the student's logits."""
+    t, share = inputs["temperature"], inputs["share"]
+    onehot = np.eye(inputs["student"].shape[1])[inputs["labels"]]
     hard = _softmax(inputs["student"]) - onehot
     soft = _softmax(inputs["student"] / t) - _softmax(inputs["teacher"] / t)
     return ((1 - share) * hard + share * t * soft) / len(onehot)
@@ -73,17 +68,13 @@ def distill_gradient(inputs: dict) -> np.ndarray:
 
 def distill_judge(inputs: dict, returned: object) -> None:
     (n, classes), t, share = inputs["student"].shape, inputs["temperature"], inputs["share"]
-    p, soft, target = (
-        _softmax(inputs["student"]),
-        _softmax(inputs["student"] / t),
-        _softmax(inputs["teacher"] / t),
-    )
+    p = _softmax(inputs["student"])
+    soft = _softmax(inputs["student"] / t)
+    target = _softmax(inputs["teacher"] / t)
     hard_loss = -np.log(p[np.arange(n), inputs["labels"]]).mean()
     divergence = (target * (np.log(target) - np.log(soft))).sum() / n
-    cross_entropy, warm_loss = (
-        -(target * np.log(soft)).sum() / n,
-        -np.log(soft[np.arange(n), inputs["labels"]]).mean(),
-    )
+    cross_entropy = -(target * np.log(soft)).sum() / n
+    warm_loss = -np.log(soft[np.arange(n), inputs["labels"]]).mean()
     require_fields(returned, {"loss", "student", "teacher"}, "the loss could not be read")
     loss = as_number(np.asarray(returned["loss"], dtype=float), "the loss")
     for value, what in (
@@ -121,16 +112,15 @@ def distill_judge(inputs: dict, returned: object) -> None:
         rtol=1e-4,
         atol=1e-6,
     )
-    if (
-        returned["teacher"] is not None
-        and as_array(returned["teacher"], (n, classes), "the teacher's gradient").any()
-    ):
+    if returned["teacher"] is None:
+        return
+    if as_array(returned["teacher"], (n, classes), "the teacher's gradient").any():
         raise Wrong(
             "the teacher gets a gradient: it would learn to be easy to imitate. Detach its logits"
         )
 
 
-# ---- 2.2 the sandwich ------------------------------------------------------------------------------
+# ---- 2.2 the sandwich ----------------------------------------------------------------------------
 
 CALLS = 1500
 
@@ -190,16 +180,16 @@ def sandwich_judge(inputs: dict, returned: object) -> None:
                 f"row {row} should be the {name} subnet: genes {want[1:].tolist()} after the"
                 f" resolution, got {steps[0, row, 1:].astype(int).tolist()}"
             )
-    drawn = [("the resolution", resolution[:, 0], choices[0])]
-    drawn += [
+    draws = [("the resolution", resolution[:, 0], choices[0])]
+    draws += [
         (f"gene {g} of row {row}", steps[:, row, g], choices[g])
         for row in range(2, n + 2)
         for g in range(1, len(choices))
     ]
-    for name, values, count in drawn:
+    for name, values, count in draws:
         for value in range(count):
             require_frequency(int((values == value).sum()), CALLS, 1 / count, f"{name} was {value}")
-    for (a, values_a, count_a), (b, values_b, count_b) in itertools.combinations(drawn, 2):
+    for (a, values_a, count_a), (b, values_b, count_b) in itertools.combinations(draws, 2):
         require_frequency(
             int(((values_a == 0) & (values_b == 0)).sum()),
             CALLS,
@@ -208,7 +198,7 @@ def sandwich_judge(inputs: dict, returned: object) -> None:
         )
 
 
-# ---- 2.3 the schedule ------------------------------------------------------------------------------
+# ---- 2.3 the schedule ----------------------------------------------------------------------------
 
 
 def schedule_inputs(seed: int) -> dict:
@@ -238,24 +228,26 @@ def schedule_judge(inputs: dict, returned: object) -> None:
         if not isinstance(answer, dict) or set(answer) != set(inputs["choices"]):
             raise Wrong(f"the result should be a dict with {', '.join(inputs['choices'])}")
         for name, values in inputs["choices"].items():
-            begun = [count for start, of, count in inputs["phases"] if of == name and start <= step]
-            expected = values[-(begun[-1] if begun else 1) :]
+            phases = {start: count for start, of, count in inputs["phases"] if of == name}
+            begun_counts = [count for start, count in phases.items() if start <= step]
+            count = begun_counts[-1] if begun_counts else 1
+            expected = values[-count:]
             got = answer[name].tolist() if isinstance(answer[name], np.ndarray) else answer[name]
             if got != expected:
-                own = {start: count for start, of, count in inputs["phases"] if of == name}
                 raise Wrong(
                     f"at step {step}, {name} may be {tuple(expected)} (first steps of its phases,"
-                    f" included, and their counts: {own}; each ends the one before, and until the"
-                    f" first only the largest is allowed); got {got}"
+                    f" included, and their counts: {phases}; each ends the one before, and until"
+                    f" the first only the largest is allowed); got {got}"
                 )
 
 
-# ---- 2.4 the gradients of several subnets ----------------------------------------------------------
+# ---- 2.4 the gradients of several subnets --------------------------------------------------------
 
 
 class _Sliced(nn.Module):
-    """One hidden layer of which a subnet uses the first `width` units; notes what autograd still
-    keeps alive.
+    """One hidden layer, of which a subnet uses the first `width` units.
+
+    At each call it notes how many tensors autograd still keeps from the calls before.
     """
 
     def __init__(self, inputs: dict, live: list[int]) -> None:
@@ -263,10 +255,10 @@ class _Sliced(nn.Module):
         self.first, self.second = (
             nn.Parameter(torch.tensor(inputs[name])) for name in ("first", "second")
         )
-        self.live, self.kept_before = live, []
+        self.live, self.live_before = live, []
 
     def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
-        self.kept_before.append(len(self.live))
+        self.live_before.append(len(self.live))
         return torch.relu(x @ self.first[:, :width]) @ self.second[:width]
 
 
@@ -285,8 +277,8 @@ def gradients_inputs(seed: int) -> dict:
 def gradients_run(function: Callable, inputs: dict) -> object:
     live: list[int] = []
 
-    class Kept:
-        """A tensor that autograd keeps for the backward pass."""
+    class SavedTensor:
+        """A tensor that autograd keeps for the backward pass; `live` has an entry for each."""
 
         def __init__(self, tensor: torch.Tensor) -> None:
             self.tensor = tensor
@@ -298,7 +290,7 @@ def gradients_run(function: Callable, inputs: dict) -> object:
     model = _Sliced(inputs, live)
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, inputs["junk"])
-    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+    with torch.autograd.graph.saved_tensors_hooks(SavedTensor, lambda saved: saved.tensor):
         total = function(
             model,
             torch.tensor(inputs["images"]),
@@ -309,12 +301,12 @@ def gradients_run(function: Callable, inputs: dict) -> object:
         "total": total,
         "gradients": [p.grad for p in model.parameters()],
         "weights": list(model.parameters()),
-        "kept": model.kept_before,
+        "live": model.live_before,
     }
 
 
-def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
-    """Gradients of both layers and the loss, each summed over the subnets."""
+def expected_gradients(inputs: dict) -> tuple[list[np.ndarray], float]:
+    """The gradients of both layers and the loss, summed over the subnets."""
     x, first, second, n = inputs["images"], inputs["first"], inputs["second"], len(inputs["labels"])
     gradients, loss = [np.zeros_like(first), np.zeros_like(second)], 0.0
     for width in inputs["widths"]:
@@ -329,9 +321,9 @@ def gradients_asked(inputs: dict) -> tuple[list[np.ndarray], float]:
 
 def gradients_judge(inputs: dict, returned: object) -> None:
     require_fields(
-        returned, {"total", "gradients", "weights", "kept"}, "the result could not be read"
+        returned, {"total", "gradients", "weights", "live"}, "the result could not be read"
     )
-    expected, loss = gradients_asked(inputs)
+    expected, loss = expected_gradients(inputs)
     for got, before in zip(as_items(returned["weights"], 2), (inputs["first"], inputs["second"])):
         require_close(
             got,
@@ -360,15 +352,12 @@ def gradients_judge(inputs: dict, returned: object) -> None:
                 " add up"
             ),
         )
-    kept = returned[
-        "kept"
-    ]  # one for each call of the model; a call more, to look at a loss again, does no harm
-    if not isinstance(kept, list) or len(kept) < count:
-        raise Wrong(
-            f"the model was called {len(kept) if isinstance(kept, list) else 0} times for {count}"
-            " subnets"
-        )
-    if max(kept) > 0:
+    # One entry for each call of the model; one call more, to look at a loss again, does no harm.
+    live_before = returned["live"]
+    calls = len(live_before) if isinstance(live_before, list) else 0
+    if calls < count:
+        raise Wrong(f"the model was called {calls} times for {count} subnets")
+    if max(live_before) > 0:
         raise Wrong(
             "the gradients are right, but the activations of one subnet are still kept when the"
             " next begins: memory grows with the number of subnets. Call backward for each loss at"

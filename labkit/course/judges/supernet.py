@@ -19,13 +19,13 @@ from labkit.course.exercises.judging import (
     require_unchanged,
 )
 
-# ---- 1.1 a small kernel from a large one -----------------------------------------------------------
+# ---- 1.1 a small kernel from a large one ---------------------------------------------------------
 
 
 def kernel_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     large, small = ((7, 5), (5, 3), (7, 3))[seed % 3]
-    channels = large + int(rng.integers(2, 8))  # so that no axis passes for another
+    channels = large + int(rng.integers(2, 8))  # more than a side: no two axes are of one length
     return {
         "weight": rng.normal(size=(channels, 1, large, large)).astype(np.float32),
         "transform": rng.normal(size=(small**2, small**2)).astype(np.float32),
@@ -42,26 +42,25 @@ def kernel_run(function: Callable, inputs: dict) -> object:
     }
 
 
-def kernel_asked(inputs: dict) -> np.ndarray:
+def expected_kernel(inputs: dict) -> np.ndarray:
     """The small kernel, tap by tap."""
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
-    asked = np.zeros((len(weight), 1, size, size))
+    kernel = np.zeros((len(weight), 1, size, size))
     for channel, row, column in itertools.product(range(len(weight)), range(size), range(size)):
-        for i, j in itertools.product(
-            range(size), range(size)
-        ):  # tap (row, column) from every tap of the center
-            asked[channel, 0, row, column] += (
+        # Tap (row, column) is a weighted sum of all taps of the center.
+        for i, j in itertools.product(range(size), range(size)):
+            kernel[channel, 0, row, column] += (
                 transform[row * size + column, i * size + j]
                 * weight[channel, 0, edge + i, edge + j]
             )
-    return asked
+    return kernel
 
 
 def kernel_judge(inputs: dict, returned: object) -> None:
     weight, transform, size = inputs["weight"], inputs["transform"], inputs["size"]
     edge = (weight.shape[-1] - size) // 2
-    expected = kernel_asked(inputs)
+    expected = expected_kernel(inputs)
     require_fields(
         returned, {"kernel", "weight", "transform"}, "the small kernel could not be read"
     )
@@ -91,19 +90,21 @@ def kernel_judge(inputs: dict, returned: object) -> None:
     )
 
 
-# ---- 1.2 the most important channels first ---------------------------------------------------------
+# ---- 1.2 the most important channels first -------------------------------------------------------
 
 
 def sort_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    middle, inside, out, kernel = 12 + seed % 3, 5, 6, 3
+    middle, in_channels, out_channels, kernel = 12 + seed % 3, 5, 6, 3
     scale = np.exp(rng.normal(size=middle))
     return {
-        "expand": rng.normal(size=(middle, inside)).astype(np.float32),
+        "expand": rng.normal(size=(middle, in_channels)).astype(np.float32),
         "depthwise": (
             (scale[:, None, None] * rng.normal(size=(middle, kernel, kernel))).astype(np.float32)
         ),
-        "project": (rng.permutation(scale) * rng.normal(size=(out, middle))).astype(np.float32),
+        "project": (rng.permutation(scale) * rng.normal(size=(out_channels, middle))).astype(
+            np.float32
+        ),
     }
 
 
@@ -125,12 +126,12 @@ def sort_judge(inputs: dict, returned: object) -> None:
     for name in names:  # each tensor on its own first: a clearer message than about whole channels
         columns = inputs[name].T if name == "project" else inputs[name]
         moved = new[name].T if name == "project" else new[name]
-        if not _same_rows(columns.reshape(len(columns), -1), moved.reshape(len(moved), -1)):
+        if not _equal_up_to_order(columns.reshape(len(columns), -1), moved.reshape(len(moved), -1)):
             raise Wrong(
                 f"{name} no longer holds the same channels: only their order may change, along axis"
                 f" {1 if name == 'project' else 0}"
             )
-    if not _same_rows(before, after):
+    if not _equal_up_to_order(before, after):
         raise Wrong(
             "the block computes another function now: row m of expand, kernel m of depthwise and"
             " column m of project belong to one channel and must move together"
@@ -147,20 +148,21 @@ def sort_judge(inputs: dict, returned: object) -> None:
 
 
 def _channels(weights: dict) -> np.ndarray:
-    """(M, values) all that belongs to each middle channel."""
+    """(M, values): all weights of each middle channel in one row."""
     middle = len(weights["expand"])
     return np.concatenate(
         [weights["expand"], weights["depthwise"].reshape(middle, -1), weights["project"].T], 1
     )
 
 
-def _same_rows(a: np.ndarray, b: np.ndarray) -> bool:
+def _equal_up_to_order(a: np.ndarray, b: np.ndarray) -> bool:
     return np.allclose(a[np.lexsort(a.T)], b[np.lexsort(b.T)], atol=1e-6)
 
 
-# ---- 1.3 how many subnets --------------------------------------------------------------------------
+# ---- 1.3 how many subnets ------------------------------------------------------------------------
 
-OFA = {"resolutions": 25, "stages": [[[2, 3, 4], 3, 3]] * 5}  # more than 2**63: exact integers only
+# The paper's space has more than 2**63 subnets, which only Python's own integers count exactly.
+OFA = {"resolutions": 25, "stages": [[[2, 3, 4], 3, 3]] * 5}
 
 
 def count_inputs(seed: int) -> dict:
@@ -202,7 +204,7 @@ def count_judge(inputs: dict, returned: object) -> None:
         )
 
 
-# ---- 1.4 statistics of one batch norm --------------------------------------------------------------
+# ---- 1.4 statistics of one batch norm ------------------------------------------------------------
 
 
 def stats_inputs(seed: int) -> dict:
@@ -221,7 +223,7 @@ def stats_run(function: Callable, inputs: dict) -> object:
     return {"stats": function(batches), "batches": batches}
 
 
-def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def expected_stats(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, unbiased and biased variance of each channel, averaged over the batches."""
     by_channel = [
         [batch[:, c].ravel().astype(float) for c in range(3)] for batch in inputs["batches"]
@@ -238,7 +240,7 @@ def stats_asked(inputs: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def stats_judge(inputs: dict, returned: object) -> None:
-    mean, unbiased, biased = stats_asked(inputs)
+    mean, unbiased, biased = expected_stats(inputs)
     require_fields(returned, {"stats", "batches"}, "the statistics could not be read")
     got_mean, got_variance = as_items(returned["stats"], 2, "what batch_norm_stats returns")
     for i, (now, batch) in enumerate(
@@ -266,11 +268,11 @@ def stats_judge(inputs: dict, returned: object) -> None:
     )
 
 
-# ---- 1.5 recalibrate a whole model -----------------------------------------------------------------
+# ---- 1.5 recalibrate a whole model ---------------------------------------------------------------
 
 
 def model_inputs(seed: int) -> dict:
-    """Convolutions, each with a batch norm: the first 3×3, those after it 1×1."""
+    """A chain of convolutions, each with a batch norm; the first one is 3×3, the others are 1×1."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
@@ -280,13 +282,13 @@ def model_inputs(seed: int) -> dict:
     channels = [1, *(int(c) for c in rng.integers(4, 7, size=count))]
     layers = [
         {
-            "conv": draw(out, inside, *((1, 1) if i else (3, 3))),
-            "scale": draw(out),
-            "offset": draw(out),
-            "old_mean": draw(out),
-            "old_variance": np.exp(draw(out)),
+            "conv": draw(out_channels, in_channels, *((1, 1) if i else (3, 3))),
+            "scale": draw(out_channels),
+            "offset": draw(out_channels),
+            "old_mean": draw(out_channels),
+            "old_variance": np.exp(draw(out_channels)),
         }
-        for i, (inside, out) in enumerate(zip(channels, channels[1:]))
+        for i, (in_channels, out_channels) in enumerate(zip(channels, channels[1:]))
     ]
     return {
         "layers": layers,
@@ -296,13 +298,17 @@ def model_inputs(seed: int) -> dict:
 
 
 def _model(inputs: dict) -> tuple[nn.Sequential, list[nn.BatchNorm2d]]:
-    """The model and its batch norms: nested, one deeper than the others, so that only who looks
-    everywhere has all.
+    """The model and its batch norms.
+
+    One block is nested more deeply than the others, so an answer has to look at all modules.
     """
     blocks, norms = [], []
     for i, layer in enumerate(inputs["layers"]):
-        out, inside, side, _ = layer["conv"].shape
-        conv, norm = nn.Conv2d(inside, out, side, bias=False), nn.BatchNorm2d(out)
+        out_channels, in_channels, side, _ = layer["conv"].shape
+        conv, norm = (
+            nn.Conv2d(in_channels, out_channels, side, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
         with torch.no_grad():
             for tensor, name in (
                 (conv.weight, "conv"),
@@ -344,18 +350,17 @@ def model_judge(inputs: dict, returned: object) -> None:
             atol=0,
             hint="No weight may change",
         )
-    seen: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
+    batch_stats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
     for batch in inputs["batches"]:
-        x = None
-        for layer, of_layer in zip(layers, seen):
+        x = None  # (N, C, H, W)
+        for layer, layer_stats in zip(layers, batch_stats):
             conv = layer["conv"].astype(float)
-            x = (
-                np.stack([_correlate(image[0], conv[:, 0]) for image in batch.astype(float)])
-                if x is None  # NCHW
-                else np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
-            )
-            x = _normalized(x, layer["scale"], layer["offset"], of_layer)
-    for i, (got, batches) in enumerate(zip(as_items(returned["norms"], len(layers)), seen)):
+            if x is None:
+                x = np.stack([_correlate(image[0], conv[:, 0]) for image in batch.astype(float)])
+            else:
+                x = np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
+            x = _normalized(x, layer["scale"], layer["offset"], layer_stats)
+    for i, (got, batches) in enumerate(zip(as_items(returned["norms"], len(layers)), batch_stats)):
         where = (
             f"of batch norm {i + 1} of {len(layers)} in the model, averaged over {len(batches)}"
             " batches,"
@@ -391,11 +396,13 @@ def _correlate(image: np.ndarray, kernels: np.ndarray) -> np.ndarray:
     return np.einsum("hwij,cij->chw", windows, kernels)
 
 
-def _normalized(x: np.ndarray, scale: np.ndarray, offset: np.ndarray, seen: list) -> np.ndarray:
-    """Normalize (N, C, H, W) by the batch and note its mean and unbiased variance."""
+def _normalized(
+    x: np.ndarray, scale: np.ndarray, offset: np.ndarray, batch_stats: list
+) -> np.ndarray:
+    """Normalize (N, C, H, W) by its own statistics; append mean and unbiased variance."""
     axes, count = (0, 2, 3), x.size // x.shape[1]
     mean, variance = x.mean(axes), x.var(axes)
-    seen.append((mean, variance * count / (count - 1)))
+    batch_stats.append((mean, variance * count / (count - 1)))
     centered = (x - mean[:, None, None]) / np.sqrt(variance + 1e-5)[:, None, None]
     return centered * scale[:, None, None] + offset[:, None, None]
 

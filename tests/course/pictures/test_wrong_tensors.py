@@ -132,4 +132,4 @@ def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path
 
     copy = write_base(tmp_path, 1) / "labkit" / "course"
     assert not list(copy.rglob("drawn_tensors.py"))
-    assert "kernel_asked" not in (copy / "judges" / "supernet.py").read_text(encoding="utf-8")
+    assert "expected_kernel" not in (copy / "judges" / "supernet.py").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-# ---- 2.1 -------------------------------------------------------------------------------------------
+# ---- 2.1 -----------------------------------------------------------------------------------------
 
 
 def distill_kl_div(student, teacher, labels, temperature, share):
@@ -83,7 +83,7 @@ def distill_six_images(student, teacher, labels, temperature, share):
     ).sum() / 6
 
 
-# ---- 2.2 -------------------------------------------------------------------------------------------
+# ---- 2.2 -----------------------------------------------------------------------------------------
 
 
 def sandwich_stack(choices, n, rng):
@@ -149,7 +149,7 @@ def sandwich_zeroes_the_choices(choices, n, rng):
     return rows
 
 
-# ---- 2.3 -------------------------------------------------------------------------------------------
+# ---- 2.3 -----------------------------------------------------------------------------------------
 
 
 def schedule_loop(step, phases, choices):
@@ -217,7 +217,7 @@ def schedule_descending(step, phases, choices):
     return {name: values[::-1] for name, values in schedule_loop(step, phases, choices).items()}
 
 
-# ---- 2.4 -------------------------------------------------------------------------------------------
+# ---- 2.4 -----------------------------------------------------------------------------------------
 
 
 def gradients_backward_each(model, images, labels, archs):

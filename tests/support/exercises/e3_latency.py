@@ -8,7 +8,7 @@ import time
 import numpy as np
 import torch
 
-# ---- 3.1 -------------------------------------------------------------------------------------------
+# ---- 3.1 -----------------------------------------------------------------------------------------
 
 
 def timer(
@@ -254,7 +254,7 @@ def timer_lower_middle(call, clock, warmup, tolerance, least, most):
     )
 
 
-# ---- 3.2 -------------------------------------------------------------------------------------------
+# ---- 3.2 -----------------------------------------------------------------------------------------
 
 
 def predict_loop(base, table, resolution, strides, stages):
@@ -363,7 +363,7 @@ def predict_one_block_a_stage(base, table, resolution, strides, stages):
     return predict_loop(base, table, resolution, strides, [blocks[:1] for blocks in stages])
 
 
-# ---- 3.3 -------------------------------------------------------------------------------------------
+# ---- 3.3 -----------------------------------------------------------------------------------------
 
 
 def agree_pairs(predicted, measured, low, high):
@@ -491,7 +491,7 @@ def agree_swapped(predicted, measured, low, high):
     return agree_pairs(predicted, measured, low, high)[::-1]
 
 
-# ---- 3.4 -------------------------------------------------------------------------------------------
+# ---- 3.4 -----------------------------------------------------------------------------------------
 
 
 def calibrate_lstsq(sums, blocks, measured):
@@ -599,7 +599,7 @@ def calibrate_zeroes_what_was_measured(sums, blocks, measured):
     return line
 
 
-# ---- 3.5 -------------------------------------------------------------------------------------------
+# ---- 3.5 -----------------------------------------------------------------------------------------
 
 
 def where_loop(layers, peak, bandwidth, overhead):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# ---- 4.1 -------------------------------------------------------------------------------------------
+# ---- 4.1 -----------------------------------------------------------------------------------------
 
 
 def one_hot_loop(stages, depths, kernels, expands):
@@ -66,7 +66,7 @@ def one_hot_values(stages, depths, kernels, expands):
     return one_hot_loop(stages, depths, kernels, expands) * 2
 
 
-# ---- 4.2 -------------------------------------------------------------------------------------------
+# ---- 4.2 -----------------------------------------------------------------------------------------
 
 
 def mutate_where(genes, choices, rate, rng):
@@ -175,7 +175,7 @@ def mutate_each_row_twice(genes, choices, rate, rng):
     return np.where(redraw, rng.integers(0, choices, size=genes.shape), genes)
 
 
-# ---- 4.3 -------------------------------------------------------------------------------------------
+# ---- 4.3 -----------------------------------------------------------------------------------------
 
 
 def cross_table(mothers, fathers, stage_of, rng):
@@ -237,7 +237,7 @@ def cross_half_the_other_way(mothers, fathers, stage_of, rng):
     return np.where(np.vstack([coins, ~coins])[:, stage_of], mothers, fathers)
 
 
-# ---- 4.4 -------------------------------------------------------------------------------------------
+# ---- 4.4 -----------------------------------------------------------------------------------------
 
 
 def select_mask(accuracy, latency, limit, n):
@@ -296,7 +296,7 @@ def select_pads(accuracy, latency, limit, n):
     return np.argsort(-np.where(latency <= limit, accuracy, -np.inf))[:n]
 
 
-# ---- 4.5 -------------------------------------------------------------------------------------------
+# ---- 4.5 -----------------------------------------------------------------------------------------
 
 
 def evolve_concatenate(population, score, vary, parents, generations):
@@ -382,7 +382,7 @@ def evolve_first_row(population, score, vary, parents, generations):
     return population[0], history
 
 
-# ---- 4.6 -------------------------------------------------------------------------------------------
+# ---- 4.6 -----------------------------------------------------------------------------------------
 
 
 def front_broadcast(costs, accuracy):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-# ---- 7.1 -------------------------------------------------------------------------------------------
+# ---- 7.1 -----------------------------------------------------------------------------------------
 
 PER_DAY = {"seconds": 86400, "minutes": 1440, "hours": 24, "days": 1}
 
@@ -94,7 +94,7 @@ def days_sorts_the_runs(runs, devices):
     return days_loop(runs, devices)
 
 
-# ---- 7.2 -------------------------------------------------------------------------------------------
+# ---- 7.2 -----------------------------------------------------------------------------------------
 
 
 def dearer_floor(once, each, other_once, other_each):
@@ -188,7 +188,7 @@ def dearer_equal_is_never(once, each, other_once, other_each):
     return None if each == other_each else dearer_floor(once, each, other_once, other_each)
 
 
-# ---- 7.3 -------------------------------------------------------------------------------------------
+# ---- 7.3 -----------------------------------------------------------------------------------------
 
 
 def energy_diff(seconds, watts, idle_watts):
@@ -290,7 +290,7 @@ def energy_without_the_last(seconds, watts, idle_watts):
     return _energy_if_all_are_there(seconds, watts, idle_watts, watts[:-1])
 
 
-# ---- 7.4 -------------------------------------------------------------------------------------------
+# ---- 7.4 -----------------------------------------------------------------------------------------
 
 
 def bootstrap_integers(statistic, x, y, level, resamples, rng):
