@@ -24,7 +24,7 @@ from labkit.specialize.device_search import accuracy_model
 def moves(explorer: Explorer, count: int, seed: int = 0) -> dict[str, list[float]]:
     """Milliseconds of each move, by control; every third move is of each control."""
     rng = np.random.default_rng(seed)
-    device, latency, memory, _, text = panel(explorer, explorer.first_answer()).children
+    device, latency, memory, _, text = panel(explorer, explorer.first_recommendation()).children
     taken: dict[str, list[float]] = {"device": [], "latency": [], "memory": []}
     while min(map(len, taken.values())) < count:
         for name, control in (("device", device), ("latency", latency), ("memory", memory)):

@@ -20,7 +20,8 @@ import page
 from latency_error import TITLE
 from tqdm import tqdm
 
-from labkit.course.pictures.plots import latency_predictors, save
+from labkit.course.pictures.latency import latency_predictors
+from labkit.course.pictures.style import save_figure
 from labkit.latency.measured.lookup_table import calibrate, load_table, write_table
 from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
 from labkit.latency.measured.regression import SAMPLES, compare
@@ -65,7 +66,7 @@ def main() -> None:
         )
     report = json.loads(path.read_text())
     page.put(page.HERE / "LATENCY.md", name, text(report), TITLE)
-    save(latency_predictors(report["rows"]), FIGURE)
+    save_figure(latency_predictors(report["rows"]), FIGURE)
     print(text(report))
 
 

@@ -21,7 +21,7 @@ import recipes
 import stand_alone
 from matplotlib.figure import Figure
 
-from labkit.course.pictures.plots import save as save_picture
+from labkit.course.pictures.style import save_figure
 
 SEARCH, TRAINING = "SEARCH.md", "TRAINING.md"
 TITLES = {
@@ -80,7 +80,7 @@ def write(name: str, report: dict) -> None:
     text = section.text(report)
     if section.picture:
         picture = page.HERE.parent / "docs" / f"{name}.png"
-        save_picture(section.picture(report), picture)
+        save_figure(section.picture(report), picture)
         text = f"![{section.caption}](../docs/{picture.name})\n\n{text}"
     cpu = machine.get("cpu") if isinstance(machine, dict) else machine
     text += f"\n\n{cpu or 'unknown processor'}, one thread, {report['date'][:10]}."

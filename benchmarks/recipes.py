@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 from training_runs import finished, is_finished, one_thread, right_answers
 
-from labkit.course.pictures.plots import BLUE, GRAY, GREEN, ORANGE, save
+from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, save_figure
 from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
@@ -266,7 +266,7 @@ class Study:
             "rows": rows,
         }
         page.save(self.out / "recipes.json", report)
-        save(figure(report), self.out / "recipes.png")
+        save_figure(figure(report), self.out / "recipes.png")
         print(
             f"{'recipe':<42}"
             + "".join(f"{name:>10}" for name in ARCHS)

@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from training_runs import finished, is_finished, one_thread, paired, right_answers
 
 from labkit.accounting.records import add_record, records
-from labkit.course.pictures.plots import BLUE, GREEN, ORANGE, log_axis, save
+from labkit.course.pictures.style import BLUE, GREEN, ORANGE, log_axis, save_figure
 from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
@@ -306,7 +306,7 @@ class Study:
         if result is None:
             raise SystemExit("no arch is finished yet")
         page.save(self.out / "stand_alone.json", result)
-        save(figure(result), self.out / "stand_alone.png")
+        save_figure(figure(result), self.out / "stand_alone.png")
         print(
             f"{'MACs':>10} {'inherited':>10} {'alone':>8} {'gap':>6} {'+-':>5} {'distilled':>10}"
             f" {'core-hours':>11}"

@@ -233,10 +233,11 @@ def pareto(space, device, picture, seed, as_json) -> None:
         ],
     )
     if picture:  # after the answer, which a full disk must not cost
-        from labkit.course.pictures.plots import front_and_searches, save
+        from labkit.course.pictures.fronts import front_and_searches
+        from labkit.course.pictures.style import save_figure
 
         limits = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
-        save(
+        save_figure(
             front_and_searches(
                 costs, whole, specialize.found_at_budgets(costs, model, limits, seed)
             ),
@@ -302,10 +303,10 @@ def cost(space, count, picture, as_json) -> None:
         ]
     show({"devices": count, **rows}, as_json, lines[1:])
     if picture:
-        from labkit.course.pictures.plots import save
         from labkit.course.pictures.search_cost import cost_figure
+        from labkit.course.pictures.style import save_figure
 
-        save(cost_figure(published, ours, count), picture)
+        save_figure(cost_figure(published, ours, count), picture)
 
 
 def _hours(value: float | str) -> str:

@@ -50,11 +50,12 @@ def specialize(space, requests, out, seed, as_json) -> None:
     Subnets are chosen exactly from predicted accuracy and the devices' tables, then exported,
     quantized and measured on val. The matrix shows what one network for all devices would cost.
     """
-    from labkit.course.pictures.plots import deployment_matrix, save
+    from labkit.course.pictures.deployment import deployment_matrix
+    from labkit.course.pictures.style import save_figure
     from labkit.specialize.matrix import as_text, specialize
 
     found = specialize(space, requests, out, seed=seed)
-    save(deployment_matrix(found), out / "specialize.png")
+    save_figure(deployment_matrix(found), out / "specialize.png")
     show(
         json.loads((out / "specialize.json").read_text()),
         as_json,

@@ -29,7 +29,7 @@ def check(id: str, function: Callable) -> None:
         raise Wrong(f"Exercise {id}: {verdict.message}")
     print(f"Exercise {id}: 0 of {exercise.points} points\n  {verdict.message}")
     if verdict.returned is not None and _pictures_are_shown():
-        from labkit.course.pictures.wrong_tensors import picture  # with matplotlib
+        from labkit.course.pictures.wrong_answers import picture  # with matplotlib
 
         figure = picture(id, exercise.inputs(verdict.seed), verdict.returned)
         if figure is not None:

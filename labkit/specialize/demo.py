@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from labkit.course.pictures.plots import device_fronts, save
+from labkit.course.pictures.fronts import device_fronts
+from labkit.course.pictures.style import save_figure
 from labkit.data import datasets as data
 from labkit.latency.devices import HOST, get_device
 from labkit.latency.measured.measurement import measure_archs
@@ -104,7 +105,7 @@ def demo(
         front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
         for costs in all_costs
     ]
-    save(device_fronts(all_costs, fronts, rows), out / "pareto.png")
+    save_figure(device_fronts(all_costs, fronts, rows), out / "pareto.png")
     return rows
 
 

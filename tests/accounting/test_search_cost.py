@@ -22,7 +22,7 @@ from labkit.accounting.search_cost import (
     measured,
     published,
 )
-from labkit.course.pictures.search_cost import cost_figure, totals
+from labkit.course.pictures.search_cost import cost_figure, total_costs
 from labkit.storage.paths import data_dir
 
 RUN = {
@@ -367,7 +367,7 @@ def test_the_figure_shows_both():
 def test_dots_where_the_reference_becomes_cheaper():
     methods = by_name(published())
     few = [methods[name] for name in ("MnasNet", "DARTS", "MobileNetV3-Large", ONCE_FOR_ALL)]
-    (panel,) = totals(few, 40, methods[ONCE_FOR_ALL]).axes
+    (panel,) = total_costs(few, 40, methods[ONCE_FOR_ALL]).axes
     dots = {tuple(line.get_xydata()[0]) for line in panel.lines if len(line.get_xydata()) == 1}
     assert dots == {(4, 4 * 346), (7, 7 * 180)}  # MnasNet is dearer from the first device on
     assert {text.get_text().strip() for text in panel.texts} == {

@@ -176,7 +176,7 @@ def test_an_answer_is_printed_even_if_its_picture_cannot_be_kept(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labkit.course.pictures.plots.save", full)
+    monkeypatch.setattr("labkit.course.pictures.style.save_figure", full)
     code, out, err = run(capsys, *command, "--picture", str(tmp_path / "front.png"), "--json")
     assert code == 2 and json.loads(out) and "No space left" in err
 

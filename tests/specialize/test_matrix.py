@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 
-from labkit.course.pictures.plots import deployment_matrix, save
+from labkit.course.pictures.deployment import deployment_matrix
+from labkit.course.pictures.style import save_figure
 from labkit.deploy.onnx.deployment import Deployed
 from labkit.latency.devices import get_device
 from labkit.space import Arch
@@ -157,7 +158,7 @@ def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
     assert sum(text.startswith(("fails", "fits")) for text in texts) == 4
     hatches = [patch.get_hatch() for patch in figure.axes[0].patches]
     assert hatches.count("//") == 2 and hatches.count("xx") == 1
-    save(figure, tmp_path / "matrix.png")
+    save_figure(figure, tmp_path / "matrix.png")
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 

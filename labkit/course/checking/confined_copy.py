@@ -26,7 +26,7 @@ LEFT_OUT = (
     "course/grading/",
     "course/release/",
     f"{JUDGES}/",
-    "course/pictures/drawn_tensors.py",
+    "course/pictures/wrong_answers.py",
 )
 KEPT = (
     "course/checking/__init__.py",

@@ -1,1 +1,1 @@
-"""What the notebooks try out: copies of supernets, races of recipes, forms of a deployed subnet."""
+"""What the notebooks try out: altered supernets, races of recipes, deployed forms, costs."""

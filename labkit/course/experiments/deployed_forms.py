@@ -1,5 +1,4 @@
-"""A subnet in the forms in which it can be deployed, for experiments: folded, rounded, in ONNX
-Runtime, as int8.
+"""A subnet in the forms in which it can be deployed: folded, rounded, in ONNX Runtime, as int8.
 
 Without ONNX Runtime there is the PyTorch path: the subnet as it was trained, and with its batch
 norms folded.
@@ -21,12 +20,11 @@ from labkit.space import SearchSpace
 from labkit.supernet.subnet import Subnet
 
 BATCH = 100
-QUICK = TimingLimits(
-    min_rounds=3, max_rounds=3, seconds=0.05, redo=0
-)  # a minute for everything is all a notebook has
+# A notebook has a minute for everything.
+THREE_ROUNDS = TimingLimits(min_rounds=3, max_rounds=3, seconds=0.05, redo=0)
 
 
-def folded(subnet: nn.Module) -> nn.Module:
+def fold_batch_norms(subnet: nn.Module) -> nn.Module:
     """A copy of a network in eval mode that computes the same without batch norms."""
     copy = deepcopy(subnet).eval()
     for module in copy.modules():
@@ -36,34 +34,30 @@ def folded(subnet: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def rounded(network: nn.Module, bits: int, per_channel: bool) -> nn.Module:
-    """A copy whose convolution and linear weights are whole multiples of a scale, at most
-    2^(bits-1) - 1 times it.
+def round_weights(network: nn.Module, bits: int, per_channel: bool) -> nn.Module:
+    """A copy whose convolution and linear weights are integers times a scale.
 
-    Each output channel has a scale of its own, or all those of a layer share one: symmetric
-    quantization as in Nagel et al., arXiv 2106.08295, section 2.2. Biases stay as they are.
+    The integers are at most 2^(bits-1) - 1 in size. Each output channel has its scale, or all
+    channels of a layer share one: symmetric quantization as in Nagel et al., arXiv 2106.08295,
+    section 2.2. Biases stay as they are.
     """
-    copy, largest = deepcopy(network), 2 ** (bits - 1) - 1
+    copy = deepcopy(network)
+    largest = 2 ** (bits - 1) - 1
     for module in copy.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             scale = channel_ranges(module) / largest
             if not per_channel:
                 scale = scale.max().expand_as(scale)
-            module.weight.copy_(
-                torch.fake_quantize_per_channel_affine(
-                    module.weight,
-                    scale.clamp(min=1e-12),
-                    torch.zeros_like(scale),
-                    0,
-                    -largest,
-                    largest,
-                )
+            scale, zeros = scale.clamp(min=1e-12), torch.zeros_like(scale)
+            weight = torch.fake_quantize_per_channel_affine(
+                module.weight, scale, zeros, 0, -largest, largest
             )
+            module.weight.copy_(weight)
     return copy
 
 
 def channel_ranges(layer: nn.Module) -> Tensor:
-    """(C_out,) the largest absolute weight of each output channel of a convolution or linear layer."""
+    """(C_out,) the largest absolute weight of each output channel of a layer."""
     return layer.weight.detach().abs().flatten(1).amax(1)
 
 
@@ -77,13 +71,11 @@ def _percent(logits: Tensor, labels: Tensor) -> float:
     return 100 * (logits.argmax(1) == labels).double().mean().item()
 
 
-# ---- measured on this machine ----------------------------------------------------------------------
+# ---- measured on this machine --------------------------------------------------------------------
 
 
-class Row(NamedTuple):
-    """One form of a subnet, measured here: milliseconds on one image with one thread, accuracy in
-    percent.
-    """
+class MeasuredForm(NamedTuple):
+    """One form of a subnet: latency of one image with one thread, accuracy in percent."""
 
     form: str
     runtime: str
@@ -100,18 +92,18 @@ class _Form(NamedTuple):
     kilobytes: float
 
 
-def measured_here(
+def measure_forms(
     space: SearchSpace,
     subnet: Subnet,
     calibration: Tensor,
     images: Tensor,
     labels: Tensor,
-    limits: TimingLimits = QUICK,
-) -> list[Row]:
-    """Latency and accuracy of two forms of `subnet`: fp32 and int8, or without ONNX Runtime
-    unfolded and folded.
+    limits: TimingLimits = THREE_ROUNDS,
+) -> list[MeasuredForm]:
+    """Latency and accuracy of two forms of `subnet` on this machine.
 
-    `calibration` and `images` are (N, C, r, r) at the subnet's resolution.
+    They are fp32 and int8, or without ONNX Runtime with and without its batch norms. `calibration`
+    and `images` are (N, C, r, r) at the subnet's resolution.
     """
     try:
         forms = _onnx_forms(space, subnet, calibration, images, labels)
@@ -120,7 +112,9 @@ def measured_here(
     calls = {form.name: form.call for form in forms}
     timings = time_all(list(calls), calls.__getitem__, forms[0].call, limits).timings
     return [
-        Row(form.name, form.runtime, timings[form.name].median_ms, form.accuracy(), form.kilobytes)
+        MeasuredForm(
+            form.name, form.runtime, timings[form.name].median_ms, form.accuracy(), form.kilobytes
+        )
         for form in forms
     ]
 
@@ -154,7 +148,7 @@ def _torch_forms(subnet: Subnet, images: Tensor, labels: Tensor) -> Sequence[_Fo
 
         return run
 
-    networks = {"fp32": subnet, "fp32, batch norm folded": folded(subnet)}
+    networks = {"fp32": subnet, "fp32, batch norm folded": fold_batch_norms(subnet)}
     return [
         _Form(
             name,

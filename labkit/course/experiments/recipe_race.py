@@ -1,7 +1,7 @@
-"""A race between ways of training a small supernet, all on the same batches.
+"""A race between three ways of training a small supernet on the same batches.
 
-Small enough to run in a notebook: one resolution, two stages, a few thousand images. A step of the
-sandwich rule passes the batch through three subnets, one of the others through one.
+It is small enough for a notebook: one resolution, two stages, a few thousand images. A step of the
+sandwich rule passes the batch through three subnets, a step of the others through one.
 """
 
 from __future__ import annotations
@@ -56,30 +56,29 @@ def train(
 ) -> Supernet:
     """A supernet trained in one of `WAYS` on `steps` batches."""
     recipe, sampler = WAYS[way]
-    draw_batch, draw_archs = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
+    batch_rng, arch_rng = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
     torch.manual_seed(seed)
     supernet = Supernet(SPACE)
     split = dataset.splits["train"]
-    picked = spread(len(split.images), images)
-    pictures = data.resize(data.normalize(split.images[picked], dataset), SPACE.resolutions[0])
-    labels = split.labels[picked]
+    indices = spread(len(split.images), images)
+    pictures = data.resize(data.normalize(split.images[indices], dataset), SPACE.resolutions[0])
+    labels = split.labels[indices]
     optimizer = torch.optim.SGD(
         supernet.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-5
     )
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, (step + 1) / 20) * (1 - step / steps)
-        chosen = torch.from_numpy(draw_batch.integers(0, len(picked), batch))
+        rows = torch.from_numpy(batch_rng.integers(0, len(indices), batch))
         optimizer.zero_grad()
-        training_step(supernet, recipe, sampler(draw_archs), pictures[chosen], labels[chosen], 0.0)
+        training_step(supernet, recipe, sampler(arch_rng), pictures[rows], labels[rows], 0.0)
         optimizer.step()
     return supernet.requires_grad_(False)
 
 
-def judge(
+def accuracies(
     supernet: Supernet, dataset: DataSet, archs: Sequence[Arch], images: int = 1000
 ) -> list[float]:
-    """Accuracy of some subnets in percent, each recalibrated."""
-    return Evaluator(
-        supernet, dataset, "val-search", images=images, recalibration_images=500
-    ).accuracies(archs)
+    """The accuracies of some subnets in percent, each recalibrated."""
+    evaluator = Evaluator(supernet, dataset, "val-search", images=images, recalibration_images=500)
+    return evaluator.accuracies(archs)

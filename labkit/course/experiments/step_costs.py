@@ -1,6 +1,4 @@
-"""What the parts of a search cost on this machine: CPU time of a few steps, and energy where a
-meter can be read.
-"""
+"""The costs of a search on this machine: CPU time of a few steps, and energy where a meter is."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ POWERCAP = Path("/sys/class/powercap")  # Linux: energy counters of Intel's and 
 
 
 def cpu_seconds(work: Callable[[], object]) -> tuple[object, float]:
-    """What `work` returns, and the CPU time that this process, with all its threads, spent on it."""
+    """The result of `work`, and the CPU time that all threads of this process spent on it."""
     start = time.process_time()
     result = work()
     return result, time.process_time() - start
@@ -40,43 +38,33 @@ def step_seconds(
     steps: int = 4,
     seed: int = 0,
 ) -> float:
-    """CPU seconds of a training step, the median of a few: of one arch alone, or of the whole
-    supernet (None).
+    """CPU seconds of a training step, the median of a few.
 
-    The supernet learns by the sandwich rule. Both train on a copy; what `supernet` holds stays as
-    it is.
+    The step trains `arch` alone, or the whole supernet by the sandwich rule (None). It trains a
+    copy, so that `supernet` stays as it is.
     """
     trained = deepcopy(supernet).requires_grad_(True)
     optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3, momentum=0.9)
-    recipe, rng, times = RECIPES["alone" if arch else "sandwich"], np.random.default_rng(seed), []
+    recipe, rng = RECIPES["alone" if arch else "sandwich"], np.random.default_rng(seed)
     split = dataset.splits["train"]
-    chosen = spread(len(split.images), batch)
-    images, labels = data.normalize(split.images[chosen], dataset), split.labels[chosen]
+    indices = spread(len(split.images), batch)
+    images, labels = data.normalize(split.images[indices], dataset), split.labels[indices]
 
     def step() -> None:
+        archs = [arch] if arch else recipe.archs(trained.space, rng)
         optimizer.zero_grad()
-        training_step(
-            trained,
-            recipe,
-            [arch] if arch else recipe.archs(trained.space, rng),
-            images,
-            labels,
-            0.0,
-        )
+        training_step(trained, recipe, archs, images, labels, 0.0)
         optimizer.step()
 
     step()  # the first one also allocates memory
-    for _ in range(steps):
-        times.append(cpu_seconds(step)[1])
-    return statistics.median(times)
+    return statistics.median(cpu_seconds(step)[1] for _ in range(steps))
 
 
-def joules(folder: Path = POWERCAP) -> float | None:
-    """The processors' energy counter, in joules since some moment; None where there is none that
-    can be read.
+def processor_joules(folder: Path = POWERCAP) -> float | None:
+    """The processors' energy counter in joules; None where there is none that can be read.
 
-    What two readings differ by was drawn by the whole processor, by other programs too. Counters
-    start over after some hours.
+    The difference of two readings is the energy of the whole processor, other programs included.
+    Counters start over after some hours.
     """
     # A zone is a processor, or a part of one (two colons), or, as in laptops, the whole board
     # (psys), which holds the processor's energy too, or a processor's counter once more

@@ -1,10 +1,7 @@
-"""What-if copies of a supernet, and borrowed statistics: what the experiments in the notebooks
-compare with.
-"""
+"""Altered copies of a supernet and borrowed statistics, which the notebooks compare with."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -33,14 +30,14 @@ def project_weight(supernet: Supernet, block: str) -> Tensor:
 
 @torch.no_grad()
 def reorder_channels(supernet: Supernet, order: Callable[[Tensor], Tensor]) -> Supernet:
-    """A copy with the middle channels of each block in another order; at full width it computes the
-    same.
+    """A copy with the middle channels of each block in another order.
 
-    `order` maps a block's projection (C_out, M) to a permutation (M,).
+    At full width it computes the same as before. `order` maps a block's projection (C_out, M) to a
+    permutation (M,).
     """
     copy = deepcopy(supernet)
     for name, block in copy.blocks.items():
-        new = order(project_weight(copy, name))
+        permutation = order(project_weight(copy, name))
         along_rows = [
             p
             for part in (block.expand, block.depthwise)
@@ -53,17 +50,15 @@ def reorder_channels(supernet: Supernet, order: Callable[[Tensor], Tensor]) -> S
             along_rows += [block.se.fc2.weight, block.se.fc2.bias]
             along_columns.append(block.se.fc1.weight)
         for parameter in along_rows:
-            parameter.copy_(parameter[new])
+            parameter.copy_(parameter[permutation])
         for parameter in along_columns:
-            parameter.copy_(parameter[:, new])
+            parameter.copy_(parameter[:, permutation])
     return copy
 
 
 @torch.no_grad()
 def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> BatchNormStats:
-    """The statistics of another, larger arch, cut to the channels of `arch`: a subnet that nobody
-    recalibrated.
-    """
+    """The statistics of a larger arch, cut to the channels of `arch`, which is not recalibrated."""
     subnet = supernet.extract(arch, _AnyStats())
     return BatchNormStats(
         {
@@ -72,37 +67,6 @@ def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> Batc
             if isinstance(module, torch.nn.BatchNorm2d)
         }
     )
-
-
-def peak_saved_bytes(compute: Callable[[], object]) -> int:
-    """The most bytes of activations that autograd kept at one time for backward passes, while
-    `compute` ran.
-
-    What two operations keep is there once. Weights do not count: they are there anyway.
-    """
-    peak, held = 0, Counter()  # how many operations keep a storage, by (address, bytes)
-
-    class Kept:
-        def __init__(self, tensor: Tensor) -> None:
-            nonlocal peak
-            self.tensor, storage = tensor, tensor.untyped_storage()
-            weights = isinstance(
-                tensor if tensor._base is None else tensor._base, torch.nn.Parameter
-            )
-            self.key = None if weights else (storage.data_ptr(), storage.nbytes())
-            if self.key:
-                held[self.key] += 1
-                peak = max(peak, sum(size for _, size in held))
-
-        def __del__(self) -> None:
-            if self.key:
-                held[self.key] -= 1
-                if not held[self.key]:
-                    del held[self.key]
-
-    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        compute()
-    return peak
 
 
 class _AnyStats(BatchNormStats):

@@ -1,8 +1,8 @@
 """The explorer's picture: the subnet as blocks above its place on the front.
 
-What one device's answers share (axes, outlines, labels) is drawn once and kept as pixels; what an
-answer adds is drawn over a copy of them. Drawing everything again would take most of a slider's 150
-ms.
+What all pictures for one device share (axes, outlines, labels) is drawn once and kept as pixels. A
+recommendation is drawn over a copy of them, because drawing everything again would take most of
+the 150 ms in which a slider should respond.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from labkit.course.pictures.ideas import draw_blocks, draw_outlines
-from labkit.course.pictures.plots import BLUE, GRAY, GREEN, RED, log_axis
+from labkit.course.pictures.style import BLUE, GRAY, GREEN, RED, log_axis
+from labkit.course.pictures.supernet import draw_blocks, draw_outlines
 
 if TYPE_CHECKING:
-    from labkit.course.explorer.answers import Answer, Answers
+    from labkit.course.explorer.recommendations import Recommendation, Recommender
     from labkit.search import SearchResult
 
 DPI = 92
-FRONT = {"color": BLUE}
-LIMIT = {"color": GRAY, "linestyle": ":"}
-FOUND = {"color": RED, "marker": "o", "linestyle": "none"}
-BEST = {"color": GREEN, "marker": "D", "linestyle": "none", "markersize": 11, "fillstyle": "none"}
+FRONT_STYLE = {"color": BLUE}
+LIMIT_STYLE = {"color": GRAY, "linestyle": ":"}
+RESULT_STYLE = {"color": RED, "marker": "o", "linestyle": "none"}
+OPTIMUM_STYLE = {
+    "color": GREEN,
+    "marker": "D",
+    "linestyle": "none",
+    "markersize": 11,
+    "fillstyle": "none",
+}
 
 
-def frame(explorer: Answers, device: str) -> Figure:
-    """What the pictures of all answers for one device have in common."""
+def frame(explorer: Recommender, device: str) -> Figure:
+    """What the pictures of all recommendations for one device have in common."""
     costs, latencies = explorer.costs(device), explorer.latencies(device)
     reachable = explorer.front(device, int(explorer.memories(device)[-1])).accuracy
-    figure = Figure(
-        figsize=(7.4, 4.9)
-    )  # fixed margins: a layout engine takes longer than the drawing
+    figure = Figure(figsize=(7.4, 4.9))  # fixed margins: a layout engine takes longer than drawing
     above, below = figure.subplots(
         2,
         height_ratios=(1, 1.5),
@@ -54,7 +58,10 @@ def frame(explorer: Answers, device: str) -> Figure:
     )
     front = "best possible" if costs.device.flash_bytes is None else "nothing can lie above"
     below.legend(
-        [Line2D([], [], **style) for style in (FRONT, LIMIT, FOUND, BEST)],
+        [
+            Line2D([], [], **style)
+            for style in (FRONT_STYLE, LIMIT_STYLE, RESULT_STYLE, OPTIMUM_STYLE)
+        ],
         [front, "latency limit", "this subnet", "exact optimum"],
         loc="lower right",
         fontsize=8,
@@ -62,25 +69,26 @@ def frame(explorer: Answers, device: str) -> Figure:
     return figure
 
 
-def marks(figure: Figure, explorer: Answers, answer: Answer) -> list[Artist]:
-    """Add what one answer is about to a frame; the artists added."""
+def draw_recommendation(
+    figure: Figure, explorer: Recommender, recommendation: Recommendation
+) -> list[Artist]:
+    """Draw one recommendation over a frame; returns the artists added."""
     above, below = figure.axes
-    arch = answer.found.arch
+    result, optimum, front = recommendation.result, recommendation.optimum, recommendation.front
+    arch = result.arch
 
-    def latency(result: SearchResult) -> float:
-        return float(answer.costs.latency_ms(result.genes[None])[0])
+    def dot(subnet: SearchResult, style: dict) -> list[Artist]:
+        latency_ms = float(recommendation.costs.latency_ms(subnet.genes[None])[0])
+        return below.plot(latency_ms, subnet.accuracy, **style)
 
+    text = f"{arch.resolution} px, {sum(arch.depths)} blocks, predicted {result.accuracy:.2f} %"
     return [
-        title(
-            figure,
-            f"{arch.resolution} px, {sum(arch.depths)} blocks, predicted"
-            f" {answer.found.accuracy:.2f} %",
-        ),
+        title(figure, text),
         *draw_blocks(above, explorer.space, arch),
-        *below.plot(answer.front.cost, answer.front.accuracy, **FRONT),
-        below.axvline(answer.latency_limit_ms, **LIMIT),
-        *below.plot(latency(answer.optimum), answer.optimum.accuracy, **BEST),
-        *below.plot(latency(answer.found), answer.found.accuracy, **FOUND),
+        *below.plot(front.cost, front.accuracy, **FRONT_STYLE),
+        below.axvline(recommendation.latency_limit_ms, **LIMIT_STYLE),
+        *dot(optimum, OPTIMUM_STYLE),
+        *dot(result, RESULT_STYLE),
     ]
 
 
@@ -89,9 +97,9 @@ def title(figure: Figure, text: str) -> Artist:
 
 
 class LivePicture:
-    """Pictures of one device's answers, as PNG."""
+    """Pictures of one device's recommendations, as PNG."""
 
-    def __init__(self, explorer: Answers, device: str) -> None:
+    def __init__(self, explorer: Recommender, device: str) -> None:
         self.explorer, self.figure = explorer, frame(explorer, device)
         self.figure.set_dpi(DPI)
         self.canvas = FigureCanvasAgg(self.figure)
@@ -99,19 +107,18 @@ class LivePicture:
         self.width = self.canvas.get_width_height()[0]  # pixels
         self.shared = self.canvas.copy_from_bbox(self.figure.bbox)
 
-    def png(self, answer: Answer | None) -> bytes:
-        """The picture of an answer, or of there being none."""
+    def png(self, recommendation: Recommendation | None) -> bytes:
+        """The picture of a recommendation, or of none."""
         self.canvas.restore_region(self.shared)
-        for artist in (
-            marks(self.figure, self.explorer, answer)
-            if answer
-            else [title(self.figure, "no subnet meets these limits")]
-        ):
+        if recommendation is None:
+            artists = [title(self.figure, "no subnet meets these limits")]
+        else:
+            artists = draw_recommendation(self.figure, self.explorer, recommendation)
+        for artist in artists:
             artist.axes.draw_artist(artist)
             artist.remove()
         pixels = Image.frombuffer("RGBA", self.canvas.get_width_height(), self.canvas.buffer_rgba())
         buffer = io.BytesIO()
-        pixels.convert("RGB").save(
-            buffer, "PNG", compress_level=1
-        )  # a larger file, in a fifth of the time
+        # Little compression: a larger file in a fifth of the time.
+        pixels.convert("RGB").save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()

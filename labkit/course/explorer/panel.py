@@ -11,13 +11,13 @@ from labkit.course.explorer.live_picture import LivePicture
 from labkit.search import InfeasibleBudget
 
 if TYPE_CHECKING:
-    from labkit.course.explorer.answers import Answer, Answers
+    from labkit.course.explorer.recommendations import Recommendation, Recommender
 
 WIDE = {"description_width": "80px"}
 
 
-def panel(explorer: Answers, answer: Answer) -> widgets.Widget:
-    """Controls above picture and text, which follow them; starts with `answer` shown."""
+def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widget:
+    """Controls above a picture and a text, which follow them; `recommendation` is shown first."""
     layout = widgets.Layout(width="560px")
     device = widgets.Dropdown(
         options=[(explorer.costs(name).device.title, name) for name in explorer.devices],
@@ -29,23 +29,23 @@ def panel(explorer: Answers, answer: Answer) -> widgets.Widget:
     memory = widgets.SelectionSlider(options=[0], description="memory", style=WIDE, layout=layout)
     live = {name: LivePicture(explorer, name) for name in explorer.devices}
     picture = widgets.Image(
-        value=live[device.value].png(answer),
+        value=live[device.value].png(recommendation),
         format="png",
         layout=widgets.Layout(width=f"{live[device.value].width}px", max_width="100%"),
     )
-    text = widgets.HTML(value=as_html(answer.text()))
+    text = widgets.HTML(value=as_html(recommendation.text()))
     settling = [False]  # while the sliders get another device's settings, nothing is searched
 
     def update(_change=None) -> None:
         if settling[0]:
             return
         try:
-            found = explorer.answer(device.value, latency.value, memory.value)
+            result = explorer.recommend(device.value, latency.value, memory.value)
         except InfeasibleBudget as error:
             picture.value = live[device.value].png(None)
             text.value = as_html(str(error))
             return
-        picture.value, text.value = live[device.value].png(found), as_html(found.text())
+        picture.value, text.value = live[device.value].png(result), as_html(result.text())
 
     def change_device(_change=None) -> None:
         settling[0] = True

@@ -1,124 +1,104 @@
-"""Pictures of notebook 5: one supernet's subnets for several devices, ranges of weights, memory
-over a schedule.
-
-As in `labkit.course.pictures.plots`, each function returns a figure and shows nothing.
-"""
+"""Pictures of deployment: every subnet on every device, and what one scale does to a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from labkit.course.pictures.ideas import draw_arch
-from labkit.course.pictures.memory_schedule import Step
-from labkit.course.pictures.plots import BLUE, GRAY, ORANGE, RED, SKY
-from labkit.space import SearchSpace
-from labkit.specialize.fleet import ALL, Choice, Target
+from labkit.course.pictures.style import BLUE, CENTERED, ORANGE, RED, one_panel, row_of_panels
+from labkit.specialize.fleet import ALL
+from labkit.specialize.matrix import Matrix
+
+LOSS_COLORS = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
 
 
-def chosen_subnets(
-    space: SearchSpace, targets: Sequence[Target], choices: Sequence[Choice]
-) -> Figure:
-    """One row for each device: its budget, and its subnet lit up in the outline of the supernet."""
-    own = {choice.owner: choice for choice in choices if choice.owner != ALL}
-    widest = max(max(stage.expands) for stage in space.stages)
-    height = np.full(len(targets), widest + 0.4)
-    height[-1] += 1.0  # below the last row stand the names of the stages
-    figure = Figure(figsize=(8.2, 0.23 * height.sum() + 0.27 * len(targets)), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(len(targets), height_ratios=height))
-    for panel, target in zip(panels, targets):
-        choice, device = own[target.name], target.costs.device
-        draw_arch(panel, space, choice.arch)
-        panel.set_ylabel("")
-        if panel is not panels[-1]:
-            for text in panel.texts:
-                text.set_visible(not text.get_text().startswith("stage"))
-            panel.set_ylim(-widest / 2 - 0.2, widest / 2 + 0.2)
-        panel.set_title(
-            f"{device.title.partition(' (')[0]}: at most {target.budget_ms:g} ms ({device.label}); "
-            f"{choice.arch.resolution} px, predicted {choice.predicted_accuracy:.1f} %",
-            fontsize=9.5,
-            loc="left",
-        )
+def deployment_matrix(matrix: Matrix) -> Figure:
+    """Every subnet (rows) on every device (columns).
+
+    A device's own subnet is framed. The others are too slow or too big for it, or less accurate.
+    """
+    rows, columns = matrix.latency_ms.shape
+    figure, panel = one_panel(3.6 + 1.5 * columns, 2.4 + 0.72 * rows)
+    for s in range(rows):
+        for d in range(columns):
+            _draw_cell(panel, matrix, s, d)
+        verdict = matrix.verdict(s).replace(", ", ",\n")
+        panel.text(columns + 0.08, s + 0.5, verdict, va="center", fontsize=9.5)
+    names = [
+        "one network\nfor all" if choice.owner == ALL else f"subnet of\n{choice.owner}"
+        for choice in matrix.choices
+    ]
+    panel.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
+    heads = [
+        f"{origin.replace(', ', ',' + chr(10))}\n{target.name}\n≤ {target.budget_ms:.3g} ms"
+        for target, origin in zip(matrix.targets, matrix.latency_is)
+    ]
+    panel.set_xticks(np.arange(columns) + 0.5, heads, fontsize=10)
+    panel.xaxis.tick_top()
+    panel.tick_params(length=0)
+    panel.set(xlim=(0, columns + 1.55), ylim=(rows, 0))
+    panel.spines[:].set_visible(False)
+    panel.text(
+        columns + 0.08, -0.12, "as one network\nfor all devices", fontsize=9.5, fontweight="bold"
+    )
+    if any(map(matrix.serves_all, range(rows))):
+        title = "Here one network is as good for all devices as their own"
+    else:
+        title = "One network for all devices is too slow somewhere, or worse somewhere"
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    figure.supxlabel(
+        "Rows: subnets of one supernet. Columns: the devices that they are put on, each with a"
+        f" budget. Framed: the device's own subnet.\nAccuracy: {matrix.accuracy_is}; points are"
+        " those above or below the device's own subnet.",
+        fontsize=9,
+    )
     return figure
+
+
+def _draw_cell(panel: Axes, matrix: Matrix, s: int, d: int) -> None:
+    """Subnet `s` on device `d`: accuracy, or what is wrong with it, above latency over budget."""
+    is_owner, loss = matrix.own(s, d), matrix.loss[s, d]
+    hatch = None
+    if not matrix.fits[s, d]:
+        color, hatch, text = "#C4C4C4", "xx", "too big"
+    elif matrix.too_slow[s, d]:
+        color, hatch, text = "#F2A67C", "//", "too slow"
+    elif is_owner:
+        color, text = "white", f"{matrix.accuracy[s, d]:.1f} %"
+    else:
+        worst = max(0.1, float(matrix.loss.max()))
+        color = LOSS_COLORS(min(1.0, max(0.0, loss) / worst))
+        points = f"{-loss:+.1f}".replace("-", "−")
+        text = "same accuracy" if points[1:] == "0.0" else f"{points} points"
+    style = {"edgecolor": "black", "linewidth": 2.5} if is_owner else {"edgecolor": "white"}
+    rectangle = Rectangle((d + 0.03, s + 0.04), 0.94, 0.92, facecolor=color, hatch=hatch, **style)
+    panel.add_patch(rectangle)
+    behind = {"facecolor": color, "edgecolor": "none", "pad": 1.5} if hatch else None
+    weight = "bold" if is_owner or hatch else "normal"
+    panel.text(d + 0.5, s + 0.38, text, fontsize=12, fontweight=weight, bbox=behind, **CENTERED)
+    over_budget = f"{matrix.over_budget[s, d]:.2f}× budget"
+    panel.text(d + 0.5, s + 0.72, over_budget, fontsize=8.5, bbox=behind, **CENTERED)
 
 
 def levels_of_channels(layers: Mapping[str, np.ndarray], bits: int) -> Figure:
-    """How many steps of one scale for the whole layer each channel's range spans, widest channel
-    first.
+    """How many steps of a layer's one scale each channel's range spans, widest channel first.
 
     `layers` are the largest absolute weights of each output channel.
     """
-    figure = Figure(figsize=(4.2 * len(layers), 3.2), layout="constrained")
+    figure, panels = row_of_panels(len(layers), 4.2, 3.2)
     largest = 2 ** (bits - 1) - 1
-    for panel, (name, ranges) in zip(
-        np.atleast_1d(figure.subplots(1, len(layers))), layers.items()
-    ):
+    for panel, (name, ranges) in zip(panels, layers.items()):
         steps = np.sort(ranges)[::-1] / ranges.max() * largest
-        panel.bar(
-            np.arange(len(steps)), steps, width=1.0, color=BLUE, label="one scale for the layer"
-        )
+        positions = np.arange(len(steps))
+        panel.bar(positions, steps, width=1.0, color=BLUE, label="one scale for the layer")
         panel.axhline(largest, color=ORANGE, linewidth=2, label="a scale for each channel")
         panel.axhline(0.5, color=RED, linestyle="--", label="below: all weights become 0")
-        panel.set(
-            title=name,
-            xlabel="output channel, sorted",
-            ylabel=f"steps of the scale ({bits} bits)",
-            ylim=(0, 1.35 * largest),
-        )
+        panel.set(title=name, ylim=(0, 1.35 * largest))
+        panel.set(xlabel="output channel, sorted", ylabel=f"steps of the scale ({bits} bits)")
         panel.legend(fontsize=8, loc="upper right")
-    return figure
-
-
-def memory_over_schedule(
-    networks: Mapping[str, Sequence[Step]],
-    bytes_per_value: int,
-    limit_bytes: float,
-    limit_name: str,
-) -> Figure:
-    """For each network, what is in memory while each operator runs, in KiB, and a limit."""
-    figure = Figure(figsize=(8.2, 2.6 * len(networks)), layout="constrained")
-    highest = (
-        max(max(step.total for step in steps) for steps in networks.values())
-        * bytes_per_value
-        / 1024
-    )
-    panels = np.atleast_1d(figure.subplots(len(networks), sharey=True))
-    for panel, (name, steps) in zip(panels, networks.items()):
-        floor = np.zeros(len(steps))
-        for part, color, hatch, label in (
-            ("reads", BLUE, None, "read"),
-            ("writes", SKY, None, "written"),
-            ("kept", ORANGE, "///", "kept for the shortcut"),
-        ):
-            kib = np.array([getattr(step, part) for step in steps]) * bytes_per_value / 1024
-            panel.bar(
-                np.arange(len(steps)),
-                kib,
-                bottom=floor,
-                width=0.9,
-                color=color,
-                hatch=hatch,
-                edgecolor="white",
-                linewidth=0,
-                label=label,
-            )
-            floor += kib
-        panel.axhline(limit_bytes / 1024, color=RED, linestyle="--", label=limit_name)
-        starts = [i for i, step in enumerate(steps) if not i or step.place != steps[i - 1].place]
-        for start in starts[1:]:
-            panel.axvline(start - 0.5, color=GRAY, linewidth=0.5)
-        panel.set_xticks(
-            range(len(steps)), [step.operator for step in steps], rotation=90, fontsize=7
-        )
-        panel.set(
-            ylabel="in memory, KiB",
-            ylim=(0, 1.3 * max(highest, limit_bytes / 1024)),
-            xlim=(-0.6, len(steps) - 0.4),
-        )
-        panel.set_title(name, fontsize=10, loc="left")
-    panels[0].legend(fontsize=8, ncols=4, loc="upper right")
-    panels[-1].set_xlabel("operator, in order of time")
     return figure

@@ -1,7 +1,4 @@
-"""Pictures of 03_latency_lut: one call timed many times, predicted against measured, a roofline.
-
-As in `labkit.course.pictures.plots`, each function returns a figure and shows nothing.
-"""
+"""Pictures of latency: calls over time, predicted against measured, a roofline, predictors."""
 
 from __future__ import annotations
 
@@ -10,18 +7,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from labkit.course.pictures.plots import BLUE, GRAY, ORANGE, RED, SKY, log_axis, nice_ticks
+from labkit.course.pictures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    RED,
+    SKY,
+    log_axis,
+    nice_ticks,
+    one_panel,
+    row_of_panels,
+)
 from labkit.latency.devices import SimulatedDevice
 from labkit.latency.simulated.layers import Layer
 
-SERIES = ((ORANGE, "s"), (BLUE, "o"))  # before, after
+LINE_STYLES = ((ORANGE, "s"), (BLUE, "o"))  # color and marker, before and after
 KINDS = {"dense": "D", "pointwise": "o", "depthwise": "^"}
 
 
-def trace(ms: Sequence[float]) -> Figure:
-    """Every single time of one call, from the first on, with their median."""
-    figure = Figure(figsize=(7.0, 3.4), layout="constrained")
-    panel, times = figure.subplots(), np.asarray(ms)
+def call_times(ms: Sequence[float]) -> Figure:
+    """The times of repeated calls, from the first on, with their median."""
+    figure, panel = one_panel(7.0, 3.4)
+    times = np.asarray(ms)
     panel.scatter(1 + np.arange(len(times)), times, s=9, color=SKY, label="one call")
     panel.axhline(np.median(times), color=BLUE, label=f"median, {np.median(times):.3g} ms")
     panel.annotate(
@@ -46,13 +54,11 @@ def trace(ms: Sequence[float]) -> Figure:
 def predicted_and_measured(
     measured: np.ndarray, predictions: Mapping[str, np.ndarray], unit: str
 ) -> Figure:
-    """Predicted latency over measured latency (N,), for two ways to predict; on the line they
-    agree.
+    """Predicted latency over measured latency (N,), for two predictors; on the line they agree.
 
-    `unit` says how the latency was come by, such as 'ms (ONNX Runtime, 1 thread)'.
+    `unit` says how latency was measured as well, such as 'ms (ONNX Runtime, 1 thread)'.
     """
-    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = one_panel(5.6, 5.0)
     values = np.concatenate([measured, *predictions.values()])
     low, high = values.min() - 0.06 * np.ptp(values), values.max() + 0.06 * np.ptp(values)
     panel.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle="--")
@@ -68,7 +74,7 @@ def predicted_and_measured(
         fontsize=9,
         color=GRAY,
     )
-    for (name, predicted), (color, marker) in zip(predictions.items(), SERIES):
+    for (name, predicted), (color, marker) in zip(predictions.items(), LINE_STYLES):
         error = 100 * np.mean(np.abs(predicted / measured - 1))
         panel.scatter(
             measured,
@@ -94,14 +100,13 @@ def predicted_and_measured(
 
 
 def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -> Figure:
-    """What the layers of some networks reach on a simulated device, under its roof.
+    """The rate that each layer of some networks reaches on a simulated device, under its roof.
 
-    Horizontal: MACs for each byte moved. Vertical: 10^9 MACs a second, the layer's overhead
-    included.
+    Horizontal: MACs for each byte moved. Vertical: 10^9 MACs a second; the time of a layer includes
+    its overhead.
     """
     roof = device.roofline
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = one_panel(7.2, 4.6)
     x = np.geomspace(0.05, 100, 200)
     panel.plot(x, np.minimum(roof.peak_gmacs, roof.bandwidth_gb * x), color=GRAY, linewidth=2)
     panel.text(
@@ -132,12 +137,12 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -
             linestyle=":",
         )
         panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GRAY)
-    for (name, layers), (color, _) in zip(networks.items(), SERIES):
+    for (name, layers), (color, _) in zip(networks.items(), LINE_STYLES):
         for kind, marker in KINDS.items():
-            own = [layer for layer in layers if layer.kind == kind and layer.macs]
+            of_kind = [layer for layer in layers if layer.kind == kind and layer.macs]
             panel.scatter(
-                [layer.macs / (layer.values * roof.bytes_per_value) for layer in own],
-                [layer.macs / roof.layer_us(layer) / 1e3 for layer in own],
+                [layer.macs / (layer.values * roof.bytes_per_value) for layer in of_kind],
+                [layer.macs / roof.layer_us(layer) / 1e3 for layer in of_kind],
                 color=color,
                 marker=marker,
                 s=26,
@@ -156,4 +161,45 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -
     )
     panel.yaxis.set_major_formatter("{x:g}")
     panel.legend(loc="lower right", fontsize=8, ncols=2)
+    return figure
+
+
+def latency_predictors(rows: Sequence[dict]) -> Figure:
+    """Mean error and rank correlation of three predictors, over the number of measured subnets.
+
+    `rows` are fields of `labkit.latency.measured.regression.Comparison`.
+    """
+    figure, (error, rank) = row_of_panels(2, 4.5, 3.8)
+    styles = {"MACs only": (RED, "s"), "regression": (BLUE, "o"), "table": (GREEN, "D")}
+    for method, (color, marker) in styles.items():
+        method_rows = [row for row in rows if row["method"] == method]
+        samples = [row["samples"] for row in method_rows]
+        for panel, values, form in (
+            (error, [100 * row["mean_error"] for row in method_rows], "{:.1f} %"),
+            (rank, [row["spearman"] for row in method_rows], "{:.3f}"),
+        ):
+            panel.plot(samples, values, color=color, marker=marker, label=method)
+            for point in zip(samples, values):
+                panel.annotate(
+                    form.format(point[1]),
+                    point,
+                    (0, 7),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                    color=color,
+                )
+    error.set_title("mean error, %: lower is better")
+    rank.set_title("Spearman's rank correlation: 1 is best")
+    counts = sorted({row["samples"] for row in rows})
+    for panel in (error, rank):
+        panel.set(xscale="log", xlabel="whole subnets measured")
+        panel.set_xticks(counts, counts, minor=False)
+        panel.xaxis.set_minor_formatter("")
+        panel.margins(0.12, 0.15)
+        panel.grid(alpha=0.25)
+    error.set_ylim(bottom=0)
+    rank.set_ylim(top=1.003)
+    handles, labels = error.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""The explorer without a front end: answers against exact search, and the panel's reactions."""
+"""The explorer without a front end: recommendations against exact search, and the panel."""
 
 import io
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labkit.course.explorer.answers import DEVICES
 from labkit.course.explorer.explorer import Explorer
 from labkit.course.explorer.live_picture import DPI, LivePicture
 from labkit.course.explorer.panel import panel
+from labkit.course.explorer.recommendations import DEVICE_NAMES
 from labkit.course.pictures.display import png
 from labkit.search import Budget, InfeasibleBudget
 from labkit.space.presets import get_space
@@ -25,25 +25,28 @@ def explorer():
     )
 
 
-def test_answers_keep_to_the_limits_and_below_the_optimum(explorer):
+def test_recommendations_keep_to_the_limits_and_below_the_optimum(explorer):
     for device in explorer.devices:
         costs = explorer.costs(device)
         limit, memory = float(explorer.latencies(device)[30]), int(explorer.memories(device)[6])
-        answer = explorer.answer(device, limit, memory)
-        genes = answer.found.genes[None]
-        taken = costs.sram_bytes(genes)[0]
-        assert costs.latency_ms(genes)[0] <= limit and taken <= memory
-        assert f" {taken / 1024:.1f} KiB of memory (limit {memory / 1024:.1f} KiB)" in answer.text()
-        assert 0 <= answer.gap < 1
+        recommendation = explorer.recommend(device, limit, memory)
+        genes = recommendation.result.genes[None]
+        memory_bytes = costs.sram_bytes(genes)[0]
+        assert costs.latency_ms(genes)[0] <= limit and memory_bytes <= memory
+        assert (
+            f" {memory_bytes / 1024:.1f} KiB of memory (limit {memory / 1024:.1f} KiB)"
+            in recommendation.text()
+        )
+        assert 0 <= recommendation.gap < 1
         random = explorer.space.sample(np.random.default_rng(0), 5000)
-        allowed = (costs.latency_ms(random) <= limit) & (costs.sram_bytes(random) <= memory)
+        feasible = (costs.latency_ms(random) <= limit) & (costs.sram_bytes(random) <= memory)
         flash = costs.device.flash_bytes
-        allowed &= costs.flash_bytes(random) <= (flash or np.inf)
-        assert answer.optimum.accuracy >= explorer.model.predict(random[allowed]).max()
+        feasible &= costs.flash_bytes(random) <= (flash or np.inf)
+        assert recommendation.optimum.accuracy >= explorer.model.predict(random[feasible]).max()
 
 
 def test_every_device_has_settings(explorer):
-    for name in DEVICES:
+    for name in DEVICE_NAMES:
         assert (np.diff(explorer.latencies(name)) > 0).all() and (
             np.diff(explorer.memories(name)) > 0
         ).all()
@@ -52,28 +55,28 @@ def test_every_device_has_settings(explorer):
 
 
 def test_panel_follows_its_controls(explorer):
-    box = panel(explorer, explorer.first_answer())
+    box = panel(explorer, explorer.first_recommendation())
     device, latency, memory, picture, text = box.children
-    seen = {(bytes(picture.value), text.value)}
+    views = {(bytes(picture.value), text.value)}
     latency.value = latency.options[10][1]
-    seen.add((bytes(picture.value), text.value))
+    views.add((bytes(picture.value), text.value))
     memory.value = memory.options[3][1]
-    seen.add((bytes(picture.value), text.value))
+    views.add((bytes(picture.value), text.value))
     device.value = "mcu-64k"
-    seen.add((bytes(picture.value), text.value))
-    assert len(seen) == 4 and bytes(picture.value).startswith(b"\x89PNG")
+    views.add((bytes(picture.value), text.value))
+    assert len(views) == 4 and bytes(picture.value).startswith(b"\x89PNG")
     assert memory.options[-1][1] <= explorer.costs("mcu-64k").device.sram_bytes
 
 
 def test_limits_that_nothing_meets_are_said_and_shown(explorer):
-    box = panel(explorer, explorer.first_answer())
+    box = panel(explorer, explorer.first_recommendation())
     device, latency, memory, picture, text = box.children
     before = bytes(picture.value)
-    explorer_answer, explorer.answer = explorer.answer, refuse
+    recommend, explorer.recommend = explorer.recommend, refuse
     try:
         latency.value = latency.options[0][1]
     finally:
-        explorer.answer = explorer_answer
+        explorer.recommend = recommend
     assert (
         "cannot be met" in text.value and "0.5 ms" in text.value and bytes(picture.value) != before
     )
@@ -91,13 +94,23 @@ def test_the_live_picture_is_the_static_one(explorer):
     live = LivePicture(explorer, "pi4")
     costs = explorer.costs("pi4")
     memory = int(explorer.memories("pi4")[-1])
-    answers = [
-        explorer.answer("pi4", float(ms), memory) for ms in explorer.latencies("pi4")[[10, 50, 30]]
+    recommendations = [
+        explorer.recommend("pi4", float(ms), memory)
+        for ms in explorer.latencies("pi4")[[10, 50, 30]]
     ]
-    assert len({answer.found.arch for answer in answers}) == 3 and costs is answers[0].costs
-    for answer in answers:  # nothing of an answer is left in the picture of the next
-        drawn, static = pixels(live.png(answer)), pixels(png(explorer.figure(answer), DPI))
-        assert drawn.shape == static.shape and (np.abs(drawn - static).max(2) > 40).mean() < 0.01
+    assert (
+        len({recommendation.result.arch for recommendation in recommendations}) == 3
+        and costs is recommendations[0].costs
+    )
+    for recommendation in recommendations:  # no mark stays in the next picture
+        live_pixels, static_pixels = (
+            pixels(live.png(recommendation)),
+            pixels(png(explorer.figure(recommendation), DPI)),
+        )
+        assert (
+            live_pixels.shape == static_pixels.shape
+            and (np.abs(live_pixels - static_pixels).max(2) > 40).mean() < 0.01
+        )
 
 
 def test_a_picture_and_a_text_stand_in_for_the_panel(explorer):

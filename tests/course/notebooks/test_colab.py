@@ -150,7 +150,7 @@ def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, t
 
 
 MOVE = """from labkit.course.explorer.panel import panel
-box = panel(explorer, explorer.first_answer())
+box = panel(explorer, explorer.first_recommendation())
 device, latency, memory, picture, text = box.children
 before = bytes(picture.value), text.value
 latency.value = latency.options[5][1]

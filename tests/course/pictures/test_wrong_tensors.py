@@ -14,9 +14,9 @@ import pytest
 from labkit.course import check
 from labkit.course.exercises.exercise import SEEDS
 from labkit.course.exercises.trial import attempt, try_answer
-from labkit.course.judges.drawn_tensors import DRAWN
 from labkit.course.judges.registry import get_exercise
-from labkit.course.pictures.wrong_tensors import Panel, compare, draw, picture
+from labkit.course.pictures.wrong_answers import PANELS, picture
+from labkit.course.pictures.wrong_tensors import Panel, compare, draw
 
 RIGHT, WRONG = {}, {}
 for module in pkgutil.iter_modules(answers.__path__):
@@ -57,14 +57,14 @@ def test_another_shape_is_shown_without_a_difference():
     assert panel.values.shape == (2, 4) and "(2, 2, 2)" in panel.title and "(2, 3)" in panel.title
 
 
-@pytest.mark.parametrize("id", DRAWN)
+@pytest.mark.parametrize("id", PANELS)
 def test_right_answers_have_no_picture(id):
     for answer in RIGHT[id]:
         for seed in SEEDS:
             assert picture(id, *result(id, answer, seed)) is None
 
 
-@pytest.mark.parametrize("id", DRAWN)
+@pytest.mark.parametrize("id", PANELS)
 def test_most_wrong_answers_have_one(id):
     drawn = [try_answer(get_exercise(id), answer) for answer in WRONG[id]]
     figures = [
@@ -74,7 +74,7 @@ def test_most_wrong_answers_have_one(id):
     assert all(len(figure.axes) >= 2 for figure in figures if figure)
 
 
-@pytest.mark.parametrize("id", DRAWN)
+@pytest.mark.parametrize("id", PANELS)
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -131,5 +131,5 @@ def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path
     from labkit.course.checking.confined_copy import write_base
 
     copy = write_base(tmp_path, 1) / "labkit" / "course"
-    assert not list(copy.rglob("drawn_tensors.py"))
+    assert not list(copy.rglob("wrong_answers.py"))
     assert "expected_kernel" not in (copy / "judges" / "supernet.py").read_text(encoding="utf-8")

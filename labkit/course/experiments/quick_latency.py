@@ -1,6 +1,4 @@
-"""Measuring in a notebook: a clock that other programs do not move, and fewer repeats than for a
-table that is kept.
-"""
+"""Latency measured in a notebook: a clock that other programs do not move, and few repeats."""
 
 from __future__ import annotations
 
@@ -15,9 +13,9 @@ from labkit.latency.measured.measurement import Runtime, anchor_block, measure
 from labkit.runtime.timing import TimingLimits, share_done, time_all
 from labkit.space import Arch, SearchSpace
 
-# All of a small space in half a minute: three rounds, in each a fiftieth of a second for a call and
-# as long to warm up.
-QUICK = TimingLimits(
+# Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a second
+# and is repeated for another.
+QUICK_LIMITS = TimingLimits(
     warmup=3,
     min_repeats=5,
     max_repeats=60,
@@ -29,8 +27,8 @@ QUICK = TimingLimits(
     chunk=24,
 )
 
-# CPU time of the thread stands still while other programs have the core. On Windows it moves in
-# steps of 16 ms.
+# The CPU time of this thread stands still while other programs have the core. Windows counts it in
+# steps of 16 ms, so there it is the wall clock.
 thread_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
 
 
@@ -40,7 +38,7 @@ def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> d
         return measure(
             space,
             runtime,
-            limits=QUICK,
+            limits=QUICK_LIMITS,
             subnets=subnets,
             clock=thread_clock,
             progress=lambda share: _move(bar, share),
@@ -50,18 +48,16 @@ def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> d
 def quick_subnets(
     space: SearchSpace, archs: Sequence[Arch], runtime: Runtime
 ) -> dict[str, np.ndarray]:
-    """Time whole subnets: `median_ms`, and the ends `low_ms` and `high_ms` of its confidence
-    interval, each (N,).
-    """
-    named = {str(i): arch for i, arch in enumerate(archs)}
+    """Time whole subnets: `median_ms` (N,), and its confidence interval `low_ms` to `high_ms`."""
+    arch_of = {str(i): arch for i, arch in enumerate(archs)}
     with _bar(space) as bar:
         session = time_all(
-            list(named),
-            lambda name: runtime.subnet(space, named[name]),
+            list(arch_of),
+            lambda name: runtime.subnet(space, arch_of[name]),
             runtime.block(space, anchor_block(space)),
-            QUICK,
+            QUICK_LIMITS,
             clock=thread_clock,
-            progress=lambda rounds, _: _move(bar, share_done(rounds, QUICK)),
+            progress=lambda rounds, _: _move(bar, share_done(rounds, QUICK_LIMITS)),
         )
     return {
         name: np.array([getattr(timing, name) for timing in session.timings.values()])
@@ -69,8 +65,8 @@ def quick_subnets(
     }
 
 
-def whole_subnets(space: SearchSpace, value: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Genes (N, G) and milliseconds (N,) of the whole subnets in the content of a latency file."""
+def measured_subnets(space: SearchSpace, value: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Genes (N, G) and latency in ms (N,) of the subnets in the content of a latency file."""
     genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
     return genes, np.array([subnet["median_ms"] for subnet in value["subnets"]])
 

@@ -1,6 +1,6 @@
-"""A report of measured things: every number with its unit and how it is known, as Markdown.
+"""A report of measurements in Markdown: every number with its unit and its origin.
 
-A figure without its origin is worth little a week later. A row says whether it was measured (the
+A number without its origin is worth little a week later. A row says whether it was measured (the
 report names machine and date), published (where), predicted, simulated or extrapolated, and from
 what.
 """
@@ -16,7 +16,7 @@ NOT_MEASURED = "not measured"
 
 
 @dataclass
-class Report:
+class MeasurementReport:
     """Rows in the order in which they were added."""
 
     title: str
@@ -27,23 +27,24 @@ class Report:
     def add(
         self, what: str, value: float | str | None, unit: str = "", how: str = "measured"
     ) -> None:
-        """Note a value; None is written as "not measured"."""
+        """Add a row; a value of None is written as "not measured".
+
+        Raises ValueError where it does not say what the value is, or how it is known.
+        """
         if not what or not how:
-            raise ValueError(
-                f"every row says what it is and how it is known; got {what!r}, {how!r}"
-            )
-        text = (
-            NOT_MEASURED
-            if value is None
-            else value
-            if isinstance(value, str)
-            else f"{value:,.4g} {unit}".strip()
-        )
-        self.rows.append((what, text, "" if value is None else how))
+            message = "every row says what it is and how it is known"
+            raise ValueError(f"{message}; got {what!r}, {how!r}")
+        if value is None:
+            text, how = NOT_MEASURED, ""
+        elif isinstance(value, str):
+            text = value
+        else:
+            text = f"{value:,.4g} {unit}".strip()
+        self.rows.append((what, text, how))
 
     def markdown(self) -> str:
         """The report as a Markdown table under its title, machine and date."""
-        head = [
+        lines = [
             f"### {self.title}",
             "",
             f"{machine_text(self.machine)}; {self.day.isoformat()}",
@@ -51,12 +52,7 @@ class Report:
             "| what | value | how it is known |",
             "|---|---|---|",
         ]
-        return "\n".join(
-            [
-                *head,
-                *(
-                    "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-                    for row in self.rows
-                ),
-            ]
-        )
+        for row in self.rows:
+            cells = [cell.replace("|", "\\|") for cell in row]
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)

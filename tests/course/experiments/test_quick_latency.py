@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from latency_for_tests import TINY, made_up
 
-from labkit.course import notebook
-from labkit.course.experiments import latency_measuring as measuring
-from labkit.course.pictures import latency as pictures_latency
+from labkit.course.experiments import quick_latency
+from labkit.course.pictures import latency as latency_pictures
+from labkit.course.pictures.display import png
 from labkit.latency.devices import get_device
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.simulated.layers import arch_layers
@@ -41,21 +41,21 @@ class Scripted:
 @pytest.fixture
 def runtime(monkeypatch):
     scripted = Scripted()
-    monkeypatch.setattr(measuring, "thread_clock", scripted.clock)
+    monkeypatch.setattr(quick_latency, "thread_clock", scripted.clock)
     return scripted
 
 
 def test_whole_subnets_are_timed_with_the_clock_of_the_thread(runtime):
     archs = TINY.decode(TINY.sample(np.random.default_rng(0), 7))
-    times = measuring.quick_subnets(TINY, archs, runtime)
+    times = quick_latency.quick_subnets(TINY, archs, runtime)
     for name in ("median_ms", "low_ms", "high_ms"):
         assert np.allclose(times[name], [0.1 * sum(arch.depths) for arch in archs])
 
 
 def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
-    value = measuring.quick_table(TINY, runtime, subnets=6)
+    value = quick_latency.quick_table(TINY, runtime, subnets=6)
     assert set(value["pieces"]) == set(timed_blocks(TINY)) and value["drifted"] == []
-    genes, times = measuring.whole_subnets(TINY, value)
+    genes, times = quick_latency.measured_subnets(TINY, value)
     assert (
         np.allclose(times, [0.1 * sum(arch.depths) for arch in TINY.decode(genes)])
         and len(times) == 6
@@ -64,7 +64,7 @@ def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
 
 def test_whole_subnets_of_a_latency_file_keep_their_order():
     value = made_up(subnets=5)
-    genes, times = measuring.whole_subnets(TINY, value)
+    genes, times = quick_latency.measured_subnets(TINY, value)
     assert [arch.to_json() for arch in TINY.decode(genes)] == [
         subnet["arch"] for subnet in value["subnets"]
     ]
@@ -73,7 +73,7 @@ def test_whole_subnets_of_a_latency_file_keep_their_order():
 
 def test_pictures_name_their_units_and_the_simulated_device():
     measured = np.array([1.0, 2.0, 3.0])
-    (panel,) = pictures_latency.predicted_and_measured(
+    (panel,) = latency_pictures.predicted_and_measured(
         measured, {"sum": 1.5 * measured, "calibrated": measured}, "ms (scripted)"
     ).axes
     labels = [text.get_text() for text in panel.get_legend().get_texts()]
@@ -82,20 +82,20 @@ def test_pictures_name_their_units_and_the_simulated_device():
         and "ms (scripted)" in panel.get_xlabel()
     )
     pi = get_device("pi4")
-    figure = pictures_latency.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())})
+    figure = latency_pictures.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())})
     (panel,) = figure.axes
     assert (
         pi.label in panel.get_title()
         and "MACs" in panel.get_xlabel()
         and "second" in panel.get_ylabel()
     )
-    for drawn in (figure, pictures_latency.trace([3.0, 1.1, 1.0, 1.2, 1.0])):
-        assert notebook.png(drawn).startswith(b"\x89PNG")
+    for picture in (figure, latency_pictures.call_times([3.0, 1.1, 1.0, 1.2, 1.0])):
+        assert png(picture).startswith(b"\x89PNG")
 
 
 def test_dots_of_a_roofline_lie_under_its_roof():
     pi = get_device("pi4")
-    (panel,) = pictures_latency.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())}).axes
+    (panel,) = latency_pictures.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())}).axes
     for dots in panel.collections:
         x, y = np.asarray(dots.get_offsets()).T
         assert (y <= np.minimum(pi.roofline.peak_gmacs, pi.roofline.bandwidth_gb * x)).all()

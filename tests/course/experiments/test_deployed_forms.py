@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.course.experiments import deployed_forms as deployed
-from labkit.course.pictures import deployment as pictures_deployment
-from labkit.course.pictures.memory_schedule import steps
+from labkit.course.experiments import deployed_forms
+from labkit.course.pictures.deployment import levels_of_channels
+from labkit.course.pictures.memory_schedule import memory_over_schedule, memory_steps
 from labkit.runtime.timing import TimingLimits
 from labkit.space import Arch, Block
 from labkit.space.presets import get_space
@@ -48,7 +48,7 @@ def images():
 
 def test_folding_leaves_no_batch_norm_and_the_same_function(subnet, images):
     before = {name: tensor.clone() for name, tensor in subnet.state_dict().items()}
-    folded = deployed.folded(subnet)
+    folded = deployed_forms.fold_batch_norms(subnet)
     with torch.no_grad():
         assert torch.allclose(folded(images), subnet(images), atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
@@ -63,7 +63,7 @@ def test_rounded_weights_are_whole_steps_at_most_half_a_step_away(bits):
     network[0].weight.data[2] = 0  # a dead one
     top = 2 ** (bits - 1) - 1
     for per_channel in (True, False):
-        for old, new in zip(network, deployed.rounded(network, bits, per_channel)):
+        for old, new in zip(network, deployed_forms.round_weights(network, bits, per_channel)):
             w, got = (layer.weight.detach().double().flatten(1).numpy() for layer in (old, new))
             widest = (
                 np.abs(w).max(1, keepdims=True)
@@ -81,9 +81,9 @@ def test_rounded_weights_are_whole_steps_at_most_half_a_step_away(bits):
 
 def test_accuracy_counts_hits():
     logits = torch.eye(4)[[0, 1, 2, 3, 0]].view(5, 4, 1, 1)
-    assert deployed.accuracy(nn.Flatten(), logits, torch.tensor([0, 1, 2, 0, 1])) == pytest.approx(
-        60
-    )
+    assert deployed_forms.accuracy(
+        nn.Flatten(), logits, torch.tensor([0, 1, 2, 0, 1])
+    ) == pytest.approx(60)
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3", "ofa-proxyless-w1.3"])
@@ -95,25 +95,29 @@ def test_the_schedules_peak_is_that_of_the_cost_table(name):
             space.sample(np.random.default_rng(3), 40),
         ]
     )
-    peaks = [max(step.total for step in steps(space, arch)) for arch in space.decode(genes)]
+    peaks = [max(step.total for step in memory_steps(space, arch)) for arch in space.decode(genes)]
     assert peaks == activation_table(space, 1)(genes).tolist()
 
 
 def test_a_schedule_by_hand():
-    found = steps(SPACE, ARCH)
-    assert [step.operator for step in found[:4]] == ["conv", "expand", "depthwise", "project"]
-    assert found[0][2:] == (20 * 20, 8 * 20 * 20, 0)
-    assert found[2][2:] == (16 * 400, 16 * 100, 0)  # stride 2: no shortcut
-    second = [step for step in found if step.place == "stage1_block1"]
-    assert second[1][2:] == (64 * 25, 64 * 25, 32 * 25)  # the block's input waits for the addition
-    assert {step.kept for step in second} == {0, 32 * 25}
-    assert found[-1][2:] == (192, 10, 0)
+    steps = memory_steps(SPACE, ARCH)
+    assert [step.operator for step in steps[:4]] == ["conv", "expand", "depthwise", "project"]
+    assert steps[0][2:] == (20 * 20, 8 * 20 * 20, 0)
+    assert steps[2][2:] == (16 * 400, 16 * 100, 0)  # stride 2: no shortcut
+    second_block = [step for step in steps if step.place == "stage1_block1"]
+    assert second_block[1][2:] == (
+        64 * 25,
+        64 * 25,
+        32 * 25,
+    )  # the block's input waits for the addition
+    assert {step.waiting for step in second_block} == {0, 32 * 25}
+    assert steps[-1][2:] == (192, 10, 0)
 
 
 def test_two_forms_are_measured(subnet, images):
     pytest.importorskip("onnxruntime")
     labels = subnet(images).argmax(1)  # so fp32 is right about all of them
-    fp32, int8 = deployed.measured_here(SPACE, subnet, images, images, labels, FEW)
+    fp32, int8 = deployed_forms.measure_forms(SPACE, subnet, images, images, labels, FEW)
     assert (
         (fp32.form, int8.form) == ("fp32", "int8")
         and fp32.accuracy == 100
@@ -135,18 +139,16 @@ def test_without_onnx_runtime_pytorch_is_measured(subnet, images, monkeypatch, m
 
     monkeypatch.setattr(builtins, "__import__", without)
     labels = subnet(images).argmax(1)
-    plain, folded = deployed.measured_here(SPACE, subnet, images, images, labels, FEW)
+    plain, folded = deployed_forms.measure_forms(SPACE, subnet, images, images, labels, FEW)
     assert (plain.form, folded.form) == ("fp32", "fp32, batch norm folded")
     assert "PyTorch" in plain.runtime and plain.accuracy == 100 and folded.accuracy > 98
 
 
 def test_pictures_show_what_they_are_given():
-    figure = pictures_deployment.levels_of_channels({"layer": np.array([1.0, 4.0, 2.0])}, bits=4)
+    figure = levels_of_channels({"layer": np.array([1.0, 4.0, 2.0])}, bits=4)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [7, 3.5, 1.75]
-    network = steps(SPACE, ARCH)
-    figure = pictures_deployment.memory_over_schedule(
-        {"one": network, "two": network}, 2, 2048, "limit"
-    )
+    network = memory_steps(SPACE, ARCH)
+    figure = memory_over_schedule({"one": network, "two": network}, 2, 2048, "limit")
     tops = np.reshape([bar.get_y() + bar.get_height() for bar in figure.axes[1].patches], (3, -1))[
         -1
     ]

@@ -1,9 +1,9 @@
-"""What notebooks measure about training."""
+"""How much memory activations take in training."""
 
 import torch
 import torch.nn.functional as F
 
-from labkit.course.experiments.supernet_copies import peak_saved_bytes
+from labkit.course.experiments.activation_memory import peak_saved_bytes
 
 
 def test_kept_activations_count_once_and_weights_do_not():

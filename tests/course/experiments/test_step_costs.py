@@ -5,8 +5,7 @@ import time
 import pytest
 import torch
 
-from labkit.course.experiments import recipe_race as race
-from labkit.course.experiments import step_costs as own_costs
+from labkit.course.experiments import recipe_race, step_costs
 from labkit.data import datasets as data
 from labkit.supernet.supernet import Supernet
 
@@ -18,16 +17,16 @@ def test_cpu_time_is_that_of_the_work():
             pass
         return "done"
 
-    result, seconds = own_costs.cpu_seconds(spin)
+    result, seconds = step_costs.cpu_seconds(spin)
     assert result == "done" and seconds >= 0.05
-    assert own_costs.cpu_seconds(lambda: time.sleep(0.05))[1] < 0.05  # waiting costs nothing
+    assert step_costs.cpu_seconds(lambda: time.sleep(0.05))[1] < 0.05  # waiting costs nothing
 
 
-@pytest.mark.parametrize("arch", [None, race.SPACE.smallest()], ids=["sandwich", "alone"])
+@pytest.mark.parametrize("arch", [None, recipe_race.SPACE.smallest()], ids=["sandwich", "alone"])
 def test_timing_a_step_changes_nothing(arch):
-    supernet = Supernet(race.SPACE).requires_grad_(False)
+    supernet = Supernet(recipe_race.SPACE).requires_grad_(False)
     before = {name: p.clone() for name, p in supernet.state_dict().items()}
-    assert own_costs.step_seconds(supernet, data.load(), arch, batch=4, steps=2) > 0
+    assert step_costs.step_seconds(supernet, data.load(), arch, batch=4, steps=2) > 0
     assert all(torch.equal(before[name], p) for name, p in supernet.state_dict().items())
     assert not any(p.requires_grad for p in supernet.parameters())
 
@@ -43,7 +42,7 @@ def test_energy_of_all_processors_but_of_their_parts_only_once(tmp_path):
     counter(tmp_path, "intel-rapl:1", "1500000\n", "package-1")
     counter(tmp_path, "intel-rapl:0:0", "999000000\n", "core")
     (tmp_path / "intel-rapl").mkdir()
-    assert own_costs.joules(tmp_path) == 5.0
+    assert step_costs.processor_joules(tmp_path) == 5.0
 
 
 def test_energy_of_a_laptop_is_that_of_its_processor_once(tmp_path):
@@ -51,10 +50,13 @@ def test_energy_of_a_laptop_is_that_of_its_processor_once(tmp_path):
     counter(tmp_path, "intel-rapl:1", "9000000\n", "psys")  # the board, with the processor
     counter(tmp_path, "intel-rapl-mmio:0", "3500000\n")  # the same counter, read in another way
     (tmp_path / "dtpm").mkdir()
-    assert own_costs.joules(tmp_path) == 3.5
+    assert step_costs.processor_joules(tmp_path) == 3.5
 
 
 def test_no_energy_without_a_meter(tmp_path):
-    assert own_costs.joules(tmp_path) is None and own_costs.joules(tmp_path / "nowhere") is None
+    assert (
+        step_costs.processor_joules(tmp_path) is None
+        and step_costs.processor_joules(tmp_path / "nowhere") is None
+    )
     counter(tmp_path, "intel-rapl:0", "no number")
-    assert own_costs.joules(tmp_path) is None
+    assert step_costs.processor_joules(tmp_path) is None

@@ -1,8 +1,10 @@
-"""Which tensors are drawn when an answer is wrong: for each exercise where that helps, inputs and
-result as panels.
+"""The picture beside a wrong answer: for each exercise where it helps, which tensors it shows.
 
-A function here gets the inputs and whatever came back, and may fail on what it cannot read: then
-nothing is drawn.
+Only `check` in a notebook draws it, for the inputs that the student sees. Graders do not, and this
+module is not in the copy of labkit that answers run with, since it knows what is expected.
+
+A function here takes the inputs and whatever the answer returned. It may fail on what it cannot
+read: then nothing is drawn.
 """
 
 from __future__ import annotations
@@ -10,13 +12,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from labkit.course.exercises.exercise import Plain, Wrong
 from labkit.course.exercises.judging import as_array, as_items
+from labkit.course.exercises.trial import UNJUDGEABLE
 from labkit.course.judges.darts import expected_node, latency_gradient
 from labkit.course.judges.deployment import expected_codes
 from labkit.course.judges.shrinking import distill_gradient, expected_gradients
 from labkit.course.judges.supernet import expected_kernel, expected_stats
-from labkit.course.pictures.wrong_tensors import Panel, compare
+from labkit.course.pictures.wrong_tensors import Panel, compare, draw
+
+
+def picture(id: str, inputs: dict[str, Plain], returned: Plain) -> Figure | None:
+    """What is wrong with this answer to exercise `id`; None where a picture would not help."""
+    if id not in PANELS or returned is None:
+        return None
+    try:
+        panels = PANELS[id](inputs, returned)
+    except (*UNJUDGEABLE, Wrong):  # anything may have been returned
+        return None
+    return draw(panels) if panels else None
 
 
 def small_kernel(inputs: dict, returned: object) -> list[Panel]:
@@ -46,7 +62,7 @@ def small_kernel(inputs: dict, returned: object) -> list[Panel]:
 
 
 def sort_channels(inputs: dict, returned: object) -> list[Panel]:
-    """Which channel of the input each place of the result holds, in each of the three tensors."""
+    """Which channel of the input is where in the result, for each of the three tensors."""
     names = ("expand", "depthwise", "project")
     new = [
         as_array(value, inputs[name].shape)
@@ -221,27 +237,16 @@ def mixed_node(inputs: dict, returned: object) -> list[Panel]:
 
 
 def expected_latency(inputs: dict, returned: object) -> list[Panel]:
+    axes = {"rows": "block", "columns": "choice"}
     for case, answer in zip(inputs["cases"], returned):
-        result, want, alphas, latencies = map(
-            _padded,
-            (
-                as_items(answer, 2)[1],
-                list(map(latency_gradient, case["alphas"], case["latencies"])),
-                case["alphas"],
-                case["latencies"],
-            ),
-        )
-        panels = compare(
-            "your gradient",
-            result,
-            want,
-            lambda _, a=alphas, t=latencies: [
-                Panel("alphas", a, rows="block", columns="choice"),
-                Panel("latencies, ms", t, rows="block", columns="choice"),
-            ],
-            rows="block",
-            columns="choice",
-        )
+        alphas, latencies = case["alphas"], case["latencies"]
+        result = _padded(as_items(answer, 2)[1])
+        expected = _padded(list(map(latency_gradient, alphas, latencies)))
+        input_panels = [
+            Panel("alphas", _padded(alphas), **axes),
+            Panel("latencies, ms", _padded(latencies), **axes),
+        ]
+        panels = compare("your gradient", result, expected, lambda _, p=input_panels: p, **axes)
         if panels:
             return panels
     return []
@@ -249,10 +254,11 @@ def expected_latency(inputs: dict, returned: object) -> list[Panel]:
 
 def _padded(rows: list) -> np.ndarray:
     """Rows of different lengths as a matrix, filled up with NaN."""
-    rows = [np.asarray(row, dtype=float) for row in rows]
-    return np.stack(
-        [np.pad(row, (0, max(map(len, rows)) - len(row)), constant_values=np.nan) for row in rows]
-    )
+    longest = max(map(len, rows))
+    padded = np.full((len(rows), longest), np.nan)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded
 
 
 PANELS: dict[str, Callable[[dict, object], list[Panel]]] = {

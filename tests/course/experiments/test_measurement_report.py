@@ -4,11 +4,13 @@ from datetime import date
 
 import pytest
 
-from labkit.course.experiments.report import Report
+from labkit.course.experiments.measurement_report import MeasurementReport
 
 
 def test_rows_say_what_they_are_and_how_they_are_known():
-    report = Report("Mine", {"cpu": "EPYC", "cores": 2, "threads": 1}, date(2026, 11, 24))
+    report = MeasurementReport(
+        "Mine", {"cpu": "EPYC", "cores": 2, "threads": 1}, date(2026, 11, 24)
+    )
     report.add("search", 0.123456, "s")
     report.add("devices", 12345.0, "", "published, arXiv 1908.09791")
     report.add("energy", None, "kWh")
@@ -26,4 +28,4 @@ def test_rows_say_what_they_are_and_how_they_are_known():
 @pytest.mark.parametrize("what,how", [("", "measured"), ("search", "")])
 def test_a_row_without_origin_is_refused(what, how):
     with pytest.raises(ValueError, match="how it is known"):
-        Report("Mine", "a board").add(what, 1.0, how=how)
+        MeasurementReport("Mine", "a board").add(what, 1.0, how=how)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from labkit.course.pictures.plots import nice_ticks, save
+from labkit.course.pictures.style import nice_ticks, save_figure
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ def test_ticks_are_few_round_and_inside(low, high):
 
 def test_a_picture_is_where_it_was_asked_for_with_an_ending_or_without(tmp_path):
     for name, magic in (("front", b"\x89PNG"), ("front.png", b"\x89PNG"), ("front.pdf", b"%PDF")):
-        save(Figure(), tmp_path / name)
+        save_figure(Figure(), tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(magic)
     assert len(list(tmp_path.iterdir())) == 3  # and nothing beside it

@@ -1,0 +1,64 @@
+"""Charts of any numbers: named lines, bars, and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, RED, log_axis, one_panel
+
+LINE_STYLES = ((BLUE, "o"), (RED, "s"), (ORANGE, "D"), (GREEN, "^"))  # color and marker
+
+
+def lines(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log_x: bool = False,
+) -> Figure:
+    """Named series over a common horizontal axis."""
+    figure, panel = one_panel(6.4, 3.6)
+    for (name, values), (color, marker) in zip(series.items(), LINE_STYLES):
+        panel.plot(x, values, color=color, marker=marker, markersize=4, label=name)
+    panel.set(xlabel=x_label, ylabel=y_label, title=title)
+    if log_x:
+        log_axis(panel, min(x), max(x))
+    panel.grid(alpha=0.25)
+    panel.legend(fontsize=9)
+    return figure
+
+
+def bars(values: Mapping[str, float], *, y_label: str, title: str = "") -> Figure:
+    """Named values as horizontal bars, with the numbers on them."""
+    figure, panel = one_panel(6.4, 0.5 * len(values) + 1.0)
+    colors = [LINE_STYLES[i % len(LINE_STYLES)][0] for i in range(len(values))]
+    rectangles = panel.barh(list(values), list(values.values()), color=colors)
+    panel.bar_label(rectangles, fmt="%.1f", padding=3)
+    panel.invert_yaxis()
+    panel.set(xlabel=y_label, title=title, xlim=(0, 1.15 * max(values.values())))
+    return figure
+
+
+def spreads(
+    samples: Mapping[str, np.ndarray], truth: float, *, x_label: str, y_label: str
+) -> Figure:
+    """The middle 95 % and the median of the values under each name, and `truth` as a line."""
+    figure, panel = one_panel(7.0, 3.8)
+    positions = np.arange(len(samples))
+    quantiles = [np.quantile(values, (0.025, 0.5, 0.975)) for values in samples.values()]
+    low, median, high = np.transpose(quantiles)
+    panel.axhline(truth, color=GRAY, linestyle=":", label="from all of them")
+    panel.vlines(
+        positions, low, high, color=BLUE, linewidth=7, alpha=0.4, label="95 % of the samples"
+    )
+    panel.plot(positions, median, color=RED, marker="o", linestyle="none", label="median")
+    panel.set_xticks(positions, list(samples))
+    panel.set(xlabel=x_label, ylabel=y_label)
+    panel.grid(axis="y", alpha=0.25)
+    panel.legend(loc="lower right", fontsize=9)
+    return figure

@@ -1,0 +1,167 @@
+"""Pictures of searches: exact fronts, the subnets that searches find, and how quickly they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from labkit.course.pictures.charts import LINE_STYLES
+from labkit.course.pictures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    RED,
+    log_axis,
+    mark_limit,
+    one_panel,
+)
+from labkit.search import Front, SearchResult
+from labkit.specialize.device_search import Costs
+
+
+def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequence[dict]) -> Figure:
+    """One panel for each device: its exact front, budgets as vertical lines, subnets as measured.
+
+    `rows` are dicts with device, budget_ms, latency_ms and val_accuracy.
+    """
+    columns = min(2, len(costs))
+    num_rows = -(-len(costs) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3.6 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, columns, squeeze=False, sharey=True)
+    for panel, device_costs, front in zip(panels.flat, costs, fronts):
+        device = device_costs.device
+        device_rows = [row for row in rows if row["device"] == device.name]
+        panel.plot(front.cost, front.accuracy, color=BLUE, label="best possible (predicted)")
+        for i, row in enumerate(device_rows):
+            label = None if i else "budget"
+            panel.axvline(row["budget_ms"], color=GRAY, linestyle=":", linewidth=1, label=label)
+        panel.scatter(
+            [row["latency_ms"] for row in device_rows],
+            [row["val_accuracy"] for row in device_rows],
+            color=RED,
+            zorder=3,
+            label="chosen subnet, measured on other images",
+        )
+        log_axis(panel, front.cost[0], front.cost[-1])
+        panel.set_title(device.title.partition(" (")[0], fontsize=11)
+        panel.set_xlabel(f"latency, ms ({device.label})")
+    for panel in panels.flat[len(costs) :]:
+        panel.set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("top-1 accuracy, %")
+    panels.flat[0].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def front_and_searches(
+    costs: Costs, front: Front, results: Mapping[str, Sequence[SearchResult]]
+) -> Figure:
+    """One device's exact front, and the subnets that each search method found at some budgets."""
+    figure, panel = one_panel(7, 4.2)
+    panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
+    for (method, subnets), color, marker in zip(results.items(), (RED, ORANGE, GREEN), "osD"):
+        latency = [float(costs.latency_ms(subnet.genes[None])[0]) for subnet in subnets]
+        accuracy = [subnet.accuracy for subnet in subnets]
+        label = f"{method} search"
+        panel.scatter(latency, accuracy, color=color, marker=marker, zorder=3, label=label)
+    log_axis(panel, front.cost[0], front.cost[-1])
+    panel.set(
+        title=f"{costs.space.name} on {costs.device.title}",
+        ylabel="predicted top-1 accuracy, %",
+        xlabel=f"latency, ms ({costs.device.label})",
+    )
+    panel.legend(loc="lower right")
+    return figure
+
+
+def front_and_cloud(
+    front: Front,
+    cloud: tuple[np.ndarray, np.ndarray],
+    budgets: Mapping[str, float],
+    evolved: Sequence[tuple[float, float]],
+    latency_label: str,
+) -> Figure:
+    """The exact front above a cloud of random subnets, budgets as lines, evolved subnets as dots.
+
+    Subnets are (latency, accuracy): two arrays of the `cloud`, a pair for each one evolved.
+    """
+    figure, panel = one_panel(6.8, 4.2)
+    panel.scatter(*cloud, s=4, color=GRAY, alpha=0.35, label="random subnets", rasterized=True)
+    panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
+    for name, limit in budgets.items():
+        mark_limit(panel, limit, name)
+    if evolved:
+        panel.scatter(*zip(*evolved), color=RED, zorder=3, label="found by evolution")
+    panel.grid(alpha=0.25)
+    panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
+    panel.legend(loc="lower right", fontsize=9)
+    return figure
+
+
+def searches_on_front(
+    front: Front,
+    subnets: Mapping[str, tuple[float, float]],
+    limit: float,
+    history: Sequence[dict],
+    latency_label: str,
+) -> Figure:
+    """Two panels: the exact front with the subnets of several searches, and a gradient search.
+
+    `subnets` are the (latency, accuracy) that each search ended with under `limit`; `history` has
+    expected cost and price of latency at each step of the gradient search.
+    """
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    panel, steps_panel = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    panel.plot(front.cost, front.accuracy, color=GRAY, label="exact front")
+    mark_limit(panel, limit, f"limit {limit:g} ms")
+    styles = ((GREEN, "*", 15), (BLUE, "o", 7), (RED, "s", 7))
+    for (name, (latency, accuracy)), (color, marker, size) in zip(subnets.items(), styles):
+        panel.plot(
+            latency,
+            accuracy,
+            color=color,
+            marker=marker,
+            markersize=size,
+            linestyle="none",
+            label=f"{name}: {accuracy:.2f} %",
+            zorder=3 if marker == "*" else 4,
+        )
+    log_axis(panel, front.cost[0], front.cost[-1])
+    panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
+    panel.legend(loc="lower right", fontsize=9)
+    expected, prices = ([entry[key] for entry in history] for key in ("cost", "price"))
+    steps_panel.plot(expected, color=RED, label="expected latency")
+    steps_panel.plot([], color=ORANGE, linestyle="--", label="price")  # for the legend
+    steps_panel.axhline(limit, color=GRAY, linestyle=":", linewidth=1.2, label="limit")
+    steps_panel.set(xlabel="step of gradient search", ylabel="expected latency, ms")
+    steps_panel.grid(alpha=0.25)
+    steps_panel.legend(loc="upper center", fontsize=8, ncols=3, handlelength=1.4, columnspacing=1.2)
+    steps_panel.set_ylim(top=1.12 * max(expected))  # room for the legend
+    price_axis = steps_panel.twinx()
+    price_axis.plot(prices, color=ORANGE, linestyle="--")
+    price_axis.set_ylabel("price of latency")
+    price_axis.set_ylim(0, 1.6 * max(*prices, 1e-3))
+    return figure
+
+
+def search_histories(
+    runs: Mapping[str, Sequence[np.ndarray]], evaluations: Mapping[str, float], optimum: float
+) -> Figure:
+    """The best accuracy so far of several runs of each method, and the exact optimum.
+
+    `evaluations` is the number of subnets that each entry of a method's history stands for.
+    """
+    figure, panel = one_panel(6.6, 3.8)
+    panel.axhline(optimum, color=GRAY, linestyle=":", label="exact optimum")
+    for (name, histories), (color, _) in zip(runs.items(), LINE_STYLES):
+        for i, history in enumerate(histories):
+            subnets = (1 + np.arange(len(history))) * evaluations[name]
+            label = None if i else name
+            panel.plot(subnets, history, color=color, alpha=0.8, linewidth=1.2, label=label)
+    panel.set(xlabel="subnets looked at", ylabel="best predicted accuracy, %", xscale="log")
+    panel.grid(alpha=0.25)
+    panel.legend(loc="lower right", fontsize=9)
+    return figure

@@ -1,0 +1,182 @@
+"""Pictures of a supernet: subnets lit up in its outline, its kernels and channels, its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from labkit.course.pictures.charts import LINE_STYLES
+from labkit.course.pictures.style import (
+    BLUE,
+    CENTERED,
+    GRAY,
+    PURPLE,
+    RED,
+    SKY,
+    one_panel,
+    row_of_panels,
+)
+from labkit.space import Arch, SearchSpace
+from labkit.specialize.fleet import ALL, Choice, Target
+
+KERNEL_COLORS = {3: SKY, 5: BLUE, 7: PURPLE}
+BLOCK_WIDTH = 0.84  # blocks are 1 apart
+
+
+def lit_supernet(space: SearchSpace, archs: Mapping[str, Arch]) -> Figure:
+    """For each named arch, the blocks of the supernet in outline and those of the arch filled."""
+    figure = Figure(figsize=(8.2, 2.1 * len(archs)), layout="constrained")
+    for panel, (name, arch) in zip(np.atleast_1d(figure.subplots(len(archs))), archs.items()):
+        draw_arch(panel, space, arch)
+        title = f"{name}: {arch.resolution} px, {sum(arch.depths)} blocks"
+        panel.set_title(title, fontsize=10, loc="left")
+    return figure
+
+
+def subnets_of_devices(
+    space: SearchSpace, targets: Sequence[Target], choices: Sequence[Choice]
+) -> Figure:
+    """One row for each device: its budget, and its subnet lit up in the outline of the supernet."""
+    choice_of = {choice.owner: choice for choice in choices if choice.owner != ALL}
+    widest = max(max(stage.expands) for stage in space.stages)
+    height = np.full(len(targets), widest + 0.4)
+    height[-1] += 1.0  # below the last row stand the names of the stages
+    figure = Figure(figsize=(8.2, 0.23 * height.sum() + 0.27 * len(targets)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(targets), height_ratios=height))
+    for panel, target in zip(panels, targets):
+        choice, device = choice_of[target.name], target.costs.device
+        draw_arch(panel, space, choice.arch)
+        panel.set_ylabel("")
+        if panel is not panels[-1]:
+            for text in panel.texts:
+                text.set_visible(not text.get_text().startswith("stage"))
+            panel.set_ylim(-widest / 2 - 0.2, widest / 2 + 0.2)
+        panel.set_title(
+            f"{device.title.partition(' (')[0]}: at most {target.budget_ms:g} ms ({device.label}); "
+            f"{choice.arch.resolution} px, predicted {choice.predicted_accuracy:.1f} %",
+            fontsize=9.5,
+            loc="left",
+        )
+    return figure
+
+
+def draw_arch(panel: Axes, space: SearchSpace, arch: Arch) -> None:
+    """Blocks side by side: height is the expand ratio, color and label the kernel size."""
+    draw_outlines(panel, space)
+    draw_blocks(panel, space, arch)
+
+
+def _stage_starts(space: SearchSpace) -> list[float]:
+    """Where each stage begins; between two stages, half a block is free."""
+    return [
+        0.5 * s + sum(stage.max_depth for stage in space.stages[:s])
+        for s in range(len(space.stages))
+    ]
+
+
+def draw_outlines(panel: Axes, space: SearchSpace) -> None:
+    """The supernet at full size, in gray outline."""
+    starts, widest = _stage_starts(space), max(max(stage.expands) for stage in space.stages)
+    style = {"fill": False, "edgecolor": "#BBBBBB", "linewidth": 0.8}
+    for s, (stage, start) in enumerate(zip(space.stages, starts)):
+        expand = max(stage.expands)
+        for i in range(stage.max_depth):
+            panel.add_patch(Rectangle((start + i, -expand / 2), BLOCK_WIDTH, expand, **style))
+        panel.text(
+            start + (stage.max_depth - 1 + BLOCK_WIDTH) / 2,
+            -widest / 2 - 0.35,
+            f"stage {s}, {stage.width} channels",
+            ha="center",
+            va="top",
+            fontsize=8,
+        )
+    end = starts[-1] + space.stages[-1].max_depth
+    panel.set(xlim=(-0.3, end + 0.2), ylim=(-widest / 2 - 1.2, widest / 2 + 0.2))
+    panel.set(xticks=[], yticks=[])
+    panel.set_ylabel("width\n(expand ratio)", fontsize=8)
+    panel.spines[:].set_visible(False)
+
+
+def draw_blocks(panel: Axes, space: SearchSpace, arch: Arch) -> list[Artist]:
+    """The blocks that a subnet uses of the supernet, filled; returns the artists added."""
+    artists: list[Artist] = []
+    for start, blocks in zip(_stage_starts(space), arch.stages):
+        for x, (kernel, expand) in enumerate(blocks):
+            color, left_edge = KERNEL_COLORS.get(kernel, GRAY), start + x
+            block = Rectangle((left_edge, -expand / 2), BLOCK_WIDTH, expand, color=color)
+            artists.append(panel.add_patch(block))
+            label = f"{kernel}×{kernel}"
+            style = {"color": "white", "fontsize": 8, **CENTERED}
+            artists.append(panel.text(left_edge + BLOCK_WIDTH / 2, 0, label, **style))
+    return artists
+
+
+def shrinking_kernels(
+    kernels: Sequence[np.ndarray], crops: Sequence[np.ndarray], channels: Sequence[int]
+) -> Figure:
+    """For each channel a row of its kernels, from the largest to the smallest.
+
+    `kernels` are (C, k, k) from large to small; `crops` are the plain centers (C, k, k) of the
+    largest, one for each smaller kernel, and stand beside it.
+    """
+    side = kernels[0].shape[-1]
+    titles, columns = [f"{side}×{side} kernel"], [kernels[0]]
+    for kernel, crop in zip(kernels[1:], crops):
+        side = kernel.shape[-1]
+        titles += [f"its center, {side}×{side}", f"{side}×{side} kernel, learned"]
+        columns += [crop, kernel]
+    figure = Figure(figsize=(1.75 * len(columns), 1.75 * len(channels) + 0.4), layout="constrained")
+    grid = figure.subplots(len(channels), len(columns), squeeze=False)
+    for panel, title in zip(grid[0], titles):
+        panel.set_title(title, fontsize=9)
+    for row, channel in zip(grid, channels):
+        limit = max(np.abs(column[channel]).max() for column in columns)
+        for panel, column in zip(row, columns):
+            panel.imshow(column[channel], cmap="PuOr", vmin=-limit, vmax=limit)
+            panel.set(xticks=[], yticks=[])
+        row[0].set_ylabel(f"channel {channel}", fontsize=9)
+    return figure
+
+
+def channel_importance(
+    blocks: Mapping[str, np.ndarray], cuts: Mapping[str, Sequence[tuple[str, int]]]
+) -> Figure:
+    """The importance of each middle channel of some blocks, and where narrower blocks cut."""
+    figure, panels = row_of_panels(len(blocks), 4.2, 3.0)
+    for panel, (name, importance) in zip(panels, blocks.items()):
+        top = importance.max()
+        panel.bar(np.arange(len(importance)), importance, width=1.0, color=BLUE)
+        for label, cut in cuts[name]:
+            panel.axvline(cut - 0.5, color=RED, linestyle="--", linewidth=1)
+            panel.text(cut - 1, 1.02 * top, label, ha="right", va="bottom", fontsize=8, color=RED)
+        panel.set(title=name, ylim=(0, 1.15 * top))
+        panel.set(xlabel="middle channel", ylabel="sum of |project| weights")
+    return figure
+
+
+def shrinking_schedule(
+    phases: Sequence[tuple[int, str, int]], choices: Mapping[str, Sequence[int]], steps: int
+) -> Figure:
+    """Which choices of each dimension a step may draw, over the steps of a shrinking schedule.
+
+    `phases` are (first step, dimension, number of its largest choices that are allowed).
+    """
+    figure, panel = one_panel(7.2, 0.32 * sum(map(len, choices.values())) + 1.0)
+    labels = []
+    for (name, values), (color, _) in zip(choices.items(), LINE_STYLES):
+        phases_of_name = [(start, count) for start, of, count in phases if of == name]
+        for rank, value in enumerate(reversed(values), start=1):
+            starts = [start for start, count in phases_of_name if count >= rank]
+            begin = 0 if rank == 1 else min(starts, default=steps)
+            panel.barh(len(labels), steps - begin, left=begin, color=color, height=0.8)
+            labels.append(f"{name} {value}")
+    panel.set(yticks=range(len(labels)), yticklabels=labels)
+    panel.set(xlabel="training step", xlim=(0, steps))
+    panel.invert_yaxis()
+    panel.grid(axis="x", alpha=0.25)
+    return figure
