@@ -17,7 +17,8 @@ import numpy as np
 
 from labkit.accounting.records import add_record
 from labkit.latency.measured.lookup_table import build_table
-from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
+from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
+from labkit.latency.measured.runtimes import get_runtime
 from labkit.runtime.machine import machine
 from labkit.search import Budget
 from labkit.space.presets import get_space

@@ -24,8 +24,9 @@ import page
 from tqdm import tqdm
 
 from labkit.latency.measured.lookup_table import build_table
-from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, Runtime, get_runtime, measure
-from labkit.latency.measured.regression import judge
+from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
+from labkit.latency.measured.prediction_error import prediction_error
+from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
@@ -101,7 +102,7 @@ def run(space: SearchSpace, runtime: Runtime, held_out: int, clock: Callable[[],
         "held_out": held_out,
         "held_out_ms": [float(milliseconds.min()), float(milliseconds.max())],
         "rows": [
-            judge(name, CALIBRATION_SUBNETS, table, genes, milliseconds)._asdict()
+            prediction_error(name, CALIBRATION_SUBNETS, table, genes, milliseconds)._asdict()
             for name, table in judged
         ],
     }

@@ -23,9 +23,10 @@ from tqdm import tqdm
 from labkit.course.pictures.latency import latency_predictors
 from labkit.course.pictures.style import save_figure
 from labkit.latency.measured.lookup_table import calibrate, load_table, write_table
-from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, get_runtime, measure
-from labkit.latency.measured.regression import SAMPLES, compare
-from labkit.latency.measured.subnet_times import measured_subnets
+from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
+from labkit.latency.measured.prediction_error import SAMPLES, compare_predictors
+from labkit.latency.measured.runtimes import get_runtime
+from labkit.latency.measured.subnet_sample import measure_sample
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
@@ -86,7 +87,7 @@ def run(
             )
         write_table(value, blocks, space)
     with tqdm(total=100, unit="%", desc=f"{held_out + train} subnets") as bar:
-        measured = measured_subnets(
+        measured = measure_sample(
             space,
             KEPT / f"{space.name}-subnets.json",
             held_out + train,
@@ -103,7 +104,7 @@ def run(
     )
     calibration = calibrate(raw, genes[first], milliseconds[first])
     table = raw.scaled(calibration.factor, calibration.intercept_ms, calibration.per_block_ms)
-    rows = compare(
+    rows = compare_predictors(
         space,
         table,
         CALIBRATION_SUBNETS,

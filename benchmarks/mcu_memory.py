@@ -22,7 +22,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from labkit.deploy.litert import conversion as micro
-from labkit.latency.devices import flash_table, get_device
+from labkit.latency.devices import get_device
+from labkit.latency.memory import flash_table
 from labkit.runtime.timing import machine_state
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import FMNIST

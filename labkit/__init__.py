@@ -30,7 +30,7 @@ _FACE = {
         "Budget InfeasibleBudget evolve random_search nsga2 front certify best_arch=best"
     ),
     "labkit.latency.devices": "get_device device_names",
-    "labkit.latency.measured.measurement": "get_runtime",
+    "labkit.latency.measured.runtimes": "get_runtime",
     "labkit.latency.measured.lookup_table": "build_table",
     "labkit.runtime.timing": "time_call",
     "labkit.specialize.device_search": "DeviceCosts=Costs search_subnet=search",

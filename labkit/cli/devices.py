@@ -39,7 +39,8 @@ def devices(check, as_json) -> None:
             f" {row['title']}"
         )
     if check:
-        from labkit.latency.simulated import validation as published
+        from labkit.cli.latency_text import published_text
+        from labkit.latency import published_latencies as published
 
         for device, row in zip(listed, rows):
             if device.kind != "simulated":
@@ -47,7 +48,7 @@ def devices(check, as_json) -> None:
             checked = published.check(device)
             row["references"] = [reference._asdict() for reference in checked]
             row["held_out_error"] = published.held_out_error(checked)
-            lines += ["", published.as_text(device, checked)]
+            lines += ["", published_text(device, checked)]
     show({"devices": rows}, as_json, lines)
 
 

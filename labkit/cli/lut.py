@@ -19,39 +19,62 @@ def lut() -> None:
 
 @lut.command()
 @space_option
+@click.option(
+    "--ship",
+    metavar="NAME",
+    help="Write the table into labkit's data folder instead, as the device NAME.",
+)
+@click.option(
+    "--runtime", type=click.Choice(["onnxruntime", "torch"]), help="Runtime of a table that ships."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of a table that ships (default: 1)."
+)
 @json_option
-def measure(space, as_json) -> None:
+def measure(space, ship, runtime, threads, as_json) -> None:
     """Measure this machine, again if it was measured before.
 
     Stop other programs first. The table is kept in the cache folder and used wherever the device is
-    `host`.
+    `host`. With --ship it becomes a device of its own that comes with labkit, for results that must
+    be the same on every machine.
     """
     from tqdm.auto import tqdm
 
-    from labkit.latency.measured.lookup_table import HOST, host_table, table_path
+    from labkit.latency.kit.board_import import ship_table
+    from labkit.latency.measured.runtimes import get_runtime
+    from labkit.latency.measured.table_files import HOST, host_table, shipped_path, table_path
 
-    with tqdm(total=100, unit="%", desc="measuring this machine") as bar:
-        found = host_table(
-            space, remeasure=True, progress=lambda share: bar.update(round(100 * share) - bar.n)
+    if not ship and (runtime or threads):
+        raise click.UsageError(
+            "--runtime and --threads are for a table that ships; add --ship NAME"
         )
-    made, path = found.provenance, table_path(HOST, space)
+    path = shipped_path(ship, space) if ship else table_path(HOST, space)
+    with tqdm(total=100, unit="%", desc="measuring this machine") as bar:
+
+        def progress(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+
+        if ship:
+            runtime = get_runtime(runtime or "onnxruntime", threads or 1)
+            table = ship_table(space, ship, runtime, progress=progress)
+        else:
+            table = host_table(space, remeasure=True, progress=progress)
+    made = table.provenance
     show(
         {
             "space": space.name,
             "path": str(path),
             "made": dict(made),
-            "calibration": found.calibration._asdict(),
-            "drifted": list(found.drifted),
+            "calibration": table.calibration._asdict(),
+            "drifted": list(table.drifted),
         },
         as_json,
         [
-            (
-                f"measured in {made['seconds']} s: {made['cpu']}, {made['runtime']}"
-                f" {made['runtime_version']}, {made['threads']} thread(s), batch {made['batch']},"
-                f" load {made['load']}, governor {made['governor']}"
-            ),
-            f"{len(found.drifted)} blocks were measured while the machine changed speed"
-            + ("; stop other programs and measure again" if found.drifted else ""),
+            f"measured in {made['seconds']} s: {made['cpu']}, {made['runtime']}"
+            f" {made['runtime_version']}, {made['threads']} thread(s), batch {made['batch']},"
+            f" load {made.get('load')}, governor {made.get('governor')}",
+            f"{len(table.drifted)} blocks were measured while the machine changed speed"
+            + ("; stop other programs and measure again" if table.drifted else ""),
             f"table kept in {path}",
         ],
     )
@@ -96,9 +119,9 @@ def import_(file, name) -> None:
 
     A table that the board has for the same space is replaced.
     """
-    from labkit.latency.kit.packing import import_table, kept_tables
+    from labkit.latency.kit.board_import import import_table, replaced_tables
 
-    before = kept_tables(name)
+    before = replaced_tables(name)
     space = import_table(file, name).table.space.name
     if space in before:
         click.echo(
@@ -123,12 +146,11 @@ def export(space, device, out) -> None:
     """Write a measured device's latency file, for others to import."""
     from labkit.latency.comparison import export_table
 
-    taken = (
-        device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
-    )  # there under that name already
+    # Every machine has a `host`, and the tables that ship: those names cannot be imported.
+    reserved = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
     click.echo(
         f"written to {export_table(space, device, out)}; on another machine: labkit lut import"
-        f" {out.name} --name {'NAME' if taken else device.name}"
+        f" {out.name} --name {'NAME' if reserved else device.name}"
     )
 
 
@@ -142,7 +164,8 @@ def compare(space, names, as_json) -> None:
     Without NAMES: every device whose measured table is here. Ratios and rank correlation are to the
     first.
     """
-    from labkit.latency.comparison import as_text, measured_names, side_by_side
+    from labkit.cli.latency_text import comparison_text
+    from labkit.latency.comparison import measured_names, side_by_side
     from labkit.latency.devices import get_device
 
     names = names or measured_names(space)
@@ -151,5 +174,5 @@ def compare(space, names, as_json) -> None:
             f"no device was measured for space {space.name!r}; run `labkit lut measure`, or name"
             " devices"
         )
-    compared = side_by_side(space, [get_device(name) for name in names])
-    show(compared, as_json, [as_text(compared)])
+    comparison = side_by_side(space, [get_device(name) for name in names])
+    show(comparison, as_json, [comparison_text(comparison)])

@@ -1,4 +1,4 @@
-"""The timing harness: how one call is timed, and how many are timed one after another.
+"""The timing harness: how one call is timed, and how many are timed in turns.
 
 It runs on this machine and, copied into a kit, on boards: Python 3.8, the standard library, numpy
 and onnxruntime are all it may need, and nothing of labkit.
@@ -32,9 +32,7 @@ class TimingLimits(NamedTuple):
     min_repeats: int = 20  # in a round, unless time is up
     max_repeats: int = 300  # in a round
     seconds: float = 0.1  # for each call in a round, and as long again to warm up
-    tolerance: float = (
-        0.01  # half-width of the confidence interval over the median, in a round and over rounds
-    )
+    tolerance: float = 0.01  # half-width of the interval over the median, in a round and of rounds
     min_rounds: int = 5
     max_rounds: int = 9
     drift: float = 0.05  # by how much the anchor may move
@@ -61,14 +59,74 @@ class Timing(NamedTuple):
         return (self.high_ms - self.low_ms) / 2 / self.median_ms
 
 
-class Session(NamedTuple):
-    """What a run of the harness found."""
+class TimingRun:
+    """The rounds of timings of every name. An interrupted run is read back and continued.
 
-    timings: dict[str, Timing]
-    anchor_ms: list[float]  # the anchor's medians, in order of time
-    drifted: list[
-        str
-    ]  # names of which half of the rounds or more were timed while the anchor was off
+    `anchor_ms` are the anchor's medians in order of time. `unsteady` counts, for each name, the
+    rounds that were timed while the anchor was off.
+    """
+
+    def __init__(
+        self,
+        rounds: dict[str, list[Timing]] | None = None,
+        anchor_ms: list[float] | None = None,
+        unsteady: dict[str, int] | None = None,
+    ) -> None:
+        self.rounds = rounds or {}
+        self.anchor_ms = anchor_ms or []
+        self.unsteady = unsteady or {}
+
+    @property
+    def timings(self) -> dict[str, Timing]:
+        """One timing for each name, from all its rounds."""
+        return {name: merge(timings) for name, timings in self.rounds.items() if timings}
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of which half of the rounds or more were timed while the anchor was off."""
+        return [
+            name
+            for name, timings in self.rounds.items()
+            if timings and 2 * self.unsteady.get(name, 0) >= len(timings)
+        ]
+
+    def moved(
+        self, anchor: Call, limits: TimingLimits, clock: Callable[[], float] = time.perf_counter
+    ) -> bool:
+        """Whether the machine runs at another speed now than when this run was timed.
+
+        What was measured then and what is measured now do not belong into one table.
+        """
+        if not self.anchor_ms:
+            return False
+        before = sorted(self.anchor_ms)[len(self.anchor_ms) // 2]
+        now = sorted(_time_anchor(anchor, limits, clock))[1]
+        return abs(now / before - 1) > limits.drift
+
+    def share(self, names: list[str], limits: TimingLimits) -> float:
+        """The part of the fewest rounds of `names` that has been timed, from 0 to 1."""
+        rounds = sum(min(len(self.rounds.get(name, ())), limits.min_rounds) for name in names)
+        return rounds / (len(names) * limits.min_rounds)
+
+    def to_json(self) -> dict[str, object]:
+        rounds = {
+            name: [timing._asdict() for timing in timings]
+            for name, timings in self.rounds.items()
+            if timings
+        }
+        return {"rounds": rounds, "anchor_ms": self.anchor_ms, "unsteady": self.unsteady}
+
+    @classmethod
+    def from_json(cls, value: dict, without: list[str] | tuple[()] = ()) -> TimingRun:
+        """The run that `to_json` described, less the names `without`."""
+        rounds = {
+            name: [Timing(**timing) for timing in timings]
+            for name, timings in value["rounds"].items()
+            if name not in without
+        }
+        counts = value.get("unsteady", {}).items()
+        unsteady = {name: int(count) for name, count in counts if name in rounds}
+        return cls(rounds, list(value["anchor_ms"]), unsteady)
 
 
 def summarize(seconds: list[float]) -> Timing:
@@ -135,95 +193,96 @@ def time_all(
     anchor: Call,
     limits: TimingLimits = DEFAULT,
     *,
-    done: dict[str, list[Timing]] | None = None,
-    unsteady: dict[str, int] | None = None,
+    run: TimingRun | None = None,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[dict[str, list[Timing]], list[float]], None] | None = None,
-) -> Session:
+    progress: Callable[[TimingRun, float], None] | None = None,
+) -> TimingRun:
     """Time every name's call, `prepare(name)`, in rounds, with the anchor in between.
 
-    `done` holds rounds of an earlier run, which count. `unsteady` says how many of a name's rounds
-    were timed while the anchor was off; it is counted on in place, to be kept with the rounds.
-    `progress(rounds, anchor_ms)` is called after each chunk of a round, with all rounds so far by
-    name.
+    `run` is an earlier run to continue: its rounds count, and those timed now are added to it.
+    `progress(run, share)` is called after each chunk of a round with the share that is timed.
     """
-    rounds: dict[str, list[Timing]] = {name: list((done or {}).get(name, [])) for name in names}
-    unsteady = {} if unsteady is None else unsteady
-    anchor_ms: list[float] = []
+    run = TimingRun() if run is None else run
+    run.rounds = {**{name: run.rounds.get(name, []) for name in names}, **run.rounds}
 
-    def time_anchor() -> float:
-        anchor_ms.append(time_call(anchor, limits, clock).median_ms)
-        return anchor_ms[-1]
-
-    def wants_more(name: str, round_: int) -> bool:
-        timings = rounds[name]
-        if len(timings) > round_:
+    def needs_round(name: str, index: int) -> bool:
+        timings = run.rounds[name]
+        if len(timings) > index:
             return False
         return len(timings) < limits.min_rounds or merge(timings).half_width > limits.tolerance
 
-    reference = sorted(time_anchor() for _ in range(3))[1]
-    for round_ in range(limits.max_rounds):
-        todo = [name for name in names if wants_more(name, round_)]
-        for begin in range(0, len(todo), limits.chunk):
-            chunk = todo[begin : begin + limits.chunk]
+    anchor_ms = _time_anchor(anchor, limits, clock)
+    reference = sorted(anchor_ms)[1]
+    run.anchor_ms += anchor_ms
+    for index in range(limits.max_rounds):
+        pending = [name for name in names if needs_round(name, index)]
+        for begin in range(0, len(pending), limits.chunk):
+            chunk = pending[begin : begin + limits.chunk]
             for _ in range(1 + limits.redo):
-                fresh = {name: time_call(prepare(name), limits, clock) for name in chunk}
-                steady = abs(time_anchor() / reference - 1) <= limits.drift
+                timings = {name: time_call(prepare(name), limits, clock) for name in chunk}
+                run.anchor_ms.append(time_call(anchor, limits, clock).median_ms)
+                steady = abs(run.anchor_ms[-1] / reference - 1) <= limits.drift
                 if steady:
                     break
-            for name in chunk:
-                rounds[name].append(fresh[name])
-                unsteady[name] = unsteady.get(name, 0) + (not steady)
+            for name, timing in timings.items():
+                run.rounds[name].append(timing)
+                run.unsteady[name] = run.unsteady.get(name, 0) + (not steady)
             if progress:
-                progress(rounds, anchor_ms)
-    return Session(
-        {name: merge(rounds[name]) for name in names},
-        anchor_ms,
-        [name for name in names if 2 * unsteady.get(name, 0) >= len(rounds[name])],
-    )
+                progress(run, run.share(names, limits))
+    return run
 
 
-def moved(
-    anchor: Call,
-    before: list[float],
-    limits: TimingLimits = DEFAULT,
-    clock: Callable[[], float] = time.perf_counter,
-) -> bool:
-    """Whether the machine runs at another speed than when the anchor took `before` (medians,
-    milliseconds).
+def _time_anchor(anchor: Call, limits: TimingLimits, clock: Callable[[], float]) -> list[float]:
+    """Three medians: the middle one survives a disturbance of another."""
+    return [time_call(anchor, limits, clock).median_ms for _ in range(3)]
 
-    What was measured then and what is measured now do not belong into one table.
+
+def latency_file(contents: dict, run: TimingRun, made: dict) -> dict:
+    """The content of latency.json, made on this machine and on a board alike.
+
+    `contents` lists the blocks and subnets that were timed (see `latency.kit.packing.contents`), a
+    subnet's name is subnet-0 and so on. `made` says on which machine and with which runtime.
     """
-    now = sorted(time_call(anchor, limits, clock).median_ms for _ in range(3))[1]
-    return bool(before) and abs(now / sorted(before)[len(before) // 2] - 1) > limits.drift
+    timings = {name: timing._asdict() for name, timing in run.timings.items()}
+    return {
+        **{field: contents[field] for field in ("schema", "space", "space_sha256")},
+        "what": "latency",
+        "made": made,
+        "anchor_ms": run.anchor_ms,
+        "drifted": run.drifted,
+        "pieces": {name: timings[name] for name in contents["pieces"]},
+        "subnets": [
+            dict(timings[f"subnet-{i}"], arch=arch) for i, arch in enumerate(contents["subnets"])
+        ],
+    }
 
 
-def share_done(rounds: dict[str, list[Timing]], limits: TimingLimits) -> float:
-    """How much of the fewest rounds is done, from 0 to 1."""
-    return sum(min(len(timings), limits.min_rounds) for timings in rounds.values()) / (
-        len(rounds) * limits.min_rounds
-    )
-
-
-def onnx_call(model: bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Call:
-    """A call that runs an ONNX model once on the CPU, on fixed random input (of `shape` if the
-    model's is free).
-    """
-    import numpy as np
+def onnx_session(model: bytes | str, threads: int = 1):
+    """An ONNX Runtime session on the CPU, of a model's bytes or of its file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_call(model: bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Call:
+    """A call that runs an ONNX model once on fixed random input.
+
+    `shape` is the input's, where a dimension of the model's own is free.
+    """
+    import numpy as np
+
+    session = onnx_session(model, threads)
     entry = session.get_inputs()[0]
     image = np.random.default_rng(0).standard_normal(shape or entry.shape).astype(np.float32)
     return lambda: session.run(None, {entry.name: image})
 
 
 def machine_state() -> dict[str, object]:
-    """What a timing depends on besides the model: processor, governor, load, temperature, versions."""
+    """What a timing depends on besides the model: processor, clock governor, load, temperature."""
 
     def read(path: str) -> str | None:
         try:

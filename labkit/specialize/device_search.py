@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from labkit.latency.devices import Device, flash_table, sram_table
+from labkit.latency.devices import Device
+from labkit.latency.memory import flash_table, sram_table
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.search.exact import Optimum
 from labkit.search.verified import best_passing

@@ -44,7 +44,8 @@ def test_search_answers_within_its_limits(capsys):
 
 
 def test_a_microcontrollers_memory_limits_always_hold(capsys):
-    from labkit.latency.devices import flash_table, get_device, sram_table
+    from labkit.latency.devices import get_device
+    from labkit.latency.memory import flash_table, sram_table
 
     found = as_json(capsys, "search", "--device", "mcu-64k", "--method", "exact")
     device = get_device("mcu-64k")
@@ -575,7 +576,7 @@ def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkey
 def test_an_import_says_which_table_it_replaces(capsys, tmp_path, monkeypatch):
     from latency_for_tests import TINY, made_up, save
 
-    from labkit.latency.measured.lookup_table import table_path
+    from labkit.latency.measured.table_files import table_path
     from labkit.space.presets import spaces
 
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))

@@ -9,11 +9,13 @@ import pytest
 from latency_for_tests import TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
 from scipy.stats import spearmanr
 
-from labkit.latency.comparison import as_text, export_table, measured_names, side_by_side
+from labkit.cli.latency_text import comparison_text
+from labkit.latency.comparison import export_table, measured_names, side_by_side
 from labkit.latency.devices import get_device
-from labkit.latency.kit import packing as kit
+from labkit.latency.kit import board_import
 from labkit.latency.measured import lookup_table as lut
-from labkit.latency.measured.latency_file import TableError
+from labkit.latency.measured import table_files
+from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import Arch
 from labkit.tables.costs import macs_table
 
@@ -29,8 +31,8 @@ def slower(value: dict, factor: float) -> dict:
 @pytest.fixture
 def boards(tmp_path):
     """Board b takes three times as long as board a, block by block."""
-    kit.import_table(save(made_up(), tmp_path / "a.json"), "a")
-    kit.import_table(save(slower(made_up(), 3.0), tmp_path / "b.json"), "b")
+    board_import.import_table(save(made_up(), tmp_path / "a.json"), "a")
+    board_import.import_table(save(slower(made_up(), 3.0), tmp_path / "b.json"), "b")
     return [get_device("a"), get_device("b")]
 
 
@@ -77,7 +79,7 @@ def test_ranks_are_compared_with_the_first_device(boards):
 
 
 def test_text_has_a_column_for_each_device(boards):
-    lines = as_text(side_by_side(TINY, [*boards, get_device("mcu-64k")])).splitlines()
+    lines = comparison_text(side_by_side(TINY, [*boards, get_device("mcu-64k")])).splitlines()
     assert lines[0].split() == ["space", "tiny", "a", "b", "mcu-64k"]
     assert lines[1].split("  ")[-1].strip() == "order of magnitude"
     assert lines[2].count(" ms ") == 3 and "     3x" in lines[2]
@@ -92,7 +94,7 @@ def test_text_has_a_column_for_each_device(boards):
 
 def test_only_what_was_measured_for_the_space_is_listed(boards):
     assert [name for name in measured_names(TINY)] == ["a", "b"]
-    lut.write_table(here(made_up()), lut.table_path("host", TINY), TINY)
+    lut.write_table(here(made_up()), table_files.table_path("host", TINY), TINY)
     assert measured_names(TINY) == ["host", "a", "b"]
 
 
@@ -103,7 +105,7 @@ def test_a_table_travels_as_a_file(boards, tmp_path, monkeypatch):
     before = boards[1].latency_table(TINY)(genes)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "other"))
     assert measured_names(TINY) == []
-    kit.import_table(shared, "from-a-friend")
+    board_import.import_table(shared, "from-a-friend")
     np.testing.assert_array_equal(get_device("from-a-friend").latency_table(TINY)(genes), before)
     assert json.loads(shared.read_text())["made"]["cpu"] == "made up"
 
@@ -115,7 +117,7 @@ def test_what_cannot_be_exported(boards, tmp_path):
         export_table(TINY, boards[0], tmp_path / "x.txt")
     with pytest.raises(ValueError, match="labkit lut measure"):
         export_table(TINY, get_device("host"), tmp_path / "x.json")
-    ours = lut.table_path("host", TINY)
+    ours = table_files.table_path("host", TINY)
     lut.write_table(made_up(), ours, TINY)  # of another machine that shares the home folder
     with pytest.raises(ValueError, match="this machine has not been measured yet"):
         export_table(TINY, get_device("host"), tmp_path / "x.json")

@@ -15,21 +15,21 @@ import torch
 import torchvision
 from fvcore.nn import FlopCountAnalysis
 
+from labkit.cli.latency_text import published_text
 from labkit.latency.devices import (
     HOST,
     TRUSTED_ERROR,
     DeviceError,
     SimulatedDevice,
     device_names,
-    flash_table,
     get_device,
     load_simulated,
-    sram_table,
 )
+from labkit.latency.memory import flash_table, sram_table
+from labkit.latency.published_latencies import PublishedLatency, check, held_out_error
 from labkit.latency.simulated import reference_networks as references
 from labkit.latency.simulated.layers import Layer, arch_layers, conv
 from labkit.latency.simulated.roofline import Roofline
-from labkit.latency.simulated.validation import CheckRow, as_text, check, held_out_error
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import macs_table, params_table
@@ -228,57 +228,78 @@ def test_unknown_device_names_the_known_ones():
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda v: v.update(schema=99), "schema 99"),
-        (lambda v: v.pop("title"), "field title is missing"),
-        (lambda v: v.update(precision="fp13"), "precision 'fp13', known: fp32"),
+        (lambda v: v.update(schema=99), "field schema: want 1, which this version reads, got 99"),
+        (lambda v: v.pop("title"), "field title: want str, got None"),
+        (
+            lambda v: v.update(precision="fp13"),
+            "field precision: want one of fp32, fp16, int8, got 'fp13'",
+        ),
         (lambda v: v["parameters"].pop("overhead_us"), "parameters.overhead_us"),
         (
             lambda v: v["parameters"]["peak_gmacs"].update(value=-1),
-            "parameters.peak_gmacs.value is -1",
+            "parameters.peak_gmacs.value: want a positive number, got -1",
         ),
         (lambda v: v["parameters"]["dense"].pop("source"), "parameters.dense.source"),
-        (lambda v: v["references"][0].update(role="guess"), "references.0. has role 'guess'"),
-        (lambda v: v["references"][0].update(latency_ms=0), "0 ms"),
+        (
+            lambda v: v["references"][0].update(role="guess"),
+            "references.0..role: want one of fit, held-out, other, got 'guess'",
+        ),
+        (
+            lambda v: v["references"][0].update(latency_ms=0),
+            "references.0..latency_ms: want a positive number, got 0",
+        ),
         (lambda v: v.update(sram={"device_bytes": 65536, "source": "x"}), "sram.reserved_bytes"),
         (
             lambda v: v.update(sram={"device_bytes": 10, "reserved_bytes": 10, "source": "x"}),
-            "sram has 10 bytes, 10 of",
+            "sram.reserved_bytes: want some of the 10 bytes free for the network, got 10",
         ),
         (
             lambda v: v.update(flash={"device_bytes": 10, "reserved_bytes": -1, "source": "x"}),
-            "-1 of them reserved",
+            "flash.reserved_bytes: want some of the 10 bytes free for the network, got -1",
         ),
         (
             lambda v: v["parameters"]["bandwidth_gb"].update(value=-5.5),
-            "parameters.bandwidth_gb.value is -5.5",
+            "parameters.bandwidth_gb.value: want a positive number, got -5.5",
         ),
         (
             lambda v: v["parameters"]["bandwidth_gb"].update(value=float("nan")),
-            "bandwidth_gb.value is nan",
+            "pi4.json: NaN is not a finite number",
         ),
         (
             lambda v: v["parameters"]["bandwidth_gb"].update(value=True),
-            "bandwidth_gb.value is missing or of the wrong",
+            "bandwidth_gb.value: want a positive number, got True",
         ),
-        (lambda v: v["references"][0].update(latency_ms=float("nan")), "nan ms"),
+        (
+            lambda v: v["references"][0].update(latency_ms=float("nan")),
+            "pi4.json: NaN is not a finite number",
+        ),
         (
             lambda v: v["references"][0].update(latency_ms=True),
-            "references.0..latency_ms is missing or of the wrong",
+            "references.0..latency_ms: want a positive number, got True",
         ),
-        (lambda v: v.update(name="pi5"), "name is 'pi5'; call it 'pi4', as the file is called"),
-        (lambda v: v["parameters"].update(note="mine"), "parameters.note must be an object"),
+        (
+            lambda v: v.update(name="pi5"),
+            "field name: want 'pi4', as the file is called, got 'pi5'",
+        ),
+        (
+            lambda v: v["parameters"].update(note="mine"),
+            "field parameters.note: want an object, got 'mine'",
+        ),
         (
             lambda v: v["references"][0].update(resolution="224"),
-            "references.0..resolution is missing or of the wrong type",
+            "references.0..resolution: want a positive number, got '224'",
         ),
         (
             lambda v: v["references"][0].update(macs_m=-3),
-            "references.0..macs_m is -3, want a positive number",
+            "references.0..macs_m: want a positive number, got -3",
         ),
-        (lambda v: v.update(held_out_error=-0.1), "held_out_error is -0.1"),
+        (
+            lambda v: v.update(held_out_error=-0.1),
+            "held_out_error: want a number of at least 0, got -0.1",
+        ),
         (
             lambda v: v.update(held_out_error="little"),
-            "held_out_error is missing or of the wrong type",
+            "held_out_error: want a number of at least 0, got 'little'",
         ),
     ],
 )
@@ -296,28 +317,30 @@ def test_truncated_device_file_is_named(tmp_path):
     text = (data_dir() / "devices" / "pi4.json").read_text()
     path = tmp_path / "pi4.json"
     path.write_text(text[: len(text) // 2])
-    with pytest.raises(DeviceError, match="cannot be read.*git checkout"):
+    with pytest.raises(DeviceError, match="is not valid JSON.*git checkout"):
         load_simulated(path)
 
 
 def test_a_device_file_nested_without_end_is_named(tmp_path):
     path = tmp_path / "pi4.json"
     path.write_text("[" * 100_000)
-    with pytest.raises(DeviceError, match="cannot be read"):
+    with pytest.raises(DeviceError, match="is not valid JSON"):
         load_simulated(path)
 
 
 def test_the_check_says_what_was_held_out_and_what_that_means():
     rows = [
-        CheckRow("net a", "fit", 10.0, 11.0, 0.1, "", "paper a"),
-        CheckRow("net b", "held-out", 20.0, 10.0, -0.5, "only MACs are published", "paper b"),
+        PublishedLatency("net a", "fit", 10.0, 11.0, 0.1, "", "paper a"),
+        PublishedLatency(
+            "net b", "held-out", 20.0, 10.0, -0.5, "only MACs are published", "paper b"
+        ),
     ]
-    text = as_text(get_device("pi4"), rows)
+    text = published_text(get_device("pi4"), rows)
     assert "held-out references 50 %, above the 30 %" in text
     a, b = text.splitlines()[-2:]
     assert a.split() == "net a fit 10 ms 11 ms +10 % paper a".split()
     assert b.split() == "net b held-out 20 ms 10 ms -50 % paper b [only MACs are published]".split()
-    assert "order of magnitude only" in as_text(get_device("pi4"), rows[:1])
+    assert "order of magnitude only" in published_text(get_device("pi4"), rows[:1])
 
 
 def test_a_device_answers_without_torch():

@@ -17,8 +17,10 @@ import pytest
 from latency_for_tests import COARSE, TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.latency.devices import get_device
+from labkit.latency.kit import board_import
 from labkit.latency.kit import packing as kit
-from labkit.latency.measured.latency_file import climbs_out, parse, validate
+from labkit.latency.measured.latency_file import validate
+from labkit.latency.measured.untrusted_json import climbs_out, parse
 from labkit.runtime.timing import Timing, TimingLimits
 
 
@@ -252,11 +254,9 @@ def test_kit_needs_nothing_but_numpy_and_onnxruntime(packed, tmp_path):
 def test_a_kit_of_more_subnets_feeds_a_regression(tmp_path, monkeypatch):
     program = kit.pack(TINY, tmp_path / "kit.zip", limits=COARSE, subnets=30)
     assert run_kit(program, tmp_path / "board").returncode == 0
-    monkeypatch.setattr(
-        kit, "check_consistent", lambda *_: None
-    )  # two repeats of each model are not to be trusted
-    monkeypatch.setattr(kit, "check_steady", lambda *_: None)
-    kit.import_table(tmp_path / "board" / "latency.json", "my-board")
+    # Two repeats of each model are not to be trusted.
+    monkeypatch.setattr(board_import, "check_plausible", lambda *_: None)
+    board_import.import_table(tmp_path / "board" / "latency.json", "my-board")
     genes = TINY.sample(np.random.default_rng(0), 20)
     assert np.isfinite(get_device("my-board").latency_regression(TINY)(genes)).all()
 

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
 
 from labkit.latency.devices import DeviceError, device_names, get_device
-from labkit.latency.kit import packing as kit
+from labkit.latency.kit import board_import
 from labkit.latency.measured import lookup_table as lut
+from labkit.latency.measured import table_files
 from labkit.latency.measured.blocks import timed_blocks
-from labkit.latency.measured.latency_file import TableError, climbs_out, parse
+from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
 
 
 def test_an_imported_board_is_a_device_like_any_other(tmp_path):
-    table = kit.import_table(save(made_up(), tmp_path / "latency.json"), "my-board")
+    table = board_import.import_table(save(made_up(), tmp_path / "latency.json"), "my-board")
     device = get_device("my-board")
     assert "my-board" in device_names() and device.kind == device.label == "measured"
     assert device.title == "made up (onnxruntime 1.0, 2 thread(s), batch 1)"
@@ -34,8 +35,8 @@ def test_an_imported_board_is_a_device_like_any_other(tmp_path):
 
 
 def test_a_board_can_have_tables_for_several_spaces(tmp_path):
-    kit.import_table(save(made_up(), tmp_path / "a.json"), "my-board")
-    kit.import_table(save(made_up(FMNIST), tmp_path / "b.json"), "my-board")
+    board_import.import_table(save(made_up(), tmp_path / "a.json"), "my-board")
+    board_import.import_table(save(made_up(FMNIST), tmp_path / "b.json"), "my-board")
     device = get_device("my-board")
     assert device.latency_table(TINY).space == TINY and device.latency_table(FMNIST).space == FMNIST
 
@@ -86,8 +87,8 @@ BAD = {
     "median_ms is -1": lambda v: v["pieces"][FIRST].update(median_ms=-1),
     "median_ms is 0": lambda v: v["pieces"][FIRST].update(median_ms=0),
     "median_ms is 1000000000.0": lambda v: v["pieces"][FIRST].update(median_ms=1e9),
-    "NaN is not a time": lambda v: v["pieces"][FIRST].update(median_ms=float("nan")),
-    "Infinity is not a time": lambda v: v["subnets"][2].update(high_ms=float("inf")),
+    "NaN is not a finite number": lambda v: v["pieces"][FIRST].update(median_ms=float("nan")),
+    "Infinity is not a finite number": lambda v: v["subnets"][2].update(high_ms=float("inf")),
     "median_ms is 1e-06": (
         lambda v: v["pieces"][FIRST].update(median_ms=1e-6, low_ms=1e-6, high_ms=1e-6)
     ),
@@ -149,7 +150,7 @@ def test_bad_files_are_named_and_nothing_is_imported(tmp_path, message):
     BAD[message](value)
     path = save(value, tmp_path / "latency.json")
     with pytest.raises(TableError, match=message) as error:
-        kit.import_table(path, "my-board")
+        board_import.import_table(path, "my-board")
     assert str(path) in str(error.value)
     assert "my-board" not in device_names() and not (tmp_path / "cache").exists()
 
@@ -167,7 +168,7 @@ def test_subnets_of_one_depth_do_not_tell_blocks_from_the_intercept(tmp_path):
     value["subnets"] = list(two.values())[:12]
     assert len(value["subnets"]) == 12
     with pytest.raises(TableError, match="too much alike to calibrate a table on .*lut pack"):
-        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+        board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     assert "my-board" not in device_names()
 
 
@@ -177,7 +178,7 @@ def test_no_block_takes_less_than_no_time(tmp_path):
     with pytest.raises(
         TableError, match="predicts -.* ms for a block, so that a deeper subnet would be quicker"
     ):
-        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+        board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     assert lut.build_table(value, TINY).table(TINY.encode(list(TINY.enumerate()))).min() > 0
 
 
@@ -185,7 +186,7 @@ def test_no_whole_subnet_takes_less_than_no_time(tmp_path):
     """The smallest and the largest subnet take some; it is one of many small blocks that would not."""
     value = made_up(FMNIST, factor=0.7, intercept=0.1, per_block=-0.03)
     with pytest.raises(TableError, match="predicts -.* ms for a whole subnet, 2.px"):
-        kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+        board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     genes = FMNIST.encode([FMNIST.smallest(), FMNIST.largest()])
     assert lut.build_table(value, FMNIST).table(genes).min() > 0
 
@@ -193,8 +194,8 @@ def test_no_whole_subnet_takes_less_than_no_time(tmp_path):
 def test_a_mark_at_the_beginning_and_what_a_killed_write_leaves_do_no_harm(tmp_path):
     path = save(made_up(), tmp_path / "latency.json")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as some editors save it
-    kit.import_table(path, "my-board")
-    table = lut.table_path("my-board", TINY)
+    board_import.import_table(path, "my-board")
+    table = table_files.table_path("my-board", TINY)
     table.with_name(f".{table.name}.x1.json").write_text("{")
     assert list(get_device("my-board").files) == ["tiny"]
 
@@ -203,8 +204,8 @@ def test_a_mark_at_the_beginning_and_what_a_killed_write_leaves_do_no_harm(tmp_p
     "text, message",
     [
         ('{"a": 1, "a": 2}', "key 'a' occurs twice"),
-        ('{"a": NaN}', "NaN is not a time"),
-        ('{"a": -Infinity}', "-Infinity is not a time"),
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ('{"a": -Infinity}', "-Infinity is not a finite number"),
         ("[1]", "is a JSON object, got list"),
         ("", "not valid JSON"),
         ('{"a": 1', "perhaps truncated"),
@@ -223,7 +224,7 @@ def test_duplicate_piece_is_refused(tmp_path):
     path = tmp_path / "latency.json"
     path.write_text(text[:end] + ", " + text[start:end] + text[end:])
     with pytest.raises(TableError, match="occurs twice"):
-        kit.import_table(path, "my-board")
+        board_import.import_table(path, "my-board")
 
 
 @settings(
@@ -241,7 +242,7 @@ def test_no_truncation_or_flipped_byte_ends_in_another_error(tmp_path, data):
     path = tmp_path / "latency.json"
     path.write_bytes(content)
     try:
-        table = kit.import_table(path, "fuzzed")
+        table = board_import.import_table(path, "fuzzed")
     except TableError:
         return
     assert np.isfinite(table.table.base).all()
@@ -275,7 +276,7 @@ def test_any_value_in_any_place_is_refused_or_sound(tmp_path, data):
     )
     path = save(value, tmp_path / "latency.json")
     try:
-        table = kit.import_table(path, "fuzzed")
+        table = board_import.import_table(path, "fuzzed")
     except TableError:
         return
     assert np.isfinite(table.table.base).all()
@@ -286,14 +287,14 @@ def test_a_huge_file_is_refused_unread(tmp_path):
     with open(path, "wb") as file:
         file.truncate(10**9)  # sparse: takes no room
     with pytest.raises(TableError, match="1000000000 bytes, a latency file has at most"):
-        kit.import_table(path, "my-board")
+        board_import.import_table(path, "my-board")
     with pytest.raises(TableError, match="is not a file"):
-        kit.import_table(tmp_path, "my-board")
+        board_import.import_table(tmp_path, "my-board")
     if Path("/dev/zero").exists():  # never ends
         with pytest.raises(TableError, match="is not a file"):
-            kit.import_table(Path("/dev/zero"), "my-board")
+            board_import.import_table(Path("/dev/zero"), "my-board")
     with pytest.raises(TableError, match="cannot be read"):
-        kit.import_table(tmp_path / "nowhere.json", "my-board")
+        board_import.import_table(tmp_path / "nowhere.json", "my-board")
 
 
 def zip_of(path: Path, **files: str) -> Path:
@@ -307,7 +308,7 @@ def test_a_zip_with_the_result_is_taken(tmp_path):
     path = zip_of(
         tmp_path / "back.zip", **{"folder/latency.json": json.dumps(made_up()), "run.py": ""}
     )
-    kit.import_table(path, "my-board")
+    board_import.import_table(path, "my-board")
     assert "my-board" in device_names()
 
 
@@ -326,7 +327,7 @@ def test_no_damaged_zip_ends_in_another_error(tmp_path, data):
     path = tmp_path / "damaged.zip"
     path.write_bytes(bytes(content[: data.draw(st.integers(1, len(content)))]))
     with pytest.raises(TableError, match="damaged.zip"):
-        kit.import_table(path, "my-board")
+        board_import.import_table(path, "my-board")
 
 
 @pytest.mark.parametrize(
@@ -344,34 +345,34 @@ def test_a_zip_that_climbs_out_is_refused(tmp_path, name):
     assert climbs_out(name)
     path = zip_of(tmp_path / "evil.zip", **{name: "x", "latency.json": json.dumps(made_up())})
     with pytest.raises(TableError, match="climbs out"):
-        kit.import_table(path, "my-board")
+        board_import.import_table(path, "my-board")
 
 
 def test_other_zips_are_refused(tmp_path):
     with pytest.raises(TableError, match="0 files called latency.json"):
-        kit.import_table(zip_of(tmp_path / "a.zip", **{"x": "y"}), "my-board")
+        board_import.import_table(zip_of(tmp_path / "a.zip", **{"x": "y"}), "my-board")
     with pytest.raises(TableError, match="2 files called latency.json"):
-        kit.import_table(
+        board_import.import_table(
             zip_of(tmp_path / "b.zip", **{"a/latency.json": "{}", "latency.json": "{}"}), "my-board"
         )
     bomb = zip_of(tmp_path / "c.zip", **{"latency.json": " " * 30_000_000})
     assert bomb.stat().st_size < 100_000
     with pytest.raises(TableError, match="30000000 bytes"):
-        kit.import_table(bomb, "my-board")
+        board_import.import_table(bomb, "my-board")
     assert not climbs_out("folder/latency.json") and not climbs_out("a..b/c")
 
 
 @pytest.mark.parametrize("name", ["", "host", "pi4", "../x", "A", "a b", "x" * 41, "-x"])
 def test_impossible_board_names(tmp_path, name):
     with pytest.raises(ValueError, match="device name"):
-        kit.import_table(save(made_up(), tmp_path / "latency.json"), name)
+        board_import.import_table(save(made_up(), tmp_path / "latency.json"), name)
 
 
 def test_a_second_import_replaces_the_first_only_when_it_is_sound(tmp_path):
-    kit.import_table(save(made_up(), tmp_path / "a.json"), "my-board")
-    before = lut.table_path("my-board", TINY).read_bytes()
+    board_import.import_table(save(made_up(), tmp_path / "a.json"), "my-board")
+    before = table_files.table_path("my-board", TINY).read_bytes()
     broken = copy.deepcopy(made_up())
     broken["pieces"].pop(FIRST)
     with pytest.raises(TableError):
-        kit.import_table(save(broken, tmp_path / "b.json"), "my-board")
-    assert lut.table_path("my-board", TINY).read_bytes() == before
+        board_import.import_table(save(broken, tmp_path / "b.json"), "my-board")
+    assert table_files.table_path("my-board", TINY).read_bytes() == before

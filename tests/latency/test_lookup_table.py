@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from latency_for_tests import COARSE, TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
 
+from labkit.cli import main
 from labkit.latency.devices import device_names, get_device
-from labkit.latency.kit import packing as kit
+from labkit.latency.kit import board_import
 from labkit.latency.measured import lookup_table as lut
 from labkit.latency.measured import measurement as measure
-from labkit.latency.measured import shipped_table as entry
+from labkit.latency.measured import runtimes, table_files
 from labkit.latency.measured.blocks import (
     block_counts,
     space_digest,
@@ -164,7 +165,7 @@ def test_without_subnets_a_table_is_uncalibrated():
 def test_measure_gives_a_valid_file(runtime):
     seen = []
     value = measure.measure(
-        TINY, measure.get_runtime(runtime), limits=COARSE, subnets=5, progress=seen.append
+        TINY, runtimes.get_runtime(runtime), limits=COARSE, subnets=5, progress=seen.append
     )
     value = json.loads(json.dumps(value))
     assert validate(value, Path("host")) == TINY
@@ -179,10 +180,10 @@ def test_measure_gives_a_valid_file(runtime):
     ).all()
 
 
-@pytest.mark.parametrize("name", measure.RUNTIMES)
+@pytest.mark.parametrize("name", runtimes.RUNTIMES)
 def test_runtimes_run_every_kind_of_block_at_any_batch(name):
     """Shapes fit: a call of a block or subnet that does not fit its input raises."""
-    runtime = measure.get_runtime(name, threads=1, batch=3)
+    runtime = runtimes.get_runtime(name, threads=1, batch=3)
     for block in list(timed_blocks(TINY).values())[:4] + [measure.anchor_block(TINY)]:
         runtime.block(TINY, block)()
     runtime.subnet(TINY, TINY.largest())()
@@ -197,21 +198,21 @@ def test_many_blocks_get_fewer_rounds():
 
 
 def test_runtimes_by_name():
-    assert isinstance(measure.get_runtime(None), measure.OnnxRuntime)
+    assert isinstance(runtimes.get_runtime(None), runtimes.OnnxRuntime)
     with pytest.raises(ValueError, match="unknown runtime 'abacus', known: onnxruntime, torch"):
-        measure.get_runtime("abacus")
+        runtimes.get_runtime("abacus")
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
 def test_torch_measures_where_either_package_is_missing(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
-    assert measure.get_runtime(None).name == "torch"
+    assert runtimes.get_runtime(None).name == "torch"
 
 
 def test_without_onnxruntime_the_error_says_how_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match="pip install"):
-        measure.get_runtime("onnxruntime")
+        runtimes.get_runtime("onnxruntime")
 
 
 def test_host_is_measured_once_and_kept(monkeypatch):
@@ -221,31 +222,33 @@ def test_host_is_measured_once_and_kept(monkeypatch):
         calls.append(space.name)
         return here(made_up(space))
 
-    monkeypatch.setattr(measure, "measure", fake)
-    assert not lut.has_host_table(TINY)
-    first, again = lut.host_table(TINY), get_device("host").latency_table(TINY)
+    monkeypatch.setattr(table_files, "measure", fake)
+    assert not table_files.has_host_table(TINY)
+    first, again = table_files.host_table(TINY), get_device("host").latency_table(TINY)
     genes = TINY.sample(np.random.default_rng(0), 9)
     np.testing.assert_array_equal(first.table(genes), again(genes))
-    assert calls == ["tiny"] and lut.has_host_table(TINY)
-    lut.host_table(TINY, remeasure=True)
-    lut.table_path("host", TINY).write_text("{")  # damaged: measured again rather than an error
-    lut.host_table(TINY)
+    assert calls == ["tiny"] and table_files.has_host_table(TINY)
+    table_files.host_table(TINY, remeasure=True)
+    table_files.table_path("host", TINY).write_text(
+        "{"
+    )  # damaged: measured again rather than an error
+    table_files.host_table(TINY)
     assert len(calls) == 3
     lut.write_table(
-        made_up(), lut.table_path("host", TINY), TINY
+        made_up(), table_files.table_path("host", TINY), TINY
     )  # of another machine with the same home folder
-    assert not lut.has_host_table(TINY)
-    lut.host_table(TINY)
+    assert not table_files.has_host_table(TINY)
+    table_files.host_table(TINY)
     assert len(calls) == 4
     other = replace(TINY, stem_width=24)  # another version of the space
-    assert not lut.has_host_table(other)
+    assert not table_files.has_host_table(other)
 
 
 def test_this_machines_label_says_where_its_table_contradicts_itself():
     value = here(made_up(FMNIST))
     for subnet in value["subnets"]:
         subnet.update({field: 1000 * subnet[field] for field in ("low_ms", "median_ms", "high_ms")})
-    lut.write_table(value, lut.table_path("host", FMNIST), FMNIST)
+    lut.write_table(value, table_files.table_path("host", FMNIST), FMNIST)
     assert get_device("host").label == "measured, unsteady in fmnist"
     get_device("host").latency_table(FMNIST)  # the lab goes on, on a busy machine as well
 
@@ -256,13 +259,15 @@ def test_this_machines_label_says_where_its_table_contradicts_itself():
 def test_this_machines_label_says_where_it_changed_speed(change):
     host = get_device("host")
     assert host.label == "measured"  # and is not measured for it
-    lut.write_table(here(made_up()), lut.table_path("host", TINY), TINY)
+    lut.write_table(here(made_up()), table_files.table_path("host", TINY), TINY)
     assert host.label == "measured"
-    lut.write_table({**here(made_up(FMNIST)), **change}, lut.table_path("host", FMNIST), FMNIST)
-    lut.table_path("host", FMNIST).with_name(".killed.json").write_text("{")
+    lut.write_table(
+        {**here(made_up(FMNIST)), **change}, table_files.table_path("host", FMNIST), FMNIST
+    )
+    table_files.table_path("host", FMNIST).with_name(".killed.json").write_text("{")
     assert host.label == "measured, unsteady in fmnist"
     lut.write_table(
-        {**made_up(FMNIST), **change}, lut.table_path("host", FMNIST), FMNIST
+        {**made_up(FMNIST), **change}, table_files.table_path("host", FMNIST), FMNIST
     )  # of another machine
     assert host.label == "measured"
 
@@ -270,20 +275,27 @@ def test_this_machines_label_says_where_it_changed_speed(change):
 def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(entry, "measure", lambda space, runtime, progress: made_up(space))
-    monkeypatch.setattr(sys, "argv", ["labkit.latency", "lab-pc", "--space", "tiny"])
-    assert entry.main() == 0
+    monkeypatch.setattr(board_import, "measure", lambda space, runtime, progress: made_up(space))
+
+    def ship(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["labkit", "lut", "measure", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code
+
+    assert ship("--ship", "lab-pc", "--space", "tiny") == 0
     assert (
         "lab-pc" in device_names()
         and (tmp_path / "data" / "latency" / "lab-pc" / "tiny.json").is_file()
     )
     assert get_device("lab-pc").latency_table(TINY).space == TINY
     for wrong, message in (
-        (["host"], "taken"),
-        (["lab-pc", "--space", "mars"], "unknown space 'mars'"),
+        (["--ship", "host"], "taken"),
+        (["--ship", "lab-pc", "--space", "mars"], "unknown space 'mars'"),
+        (["--ship", "lab-pc", "--threads", "0"], "0 is not in the range"),
+        (["--threads", "2"], "--runtime and --threads are for a table that ships"),
     ):
-        monkeypatch.setattr(sys, "argv", ["labkit.latency", *wrong])
         capsys.readouterr()
-        assert entry.main() == 2 and message in capsys.readouterr().err
+        assert ship(*wrong) == 2 and message in capsys.readouterr().err
     with pytest.raises(ValueError, match="taken by a table that ships"):
-        kit.import_table(save(made_up(), tmp_path / "latency.json"), "lab-pc")
+        board_import.import_table(save(made_up(), tmp_path / "latency.json"), "lab-pc")

@@ -12,19 +12,12 @@ from latency_for_tests import TINY, made_up, save
 from scipy.stats import spearmanr
 
 from labkit.latency.devices import DeviceError, get_device
-from labkit.latency.kit import packing as kit
-from labkit.latency.measured import subnet_times as subnets
-from labkit.latency.measured.latency_file import TableError
-from labkit.latency.measured.regression import (
-    compare,
-    features,
-    fit_macs,
-    fit_regression,
-    host_regression,
-    judge,
-    spearman,
-)
-from labkit.latency.measured.subnet_times import Subnets
+from labkit.latency.kit import board_import
+from labkit.latency.measured import plausibility, regression
+from labkit.latency.measured.prediction_error import compare_predictors, prediction_error, spearman
+from labkit.latency.measured.regression import features, fit_macs, fit_regression, host_regression
+from labkit.latency.measured.subnet_sample import SubnetSample
+from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import Arch, mid_channels
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage.errors import MissingPackage
@@ -57,10 +50,12 @@ def test_regression_learns_a_devices_latency():
     """On a simulated device every term is in reach of the features but squeeze-excite's few layers."""
     table, rng = get_device("pi4").latency_table(FMNIST), np.random.default_rng(0)
     train, test = FMNIST.sample(rng, 300), FMNIST.sample(rng, 200)
-    regression = judge(
+    regression = prediction_error(
         "regression", 300, fit_regression(FMNIST, train, table(train)), test, table(test)
     )
-    macs = judge("MACs only", 300, fit_macs(FMNIST, train, table(train)), test, table(test))
+    macs = prediction_error(
+        "MACs only", 300, fit_macs(FMNIST, train, table(train)), test, table(test)
+    )
     assert regression.mean_error < 0.01 and regression.spearman > 0.995
     assert macs.mean_error > 3 * regression.mean_error
 
@@ -94,9 +89,9 @@ def test_host_regression_learns_from_what_was_measured(tmp_path, monkeypatch):
     def fake(space, path, count, *, progress):
         asked.append((path, count))
         genes = FMNIST.sample(np.random.default_rng(0), count)
-        return Subnets(genes, table(genes), {}, 0)
+        return SubnetSample(genes, table(genes), {}, 0)
 
-    monkeypatch.setattr(subnets, "measured_subnets", fake)
+    monkeypatch.setattr(regression, "measure_sample", fake)
     genes = FMNIST.sample(np.random.default_rng(1), 50)
     assert spearman(host_regression(FMNIST, 60)(genes), table(genes)) > 0.95
     assert get_device("host").latency_regression(FMNIST).space == FMNIST
@@ -107,7 +102,7 @@ def test_host_regression_learns_from_what_was_measured(tmp_path, monkeypatch):
 
 def test_without_scikit_learn_nothing_is_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    monkeypatch.setattr(subnets, "measured_subnets", None)
+    monkeypatch.setattr(regression, "measure_sample", None)
     with pytest.raises(MissingPackage, match=r"pip install -e '.\[fit\]'"):
         host_regression(FMNIST)
 
@@ -121,11 +116,11 @@ def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkey
     weights = 1e-4 * np.random.default_rng(0).random(features(TINY, genes).shape[1])
     for subnet, ms in zip(value["subnets"], features(TINY, genes) @ weights + 0.2):
         subnet.update(median_ms=ms, low_ms=ms, high_ms=ms)
-    monkeypatch.setattr(kit, "CONTRADICTION", 1e9)
-    monkeypatch.setattr(
-        kit, "FACTORS", (-np.inf, np.inf)
-    )  # these subnets have nothing to do with the blocks
-    kit.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    # These subnets have nothing to do with the blocks.
+    monkeypatch.setattr(plausibility, "MAX_CALIBRATION_ERROR", 1e9)
+    monkeypatch.setattr(plausibility, "MIN_FACTOR", -np.inf)
+    monkeypatch.setattr(plausibility, "MAX_FACTOR", np.inf)
+    board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     other = TINY.sample(np.random.default_rng(3), 40)
     np.testing.assert_allclose(
         get_device("my-board").latency_regression(TINY)(other),
@@ -137,7 +132,7 @@ def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkey
 def test_a_board_with_few_subnets_has_no_regression(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(spaces, "tiny", TINY)
-    kit.import_table(save(made_up(subnets=9), tmp_path / "latency.json"), "my-board")
+    board_import.import_table(save(made_up(subnets=9), tmp_path / "latency.json"), "my-board")
     with pytest.raises(
         TableError, match="holds 9 whole subnets.*at least 10.*lut pack --subnets 200"
     ):
@@ -160,7 +155,9 @@ def test_macs_baseline_recovers_a_line():
 def test_compare_uses_the_first_samples_and_one_held_out_set():
     table, rng = get_device("pi4").latency_table(FMNIST), np.random.default_rng(0)
     train, test = FMNIST.sample(rng, 60), FMNIST.sample(rng, 40)
-    rows = compare(FMNIST, table, 20, (train, table(train)), (test, table(test)), samples=(20, 60))
+    rows = compare_predictors(
+        FMNIST, table, 20, (train, table(train)), (test, table(test)), samples=(20, 60)
+    )
     assert [(row.method, row.samples) for row in rows] == [
         ("table", 20),
         ("regression", 20),
@@ -173,7 +170,7 @@ def test_compare_uses_the_first_samples_and_one_held_out_set():
     assert rows[2].mean_error == pytest.approx(np.mean(np.abs(direct / table(test) - 1)))
     assert rows[2].max_error == pytest.approx(np.max(np.abs(direct / table(test) - 1)))
     with pytest.raises(ValueError, match="800 samples wanted, 60 subnets were measured"):
-        compare(FMNIST, table, 20, (train, table(train)), (test, table(test)))
+        compare_predictors(FMNIST, table, 20, (train, table(train)), (test, table(test)))
 
 
 def test_regression_wants_enough_subnets():

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.latency.kit import packing
-from labkit.runtime import timing as harness
 from labkit.runtime.timing import (
     Timing,
     TimingLimits,
+    TimingRun,
     machine_state,
     summarize,
     time_all,
@@ -179,17 +179,15 @@ def test_a_machine_that_stays_slow_is_marked():
     assert order == "ab" + "cd" * 3 and session.drifted == ["c", "d"]
 
 
-def test_what_is_done_is_kept_and_progress_is_told():
+def test_an_earlier_run_is_continued_and_progress_is_told():
     machine = Machine()
     old = Timing(7.0, 6.9, 7.1, 0.0, 20)
     seen = []
     session, order = run_all(
         machine,
         machine.call(1.0),
-        done={"a": [old], "c": [old]},
-        progress=lambda rounds, anchors: seen.append(
-            (harness.share_done(rounds, QUICK), len(anchors))
-        ),
+        run=TimingRun({"a": [old], "c": [old]}),
+        progress=lambda run, share: seen.append((share, len(run.anchor_ms))),
     )
     assert order == "bd" and session.timings["a"] == old
     assert list(session.timings) == list("abcd")
@@ -241,7 +239,12 @@ def test_earlier_rounds_count():
     old = Timing(3.0, 3.0, 3.0, 0.0, 3)
     limits = QUICK._replace(min_rounds=3, max_rounds=3)
     session = time_all(
-        ["a", "b"], prepare, machine.call(1.0), limits, clock=machine.clock, done={"a": [old, old]}
+        ["a", "b"],
+        prepare,
+        machine.call(1.0),
+        limits,
+        clock=machine.clock,
+        run=TimingRun({"a": [old, old]}),
     )
     assert sorted(order) == ["a", "b", "b", "b"] and session.timings["a"].repeats == 9
 
@@ -258,9 +261,9 @@ def test_machine_state_is_plain_data():
     assert all(value is None or isinstance(value, (str, int, float)) for value in state.values())
 
 
-@pytest.mark.parametrize("name", ["timing.py", "runner.py"])
+@pytest.mark.parametrize("name", ["timing.py", "board_script.py"])
 def test_what_runs_on_boards_is_python_38_and_imports_nothing_of_ours(name):
-    source = packing.source(name)
+    source = packing.board_source(name)
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {
         alias.name.split(".")[0]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a fixture)
 
-from labkit.latency.devices import DeviceError, flash_table, get_device, sram_table
-from labkit.latency.kit import packing as kit
+from labkit.latency.devices import DeviceError, get_device
+from labkit.latency.kit import board_import
+from labkit.latency.memory import flash_table, sram_table
 from labkit.search import InfeasibleBudget
 from labkit.space import Arch, Block
 from labkit.space.presets import FMNIST
@@ -155,7 +156,7 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
             return 5.0 if slow in key and key.startswith(("block-8to16", "block-16to16")) else 0.01
 
         value = made_up(factor=1.0, intercept=0.0, per_block=0.0, block_ms=block_ms)
-        kit.import_table(save(value, tmp_path / f"{name}.json"), name)
+        board_import.import_table(save(value, tmp_path / f"{name}.json"), name)
     wanted, choices = choose(
         TINY, accuracy_model(TINY), targets(TINY, [Request("a", 1), Request("b", 1)])
     )

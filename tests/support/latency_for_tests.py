@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from labkit.latency.measured import measurement as measure
+from labkit.latency.measured import runtimes
 from labkit.latency.measured.blocks import (
     block_counts,
     space_digest,
@@ -102,7 +103,7 @@ def made_up(
 
 def here(value: dict) -> dict:
     """The same latency file, as if this machine had made it."""
-    value["made"].update(cpu=machine_state()["cpu"], runtime=measure.default_runtime())
+    value["made"].update(cpu=machine_state()["cpu"], runtime=runtimes.default_runtime())
     return value
 
 

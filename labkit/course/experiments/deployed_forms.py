@@ -124,7 +124,7 @@ def _onnx_forms(
 ) -> Sequence[_Form]:
     from labkit.deploy.onnx import export as onnx_export
     from labkit.deploy.onnx.quantization import quantize
-    from labkit.latency.measured.measurement import OnnxRuntime
+    from labkit.latency.measured.runtimes import OnnxRuntime
 
     runtime, shape = OnnxRuntime(), (1, *images.shape[1:])
     exported = onnx_export.export(space, subnet, images[:BATCH]).model

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from labkit.latency.measured.measurement import Runtime, anchor_block, measure
-from labkit.runtime.timing import TimingLimits, share_done, time_all
+from labkit.latency.measured.measurement import anchor_block, measure
+from labkit.latency.measured.runtimes import Runtime
+from labkit.runtime.timing import TimingLimits, time_all
 from labkit.space import Arch, SearchSpace
 
 # Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a second
@@ -51,16 +52,16 @@ def quick_subnets(
     """Time whole subnets: `median_ms` (N,), and its confidence interval `low_ms` to `high_ms`."""
     arch_of = {str(i): arch for i, arch in enumerate(archs)}
     with _bar(space) as bar:
-        session = time_all(
+        run = time_all(
             list(arch_of),
             lambda name: runtime.subnet(space, arch_of[name]),
             runtime.block(space, anchor_block(space)),
             QUICK_LIMITS,
             clock=thread_clock,
-            progress=lambda rounds, _: _move(bar, share_done(rounds, QUICK_LIMITS)),
+            progress=lambda _, share: _move(bar, share),
         )
     return {
-        name: np.array([getattr(timing, name) for timing in session.timings.values()])
+        name: np.array([getattr(timing, name) for timing in run.timings.values()])
         for name in ("median_ms", "low_ms", "high_ms")
     }
 

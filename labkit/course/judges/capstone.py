@@ -9,7 +9,8 @@ import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_integer, as_items
-from labkit.latency.devices import flash_table, get_device
+from labkit.latency.devices import get_device
+from labkit.latency.memory import flash_table
 from labkit.search import Budget, InfeasibleBudget, Optimum, best
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space

@@ -621,7 +621,10 @@ EXERCISES = (
         agreement_inputs,
         agreement_run,
         agreement_judge,
-        ("labkit.tables.predictor_quality.kendall_tau", "labkit.latency.measured.regression.judge"),
+        (
+            "labkit.tables.predictor_quality.kendall_tau",
+            "labkit.latency.measured.prediction_error.prediction_error",
+        ),
     ),
     Exercise(
         "3.4",

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.runtime.onnx_graph import Weights, network_model, onnx
+from labkit.runtime.onnx_session import open_session
 from labkit.space import SearchSpace
 from labkit.storage.atomic_write import write_atomic
-from labkit.storage.errors import ExportError, MissingPackage
+from labkit.storage.errors import ExportError
 from labkit.supernet.subnet import Subnet
 
 TOLERANCE = 1e-4  # largest difference of a logit
@@ -106,27 +107,12 @@ def export(
     return Verified(model, difference, len(images))
 
 
-def session(model: onnx.ModelProto | Path, threads: int = 1):
-    """An ONNX Runtime session on the CPU. Raises MissingPackage with the command that installs it."""
-    from labkit.latency.measured.measurement import MISSING
-
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackage(MISSING) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
 def run(model: onnx.ModelProto | Path, images: Tensor) -> np.ndarray:
     """(N, classes) logits of an ONNX model on images (N, C, r, r)."""
-    running = session(model)
-    return np.concatenate(
-        [running.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)]
-    )
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    session = open_session(source)
+    batches = [session.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)]
+    return np.concatenate(batches)
 
 
 def accuracy(model: onnx.ModelProto | Path, images: Tensor, labels: Tensor) -> float:

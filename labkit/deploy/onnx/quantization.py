@@ -23,7 +23,7 @@ from torch import Tensor
 
 from labkit.deploy.onnx.export import accuracy
 from labkit.runtime.onnx_graph import onnx
-from labkit.storage.errors import MissingPackage
+from labkit.runtime.onnx_session import require_onnxruntime
 
 BATCH = 64
 # A range that leaves out the very rarest values loses less than one that stretches to the single
@@ -55,19 +55,16 @@ def quantize(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
     Raises MissingPackage with the command that installs it where onnxruntime is missing, ValueError
     without calibration images.
     """
-    from labkit.latency.measured.measurement import MISSING
+    require_onnxruntime()
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    try:
-        from onnxruntime.quantization import (
-            CalibrationDataReader,
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as error:
-        raise MissingPackage(MISSING) from error
     if not len(calibration):
         raise ValueError("static quantization needs calibration images")
 

@@ -126,9 +126,8 @@ def test_two_forms_are_measured(subnet, images):
     assert fp32.latency_ms > 0 < int8.latency_ms and int8.kilobytes < fp32.kilobytes
 
 
-@pytest.mark.parametrize(
-    "missing", ["onnxruntime", "labkit.deploy.onnx"]
-)  # without onnx there is no labkit.deploy.onnx
+# Without onnx there is no labkit.deploy.onnx.
+@pytest.mark.parametrize("missing", ["onnxruntime", "labkit.deploy.onnx"])
 def test_without_onnx_runtime_pytorch_is_measured(subnet, images, monkeypatch, missing):
     really_import = builtins.__import__
 

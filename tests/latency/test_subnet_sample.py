@@ -9,8 +9,8 @@ import pytest
 from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.latency.devices import get_device
-from labkit.latency.measured import subnet_times as subnets
-from labkit.latency.measured.subnet_times import measured_subnets, sample
+from labkit.latency.measured import subnet_sample
+from labkit.latency.measured.subnet_sample import draw_genes, measure_sample
 from labkit.runtime.timing import TimingLimits
 from labkit.space.presets import FMNIST
 
@@ -54,14 +54,14 @@ class Machine:
 
 
 def measure(path, count: int, machine: Machine, **options):
-    return measured_subnets(
+    return measure_sample(
         TINY, path, count, runtime=machine, limits=LIMITS, clock=machine.clock, **options
     )
 
 
 def test_a_larger_sample_begins_with_the_smaller():
-    np.testing.assert_array_equal(sample(FMNIST, 130, 5)[:60], sample(FMNIST, 60, 5))
-    assert not np.array_equal(sample(FMNIST, 60, 5), sample(FMNIST, 60, 6))
+    np.testing.assert_array_equal(draw_genes(FMNIST, 130, 5)[:60], draw_genes(FMNIST, 60, 5))
+    assert not np.array_equal(draw_genes(FMNIST, 60, 5), draw_genes(FMNIST, 60, 6))
 
 
 def test_times_are_those_of_the_machine(tmp_path):
@@ -174,4 +174,4 @@ def test_subnets_that_were_measured_while_the_machine_changed_speed_are_counted(
 
 
 def test_learning_from_many_takes_few_rounds():
-    assert subnets.LEARNING.max_rounds < TimingLimits().min_rounds
+    assert subnet_sample.SAMPLE_LIMITS.max_rounds < TimingLimits().min_rounds

@@ -1,0 +1,76 @@
+"""A latency file becomes a device: what a board wrote, or a table that ships with labkit.
+
+What comes from a board is checked in every part first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit.latency.measured.latency_file import recorded_machine, validate
+from labkit.latency.measured.lookup_table import LatencyTable, write_table
+from labkit.latency.measured.measurement import measure
+from labkit.latency.measured.plausibility import check_plausible
+from labkit.latency.measured.runtimes import Runtime
+from labkit.latency.measured.table_files import HOST, shipped_path, table_files, table_path
+from labkit.latency.measured.untrusted_json import read_json
+from labkit.space import SearchSpace
+from labkit.storage.paths import data_dir
+
+
+def import_table(path: Path, name: str) -> LatencyTable:
+    """Validate the latency.json of a board (or a zip that holds it) and make it the device `name`.
+
+    Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that
+    cannot be.
+    """
+    check_board_name(name)
+    if (data_dir() / "latency" / name).exists():
+        raise ValueError(f"device name {name!r} is taken by a table that ships; choose another")
+    value = read_json(path)
+    space = validate(value, path)
+    check_plausible(value, path, space)
+    return write_table(value, table_path(name, space), space)
+
+
+def ship_table(
+    space: SearchSpace,
+    name: str,
+    runtime: Runtime,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> LatencyTable:
+    """Measure this machine (it should be idle) and write data/latency/NAME/SPACE.json.
+
+    Results that must be the same on every machine then have a measured device of their own. Raises
+    ValueError for a name that cannot be, before anything is measured.
+    """
+    check_board_name(name)
+    value = measure(space, runtime, progress=progress)
+    return write_table(value, shipped_path(name, space), space)
+
+
+def replaced_tables(name: str) -> dict[str, str]:
+    """Space name -> date and processor of the table that an import for that space replaces."""
+    tables = {}
+    for space, path in table_files().get(name, {}).items():
+        made = recorded_machine(path)
+        tables[space] = "damaged"
+        if made is not None:
+            date, cpu = made.get("date"), made.get("cpu")
+            tables[space] = f"{date or 'unknown date'}, {cpu or 'unknown processor'}"
+    return tables
+
+
+def check_board_name(name: str) -> None:
+    """Raise ValueError unless `name` can be the name of a measured device."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
+        raise ValueError(
+            f"device name {name!r}: use 1 to 40 of a-z, 0-9, '.', '-' and '_', a letter or digit"
+            " first"
+        )
+    simulated = {path.stem for path in (data_dir() / "devices").glob("*.json")}
+    if name in {HOST, *simulated}:
+        raise ValueError(f"device name {name!r} is taken by another device; choose another")

@@ -1,0 +1,132 @@
+"""What runs the blocks and subnets that are timed: ONNX Runtime, or PyTorch eager.
+
+Weights are random: the time of these operators does not depend on the values that pass through them.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Protocol
+
+from labkit.latency.measured.blocks import TimedBlock
+from labkit.runtime.onnx_session import require_onnxruntime
+from labkit.runtime.timing import Call, onnx_call
+from labkit.space import Arch, SearchSpace
+
+
+class Runtime(Protocol):
+    """Something that runs blocks and subnets: `block` and `subnet` return a function of one call."""
+
+    name: str
+    version: str
+    threads: int
+    batch: int
+
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call: ...
+
+    def subnet(self, space: SearchSpace, arch: Arch) -> Call: ...
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, on graphs with batch norm folded: what is deployed."""
+
+    name = "onnxruntime"
+
+    def __init__(self, threads: int = 1, batch: int = 1) -> None:
+        self.version = require_onnxruntime().__version__
+        self.threads, self.batch = threads, batch
+
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call:
+        return onnx_call(block_file(space, block, self.batch), self.threads)
+
+    def subnet(self, space: SearchSpace, arch: Arch) -> Call:
+        return onnx_call(subnet_file(space, arch, self.batch), self.threads)
+
+
+def block_file(space: SearchSpace, block: TimedBlock, batch: int = 1) -> bytes:
+    """The ONNX model of one timed block."""
+    from labkit.runtime.onnx_graph import block_model, head_model, stem_model
+
+    if block.kind == "stem":
+        model = stem_model(space, block.side, batch=batch)
+    elif block.kind == "head":
+        model = head_model(space, block.side, batch=batch)
+    else:
+        model = block_model(
+            block.shape, block.kernel, block.expand, block.side, block.act, block.se, batch=batch
+        )
+    return model.SerializeToString()
+
+
+def subnet_file(space: SearchSpace, arch: Arch, batch: int = 1) -> bytes:
+    """The ONNX model of a whole subnet."""
+    from labkit.runtime.onnx_graph import network_model
+
+    return network_model(space, arch, batch=batch).SerializeToString()
+
+
+class TorchEager:
+    """PyTorch eager on the CPU, batch norm as a layer of its own.
+
+    It measures where ONNX Runtime is not installed.
+    """
+
+    name = "torch"
+
+    def __init__(self, threads: int = 1, batch: int = 1) -> None:
+        import torch
+
+        self.version, self.threads, self.batch = torch.__version__, threads, batch
+
+    def block(self, space: SearchSpace, block: TimedBlock) -> Call:
+        from torch import nn
+
+        from labkit.supernet.subnet import InvertedResidual, Subnet
+
+        if block.kind == "block":
+            module = InvertedResidual(block.shape, block.kernel, block.expand, block.act, block.se)
+            return self._call(module, block.shape.in_channels, block.side)
+        net = Subnet(space, space.smallest())
+        if block.kind == "stem":
+            return self._call(nn.Sequential(net.stem, net.first), space.in_channels, block.side)
+        head = nn.Sequential(net.final, net.pool, net.feature, nn.Flatten(), net.classifier)
+        return self._call(head, space.stages[-1].width, block.side)
+
+    def subnet(self, space: SearchSpace, arch: Arch) -> Call:
+        from labkit.supernet.subnet import Subnet
+
+        return self._call(Subnet(space, arch), space.in_channels, arch.resolution)
+
+    def _call(self, module, channels: int, side: int) -> Call:
+        import torch
+
+        module.eval()
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn((self.batch, channels, side, side), generator=generator)
+
+        def call() -> None:
+            with torch.inference_mode():
+                module(images)
+
+        torch.set_num_threads(self.threads)
+        return call
+
+
+RUNTIMES = {"onnxruntime": OnnxRuntime, "torch": TorchEager}
+
+
+def default_runtime() -> str:
+    """Name of the runtime that measures this machine unless another is named."""
+    return "onnxruntime" if all(map(find_spec, ("onnx", "onnxruntime"))) else "torch"
+
+
+def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Runtime:
+    """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it or onnx is missing.
+
+    Raises ValueError for an unknown name, MissingPackage (with the command that installs it) for
+    one that is not installed.
+    """
+    name = default_runtime() if name is None else name
+    if name not in RUNTIMES:
+        raise ValueError(f"unknown runtime {name!r}, known: {', '.join(RUNTIMES)}")
+    return RUNTIMES[name](threads, batch)

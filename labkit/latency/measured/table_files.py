@@ -1,0 +1,106 @@
+"""Where latency files lie, and the table of this machine, which is measured when it is first used.
+
+data/latency/<device>/<space>.json         tables that ship
+<cache>/latency/<device>/<space>.json      this machine ('host') and imported boards
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from labkit.latency.measured.blocks import space_digest
+from labkit.latency.measured.latency_file import read
+from labkit.latency.measured.lookup_table import LatencyTable, build_table, write_table
+from labkit.latency.measured.measurement import measure
+from labkit.latency.measured.plausibility import check_plausible
+from labkit.latency.measured.runtimes import default_runtime
+from labkit.latency.measured.untrusted_json import TableError, read_json
+from labkit.runtime.timing import machine_state
+from labkit.space import SearchSpace
+from labkit.space.presets import get_space
+from labkit.storage.paths import cache_dir, data_dir
+
+HOST = "host"  # the device name of this machine
+
+
+def table_path(device: str, space: SearchSpace) -> Path:
+    """Where the latency file of an imported board, or of this machine, is kept."""
+    return cache_dir() / "latency" / device / f"{space.name}.json"
+
+
+def shipped_path(device: str, space: SearchSpace) -> Path:
+    """Where the latency file of a device that comes with labkit lies."""
+    return data_dir() / "latency" / device / f"{space.name}.json"
+
+
+def table_files() -> dict[str, dict[str, Path]]:
+    """Device name -> space name -> latency file, of all measured devices except this machine."""
+    files: dict[str, dict[str, Path]] = {}
+    for root in (data_dir() / "latency", cache_dir() / "latency"):
+        for path in sorted(root.glob("*/[!.]*.json")):  # a killed write leaves a file with a dot
+            if path.parent.name != HOST:
+                files.setdefault(path.parent.name, {}).setdefault(path.stem, path)
+    return files
+
+
+def host_table(
+    space: SearchSpace, *, remeasure: bool = False, progress: Callable[[float], None] | None = None
+) -> LatencyTable:
+    """This machine's table for `space`, measured at first use and kept in the user's cache folder.
+
+    A file that does not fit (another version of the space, another machine that shares the home
+    folder, another runtime, damaged) is measured again. One that was measured on a busy machine is
+    used, and the device's label says so: `labkit lut measure` measures again.
+    """
+    path = table_path(HOST, space)
+    value = None if remeasure else _read_host_file(path, space)
+    if value is not None:
+        return build_table(value, space)
+    return write_table(measure(space, progress=progress), path, space)
+
+
+def has_host_table(space: SearchSpace) -> bool:
+    """Whether `host_table` answers at once, without measuring."""
+    try:
+        value = read_json(table_path(HOST, space))
+    except TableError:
+        return False
+    return value.get("space_sha256") == space_digest(space) and _is_current(value.get("made"))
+
+
+def unsteady_spaces() -> list[str]:
+    """Spaces whose table of this machine would not be imported from a board.
+
+    The machine changed speed while it was measured, or blocks and whole subnets contradict each
+    other.
+    """
+    names = []
+    for path in sorted((cache_dir() / "latency" / HOST).glob("[!.]*.json")):
+        value = _read_host_file(path)
+        if value is not None and not _is_plausible(value, path):
+            names.append(value["space"])
+    return names
+
+
+def _read_host_file(path: Path, space: SearchSpace | None = None) -> dict | None:
+    """A latency file of this machine, None where it has to be measured again."""
+    try:
+        value = read(path, space)
+    except TableError:
+        return None
+    return value if _is_current(value["made"]) else None
+
+
+def _is_plausible(value: dict, path: Path) -> bool:
+    try:
+        check_plausible(value, path, get_space(value["space"]))
+    except TableError:
+        return False
+    return True
+
+
+def _is_current(made: object) -> bool:
+    """Whether this machine measured a table, with the runtime that would measure it now."""
+    current = {"cpu": machine_state()["cpu"], "runtime": default_runtime()}
+    return isinstance(made, Mapping) and all(made.get(key) == current[key] for key in current)
