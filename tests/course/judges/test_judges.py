@@ -15,9 +15,9 @@ from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 
 RIGHT, WRONG = {}, {}
 for module in pkgutil.iter_modules(answers.__path__):
-    held = importlib.import_module(f"{answers.__name__}.{module.name}")
-    RIGHT |= held.RIGHT
-    WRONG |= held.WRONG
+    answers_module = importlib.import_module(f"{answers.__name__}.{module.name}")
+    RIGHT |= answers_module.RIGHT
+    WRONG |= answers_module.WRONG
 EXERCISES = {id: exercise for notebook in TOPICS for id, exercise in exercises_of(notebook).items()}
 
 
@@ -77,21 +77,21 @@ def test_judges_survive_whatever_comes_back(id, nonsense):
         assert not judge(exercise, Outcome(returned=nonsense), 0).passed
 
 
-def same(a, b):
+def equal(a, b):
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(equal, a, b))
     return a == b
 
 
 @pytest.mark.parametrize("id", EXERCISES)
 def test_inputs_are_plain_and_depend_on_the_seed_alone(id):
     inputs = EXERCISES[id].inputs
-    assert same(inputs(5), inputs(5)) and same(plain(inputs(5)), plain(inputs(5)))
-    assert not same(inputs(3), inputs(7))
+    assert equal(inputs(5), inputs(5)) and equal(plain(inputs(5)), plain(inputs(5)))
+    assert not equal(inputs(3), inputs(7))
 
 
 def test_exceptions_name_the_line_and_do_not_escape():
@@ -112,7 +112,7 @@ def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_bod
 
 
 @pytest.mark.parametrize(
-    "id, returned, said",
+    "id, returned, message_start",
     [
         ("2.1", None, "the loss is None; is a return statement missing?"),
         ("2.2", None, "sandwich should return an array, got a value of type NoneType"),
@@ -121,8 +121,8 @@ def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_bod
         ("4.5", (np.zeros(12), 1.0), "evolve should return two"),
     ],
 )
-def test_what_does_not_come_back_is_no_error_that_the_answer_raised(id, returned, said):
-    assert try_answer(get_exercise(id), lambda *args: returned).message.startswith(said)
+def test_what_does_not_come_back_is_no_error_that_the_answer_raised(id, returned, message_start):
+    assert try_answer(get_exercise(id), lambda *args: returned).message.startswith(message_start)
 
 
 def test_check_prints_in_a_notebook_and_raises_under_pytest(capsys, monkeypatch):

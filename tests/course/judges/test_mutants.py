@@ -66,15 +66,15 @@ def survives(id, source):
 @pytest.mark.parametrize("id", ANSWERS)
 @pytest.mark.usefixtures("little_memory")
 def test_every_mutant_is_rejected_or_reviewed(id, alarm):
-    made, alive = mutants(ANSWERS[id]), []
-    assert len(made) >= 5
-    for mutant in made:
+    candidates, survivors = mutants(ANSWERS[id]), []
+    assert len(candidates) >= 5
+    for mutant in candidates:
         alarm()
         if survives(id, mutant.source):
-            alive.append(mutant.change)
+            survivors.append(mutant.change)
     reviewed = REVIEWED.get(id, {})
-    assert not set(alive) - set(reviewed), "accepted, and nobody has said why that is right"
-    assert not set(reviewed) - set(alive), "reviewed as equivalent, but not among the survivors"
+    assert not set(survivors) - set(reviewed), "accepted, and nobody has said why that is right"
+    assert not set(reviewed) - set(survivors), "reviewed as equivalent, but not among the survivors"
     assert all(len(reason) > 10 for reason in reviewed.values())
 
 

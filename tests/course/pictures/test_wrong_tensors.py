@@ -20,9 +20,9 @@ from labkit.course.pictures.wrong_tensors import Panel, compare, draw
 
 RIGHT, WRONG = {}, {}
 for module in pkgutil.iter_modules(answers.__path__):
-    held = importlib.import_module(f"{answers.__name__}.{module.name}")
-    RIGHT |= held.RIGHT
-    WRONG |= held.WRONG
+    answers_module = importlib.import_module(f"{answers.__name__}.{module.name}")
+    RIGHT |= answers_module.RIGHT
+    WRONG |= answers_module.WRONG
 
 
 def result(id, answer, seed=0):
@@ -31,23 +31,23 @@ def result(id, answer, seed=0):
 
 
 def test_the_slice_with_the_largest_difference_is_shown_and_outlined():
-    asked = np.arange(24.0).reshape(2, 3, 4)
-    got = asked.copy()
+    expected = np.arange(24.0).reshape(2, 3, 4)
+    got = expected.copy()
     got[0, 0, 0] += 1
     got[1, 2, 3] -= 5
-    given, yours, difference = compare(
-        "yours", got, asked, lambda at: [Panel(f"slice {at}", np.zeros((1, 1)))]
+    input_panel, yours, difference = compare(
+        "yours", got, expected, lambda at: [Panel(f"slice {at}", np.zeros((1, 1)))]
     )
-    assert given.title == "slice (1,)"
+    assert input_panel.title == "slice (1,)"
     assert np.array_equal(yours.values, got[1])
     assert np.array_equal(difference.values, [[0] * 4, [0] * 4, [0, 0, 0, -5]])
     assert np.array_equal(np.argwhere(difference.wrong), [[2, 3]]) and "2 of 24" in difference.title
 
 
 def test_a_missing_number_is_wrong_and_a_blank_that_is_asked_for_is_not():
-    asked = np.array([[1.0, np.nan]])
-    assert compare("yours", asked, asked, lambda at: []) == []
-    *_, difference = compare("yours", [[np.nan, np.nan]], asked, lambda at: [])
+    expected = np.array([[1.0, np.nan]])
+    assert compare("yours", expected, expected, lambda at: []) == []
+    *_, difference = compare("yours", [[np.nan, np.nan]], expected, lambda at: [])
     assert difference.wrong.tolist() == [[True, False]]
     assert "NaN" in [text.get_text() for text in draw([difference]).axes[0].texts]
 
@@ -66,9 +66,9 @@ def test_right_answers_have_no_picture(id):
 
 @pytest.mark.parametrize("id", PANELS)
 def test_most_wrong_answers_have_one(id):
-    drawn = [try_answer(get_exercise(id), answer) for answer in WRONG[id]]
+    verdicts = [try_answer(get_exercise(id), answer) for answer in WRONG[id]]
     figures = [
-        picture(id, get_exercise(id).inputs(verdict.seed), verdict.returned) for verdict in drawn
+        picture(id, get_exercise(id).inputs(verdict.seed), verdict.returned) for verdict in verdicts
     ]
     assert sum(figure is not None for figure in figures) > len(figures) / 3
     assert all(len(figure.axes) >= 2 for figure in figures if figure)
@@ -97,7 +97,7 @@ def test_whatever_comes_back_does_not_stop_a_check(id, nonsense):
 
 
 @pytest.fixture
-def shown(monkeypatch):
+def shown_figures(monkeypatch):
     """Figures that a check shows outside of pytest."""
     figures = []
     monkeypatch.delenv("PYTEST_VERSION")
@@ -113,18 +113,18 @@ def shell(monkeypatch, **attributes):
     )
 
 
-def test_check_draws_in_a_kernel_only_and_says_the_same(shown, monkeypatch, capsys):
+def test_check_draws_in_a_kernel_only_and_says_the_same(shown_figures, monkeypatch, capsys):
     wrong = WRONG["1.1"][0]
     shell(monkeypatch)  # a terminal
     check("1.1", wrong)
     in_a_terminal = capsys.readouterr().out
-    assert not shown
+    assert not shown_figures
     shell(monkeypatch, kernel=object())
     check("1.1", wrong)
-    assert len(shown) == 1 and capsys.readouterr().out == in_a_terminal
+    assert len(shown_figures) == 1 and capsys.readouterr().out == in_a_terminal
     check("1.1", RIGHT["1.1"][0])
     check("1.3", WRONG["1.3"][0])  # a number: nothing to draw
-    assert len(shown) == 1
+    assert len(shown_figures) == 1
 
 
 def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path):

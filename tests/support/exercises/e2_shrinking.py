@@ -101,7 +101,7 @@ def sandwich_lists(choices, n, rng):
     return [[resolution, *row[1:]] for row in rows]
 
 
-def sandwich_own_resolutions(choices, n, rng):
+def sandwich_resolution_for_each(choices, n, rng):
     return np.vstack(
         [choices - 1, np.zeros_like(choices), rng.integers(0, choices, size=(n, len(choices)))]
     )
@@ -139,7 +139,7 @@ def sandwich_largest_resolution(choices, n, rng):
     return rows
 
 
-def sandwich_fresh_generator(choices, n, rng):
+def sandwich_another_generator(choices, n, rng):
     return sandwich_stack(choices, n, np.random.default_rng(0))
 
 
@@ -267,7 +267,7 @@ def gradients_zeroed_each_time(model, images, labels, archs):
     return total
 
 
-def gradients_old_ones_kept(model, images, labels, archs):
+def gradients_added_to_old_ones(model, images, labels, archs):
     total = 0.0
     for arch in archs:
         loss = F.cross_entropy(model(images, arch), labels)
@@ -325,14 +325,14 @@ WRONG = {
         distill_six_images,
     ],
     "2.2": [
-        sandwich_own_resolutions,
+        sandwich_resolution_for_each,
         sandwich_without_smallest,
         sandwich_smallest_first,
         sandwich_never_largest_choice,
         sandwich_off_the_end,
         sandwich_one_random_repeated,
         sandwich_largest_resolution,
-        sandwich_fresh_generator,
+        sandwich_another_generator,
         sandwich_zeroes_the_choices,
     ],
     "2.3": [
@@ -348,7 +348,7 @@ WRONG = {
         gradients_sum_then_backward,
         gradients_averaged,
         gradients_zeroed_each_time,
-        gradients_old_ones_kept,
+        gradients_added_to_old_ones,
         gradients_graph_retained,
         gradients_last_loss,
         gradients_with_step,

@@ -238,7 +238,7 @@ def timer_laps(call, clock, warmup, tolerance, least, most):
     return m, len(times)
 
 
-def timer_own_clock(call, clock, warmup, tolerance, least, most):
+def timer_wall_clock(call, clock, warmup, tolerance, least, most):
     return timer(call, time.perf_counter, warmup, tolerance, least, least)
 
 
@@ -282,10 +282,10 @@ def predict_recursive(base, table, resolution, strides, stages):
         if s == len(stages):
             return 0.0
         out = (side - 1) // strides[s] + 1
-        own = sum(
+        stage_ms = sum(
             table[s, not i, side if i == 0 else out, k, e] for i, (k, e) in enumerate(stages[s])
         )
-        return own + after(out, s + 1)
+        return stage_ms + after(out, s + 1)
 
     return torch.tensor(base[resolution] + after((resolution - 1) // 2 + 1, 0))
 
@@ -305,12 +305,12 @@ def _predict(
     down=lambda m, s: -(-m // s),
     first=lambda s, i: i == 0,
     before=False,
-    every=False,
+    every_block=False,
 ):
     side, total = halve(resolution), base[resolution]
     for s, (stride, blocks) in enumerate(zip(strides, stages)):
         for i, (kernel, expand) in enumerate(blocks):
-            after = down(side, stride) if every or i == 0 else side
+            after = down(side, stride) if every_block or i == 0 else side
             total += table[s, first(s, i), after if before else side, kernel, expand]
             side = after
     return total
@@ -333,7 +333,7 @@ def predict_no_stem(*arguments):
 
 
 def predict_stride_everywhere(*arguments):
-    return _predict(*arguments, every=True)
+    return _predict(*arguments, every_block=True)
 
 
 def predict_never_first(*arguments):
@@ -384,22 +384,24 @@ def agree_matrix(predicted, measured, low, high):
 
 def agree_torch(predicted, measured, low, high):
     p, m, low, high = map(torch.from_numpy, (predicted, measured, low, high))
-    apart = torch.maximum(low[:, None], low) > torch.minimum(high[:, None], high)
+    distinct = torch.maximum(low[:, None], low) > torch.minimum(high[:, None], high)
     signs = torch.sign(p[:, None] - p) * torch.sign(m[:, None] - m)
-    return ((p - m).abs() / m).mean(), signs[apart].mean()
+    return ((p - m).abs() / m).mean(), signs[distinct].mean()
 
 
 def agree_counts(predicted, measured, low, high):
     n = len(predicted)
-    same = other = apart = 0
+    agreeing = opposing = distinct = 0
     for i in range(n):
         for j in range(n):
             if low[i] <= high[j]:
                 continue
-            apart += 1
-            same += bool(predicted[i] > predicted[j])
-            other += bool(predicted[i] < predicted[j])
-    return sum(abs(a - b) / b for a, b in zip(predicted, measured)) / n, (same - other) / apart
+            distinct += 1
+            agreeing += bool(predicted[i] > predicted[j])
+            opposing += bool(predicted[i] < predicted[j])
+    return sum(abs(a - b) / b for a, b in zip(predicted, measured)) / n, (
+        agreeing - opposing
+    ) / distinct
 
 
 def _agree(
@@ -411,12 +413,12 @@ def _agree(
     error=lambda p, m: np.mean(np.abs(p - m) / m),
     tie=0,
     wrong=-1,
-    apart=lambda a, b: a < b,
+    distinct=lambda a, b: a < b,
     divide=None,
 ):
     score, counted = 0, 0
     for i, j in itertools.permutations(range(len(measured)), 2):
-        if apart(high[i], low[j]):
+        if distinct(high[i], low[j]):
             difference = predicted[j] - predicted[i]
             score += 1 if difference > 0 else wrong if difference < 0 else tie
             counted += divide is None or bool(divide(difference))
@@ -452,7 +454,7 @@ def agree_root_mean_square(*arguments):
 
 
 def agree_touching(*arguments):
-    return _agree(*arguments, apart=lambda a, b: a <= b)
+    return _agree(*arguments, distinct=lambda a, b: a <= b)
 
 
 def agree_tie_is_right(*arguments):
@@ -463,7 +465,7 @@ def agree_tie_is_wrong(*arguments):
     return _agree(*arguments, tie=-1)
 
 
-def agree_tie_left_out(*arguments):
+def agree_ties_dropped(*arguments):
     return _agree(*arguments, divide=lambda difference: difference != 0)
 
 
@@ -478,8 +480,8 @@ def agree_all_pairs(predicted, measured, low, high):
 def agree_divides_by_all(predicted, measured, low, high):
     error, tau = agree_pairs(predicted, measured, low, high)
     n = len(measured)
-    apart = sum(high[i] < low[j] for i in range(n) for j in range(n))
-    return error, tau * apart / (n * (n - 1) / 2)
+    distinct = sum(high[i] < low[j] for i in range(n) for j in range(n))
+    return error, tau * distinct / (n * (n - 1) / 2)
 
 
 def agree_spearman(predicted, measured, low, high):
@@ -652,7 +654,7 @@ def where_adds_both(layers, peak, bandwidth, overhead):
     )
 
 
-def where_whole_network(layers, peak, bandwidth, overhead):
+def where_network_as_one(layers, peak, bandwidth, overhead):
     total, compute, memory = where_adds_both(layers, peak, bandwidth, overhead)
     return total, compute if compute > memory else 0, memory if memory >= compute else 0
 
@@ -736,7 +738,7 @@ WRONG = {
         timer_endless,
         timer_must_be_tighter,
         timer_laps,
-        timer_own_clock,
+        timer_wall_clock,
         timer_lower_middle,
     ],
     "3.2": [
@@ -764,7 +766,7 @@ WRONG = {
         agree_touching,
         agree_tie_is_right,
         agree_tie_is_wrong,
-        agree_tie_left_out,
+        agree_ties_dropped,
         agree_wrong_counts_nothing,
         agree_all_pairs,
         agree_divides_by_all,
@@ -787,7 +789,7 @@ WRONG = {
     ],
     "3.5": [
         where_adds_both,
-        where_whole_network,
+        where_network_as_one,
         where_one_overhead,
         where_swapped,
         where_shorter,

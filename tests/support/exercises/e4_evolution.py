@@ -85,9 +85,9 @@ def mutate_loop(genes, choices, rate, rng):
 
 
 def mutate_floor(genes, choices, rate, rng):
-    fresh = np.floor(rng.random(genes.shape) * choices).astype(int)
+    redrawn = np.floor(rng.random(genes.shape) * choices).astype(int)
     hit = rng.random(genes.shape) >= 1 - rate
-    return hit * fresh + ~hit * genes
+    return hit * redrawn + ~hit * genes
 
 
 def mutate_in_place(genes, choices, rate, rng):
@@ -107,7 +107,7 @@ def mutate_misses_last(genes, choices, rate, rng):
     )
 
 
-def mutate_whole_rows(genes, choices, rate, rng):
+def mutate_entire_rows(genes, choices, rate, rng):
     return np.where(
         rng.random((len(genes), 1)) < rate, rng.integers(0, choices, size=genes.shape), genes
     )
@@ -144,8 +144,8 @@ def mutate_one_gene(genes, choices, rate, rng):
 
 def mutate_half_twice(genes, choices, rate, rng):
     half = (len(genes) // 2, genes.shape[1])
-    redraw, fresh = rng.random(half) < rate, rng.integers(0, choices, size=half)
-    return np.where(np.vstack([redraw, redraw]), np.vstack([fresh, fresh]), genes)
+    redraw, redrawn = rng.random(half) < rate, rng.integers(0, choices, size=half)
+    return np.where(np.vstack([redraw, redraw]), np.vstack([redrawn, redrawn]), genes)
 
 
 def mutate_same_places_in_both_halves(genes, choices, rate, rng):
@@ -154,8 +154,8 @@ def mutate_same_places_in_both_halves(genes, choices, rate, rng):
 
 
 def mutate_same_values_in_both_halves(genes, choices, rate, rng):
-    fresh = rng.integers(0, choices, size=(len(genes) // 2, genes.shape[1]))
-    return np.where(rng.random(genes.shape) < rate, np.vstack([fresh, fresh]), genes)
+    redrawn = rng.integers(0, choices, size=(len(genes) // 2, genes.shape[1]))
+    return np.where(rng.random(genes.shape) < rate, np.vstack([redrawn, redrawn]), genes)
 
 
 def mutate_to_and_fro(genes, choices, rate, rng):
@@ -303,9 +303,9 @@ def evolve_concatenate(population, score, vary, parents, generations):
     size, scores = len(population), score(population)
     history = [scores.max()]
     for _ in range(generations):
-        kept = np.argsort(-scores)[:parents]
-        children = vary(population[kept], size - parents)
-        population = np.concatenate([population[kept], children])
+        best = np.argsort(-scores)[:parents]
+        children = vary(population[best], size - parents)
+        population = np.concatenate([population[best], children])
         scores = score(population)
         history.append(scores.max())
     return population[scores.argmax()], history
@@ -329,8 +329,8 @@ def evolve_sorted_lists(population, score, vary, parents, generations):
 def evolve_without_elite(population, score, vary, parents, generations):
     history = [score(population).max()]
     for _ in range(generations):
-        kept = population[np.argsort(-score(population))[:parents]]
-        population = vary(kept, len(population))
+        best = population[np.argsort(-score(population))[:parents]]
+        population = vary(best, len(population))
         history.append(score(population).max())
     return population[score(population).argmax()], history
 
@@ -342,8 +342,8 @@ def evolve_keeps_the_worst(population, score, vary, parents, generations):
 def evolve_random_parents(population, score, vary, parents, generations):
     size, history = len(population), [score(population).max()]
     for _ in range(generations):
-        kept = population[:parents]
-        population = np.concatenate([kept, vary(kept, size - parents)])
+        best = population[:parents]
+        population = np.concatenate([best, vary(best, size - parents)])
         history.append(score(population).max())
     return population[score(population).argmax()], history
 
@@ -361,8 +361,8 @@ def evolve_mean_history(population, score, vary, parents, generations):
     size, scores = len(population), score(population)
     history = [scores.mean()]
     for _ in range(generations):
-        kept = population[np.argsort(-scores)[:parents]]
-        population = np.concatenate([kept, vary(kept, size - parents)])
+        best = population[np.argsort(-scores)[:parents]]
+        population = np.concatenate([best, vary(best, size - parents)])
         scores = score(population)
         history.append(scores.mean())
     return population[scores.argmax()], history
@@ -371,8 +371,8 @@ def evolve_mean_history(population, score, vary, parents, generations):
 def evolve_grows(population, score, vary, parents, generations):
     size, history = len(population), [score(population).max()]
     for _ in range(generations):
-        kept = population[np.argsort(-score(population))[:parents]]
-        population = np.concatenate([population, vary(kept, size)])
+        best = population[np.argsort(-score(population))[:parents]]
+        population = np.concatenate([population, vary(best, size)])
         history.append(score(population).max())
     return population[score(population).argmax()], history
 
@@ -453,7 +453,7 @@ WRONG = {
         mutate_in_place,
         mutate_always_different,
         mutate_misses_last,
-        mutate_whole_rows,
+        mutate_entire_rows,
         mutate_same_roll_for_all,
         mutate_same_value_for_all,
         mutate_keeps_at_rate,

@@ -212,7 +212,7 @@ def quantize_symmetric(x, low, high):
     return np.clip(np.round(x / scale) + 128, 0, 255), scale, 128
 
 
-def quantize_own_range(x, low, high):
+def quantize_range_of_x(x, low, high):
     return quantize_numpy(x, x.min(), x.max())
 
 
@@ -353,8 +353,8 @@ def memory_last_use(operators, sizes):
     for t, (inputs, _) in enumerate(operators):
         for name in inputs:
             last[name] = t
-    made = {output for _, output in operators}
-    alive = {name for name in sizes if name not in made}
+    produced = {output for _, output in operators}
+    alive = {name for name in sizes if name not in produced}
     peak = 0
     for t, (_, output) in enumerate(operators):
         alive.add(output)
@@ -423,8 +423,8 @@ def memory_largest_tensor(operators, sizes):
 
 
 def memory_frees_at_first_use(operators, sizes):
-    alive, made = set(), {output for _, output in operators}
-    alive |= sizes.keys() - made
+    alive, produced = set(), {output for _, output in operators}
+    alive |= sizes.keys() - produced
     peak = 0
     for inputs, output in operators:
         alive.add(output)
@@ -455,20 +455,20 @@ def memory_counts_before_output(operators, sizes):
 
 def memory_never_frees_inputs(operators, sizes):
     last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
-    given = sizes.keys() - {output for _, output in operators}
-    alive, peak = set(given), 0
+    network_inputs = sizes.keys() - {output for _, output in operators}
+    alive, peak = set(network_inputs), 0
     for t, (_, output) in enumerate(operators):
         alive |= {output}
         peak = max(peak, sum(sizes[name] for name in alive))
-        alive = {name for name in alive if last.get(name) != t or name in given}
+        alive = {name for name in alive if last.get(name) != t or name in network_inputs}
     return peak
 
 
 def memory_forgets_network_inputs(operators, sizes):
-    made = {output for _, output in operators}
+    produced = {output for _, output in operators}
     return memory_last_use(
-        [([n for n in inputs if n in made], output) for inputs, output in operators],
-        {name: size for name, size in sizes.items() if name in made},
+        [([n for n in inputs if n in produced], output) for inputs, output in operators],
+        {name: size for name, size in sizes.items() if name in produced},
     )
 
 
@@ -503,23 +503,23 @@ def memory_loads_inputs_late(operators, sizes):
 def shortlists(stages, limits):
     """For each stage, the configurations that fit and that no other beats in all respects."""
     for stage in stages:
-        left, kept = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"]), []
-        while len(left):
-            kept.append(int(left[stage["score"][left].argmax()]))
-            left = left[
-                (stage["latency_ms"][left] < stage["latency_ms"][kept[-1]])
-                | (stage["flash_bytes"][left] < stage["flash_bytes"][kept[-1]])
+        remaining, shortlist = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"]), []
+        while len(remaining):
+            shortlist.append(int(remaining[stage["score"][remaining].argmax()]))
+            remaining = remaining[
+                (stage["latency_ms"][remaining] < stage["latency_ms"][shortlist[-1]])
+                | (stage["flash_bytes"][remaining] < stage["flash_bytes"][shortlist[-1]])
             ]
-        yield kept
+        yield shortlist
 
 
 def choose_front(resolutions, limits):
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         short = list(shortlists(stages, limits))
 
         def total(what, stages=stages, short=short):
-            a, b, c = (stage[what][kept] for stage, kept in zip(stages, short))
+            a, b, c = (stage[what][shortlist] for stage, shortlist in zip(stages, short))
             return a[:, None, None] + b[:, None] + c
 
         score = np.where(
@@ -531,8 +531,8 @@ def choose_front(resolutions, limits):
         if score.size and score.max() > best:
             best = score.max()
             place = np.unravel_index(score.argmax(), score.shape)
-            chosen = r, [kept[i] for kept, i in zip(short, place)]
-    return chosen
+            choice = r, [shortlist[i] for shortlist, i in zip(short, place)]
+    return choice
 
 
 def choose_product(resolutions, limits):
@@ -541,9 +541,9 @@ def choose_product(resolutions, limits):
             rows = [
                 [
                     (*(float(stage[n][i]) for n in ("score", "latency_ms", "flash_bytes")), i)
-                    for i in kept
+                    for i in shortlist
                 ]
-                for stage, kept in zip(stages, shortlists(stages, limits))
+                for stage, shortlist in zip(stages, shortlists(stages, limits))
             ]
             for picks in itertools.product(*rows):
                 score, latency, flash = (sum(pick[n] for pick in picks) for n in range(3))
@@ -555,7 +555,7 @@ def choose_product(resolutions, limits):
 
 def choose_prices(resolutions, limits):
     """What is good at some price of a millisecond and of a byte is worth a closer look."""
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         short = []
         for stage in stages:
@@ -580,29 +580,29 @@ def choose_prices(resolutions, limits):
         )
         if score.size and score.max() > best:
             i = score.argmax()
-            best, chosen = score.max(), (r, np.array([g.ravel()[i] for g in grid]))
-    return chosen
+            best, choice = score.max(), (r, np.array([g.ravel()[i] for g in grid]))
+    return choice
 
 
 def choose_staircase(resolutions, limits):
     """Two stages by brute force over shortlists, the third by bisection in what is left of the
     latency.
     """
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         short = list(shortlists(stages, limits))
         last = sorted(short[2], key=lambda i: stages[2]["latency_ms"][i])
         times = [stages[2]["latency_ms"][i] for i in last]
         for a, b in itertools.product(*short[:2]):
-            left = {
+            remaining = {
                 n: limits[n] - stages[0][n][a] - stages[1][n][b]
                 for n in ("latency_ms", "flash_bytes")
             }
-            for c in last[: bisect.bisect_right(times, left["latency_ms"])]:
+            for c in last[: bisect.bisect_right(times, remaining["latency_ms"])]:
                 score = stages[0]["score"][a] + stages[1]["score"][b] + stages[2]["score"][c]
-                if score > best and stages[2]["flash_bytes"][c] <= left["flash_bytes"]:
-                    best, chosen = score, [r, [a, b, c]]
-    return chosen
+                if score > best and stages[2]["flash_bytes"][c] <= remaining["flash_bytes"]:
+                    best, choice = score, [r, [a, b, c]]
+    return choice
 
 
 def choose_cheapest(resolutions, limits):
@@ -619,7 +619,7 @@ def choose_best_ignoring(*ignored):
 
 
 def choose_adds_sram(resolutions, limits):
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         short = list(shortlists(stages, limits))
         for picks in itertools.product(*short):
@@ -627,12 +627,12 @@ def choose_adds_sram(resolutions, limits):
                 n: sum(stage[n][i] for stage, i in zip(stages, picks)) for n in (*limits, "score")
             }
             if all(total[n] <= limits[n] for n in limits) and total["score"] > best:
-                best, chosen = total["score"], (r, picks)
-    return chosen
+                best, choice = total["score"], (r, picks)
+    return choice
 
 
 def choose_equal_shares(resolutions, limits):
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         picks = []
         for stage in stages:
@@ -644,39 +644,40 @@ def choose_equal_shares(resolutions, limits):
                 int(np.where(fits, stage["score"], -np.inf).argmax()) if fits.any() else None
             )
         if None not in picks and sum(stage["score"][i] for stage, i in zip(stages, picks)) > best:
-            best, chosen = sum(stage["score"][i] for stage, i in zip(stages, picks)), (r, picks)
-    return chosen
+            best, choice = sum(stage["score"][i] for stage, i in zip(stages, picks)), (r, picks)
+    return choice
 
 
 def choose_stage_by_stage(resolutions, limits):
     """The best configuration that leaves the other stages just enough: greedy, first come, first
     served.
     """
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
-        left, picks = dict(limits), []
+        remaining, picks = dict(limits), []
         for s, stage in enumerate(stages):
             fits = stage["sram_bytes"] <= limits["sram_bytes"]
             for what in ("latency_ms", "flash_bytes"):
-                fits &= stage[what] <= left[what] - sum(
+                fits &= stage[what] <= remaining[what] - sum(
                     other[what].min() for other in stages[s + 1 :]
                 )
             if not fits.any():
                 break
             picks.append(int(np.where(fits, stage["score"], -np.inf).argmax()))
-            left = {
-                n: left[n] - stage[n][picks[-1]] if n != "sram_bytes" else left[n] for n in left
+            remaining = {
+                n: remaining[n] - stage[n][picks[-1]] if n != "sram_bytes" else remaining[n]
+                for n in remaining
             }
         else:
             score = sum(stage["score"][i] for stage, i in zip(stages, picks))
             if score > best:
-                best, chosen = score, (r, picks)
-    return chosen
+                best, choice = score, (r, picks)
+    return choice
 
 
 def choose_random(resolutions, limits):
     rng = np.random.default_rng(0)
-    best, chosen = -np.inf, None
+    best, choice = -np.inf, None
     for r, stages in enumerate(resolutions):
         picks = [rng.integers(0, len(stage["score"]), 20_000) for stage in stages]
         total = {
@@ -692,8 +693,8 @@ def choose_random(resolutions, limits):
             -np.inf,
         )
         if score.max() > best:
-            best, chosen = score.max(), (r, [int(p[score.argmax()]) for p in picks])
-    return chosen if chosen else choose_cheapest(resolutions, limits)
+            best, choice = score.max(), (r, [int(p[score.argmax()]) for p in picks])
+    return choice if choice else choose_cheapest(resolutions, limits)
 
 
 def choose_smallest_resolution(resolutions, limits):
@@ -701,8 +702,8 @@ def choose_smallest_resolution(resolutions, limits):
 
 
 def choose_largest_resolution(resolutions, limits):
-    found = choose_front(resolutions[2:], limits)
-    return (2, found[1]) if found else choose_cheapest(resolutions, limits)
+    choice = choose_front(resolutions[2:], limits)
+    return (2, choice[1]) if choice else choose_cheapest(resolutions, limits)
 
 
 def choose_lowest_score(resolutions, limits):
@@ -712,7 +713,9 @@ def choose_lowest_score(resolutions, limits):
 
 def choose_positions_in_the_shortlist(resolutions, limits):
     r, picks = choose_front(resolutions, limits)
-    return r, [kept.index(i) for kept, i in zip(shortlists(resolutions[r], limits), picks)]
+    return r, [
+        shortlist.index(i) for shortlist, i in zip(shortlists(resolutions[r], limits), picks)
+    ]
 
 
 def choose_starts_at_zero(resolutions, limits):
@@ -755,7 +758,7 @@ WRONG = {
         quantize_float_zero,
         quantize_signed,
         quantize_symmetric,
-        quantize_own_range,
+        quantize_range_of_x,
         quantize_clips_first,
         quantize_wrong_sign,
     ],

@@ -225,7 +225,7 @@ def product_zero_forgotten(gradient, weights, direction):
     )
 
 
-def product_left_moved(gradient, weights, direction):
+def product_moves_weights(gradient, weights, direction):
     if not direction.any():
         return np.zeros_like(gradient(weights))
     epsilon = 0.01 / np.linalg.norm(direction)
@@ -239,7 +239,7 @@ def product_reversed(gradient, weights, direction):
     return -product_central(gradient, weights, direction)
 
 
-def product_whole_matrix(gradient, weights, direction):
+def product_full_matrix(gradient, weights, direction):
     base = gradient(weights)
     columns = [(gradient(weights + 1e-6 * unit) - base) / 1e-6 for unit in np.eye(len(weights))]
     return np.column_stack(columns) @ direction
@@ -255,8 +255,8 @@ def softmax(alphas):
 def derive_zeroed(alphas, names):
     weights = softmax(alphas)
     weights[:, names.index("none")] = 0
-    kept = np.argsort(-weights.max(1))[:2]
-    return [(state, names[weights[state].argmax()]) for state in sorted(kept)]
+    strongest = np.argsort(-weights.max(1))[:2]
+    return [(state, names[weights[state].argmax()]) for state in sorted(strongest)]
 
 
 def derive_sorted(alphas, names):
@@ -273,18 +273,18 @@ def derive_one_by_one(alphas, names):
         for name, value in zip(names, row)
         if name != "none"
     }
-    kept = []
-    while len(kept) < 2:
+    strongest = []
+    while len(strongest) < 2:
         best = max(weights, key=weights.get)
-        kept.append(best)
+        strongest.append(best)
         weights = {edge: value for edge, value in weights.items() if edge[0] != best[0]}
-    return kept
+    return strongest
 
 
 def derive_none_wins(alphas, names):
     weights = softmax(alphas)
-    kept = np.argsort(-weights.max(1))[:2]
-    return [(state, names[weights[state].argmax()]) for state in kept]
+    strongest = np.argsort(-weights.max(1))[:2]
+    return [(state, names[weights[state].argmax()]) for state in strongest]
 
 
 def derive_none_dropped_first(alphas, names):
@@ -293,8 +293,8 @@ def derive_none_dropped_first(alphas, names):
 
 
 def derive_like(weights, names):
-    kept = np.argsort(-weights.max(1))[:2]
-    return [(state, names[weights[state].argmax()]) for state in kept]
+    strongest = np.argsort(-weights.max(1))[:2]
+    return [(state, names[weights[state].argmax()]) for state in strongest]
 
 
 def derive_raw(alphas, names):
@@ -321,9 +321,9 @@ def derive_two_operations(alphas, names):
 
 def derive_least_none(alphas, names):
     weights = softmax(alphas)
-    kept = np.argsort(weights[:, names.index("none")])[:2]
+    strongest = np.argsort(weights[:, names.index("none")])[:2]
     weights[:, names.index("none")] = 0
-    return [(state, names[weights[state].argmax()]) for state in kept]
+    return [(state, names[weights[state].argmax()]) for state in strongest]
 
 
 def derive_weakest(alphas, names):
@@ -399,7 +399,7 @@ def softmaxes(alphas):
     return [np.exp(a - a.max()) / np.exp(a - a.max()).sum() for a in alphas]
 
 
-def latency_own_part(alphas, latencies):
+def latency_single_terms(alphas, latencies):
     ps = softmaxes(alphas)
     return sum(p @ t for p, t in zip(ps, latencies)), [p * t for p, t in zip(ps, latencies)]
 
@@ -480,9 +480,9 @@ WRONG = {
         product_largest_entry,
         product_of_unit_vector,
         product_zero_forgotten,
-        product_left_moved,
+        product_moves_weights,
         product_reversed,
-        product_whole_matrix,
+        product_full_matrix,
     ],
     "6.3": [
         derive_none_wins,
@@ -500,7 +500,7 @@ WRONG = {
     ],
     "6.4": [
         latency_overflows,
-        latency_own_part,
+        latency_single_terms,
         latency_no_cross_terms,
         latency_of_probabilities,
         latency_negative,

@@ -241,15 +241,15 @@ def energy_joules(seconds, watts, idle_watts):
     return None if energy is None else 3.6e6 * energy
 
 
-def energy_one_second_apart(seconds, watts, idle_watts):
+def energy_every_second(seconds, watts, idle_watts):
     if np.isnan(watts).any():
         return None
     return ((watts[1:] + watts[:-1]) / 2 - idle_watts).sum() / 3.6e6
 
 
-def energy_gap_left_out(seconds, watts, idle_watts):
-    there = ~np.isnan(watts)
-    return energy_diff(seconds[there], watts[there], idle_watts)
+def energy_without_gap(seconds, watts, idle_watts):
+    measured = ~np.isnan(watts)
+    return energy_diff(seconds[measured], watts[measured], idle_watts)
 
 
 def energy_gap_is_zero(seconds, watts, idle_watts):
@@ -274,20 +274,20 @@ def energy_not_halved(seconds, watts, idle_watts):
     return (np.diff(seconds) * (watts[1:] + watts[:-1] - idle_watts)).sum() / 3.6e6
 
 
-def _energy_if_all_are_there(seconds, watts, idle_watts, readings):
+def _energy_if_measured(seconds, watts, idle_watts, readings):
     return None if np.isnan(readings).any() else energy_gap_is_nan(seconds, watts, idle_watts)
 
 
 def energy_without_the_ends(seconds, watts, idle_watts):
-    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[1:-1])
+    return _energy_if_measured(seconds, watts, idle_watts, watts[1:-1])
 
 
 def energy_without_the_first(seconds, watts, idle_watts):
-    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[1:])
+    return _energy_if_measured(seconds, watts, idle_watts, watts[1:])
 
 
 def energy_without_the_last(seconds, watts, idle_watts):
-    return _energy_if_all_are_there(seconds, watts, idle_watts, watts[:-1])
+    return _energy_if_measured(seconds, watts, idle_watts, watts[:-1])
 
 
 # ---- 7.4 -----------------------------------------------------------------------------------------
@@ -296,8 +296,8 @@ def energy_without_the_last(seconds, watts, idle_watts):
 def bootstrap_integers(statistic, x, y, level, resamples, rng):
     values = []
     for _ in range(resamples):
-        drawn = rng.integers(0, len(x), size=len(x))
-        values.append(statistic(x[drawn], y[drawn]))
+        resample = rng.integers(0, len(x), size=len(x))
+        values.append(statistic(x[resample], y[resample]))
     return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
 
 
@@ -309,9 +309,9 @@ def bootstrap_choice(statistic, x, y, level, resamples, rng):
 
 
 def bootstrap_matrix(statistic, x, y, level, resamples, rng):
-    drawn = np.floor(rng.random((resamples, len(x))) * len(x)).astype(int)
+    resample = np.floor(rng.random((resamples, len(x))) * len(x)).astype(int)
     statistic(x, y)
-    values = [statistic(x[row].tolist(), y[row].tolist()) for row in drawn]
+    values = [statistic(x[row].tolist(), y[row].tolist()) for row in resample]
     tail = 50 * (1 - level)
     return np.percentile(values, tail, method="lower"), np.percentile(
         values, 100 - tail, method="higher"
@@ -331,7 +331,7 @@ def bootstrap_values(statistic, x, y, resamples, rng, size=None):
     ]
 
 
-def bootstrap_apart(statistic, x, y, level, resamples, rng):
+def bootstrap_unpaired(statistic, x, y, level, resamples, rng):
     n = len(x)
     values = [
         statistic(x[rng.integers(0, n, n)], y[rng.integers(0, n, n)]) for _ in range(resamples)
@@ -385,8 +385,8 @@ def bootstrap_fixed_seed(statistic, x, y, level, resamples, rng):
 
 
 def bootstrap_same_draw(statistic, x, y, level, resamples, rng):
-    drawn = rng.integers(0, len(x), size=len(x))
-    values = [statistic(x[drawn], y[drawn]) for _ in range(resamples)]
+    resample = rng.integers(0, len(x), size=len(x))
+    values = [statistic(x[resample], y[resample]) for _ in range(resamples)]
     return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
 
 
@@ -450,8 +450,8 @@ WRONG = {
         energy_from_start,
         energy_watt_hours,
         energy_joules,
-        energy_one_second_apart,
-        energy_gap_left_out,
+        energy_every_second,
+        energy_without_gap,
         energy_gap_is_zero,
         energy_gap_is_nan,
         energy_clipped,
@@ -462,7 +462,7 @@ WRONG = {
     ],
     "7.4": [
         bootstrap_one_sided,
-        bootstrap_apart,
+        bootstrap_unpaired,
         bootstrap_permutes,
         bootstrap_misses_last,
         bootstrap_smaller,
