@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from labkit.accounting.records import machine_text
+from labkit.runtime.machine import machine
 
 NOT_MEASURED = "not measured"
 
@@ -20,7 +21,7 @@ class MeasurementReport:
     """Rows in the order in which they were added."""
 
     title: str
-    machine: str | dict  # a name, or what `labkit.runtime.machine.machine` gives
+    machine: str | dict = field(default_factory=machine)  # a name, or what `machine` returns
     day: date = field(default_factory=date.today)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -42,12 +43,16 @@ class MeasurementReport:
             text = f"{value:,.4g} {unit}".strip()
         self.rows.append((what, text, how))
 
+    @property
+    def machine_text(self) -> str:
+        return machine_text(self.machine)
+
     def markdown(self) -> str:
         """The report as a Markdown table under its title, machine and date."""
         lines = [
             f"### {self.title}",
             "",
-            f"{machine_text(self.machine)}; {self.day.isoformat()}",
+            f"{self.machine_text}; {self.day.isoformat()}",
             "",
             "| what | value | how it is known |",
             "|---|---|---|",

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from labkit.latency.measured.measurement import anchor_block, measure
 from labkit.latency.measured.runtimes import Runtime
-from labkit.runtime.timing import TimingLimits, time_all
+from labkit.runtime.timing import TimingLimits, machine_state, time_all
 from labkit.space import Arch, SearchSpace
 
 # Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a second
@@ -31,6 +31,15 @@ QUICK_LIMITS = TimingLimits(
 # The CPU time of this thread stands still while other programs have the core. Windows counts it in
 # steps of 16 ms, so there it is the wall clock.
 thread_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
+
+
+def describe(runtime: Runtime) -> str:
+    """What a latency is measured with: runtime, threads, batch and processor."""
+    plural = "" if runtime.threads == 1 else "s"
+    return (
+        f"{runtime.name} {runtime.version}, {runtime.threads} thread{plural}, batch"
+        f" {runtime.batch}, on {machine_state()['cpu']}"
+    )
 
 
 def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> dict:
@@ -64,12 +73,6 @@ def quick_subnets(
         name: np.array([getattr(timing, name) for timing in run.timings.values()])
         for name in ("median_ms", "low_ms", "high_ms")
     }
-
-
-def measured_subnets(space: SearchSpace, value: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Genes (N, G) and latency in ms (N,) of the subnets in the content of a latency file."""
-    genes = space.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
-    return genes, np.array([subnet["median_ms"] for subnet in value["subnets"]])
 
 
 def _bar(space: SearchSpace) -> tqdm:

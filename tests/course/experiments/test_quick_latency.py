@@ -9,6 +9,7 @@ from labkit.course.pictures import latency as latency_pictures
 from labkit.course.pictures.display import png
 from labkit.latency.devices import get_device
 from labkit.latency.measured.blocks import timed_blocks
+from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.simulated.layers import arch_layers
 
 
@@ -55,7 +56,7 @@ def test_whole_subnets_are_timed_with_the_clock_of_the_thread(runtime):
 def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
     value = quick_latency.quick_table(TINY, runtime, subnets=6)
     assert set(value["pieces"]) == set(timed_blocks(TINY)) and value["drifted"] == []
-    genes, times = quick_latency.measured_subnets(TINY, value)
+    genes, times = whole_subnets(value, TINY)
     assert (
         np.allclose(times, [0.1 * sum(arch.depths) for arch in TINY.decode(genes)])
         and len(times) == 6
@@ -64,7 +65,7 @@ def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
 
 def test_whole_subnets_of_a_latency_file_keep_their_order():
     value = made_up(subnets=5)
-    genes, times = quick_latency.measured_subnets(TINY, value)
+    genes, times = whole_subnets(value, TINY)
     assert [arch.to_json() for arch in TINY.decode(genes)] == [
         subnet["arch"] for subnet in value["subnets"]
     ]
