@@ -21,7 +21,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from labkit.deploy.litert import conversion as micro
+from labkit.deploy.litert.conversion import float_model, quantize
+from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.latency.devices import get_device
 from labkit.latency.memory import flash_table
 from labkit.runtime.timing import machine_state
@@ -57,9 +58,9 @@ def random_subnet(space: SearchSpace, arch: Arch) -> tuple[Subnet, torch.Tensor]
 
 def measure(space: SearchSpace, arch: Arch) -> dict:
     subnet, images = random_subnet(space, arch)
-    model = micro.quantize(micro.float_model(space, subnet, images), images)
+    model = quantize(float_model(space, subnet, images), images)
     arena, table, genes = (
-        micro.MicroInterpreter(model).arena(),
+        MicroInterpreter(model).arena(),
         arena_table(space),
         space.encode([arch]),
     )

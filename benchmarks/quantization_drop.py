@@ -20,10 +20,10 @@ import page
 from tqdm import tqdm
 
 from labkit.data import datasets as data
-from labkit.data.datasets import normalize, resize
-from labkit.deploy.onnx.deployment import VERIFY_IMAGES, calibration_images
-from labkit.deploy.onnx.export import export
-from labkit.deploy.onnx.quantization import PERCENTILE, quantize_and_compare
+from labkit.deploy.deployment import calibration_images, split_images
+from labkit.deploy.onnx.deployment import VERIFY_IMAGES
+from labkit.deploy.onnx.export import accuracy, export
+from labkit.deploy.onnx.quantization import CALIBRATION_IMAGES, PERCENTILE, quantize
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision, sha256
@@ -86,26 +86,27 @@ def run(space: SearchSpace, path: Path, count: int) -> None:
     done = [row["arch"] for row in report["rows"]]
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(record["config"]["dataset"])
-    evaluator, test = Evaluator(supernet, dataset, "test"), dataset.splits["test"]
+    evaluator = Evaluator(supernet, dataset, "test")
     for arch in tqdm(chosen(space, count), unit="subnet"):
         if arch.to_json() in done:
             continue
         subnet = supernet.extract(arch, evaluator.recalibrate(arch))
-        images = resize(normalize(test.images, dataset), arch.resolution)
+        images, labels = split_images(dataset, "test", arch.resolution)
         verified = export(space, subnet, images[:VERIFY_IMAGES])
-        result = quantize_and_compare(
-            verified.model, calibration_images(dataset, arch.resolution), images, test.labels
-        )
+        calibration = calibration_images(dataset, arch.resolution, CALIBRATION_IMAGES)
+        int8 = quantize(verified.model, calibration)
+        fp32_accuracy = accuracy(verified.model, images, labels)
+        int8_accuracy = accuracy(int8, images, labels)
         report["rows"].append(
             {
                 "arch": arch.to_json(),
                 "macs": int(macs_table(space)(space.encode([arch]))[0]),
                 "max_difference": verified.max_difference,
-                "fp32": result.accuracy_float,
-                "int8": result.accuracy_int8,
-                "drop": result.drop,
-                "bytes_fp32": result.bytes_float,
-                "bytes_int8": result.bytes_int8,
+                "fp32": fp32_accuracy,
+                "int8": int8_accuracy,
+                "drop": fp32_accuracy - int8_accuracy,
+                "bytes_fp32": verified.model.ByteSize(),
+                "bytes_int8": int8.ByteSize(),
             }
         )
         page.save(path, {**report, "revision": code_revision()})

@@ -83,7 +83,7 @@ def deploy(space, arch, out, int8, split, images, as_json) -> None:
     """
     chosen = read_arch(space, arch)
     if out.suffix == ".tflite":  # what is missing is said before the work, not after it
-        from labkit.deploy.litert.conversion import require_packages
+        from labkit.deploy.litert.packages import require_packages
 
         require_packages()
     elif out.suffix == ".onnx":

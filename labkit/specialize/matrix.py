@@ -27,7 +27,7 @@ from labkit.storage.provenance import code_revision
 from labkit.supernet.artifacts import supernet_path
 
 if TYPE_CHECKING:
-    from labkit.deploy.onnx.deployment import Deployed
+    from labkit.deploy.onnx.deployment import OnnxDeployment
 
 SCHEMA = 1
 NOISE = 0.05  # a latency that was measured end to end is over its budget when it exceeds it by more
@@ -48,7 +48,9 @@ class Matrix:
     latency_is: Sequence[str]  # (D,) how the latencies were come by
     accuracy_is: str
     tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
-    deployed: Sequence[Deployed] | None = None  # (S,) None where the subnets were not deployed
+    deployed: Sequence[OnnxDeployment] | None = (
+        None  # (S,) None where the subnets were not deployed
+    )
 
     @property
     def over_budget(self) -> np.ndarray:
@@ -176,7 +178,7 @@ def specialize(
 
 def deploy_all(
     space: SearchSpace, choices: Sequence[Choice], out: Path, *, int8: bool, progress: bool = True
-) -> list[Deployed]:
+) -> list[OnnxDeployment]:
     """Export each choice to a file named after its owner, verify it, and measure accuracy on val
     and latency here.
 
@@ -190,7 +192,7 @@ def deploy_all(
     supernet, record = pretrained.load(supernet_path(space.name))
     dataset = data.load(pretrained.dataset_of(supernet_path(space.name), record))
     evaluator = Evaluator(supernet, dataset, SPLIT)
-    first: dict[Arch, Deployed] = {}
+    first: dict[Arch, OnnxDeployment] = {}
     done = []
     for choice in tqdm(
         choices, desc="deploying and measuring", unit="subnet", disable=not progress
@@ -207,7 +209,7 @@ def deploy_all(
     return done
 
 
-def _copied(deployed: Deployed, path: Path) -> Deployed:
+def _copied(deployed: OnnxDeployment, path: Path) -> OnnxDeployment:
     """The same subnet with its files again, called `path` and NAME.int8.onnx beside it."""
 
     def copy(source: str, target: Path) -> str:
@@ -218,7 +220,7 @@ def _copied(deployed: Deployed, path: Path) -> Deployed:
     return replace(deployed, path=copy(deployed.path, path), int8_path=int8)
 
 
-def remove_stale(out: Path, names: Sequence[str], deployed: Sequence[Deployed]) -> None:
+def remove_stale(out: Path, names: Sequence[str], deployed: Sequence[OnnxDeployment]) -> None:
     """Delete models in `out` that are called like one of `names` but are not what was `deployed`."""
     written = {Path(path).name for d in deployed for path in (d.path, d.int8_path) if path}
     for file in {
@@ -232,7 +234,7 @@ def matrix(
     model: AccuracyModel,
     wanted: Sequence[Target],
     choices: Sequence[Choice],
-    deployed: Sequence[Deployed] | None,
+    deployed: Sequence[OnnxDeployment] | None,
 ) -> Matrix:
     """Put every subnet on every device; accuracies are predicted where nothing was `deployed`.
 

@@ -199,20 +199,20 @@ def test_the_arena_needs_no_torch():
 
 @pytest.mark.skipif(not MISSING, reason="the extra `mcu` is installed")
 def test_without_the_packages_the_error_names_the_extra():
-    from labkit.deploy.litert import conversion as micro
+    from labkit.deploy.litert.conversion import float_model
 
     with pytest.raises(MissingPackage, match=r"pip install -e '.\[mcu\]'"):
-        micro.float_model(TINY, *subnet_and_images())
+        float_model(TINY, *subnet_and_images())
 
 
 # ---- for real --------------------------------------------------------------------------------------
 
 
-def test_plain_subnet_computes_the_same():
-    from labkit.deploy.litert.conversion import plain
+def test_a_subnet_with_same_padding_computes_the_same():
+    from labkit.deploy.litert.conversion import with_same_padding
 
     subnet, images = subnet_and_images()
-    changed = plain(TINY, subnet)
+    changed = with_same_padding(TINY, subnet)
     with torch.no_grad():
         torch.testing.assert_close(changed(images), subnet(images), atol=1e-5, rtol=1e-5)
     assert changed.stem[0].weight.shape[2:] == (4, 4)  # 14 px, even
@@ -223,15 +223,15 @@ def test_plain_subnet_computes_the_same():
 
 @pytest.fixture(scope="module")
 def converted() -> tuple[Subnet, torch.Tensor, bytes]:
-    from labkit.deploy.litert import conversion as micro
+    from labkit.deploy.litert.conversion import float_model, quantize
 
     subnet, images = subnet_and_images()
-    return subnet, images, micro.quantize(micro.float_model(TINY, subnet, images), images)
+    return subnet, images, quantize(float_model(TINY, subnet, images), images)
 
 
 @needs_mcu
 def test_micro_interpreter_agrees_with_torch(converted):
-    from labkit.deploy.litert import conversion as micro
+    from labkit.deploy.litert import micro_interpreter as micro
 
     subnet, images, model = converted
     with torch.no_grad():
@@ -242,7 +242,7 @@ def test_micro_interpreter_agrees_with_torch(converted):
 
 @needs_mcu
 def test_arena_is_within_a_tenth_and_what_the_interpreter_needs(converted):
-    from labkit.deploy.litert import conversion as micro
+    from labkit.deploy.litert import micro_interpreter as micro
 
     arena = micro.MicroInterpreter(converted[2]).arena()
     table, genes = arena_table(TINY), TINY.encode([ARCH])
@@ -271,11 +271,12 @@ def test_a_network_of_many_weights_keeps_them_out_of_the_arena():
     """Beyond 256 KiB the quantizer stores weights where the interpreter would take them for
     activations.
     """
-    from labkit.deploy.litert import conversion as micro
+    from labkit.deploy.litert import micro_interpreter as micro
+    from labkit.deploy.litert.conversion import float_model, quantize
 
     arch = FMNIST.largest()
     subnet, images = subnet_and_images(FMNIST, arch)
-    model = micro.quantize(micro.float_model(FMNIST, subnet, images), images)
+    model = quantize(float_model(FMNIST, subnet, images), images)
     assert len(model) > 256 * 1024
     interpreter = micro.MicroInterpreter(model)
     assert interpreter.arena().total == pytest.approx(

@@ -13,7 +13,7 @@ from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.course.pictures.deployment import deployment_matrix
 from labkit.course.pictures.style import save_figure
-from labkit.deploy.onnx.deployment import Deployed
+from labkit.deploy.onnx.deployment import OnnxDeployment
 from labkit.latency.devices import get_device
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
@@ -255,17 +255,17 @@ def exported(monkeypatch) -> list[Arch]:
         for file in files:
             file.parent.mkdir(exist_ok=True)
             file.write_text(f"{file.suffixes[-2:-1]} {subnet}")
-        return Deployed(
-            subnet,
-            str(path),
-            0.0,
-            1,
-            split,
-            90.0,
-            1.0,
-            1,
-            1,
-            *map(str, files[1:]),
+        return OnnxDeployment(
+            arch=subnet,
+            path=str(path),
+            max_difference=0.0,
+            verified_images=1,
+            split=split,
+            accuracy=90.0,
+            latency_ms=1.0,
+            file_bytes=1,
+            peak_memory_bytes=1,
+            int8_path=str(files[1]) if int8 else None,
             int8_accuracy=89.0,
         )
 

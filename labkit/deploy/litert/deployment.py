@@ -1,59 +1,46 @@
-"""From a subnet to a .tflite file that TensorFlow Lite Micro has run. What `labkit deploy --to
-NAME.tflite` does.
-"""
+"""From a subnet to a .tflite file that TensorFlow Lite Micro has run: `labkit deploy --to X.tflite`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from labkit.data.datasets import DataSet, normalize, resize
-from labkit.deploy.litert import conversion as micro
+from labkit.data.datasets import DataSet
+from labkit.deploy.deployment import (
+    Deployment,
+    calibration_images,
+    require_file_name,
+    split_images,
+    top1_percent,
+    torch_logits,
+)
+from labkit.deploy.litert.conversion import float_model, quantize
+from labkit.deploy.litert.micro_interpreter import MicroInterpreter, run
 from labkit.latency.devices import device_names, get_device
-from labkit.space import Arch, SearchSpace
+from labkit.space import SearchSpace
 from labkit.storage.atomic_write import write_atomic
-from labkit.storage.errors import LabError
 from labkit.supernet.subnet import Subnet
 from labkit.tables.arena import arena_table
 
 VERIFY_IMAGES = 64
 CALIBRATION_IMAGES = 256
-BATCH = 64
 
 
-@dataclass(frozen=True)
-class MicroDeployed:
-    """One subnet in TensorFlow Lite Micro. Accuracies in percent on the first `images` of the
-    split, sizes in bytes; the arena is the interpreter's own report on this machine,
-    `predicted_arena_bytes` the search's."""
+@dataclass(frozen=True, kw_only=True)
+class MicroDeployment(Deployment):
+    """A subnet in TensorFlow Lite Micro, sizes in bytes.
 
-    arch: Arch
-    path: str
-    split: str
+    `accuracy` is torch's in float32; both are of the first `images` of the split. The arena is the
+    interpreter's own report on this machine, `predicted_arena_bytes` the search's.
+    """
+
     images: int
-    accuracy: float  # of torch, in float32
-    int8_accuracy: float
     flash_bytes: int
     arena_bytes: int
     activation_bytes: int
     persistent_bytes: int
     predicted_arena_bytes: int
     fits: tuple[str, ...]  # microcontrollers whose SRAM and flash it fits
-
-    @property
-    def accuracy_drop(self) -> float:
-        """Points of accuracy that int8 loses."""
-        return self.accuracy - self.int8_accuracy
-
-    def to_json(self) -> dict:
-        return {
-            **asdict(self),
-            "arch": self.arch.to_json(),
-            "fits": list(self.fits),
-            "accuracy_drop": self.accuracy_drop,
-        }
 
 
 def deploy_micro(
@@ -65,58 +52,47 @@ def deploy_micro(
     split: str = "test",
     images: int | None = None,
     progress: bool = False,
-) -> MicroDeployed:
-    """Convert `subnet` to int8 TFLite at `path`, run it on the first `images` of `split` (None:
-    all), and report.
+) -> MicroDeployment:
+    """Convert `subnet` to int8 TFLite at `path`, run it on images of `split`, and report on it.
 
-    The float model is verified against torch on 64 images and activation ranges come from 256
-    training images; nothing is written before TensorFlow Lite Micro has run it. Raises LabError for
-    a path that is no .tflite file, ExportError when the conversion differs from torch,
-    MissingPackage without the extra `mcu`.
+    It runs on the first `images` of the split (None: all). The float model is verified against
+    torch on 64 images and activation ranges come from 256 training images; nothing is written
+    before TensorFlow Lite Micro has run it. Raises LabError for a path that is no .tflite file,
+    ExportError when the conversion differs from torch, MissingPackage without the extra `mcu`.
     """
     path = Path(path)
-    if path.suffix != ".tflite" or path.is_dir():
-        raise LabError(f"a microcontroller's model is written to a .tflite file, got {str(path)!r}")
+    require_file_name(path, ".tflite", "a microcontroller")
     if images is not None and images < 1:
         raise ValueError(f"accuracy needs images, got {images}")
-    resolution, train, held_out = (
-        subnet.arch.resolution,
-        dataset.splits["train"].images,
-        dataset.splits[split],
-    )
-    calibration = train[:: max(1, len(train) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    inputs = resize(normalize(held_out.images[:images], dataset), resolution)
-    labels = held_out.labels[:images]
-    model = micro.float_model(space, subnet, inputs[:VERIFY_IMAGES])
-    model = micro.quantize(model, resize(normalize(calibration, dataset), resolution))
-    with torch.inference_mode():
-        expected = torch.cat([subnet(batch) for batch in inputs.split(BATCH)])
-    correct = torch.from_numpy(micro.run(model, inputs, progress)).argmax(1) == labels
-    arena = micro.MicroInterpreter(model).arena()
+    resolution = subnet.arch.resolution
+    inputs, labels = split_images(dataset, split, resolution, images)
+    model = float_model(space, subnet, inputs[:VERIFY_IMAGES])
+    model = quantize(model, calibration_images(dataset, resolution, CALIBRATION_IMAGES))
+    int8_logits, arena = run(model, inputs, progress), MicroInterpreter(model).arena()
     write_atomic(path, lambda temporary: temporary.write_bytes(model))
-    return MicroDeployed(
-        subnet.arch,
-        str(path),
-        split,
-        len(inputs),
-        100 * (expected.argmax(1) == labels).double().mean().item(),
-        100 * correct.double().mean().item(),
-        len(model),
-        arena.total,
-        arena.activations,
-        arena.persistent,
-        int(arena_table(space)(space.encode([subnet.arch]))[0]),
-        fitting(arena.total, len(model)),
+    return MicroDeployment(
+        arch=subnet.arch,
+        path=str(path),
+        split=split,
+        accuracy=top1_percent(torch_logits(subnet, inputs), labels),
+        int8_accuracy=top1_percent(int8_logits, labels),
+        images=len(inputs),
+        flash_bytes=len(model),
+        arena_bytes=arena.total,
+        activation_bytes=arena.activations,
+        persistent_bytes=arena.persistent,
+        predicted_arena_bytes=int(arena_table(space)(space.encode([subnet.arch]))[0]),
+        fits=fitting_devices(arena.total, len(model)),
     )
 
 
-def fitting(arena_bytes: int, flash_bytes: int) -> tuple[str, ...]:
+def fitting_devices(arena_bytes: int, flash_bytes: int) -> tuple[str, ...]:
     """Names of the microcontrollers with room for such an arena and file."""
-    devices = [
-        device for device in map(get_device, device_names()) if device.sram_bytes is not None
-    ]
+    devices = map(get_device, device_names())
     return tuple(
         device.name
         for device in devices
-        if arena_bytes <= device.sram_bytes and flash_bytes <= (device.flash_bytes or flash_bytes)
+        if device.sram_bytes is not None
+        and arena_bytes <= device.sram_bytes
+        and flash_bytes <= (device.flash_bytes or flash_bytes)
     )

@@ -1,4 +1,4 @@
-"""A subnet as an ONNX model: batch norm folded, verified against torch, timed.
+"""A subnet as an ONNX model: batch norm folded, verified against torch.
 
 An export counts only once it computes the same as torch: `export` raises when it does not, and
 writes nothing.
@@ -14,15 +14,18 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.runtime.onnx_graph import Weights, network_model, onnx
+from labkit.deploy.deployment import (
+    BATCH,
+    TOLERANCE,
+    check_agreement,
+    require_eval_mode,
+    top1_percent,
+)
+from labkit.runtime.onnx_graph import network_model, onnx
 from labkit.runtime.onnx_session import open_session
 from labkit.space import SearchSpace
 from labkit.storage.atomic_write import write_atomic
-from labkit.storage.errors import ExportError
 from labkit.supernet.subnet import Subnet
-
-TOLERANCE = 1e-4  # largest difference of a logit
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,19 @@ class Verified:
 
 @torch.no_grad()
 def folded_weights(subnet: Subnet) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Weight and bias of every convolution and linear layer, each batch norm folded into its
-    convolution.
+    """Weight and bias of every convolution and linear layer, by its name.
 
-    With scale g, offset b, mean m and variance v of the batch norm, a convolution of weights W
-    becomes one of W * g / sqrt(v + eps) and bias b - m * g / sqrt(v + eps), per output channel.
+    Each batch norm is folded into its convolution: with scale g, offset b, mean m and variance v, a
+    convolution of weights W becomes one of W * g / sqrt(v + eps) and
+    bias b - m * g / sqrt(v + eps), per output channel.
     """
     folded = {}
     for name, module in subnet.named_modules():
         if isinstance(module, Conv2dNormActivation):
             conv, norm = module[0], module[1]
             scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-            folded[name] = (
-                conv.weight.double() * scale[:, None, None, None],
-                norm.bias.double() - norm.running_mean.double() * scale,
-            )
+            weight = conv.weight.double() * scale[:, None, None, None]
+            folded[name] = (weight, norm.bias.double() - norm.running_mean.double() * scale)
         elif isinstance(module, (nn.Conv2d, nn.Linear)) and name.rpartition(".")[0] not in folded:
             bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias
             folded[name] = (module.weight.double(), bias.double())
@@ -63,17 +64,9 @@ def folded_weights(subnet: Subnet) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def onnx_model(space: SearchSpace, subnet: Subnet) -> onnx.ModelProto:
     """The subnet as an ONNX model: `input` (N, C, r, r) -> `output` (N, classes). Not verified."""
     folded = folded_weights(subnet)
-    weights: Weights = lambda name, shape: folded[name]  # noqa: E731
-    model = network_model(space, subnet.arch, weights, batch="N")
+    model = network_model(space, subnet.arch, lambda name, shape: folded[name], batch="N")
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def verify(model: onnx.ModelProto, subnet: Subnet, images: Tensor) -> float:
-    """Largest absolute difference between the model's logits and torch's on images (N, C, r, r)."""
-    with torch.inference_mode():
-        expected = torch.cat([subnet(batch) for batch in images.split(BATCH)])
-    return float(np.abs(run(model, images) - expected.numpy()).max())
 
 
 def export(
@@ -89,19 +82,12 @@ def export(
     Raises ExportError, and writes nothing, when a logit differs by more than `tolerance`;
     ValueError for a subnet that is not in eval mode, or without images.
     """
-    if subnet.training:
-        raise ValueError(
-            "the subnet is in training mode; call eval() first, its batch norms are to be folded"
-        )
+    require_eval_mode(subnet)
     if not len(images):
         raise ValueError("verifying an export needs images")
     model = onnx_model(space, subnet)
-    difference = verify(model, subnet, images)
-    if not difference <= tolerance:  # not `>`: a NaN must fail
-        raise ExportError(
-            f"the exported model differs from torch by {difference:.2g} on {len(images)} images, "
-            f"allowed is {tolerance:.2g}; nothing was written"
-        )
+    logits = run(model, images)
+    difference = check_agreement(logits, subnet, images, model="exported", tolerance=tolerance)
     if path is not None:
         write_atomic(Path(path), lambda temporary: onnx.save(model, temporary))
     return Verified(model, difference, len(images))
@@ -116,5 +102,5 @@ def run(model: onnx.ModelProto | Path, images: Tensor) -> np.ndarray:
 
 
 def accuracy(model: onnx.ModelProto | Path, images: Tensor, labels: Tensor) -> float:
-    """Top-1 accuracy of an ONNX model in percent."""
-    return float(100 * (run(model, images).argmax(1) == labels.numpy()).mean())
+    """Top-1 accuracy of an ONNX model in percent, on images (N, C, r, r)."""
+    return top1_percent(run(model, images), labels)

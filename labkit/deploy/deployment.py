@@ -1,0 +1,98 @@
+"""What deploying to any target does alike: its images, its checks, and how it is reported.
+
+A deployed model counts only once it computes the same as torch, and files are written after that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.data.datasets import DataSet, normalize, resize
+from labkit.space import Arch
+from labkit.storage.errors import ExportError, LabError
+from labkit.supernet.subnet import Subnet
+
+TOLERANCE = 1e-4  # largest difference of a logit, float model against torch
+BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One deployed subnet. Accuracies are in percent on images of the split."""
+
+    arch: Arch
+    path: str
+    split: str
+    accuracy: float
+    int8_accuracy: float | None = None
+
+    @property
+    def accuracy_drop(self) -> float | None:
+        """Points of accuracy that int8 loses."""
+        return None if self.int8_accuracy is None else self.accuracy - self.int8_accuracy
+
+    def to_json(self) -> dict:
+        return {**asdict(self), "arch": self.arch.to_json(), "accuracy_drop": self.accuracy_drop}
+
+
+def require_file_name(path: Path, suffix: str, target: str) -> None:
+    """Raise LabError unless `path` ends in `suffix` and is no folder."""
+    if path.suffix != suffix or path.is_dir():
+        raise LabError(
+            f"a model for {target} is written to a {suffix} file, got {str(path)!r}; name it like"
+            f" model{suffix}"
+        )
+
+
+def require_eval_mode(subnet: Subnet) -> None:
+    if subnet.training:
+        raise ValueError(
+            "the subnet is in training mode; call eval() first, its batch norms are to be folded"
+        )
+
+
+def split_images(
+    dataset: DataSet, split: str, resolution: int, count: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images (N, C, r, r) as the network takes them, and labels (N,): the first `count` or all."""
+    images, labels = dataset.splits[split].images[:count], dataset.splits[split].labels[:count]
+    return resize(normalize(images, dataset), resolution), labels
+
+
+def calibration_images(dataset: DataSet, resolution: int, count: int) -> Tensor:
+    """(N, C, r, r): training images that set the activation ranges, `count` or all there are."""
+    images = dataset.splits["train"].images
+    sample = images[:: max(1, len(images) // count)][:count]
+    return resize(normalize(sample, dataset), resolution)
+
+
+def torch_logits(subnet: Subnet, images: Tensor) -> np.ndarray:
+    """(N, classes) logits of `subnet` in torch."""
+    with torch.inference_mode():
+        return torch.cat([subnet(batch) for batch in images.split(BATCH)]).numpy()
+
+
+def check_agreement(
+    logits: np.ndarray, subnet: Subnet, images: Tensor, *, model: str, tolerance: float = TOLERANCE
+) -> float:
+    """The largest absolute difference between `logits` (N, classes) of a model and torch's.
+
+    Raises ExportError when it is larger than `tolerance`; `model` says whose logits they are.
+    """
+    difference = float(np.abs(logits - torch_logits(subnet, images)).max())
+    if not difference <= tolerance:  # not `>`: a NaN must fail
+        raise ExportError(
+            f"the {model} model differs from torch by {difference:.2g} on {len(images)} images, "
+            f"allowed is {tolerance:.2g}; nothing was written"
+        )
+    return difference
+
+
+def top1_percent(logits: np.ndarray, labels: Tensor) -> float:
+    """Top-1 accuracy in percent, of logits (N, classes) and labels (N,)."""
+    return float(100 * (logits.argmax(1) == labels.numpy()).mean())
