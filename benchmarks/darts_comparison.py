@@ -29,21 +29,21 @@ from tqdm.auto import tqdm
 
 from labkit.accounting.records import add_record, records
 from labkit.darts import (
-    SEARCH_CONFIGS,
-    TRAIN_CONFIGS,
+    CELL_SEARCH_CONFIGS,
+    DERIVED_TRAINING_CONFIGS,
     DartsConfig,
     DerivedNetwork,
+    DerivedTrainingConfig,
     Genotype,
-    TrainConfig,
     accuracy,
     random_genotype,
     search_cell,
     train_derived,
 )
-from labkit.darts.config import stack_of
+from labkit.darts.config import stack_arguments
 from labkit.darts.genotype import CELL_INPUTS, Edge
 from labkit.darts.operations import PRIMITIVES
-from labkit.darts.supernet_gradient import GradientConfig, gradient_search
+from labkit.darts.supernet_search import GradientConfig, gradient_search
 from labkit.data import datasets as data
 from labkit.latency.measured.lookup_table import load_table
 from labkit.runtime.machine import machine
@@ -83,14 +83,14 @@ def once(path: Path, options: dict, make: Callable[[], dict]) -> dict:
 # ---- a derived cell against random cells ------------------------------------------------------------------
 
 
-def parameters(genotype: Genotype, config: TrainConfig) -> int:
+def parameters(genotype: Genotype, config: DerivedTrainingConfig) -> int:
     with torch.device("meta"):
-        network = DerivedNetwork(genotype, **stack_of(config, data.load(config.dataset)))
+        network = DerivedNetwork(genotype, **stack_arguments(config, data.load(config.dataset)))
     return sum(p.numel() for p in network.parameters())
 
 
 def size_of_cells(
-    nodes: int, edges_per_node: int, config: TrainConfig
+    nodes: int, edges_per_node: int, config: DerivedTrainingConfig
 ) -> Callable[[Genotype], int]:
     """Parameters of the network of a genotype, as a function that is quick enough for many
     thousands.
@@ -134,7 +134,7 @@ def size_of_cells(
 
 
 def random_cells_like(
-    genotype: Genotype, config: TrainConfig, edges_per_node: int
+    genotype: Genotype, config: DerivedTrainingConfig, edges_per_node: int
 ) -> list[Genotype]:
     """Random genotypes with about as many parameters as `genotype`: a larger one would not be a
     fair rival.
@@ -154,7 +154,9 @@ def random_cells_like(
     )
 
 
-def compare_cells(out: Path, search_config: DartsConfig, train_config: TrainConfig) -> dict:
+def compare_cells(
+    out: Path, search_config: DartsConfig, train_config: DerivedTrainingConfig
+) -> dict:
     def judge(name: str, genotype: Genotype) -> dict:
         def train() -> dict:
             result = train_derived(genotype, train_config, out / name, resume=True)
@@ -468,8 +470,8 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     search_config, train_config, config = (
-        SEARCH_CONFIGS["cpu"],
-        TRAIN_CONFIGS["cpu"],
+        CELL_SEARCH_CONFIGS["cpu"],
+        DERIVED_TRAINING_CONFIGS["cpu"],
         GradientConfig(),
     )
     if arguments.config == "smoke":

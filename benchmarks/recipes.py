@@ -39,8 +39,8 @@ from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
 from labkit.tables.costs import macs_table
 from labkit.train import TrainConfig
-from labkit.train.loop import training_step
-from labkit.train.run_state import TrainState
+from labkit.train.step import training_step
+from labkit.train.train_state import TrainState
 
 TIMED_STEPS = 24  # of each recipe
 ARCHS = ("smallest", "middle", "largest")

@@ -42,7 +42,7 @@ from labkit.supernet.artifacts import supernet_path
 from labkit.tables.costs import macs_table
 from labkit.tables.predictor_quality import kendall_tau
 from labkit.train import TrainConfig
-from labkit.train.config import arch_text, difference
+from labkit.train.config import arch_text
 
 DRAWN = 20_000  # random archs of which the ones to train are taken
 RESAMPLES = 10_000  # for the confidence interval of Kendall's tau
@@ -150,7 +150,7 @@ class Study:
                 if report[field] != value
             ),
             None,
-        ) or difference(self.config(self.middle, report["learning_rate"]), report["config"])
+        ) or self.config(self.middle, report["learning_rate"]).difference(report["config"])
         if other:
             raise SystemExit(
                 f"{path} is of another study: its {other[0]} is {other[1]!r}, here it is"

@@ -27,8 +27,8 @@ from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space.presets import get_space
 from labkit.supernet.supernet import Supernet
-from labkit.train.loop import training_step
-from labkit.train.recipes import RECIPES, label_loss
+from labkit.train.recipes import RECIPES
+from labkit.train.step import label_loss, training_step
 
 SPACE = "ofa-mbv3"
 WAYS = ("largest alone", "sandwich", "sandwich, recomputing", "naive sum")

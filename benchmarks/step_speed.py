@@ -36,8 +36,8 @@ from labkit.space.presets import get_space
 from labkit.supernet.elastic import ElasticBatchNorm
 from labkit.supernet.evaluation import recalibrate
 from labkit.supernet.supernet import Supernet
-from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES
+from labkit.train.step import training_step
 
 PEER_SPACE = "ofa-mbv3"
 FORWARDS = (("fmnist", 128), (PEER_SPACE, 16), ("fmnist", 1), (PEER_SPACE, 1))

@@ -15,7 +15,6 @@ from labkit.supernet import weights_file as pretrained
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet
 from labkit.train import TrainConfig, train
-from labkit.train.config import difference
 
 
 def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
@@ -24,7 +23,7 @@ def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
     if not weights.exists():
         train(config, out, resume=True, device="cpu")  # what is reported are core-hours
     supernet, record = pretrained.load(weights)
-    other = difference(config, record["config"])
+    other = config.difference(record["config"])
     if other:
         raise SystemExit(
             f"{weights} was trained with {other[0]}={other[1]!r}, not {other[2]!r}; use another"

@@ -4,26 +4,31 @@
 `gradient_search` finds an arch of a trained supernet for a budget.
 """
 
-from labkit.darts.cell_search import SearchResult, derive, search_cell
-from labkit.darts.config import SEARCH_CONFIGS, TRAIN_CONFIGS, DartsConfig, TrainConfig
-from labkit.darts.derived_training import TrainResult, accuracy, train_derived
+from labkit.darts.cell_search import CellSearchResult, derive, search_cell
+from labkit.darts.config import (
+    CELL_SEARCH_CONFIGS,
+    DERIVED_TRAINING_CONFIGS,
+    DartsConfig,
+    DerivedTrainingConfig,
+)
+from labkit.darts.derived_training import DerivedTrainingResult, accuracy, train_derived
 from labkit.darts.genotype import Genotype, derive_cell, random_genotype
 from labkit.darts.network import Alphas, DerivedNetwork, SearchNetwork
-from labkit.darts.supernet_gradient import GradientConfig, GradientResult, gradient_search
+from labkit.darts.supernet_search import GradientConfig, GradientResult, gradient_search
 
 __all__ = [
-    "SEARCH_CONFIGS",
-    "TRAIN_CONFIGS",
+    "CELL_SEARCH_CONFIGS",
+    "DERIVED_TRAINING_CONFIGS",
     "Alphas",
+    "CellSearchResult",
     "DartsConfig",
     "DerivedNetwork",
+    "DerivedTrainingConfig",
+    "DerivedTrainingResult",
     "Genotype",
     "GradientConfig",
     "GradientResult",
     "SearchNetwork",
-    "SearchResult",
-    "TrainConfig",
-    "TrainResult",
     "accuracy",
     "derive",
     "derive_cell",

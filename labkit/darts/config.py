@@ -1,23 +1,24 @@
-"""What decides a DARTS search and the training of a derived network, and how a resumed run checks
-it.
-"""
+"""What decides a DARTS search and the training of a derived network."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.darts.genotype import check_cell
 from labkit.data.datasets import DataSet
-from labkit.storage.config_fields import check_not_negative, check_positive, check_whole
-from labkit.storage.tensor_file import CheckpointError, check_fields
+from labkit.storage.config_fields import (
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_whole,
+)
 
 
 @dataclass(frozen=True)
 class DartsConfig:
-    """Everything that decides the genotype a search ends with. The defaults are the paper's for
-    CIFAR-10.
+    """Everything that decides the genotype a search ends with.
+
+    The defaults are the paper's for CIFAR-10.
     """
 
     dataset: str = "fashion-mnist"
@@ -52,10 +53,11 @@ class DartsConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Training of a derived network from scratch. The defaults are the paper's for CIFAR-10.
+class DerivedTrainingConfig:
+    """Training of a derived network from scratch.
 
-    The paper adds cutout and an auxiliary classifier, which 28-pixel clothes do without.
+    The defaults are the paper's for CIFAR-10. The paper adds cutout and an auxiliary classifier,
+    which 28-pixel clothes do without.
     """
 
     dataset: str = "fashion-mnist"
@@ -77,12 +79,13 @@ class TrainConfig:
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate", "gradient_clip")
         check_not_negative(self, "momentum", "weight_decay")
-        if not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path must be in [0, 1), got {self.drop_path}")
+        check_fraction(self, "drop_path")
 
 
-def stack_of(config: DartsConfig | TrainConfig, dataset: DataSet) -> dict[str, int]:
-    """The arguments that search networks and derived networks have in common."""
+def stack_arguments(
+    config: DartsConfig | DerivedTrainingConfig, dataset: DataSet
+) -> dict[str, int]:
+    """The arguments that the search network and the derived network have in common."""
     return {
         "channels": config.channels,
         "cells": config.cells,
@@ -92,49 +95,9 @@ def stack_of(config: DartsConfig | TrainConfig, dataset: DataSet) -> dict[str, i
     }
 
 
-def epoch_steps(config: DartsConfig | TrainConfig, images: int) -> int:
-    """Steps of an epoch over `images` images; raises ValueError if there are fewer than a batch."""
-    if images < config.batch:
-        raise ValueError(f"batch {config.batch} is larger than the {images} images of an epoch")
-    return min(images // config.batch, config.steps_per_epoch or images)
-
-
-def cosine(start: float, end: float, progress: float) -> float:
-    """Half a cosine from `start` to `end` as `progress` goes from 0 to 1."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-KINDS = {
-    "run": dict,
-    "step": int,
-    "losses": list,
-    "history": list,
-    "cpu_seconds": (int, float),
-    "wall_seconds": (int, float),
-    "price": (int, float),
-}
-
-
-def check_header(path: Path, header: dict, schema: str, run: dict, fields: tuple[str, ...]) -> None:
-    """Raise CheckpointError, naming the field or option, unless a checkpoint is whole and of the
-    same run.
-    """
-    if header.get("schema") != schema:
-        raise CheckpointError(
-            f"{path} has schema {header.get('schema')!r}, this run wants {schema!r}"
-        )
-    check_fields(path, header, {field: KINDS[field] for field in ("run", *fields)})
-    for name, value in run.items():
-        if header["run"].get(name) != value:
-            raise CheckpointError(
-                f"{path} was made with {name}={header['run'].get(name)!r}, this run has {value!r}; "
-                "use the same options or another folder"
-            )
-
-
 # Minutes on two CPU cores. A fiftieth of the paper's steps need larger steps of the architecture
 # weights to get anywhere, and first order halves the cost of each.
-SEARCH_CONFIGS = {
+CELL_SEARCH_CONFIGS = {
     "gpu": DartsConfig(),
     "cpu": DartsConfig(
         channels=8,
@@ -147,7 +110,7 @@ SEARCH_CONFIGS = {
         arch_learning_rate=6e-3,
     ),
 }
-TRAIN_CONFIGS = {
-    "gpu": TrainConfig(),
-    "cpu": TrainConfig(channels=8, cells=5, stem_stride=2, epochs=4, drop_path=0.0),
+DERIVED_TRAINING_CONFIGS = {
+    "gpu": DerivedTrainingConfig(),
+    "cpu": DerivedTrainingConfig(channels=8, cells=5, stem_stride=2, epochs=4, drop_path=0.0),
 }

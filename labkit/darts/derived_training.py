@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,53 +10,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labkit.darts.config import TrainConfig, check_header, cosine, epoch_steps, stack_of
+from labkit.darts.config import DerivedTrainingConfig, stack_arguments
 from labkit.darts.genotype import Genotype
 from labkit.darts.network import DerivedNetwork
-from labkit.darts.stepwise_run import begin, run
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet
 from labkit.runtime.machine import choose_device
-from labkit.storage import tensor_file as checkpoint
-from labkit.train.epochs import Epoch, batch_of, plan_epoch
+from labkit.train.batches import Batches
+from labkit.train.config import cosine
+from labkit.train.distributed import World
+from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
 
-SCHEMA = "labkit-darts-train-1"
 EVALUATION_BATCH = 500
 
 
-class TrainResult(NamedTuple):
+class DerivedTrainingResult(NamedTuple):
     network: DerivedNetwork
     history: list[dict]  # an entry an epoch: mean training loss
-    cpu_seconds: float
+    cpu_seconds: float  # 0 on a GPU
+    gpu_seconds: float  # 0 on a CPU
     wall_seconds: float
 
 
-class _State:
-    """Network, momentum buffers, and where the run stands."""
+class DerivedTrainingState(RunState):
+    """Network, momentum buffers, and what the training has reported."""
+
+    schema = "labkit-darts-train-1"
+    saved = {"losses": list, "history": list}
 
     def __init__(
-        self, genotype: Genotype, config: TrainConfig, dataset: DataSet, device: torch.device
+        self,
+        genotype: Genotype,
+        config: DerivedTrainingConfig,
+        dataset: DataSet,
+        device: torch.device,
     ) -> None:
+        super().__init__({**asdict(config), "genotype": genotype.to_json()})
         torch.manual_seed(config.seed)
-        self.config, self.run = config, {**asdict(config), "genotype": genotype.to_json()}
-        self.network = DerivedNetwork(genotype, **stack_of(config, dataset)).to(device)
-        self.sgd = torch.optim.SGD(
+        self.config = config
+        self.network = DerivedNetwork(genotype, **stack_arguments(config, dataset)).to(device)
+        sgd = torch.optim.SGD(
             self.network.parameters(),
             lr=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
-        for p in (
-            self.network.parameters()
-        ):  # from the start, so that a checkpoint has one set of tensors
-            self.sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        self.step, self.cpu_seconds, self.wall_seconds, self.history, self.losses = (
-            0,
-            0.0,
-            0.0,
-            [],
-            [],
-        )
+        self.sgd = with_buffers(sgd)
+        self.losses: list[float] = []  # of the epoch so far
+        self.history: list[dict] = []  # an entry an epoch
 
     def advance(
         self, images: Tensor, labels: Tensor, learning_rate: float, drop_path: float
@@ -71,100 +71,62 @@ class _State:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         self.sgd.step()
-        self.step += 1
         return loss.item()
 
     def tensors(self) -> dict[str, Tensor]:
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        return tensors | {
-            f"momentum.{name}": self.sgd.state[p]["momentum_buffer"]
-            for name, p in self.network.named_parameters()
-        }
-
-    def save(self, path: Path) -> None:
-        checkpoint.save(
-            path,
-            self.tensors(),
-            {
-                "schema": SCHEMA,
-                "run": self.run,
-                "step": self.step,
-                "losses": self.losses,
-                "history": self.history,
-                "cpu_seconds": self.cpu_seconds,
-                "wall_seconds": self.wall_seconds,
-            },
-        )
-
-    def load(self, path: Path) -> None:
-        tensors, header = checkpoint.read(path)
-        check_header(
-            path,
-            header,
-            SCHEMA,
-            self.run,
-            ("step", "losses", "history", "cpu_seconds", "wall_seconds"),
-        )
-        ours = self.tensors()
-        checkpoint.check_tensors(path, tensors, ours)
-        for name, tensor in tensors.items():
-            ours[name].copy_(tensor)
-        self.step, self.losses, self.history = header["step"], header["losses"], header["history"]
-        self.cpu_seconds, self.wall_seconds = header["cpu_seconds"], header["wall_seconds"]
+        network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        return network | buffers_of(self.sgd, dict(self.network.named_parameters()))
 
 
 def train_derived(
     genotype: Genotype,
-    config: TrainConfig,
+    config: DerivedTrainingConfig,
     out: Path,
     *,
     resume: bool = False,
     device: str | None = "cpu",
     checkpoint_every: int = 200,
     progress: bool = True,
-) -> TrainResult:
+) -> DerivedTrainingResult:
     """Train the network of `genotype` on the training split; leave checkpoint.safetensors in `out`.
 
     Resumes and raises as `labkit.darts.search_cell` does.
     """
-    out, device = Path(out), choose_device(device)
-    path = out / "checkpoint.safetensors"
-    dataset = data.load(config.dataset)
-    split = dataset.splits["train"].to(device)
-    steps = epoch_steps(config, len(split.images))
-    total = steps * config.epochs
-    state = _State(genotype, config, dataset, device)
-    begin(state, path, resume=resume)
-
-    @lru_cache(maxsize=1)
-    def plan(index: int) -> Epoch:
-        return plan_epoch(len(split.images), config.seed, index).to(device)
-
-    def advance(index: int, within: int) -> float:
-        epoch = plan(index)
-        images, labels = batch_of(
-            split, epoch, epoch.order[within * config.batch : (within + 1) * config.batch]
-        )
-        return state.advance(
-            data.normalize(images, dataset),
-            labels,
-            cosine(config.learning_rate, 0.0, state.step / total),
-            config.drop_path * index / config.epochs,
-        )
-
-    run(
-        state,
-        path,
-        epochs=config.epochs,
-        epoch_steps=steps,
-        advance=advance,
-        summary=lambda index: {"epoch": index + 1, "loss": sum(state.losses) / len(state.losses)},
-        learning_rate=config.learning_rate,
-        checkpoint_every=checkpoint_every,
-        progress=progress,
-        name="derived network",
+    ranks, dataset = World(0, 1, choose_device(device)), data.load(config.dataset)
+    batches = Batches(
+        dataset,
+        dataset.splits["train"],
+        config.batch,
+        config.seed,
+        ranks,
+        epoch_limit=config.steps_per_epoch,
     )
-    return TrainResult(state.network.eval(), state.history, state.cpu_seconds, state.wall_seconds)
+    total = config.epochs * batches.steps_per_epoch
+    state = DerivedTrainingState(genotype, config, dataset, ranks.device)
+    run = Run(
+        state,
+        Path(out) / "checkpoint.safetensors",
+        ranks,
+        total=total,
+        steps_per_epoch=batches.steps_per_epoch,
+        checkpoint_every=checkpoint_every,
+        name="derived network",
+        remedy=f"lower the learning rate ({config.learning_rate})",
+        progress=progress,
+    )
+    run.begin(resume=resume)
+    for step in run.steps():
+        images, labels = batches.augmented(step)
+        epoch = step // batches.steps_per_epoch
+        rate = cosine(config.learning_rate, 0.0, step / total)
+        loss = state.advance(images, labels, rate, config.drop_path * epoch / config.epochs)
+        run.report(loss)
+        state.losses.append(loss)
+        if run.ends_epoch(step):
+            mean_loss = sum(state.losses) / len(state.losses)
+            state.history.append({"epoch": epoch + 1, "loss": mean_loss})
+            state.losses = []
+    return DerivedTrainingResult(state.network.eval(), state.history, **state.timings())
 
 
 @torch.inference_mode()

@@ -65,8 +65,9 @@ class Genotype:
         return len(self.normal)
 
     def count(self, operation: str) -> int:
-        """How many edges of the two cells run `operation`; many skip connections are DARTS's known
-        collapse.
+        """How many edges of the two cells run `operation`.
+
+        Many skip connections are DARTS's known collapse.
         """
         return sum(
             edge.operation == operation
@@ -85,8 +86,8 @@ class Genotype:
     def from_json(cls, value: Mapping | str) -> Genotype:
         """Read `{"normal": [[[operation, state], ...], ...], "reduce": ...}` (or its JSON text).
 
-        Raises ValueError for another structure, an unknown operation, or a state that is not there
-        yet.
+        Raises ValueError for another structure, an unknown operation, or a state that the node
+        cannot read.
         """
 
         def edge(operation: object, state: object) -> Edge:
@@ -112,7 +113,7 @@ class Genotype:
 
 
 def check_cell(nodes: int, edges_per_node: int) -> None:
-    """Raise ValueError unless a cell of `nodes` nodes can give each of them `edges_per_node` edges."""
+    """Raise ValueError unless each of `nodes` nodes can have `edges_per_node` edges."""
     if not isinstance(nodes, int) or nodes < 1:
         raise ValueError(f"a cell needs at least one node, got {nodes!r}")
     if not isinstance(edges_per_node, int) or not 1 <= edges_per_node <= CELL_INPUTS:
@@ -159,9 +160,10 @@ def derive_cell(alphas: np.ndarray, edges_per_node: int = 2) -> Cell:
     cell, first = [], 0
     for node in range(nodes):
         incoming = slice(first, first + node + CELL_INPUTS)
-        kept = np.argsort(-strength[incoming], kind="stable")[:edges_per_node]
+        strongest = np.argsort(-strength[incoming], kind="stable")[:edges_per_node]
+        operations = best[incoming]
         cell.append(
-            tuple(Edge(PRIMITIVES[best[incoming][state]], int(state)) for state in sorted(kept))
+            tuple(Edge(PRIMITIVES[operations[state]], int(state)) for state in sorted(strongest))
         )
         first = incoming.stop
     return tuple(cell)

@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from labkit.data.datasets import resize
 from labkit.space import SearchSpace, mid_channels, se_channels
 from labkit.supernet.elastic import ElasticDepthwise, ElasticSqueezeExcite, depthwise_conv
 from labkit.supernet.subnet import block_name
@@ -34,9 +35,8 @@ from labkit.supernet.supernet import BATCH, ElasticBlock, Supernet
 from labkit.tables.costs import AdditiveTable
 from labkit.tables.separable import StageTable
 
-Probabilities = Sequence[
-    Tensor
-]  # one vector for each gene, in the order of the gene matrix's columns
+# One vector for each gene, in the order of the gene matrix's columns.
+Probabilities = Sequence[Tensor]
 
 
 def mixed_forward(supernet: Supernet, x: Tensor, probabilities: Probabilities) -> Tensor:
@@ -108,6 +108,32 @@ def _mixed_squeeze_excite(
     scale = F.adaptive_avg_pool2d(y, 1)
     scale = F.relu(se.fc1(scale)) * _present([se_channels(w) for w in widths], expand)
     return y * F.hardsigmoid(se.fc2(scale))
+
+
+def mixture_loss(
+    supernet: Supernet, images: Tensor, labels: Tensor, resolution: Tensor, choices: Probabilities
+) -> Tensor:
+    """Mean cross entropy over the resolutions, weighted by their probabilities `resolution` (R,).
+
+    Images at different resolutions cannot be mixed in one forward pass, so each has its own.
+    """
+    loss = 0
+    for probability, side in zip(resolution, supernet.space.resolutions):
+        logits = mixed_forward(supernet, resize(images, side), choices)
+        loss = loss + probability * F.cross_entropy(logits, labels)
+    return loss
+
+
+def relaxed(logits: list[Tensor], temperature: float, generator: torch.Generator) -> list[Tensor]:
+    """A draw from the Gumbel softmax, differentiable over the logits: at low temperature nearly
+    one-hot.
+    """
+    choices = []
+    for logit in logits:
+        uniform = torch.rand(logit.shape, generator=generator).clamp_min(1e-20)
+        gumbel = -(-uniform.log()).log()
+        choices.append(F.softmax((logit + gumbel.to(logit)) / temperature, 0))
+    return choices
 
 
 def expected_cost(table: AdditiveTable, probabilities: Probabilities) -> Tensor:

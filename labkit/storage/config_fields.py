@@ -14,6 +14,10 @@ def check_not_negative(config: object, *fields: str) -> None:
     _check(config, fields, lambda value: _finite(value) and value >= 0, "must be at least 0")
 
 
+def check_fraction(config: object, *fields: str) -> None:
+    _check(config, fields, lambda value: _finite(value) and 0 <= value < 1, "must be in [0, 1)")
+
+
 def check_whole(config: object, *fields: str, least: int = 1) -> None:
     """Raise ValueError unless the fields are whole numbers, or None where that is their default."""
     _check(

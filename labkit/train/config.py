@@ -10,14 +10,18 @@ import torch
 
 from labkit.space import Arch
 from labkit.space.presets import get_space
-from labkit.storage.config_fields import check_not_negative, check_positive, check_whole
+from labkit.storage.config_fields import (
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_whole,
+)
 from labkit.train.progressive_shrinking import first_steps
 from labkit.train.recipes import RECIPES, Recipe
+from labkit.train.resumable_run import first_difference
 
-AUTOCAST = {
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}  # of the arithmetic; weights stay float32
+# Precisions of the arithmetic under which weights stay float32 (autocast).
+AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "float64", *AUTOCAST)
 SEEDS = 2**32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
@@ -25,7 +29,7 @@ LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the weights a run ends with (given the machine's arithmetic).
+    """Everything that decides the weights a run ends with, up to the machine's arithmetic.
 
     The default of a field that a checkpoint lacks is what the code that wrote it did.
     """
@@ -44,20 +48,12 @@ class TrainConfig:
     ema_decay: float = 0.999
     seed: int = 0
     arch: str | None = None  # JSON text of the one arch that recipe "alone" trains
-    teacher: str | None = (
-        None  # a supernet's weights file: its largest arch teaches beside the labels
-    )
+    teacher: str | None = None  # weights file of a supernet whose largest arch teaches as well
     erase: float = 0.0  # share of the images that have a rectangle erased
-    phase_schedules: bool = (
-        False  # a recipe with phases: a schedule for each, instead of one over all
-    )
-    precision: str = (
-        "float32"  # of the arithmetic; weights stay float32 under bfloat16 and float16 (autocast)
-    )
-    recompute: bool = (
-        False  # blocks' activations are computed again in the backward pass instead of kept
-    )
-    initial: str | None = None  # a supernet's weights file to begin with, instead of random weights
+    phase_schedules: bool = False  # a recipe with phases: a schedule for each, not one over all
+    precision: str = "float32"  # of the arithmetic
+    recompute: bool = False  # compute activations again in the backward pass: slower, less memory
+    initial: str | None = None  # weights file of a supernet to begin with; None: random weights
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
 
     def __post_init__(self) -> None:
@@ -67,43 +63,35 @@ class TrainConfig:
         check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate")
-        check_not_negative(
-            self, "momentum", "weight_decay", "warmup_epochs", "label_smoothing", "ema_decay"
-        )
+        check_not_negative(self, "weight_decay", "warmup_epochs")
+        check_fraction(self, "momentum", "label_smoothing", "ema_decay")
         if self.seed >= SEEDS:
             raise ValueError(f"seed of a training must be from 0 to {SEEDS - 1}, got {self.seed}")
-        for field in ("momentum", "label_smoothing", "ema_decay"):
-            if getattr(self, field) >= 1:
-                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase is a share of the images, from 0 to 1, got {self.erase}")
         if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"unknown precision {self.precision!r}, known: {', '.join(PRECISIONS)}"
-            )
-        if (self.arch is None) == RECIPES[self.recipe].one_arch:
-            raise ValueError(
-                f"recipe {self.recipe!r} trains "
-                + (
-                    "one arch: say which (arch)"
-                    if self.arch is None
-                    else "many archs; leave out arch"
-                )
-            )
-        if self.arch is not None:
-            space.validate(Arch.from_json(self.arch))
-        phases = RECIPES[self.recipe].phases
-        if self.teacher is not None and phases:
-            raise ValueError(
-                f"recipe {self.recipe!r} makes its own teacher; leave out teacher ({self.teacher})"
-            )
-        if self.random_archs is not None and not RECIPES[self.recipe].random_archs:
-            raise ValueError(
-                f"recipe {self.recipe!r} does not draw archs by number; leave out random_archs "
-                f"({self.random_archs})"
-            )
-        if self.phase_schedules and not phases:
-            raise ValueError(f"recipe {self.recipe!r} has no phases to give schedules to")
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"unknown precision {self.precision!r}, known: {known}")
+        self._check_recipe(RECIPES[self.recipe])
+        if self.only is not None:
+            space.validate(self.only)
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        """Raise ValueError for an option that the recipe lacks, or has no use for."""
+        contradictions = {
+            "trains one arch: say which (arch)": recipe.one_arch and self.arch is None,
+            "trains many archs; leave out arch": self.arch is not None and not recipe.one_arch,
+            f"makes its own teacher; leave out teacher ({self.teacher})": (
+                self.teacher is not None and recipe.phases
+            ),
+            f"does not draw archs by number; leave out random_archs ({self.random_archs})": (
+                self.random_archs is not None and not recipe.random_archs
+            ),
+            "has no phases to give schedules to": self.phase_schedules and not recipe.phases,
+        }
+        for message, holds in contradictions.items():
+            if holds:
+                raise ValueError(f"recipe {self.recipe!r} {message}")
 
     @property
     def only(self) -> Arch | None:
@@ -111,23 +99,31 @@ class TrainConfig:
         return None if self.arch is None else Arch.from_json(self.arch)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
     def resolved_recipe(self) -> Recipe:
-        recipe = replace(RECIPES[self.recipe], arch=self.only)
-        return (
-            recipe if self.random_archs is None else replace(recipe, random_archs=self.random_archs)
-        )
+        """The recipe with this run's arch and number of random archs."""
+        recipe = RECIPES[self.recipe]
+        count = recipe.random_archs if self.random_archs is None else self.random_archs
+        return replace(recipe, arch=self.only, random_archs=count)
 
     @classmethod
     def from_record(cls, record: dict, **changes: object) -> TrainConfig:
         """The configuration in a weights file's record or a checkpoint's header, with `changes`."""
         return cls(**{**record["config"], **changes})
 
+    def difference(self, recorded: dict) -> tuple[str, object, object] | None:
+        """The first field that differs in a recorded configuration: name, its value, this one's."""
+        return first_difference(asdict(self), {**asdict(TrainConfig()), **recorded})
+
 
 def quick_precision(device: str | None, recipe: str) -> str:
     """The precision to train in on `device` ("cpu", "cuda" or None for a GPU if there is one)."""
-    if (
-        device == "cpu" or not torch.cuda.is_available() or RECIPES[recipe].one_arch
-    ):  # whose steps can be replayed
+    replayed = RECIPES[recipe].one_arch  # as a CUDA graph, which is quick in single precision
+    if device == "cpu" or not torch.cuda.is_available() or replayed:
         return "float32"
     # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
@@ -138,25 +134,16 @@ def arch_text(arch: Arch) -> str:
     return json.dumps(arch.to_json(), separators=(",", ":"))
 
 
-def difference(config: TrainConfig, recorded: dict) -> tuple[str, object, object] | None:
-    """The first field in which a recorded configuration is another: its name, theirs and ours."""
-    ours = asdict(config)
-    theirs = {**asdict(TrainConfig()), **recorded}
-    return next(
-        (
-            (field, value, ours.get(field))
-            for field, value in theirs.items()
-            if value != ours.get(field)
-        ),
-        None,
-    )
-
-
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, then half a cosine down to zero: over the run, or with `phase_schedules` over
-    each phase.
+    """The rate of a step: linear warm-up, then half a cosine down to zero.
+
+    One such schedule over the whole run, or with `phase_schedules` one over each phase.
+
+    >>> config = TrainConfig(epochs=10, learning_rate=0.2, warmup_epochs=1)
+    >>> [round(learning_rate(config, step, 50), 4) for step in (0, 49, 50, 275, 499)]
+    [0.0039, 0.1961, 0.2, 0.1, 0.0]
     """
-    warmup, peak = config.warmup_epochs * steps_per_epoch, config.learning_rate
+    peak, warmup = config.learning_rate, config.warmup_epochs * steps_per_epoch
     begin, end = 0, config.epochs * steps_per_epoch
     if config.phase_schedules:
         phases = RECIPES[config.recipe].phases
@@ -170,4 +157,9 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     warmup = min(warmup, length / 4)
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (length - warmup)))
+    return cosine(peak, 0.0, (step - warmup) / (length - warmup))
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Half a cosine: from `start` to `end` as `progress` goes from 0 to 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))

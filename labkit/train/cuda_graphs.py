@@ -1,8 +1,8 @@
-"""On a GPU, a small network's step is the time that its hundreds of kernels take to be launched one
-by one.
+"""Steps that are launched as a CUDA graph.
 
-A CUDA graph launches them together. It is one fixed sequence of kernels, so only a network of one
-arch has one.
+On a GPU, a small network's step is the time that its hundreds of kernels take to be launched one by
+one. A CUDA graph launches them together. It is one fixed sequence of kernels, so only a network of
+one arch has one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ class _OneArch(nn.Module):
 
 
 def can_replay(config: TrainConfig, ranks: World) -> bool:
-    """Whether every step of a run is the same kernels on one GPU, in one precision, with nothing
-    computed again.
-    """
+    """Whether every step of a run launches the same kernels: one arch, one GPU, one precision."""
     return (
         config.only is not None
         and ranks.device.type == "cuda"
@@ -44,10 +42,9 @@ def can_replay(config: TrainConfig, ranks: World) -> bool:
 
 
 def replayed(network: Supernet, batch: int) -> Callable[..., Tensor]:
-    """`network`, which holds one arch on a GPU, with its forward and backward pass recorded for
-    `batch` images.
+    """`network`, which holds one arch on a GPU, with its two passes recorded for `batch` images.
 
-    What it returns is called as the network is in training, for its arch and by the batch's
+    The function returned is called as the network is in training, for its arch and by the batch's
     statistics, and gives the same logits (batch, classes) and gradients. The logits are overwritten
     by the next call.
     """
@@ -56,19 +53,17 @@ def replayed(network: Supernet, batch: int) -> Callable[..., Tensor]:
     sample = torch.randn(
         batch, network.space.in_channels, side, side, device=weights.device, dtype=weights.dtype
     )
-    recorded = torch.cuda.make_graphed_callables(
-        _OneArch(network), (sample,), allow_unused_input=True
-    )
+    graph = torch.cuda.make_graphed_callables(_OneArch(network), (sample,), allow_unused_input=True)
 
     def forward(
         images: Tensor, arch: Arch, stats: BatchStatistics | None = None, recompute: bool = False
     ) -> Tensor:
-        own_statistics = stats is None or type(stats) is BatchStatistics
-        if arch != network.only or len(images) != batch or not own_statistics or recompute:
+        by_batch = stats is None or type(stats) is BatchStatistics
+        if arch != network.only or len(images) != batch or not by_batch or recompute:
             raise ValueError(
-                f"recorded for {batch} images and {network.only} by their own statistics; got "
+                f"recorded for {batch} images and {network.only} by the batch's statistics; got "
                 f"{len(images)} images, {arch}, {stats}, recompute={recompute}"
             )
-        return recorded(images)
+        return graph(images)
 
     return forward

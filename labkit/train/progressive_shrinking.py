@@ -15,14 +15,12 @@ from torch import Tensor
 from labkit.space import SearchSpace
 from labkit.supernet.supernet import Supernet
 
-ALL = 127  # as many choices as a gene can have
+ALL_CHOICES = 127  # as many as a gene can have
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a run: how many of the largest choices of each dimension are open, and archs a
-    step.
-    """
+    """A part of a run: how many of the largest choices of each dimension are open."""
 
     name: str
     share: float  # of the run's steps
@@ -30,10 +28,8 @@ class Phase:
     kernels: int = 1
     depths: int = 1
     expands: int = 1
-    archs: int = 1
-    rate: float = (
-        1.0  # its peak learning rate over the first phase's, where phases have their own schedules
-    )
+    archs: int = 1  # in each step
+    rate: float = 1.0  # peak learning rate over the first phase's, if each has a schedule
 
     def restrict(self, space: SearchSpace) -> SearchSpace:
         """The space of the open choices; its archs are archs of `space`."""
@@ -54,12 +50,14 @@ class Phase:
 # 0.08 and 0.24 twice.
 PROGRESSIVE = (
     Phase("full", 0.3),
-    Phase("resolution", 0.1, ALL, rate=0.96 / 2.6),
-    Phase("kernel", 0.15, ALL, ALL, rate=0.96 / 2.6),
-    Phase("depth, half", 0.1, ALL, ALL, 2, archs=2, rate=0.08 / 2.6),
-    Phase("depth", 0.1, ALL, ALL, ALL, archs=2, rate=0.24 / 2.6),
-    Phase("expand, half", 0.1, ALL, ALL, ALL, 2, archs=4, rate=0.08 / 2.6),
-    Phase("expand", 0.15, ALL, ALL, ALL, ALL, archs=4, rate=0.24 / 2.6),
+    Phase("resolution", 0.1, ALL_CHOICES, rate=0.96 / 2.6),
+    Phase("kernel", 0.15, ALL_CHOICES, ALL_CHOICES, rate=0.96 / 2.6),
+    Phase("depth, half", 0.1, ALL_CHOICES, ALL_CHOICES, 2, archs=2, rate=0.08 / 2.6),
+    Phase("depth", 0.1, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, archs=2, rate=0.24 / 2.6),
+    Phase("expand, half", 0.1, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, 2, archs=4, rate=0.08 / 2.6),
+    Phase(
+        "expand", 0.15, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, archs=4, rate=0.24 / 2.6
+    ),
 )
 
 
@@ -74,66 +72,41 @@ Orders = dict[str, list[tuple[int, Tensor]]]
 
 @torch.no_grad()
 def channel_orders(supernet: Supernet) -> Orders:
-    """For each parameter the dimensions to reorder, so that the important middle channels come
-    first.
+    """For each parameter the dimensions to reorder, most important channels first, and the order.
 
     A channel's importance is the L1 norm of the weights that read it, as in OFA: those of the
     projection, and of the second layer of a squeeze-excite for its bottleneck.
     """
     orders: Orders = {}
-
-    def reorder(order: Tensor, *places: tuple[str, int]) -> None:
-        for name, dimension in places:
-            orders.setdefault(name, []).append((dimension, order))
-
-    for name, block in supernet.blocks.items():
+    for block_name, block in supernet.blocks.items():
         if block.expand is None:
             continue
-        at = f"blocks.{name}."
-        order = (
-            block.project.get_submodule("0")
-            .weight.abs()
-            .sum((0, 2, 3))
-            .argsort(descending=True, stable=True)
-        )
-        reorder(
-            order,
-            *(
-                (at + end, 0)
-                for end in (
-                    "expand.0.weight",
-                    "expand.1.weight",
-                    "expand.1.bias",
-                    "depthwise.0.weight",
-                    "depthwise.1.weight",
-                    "depthwise.1.bias",
-                )
-            ),
-            (at + "project.0.weight", 1),
-        )
+        middle = by_importance(block.project.get_submodule("0").weight)
+        places = [("project.0.weight", 1, middle)]
+        for name, _ in block.named_parameters():
+            if name.startswith(("expand.", "depthwise.")) and "transforms" not in name:
+                places.append((name, 0, middle))
         if block.se is not None:
-            reorder(
-                order, (at + "se.fc1.weight", 1), (at + "se.fc2.weight", 0), (at + "se.fc2.bias", 0)
-            )
-            squeezed = (
-                block.se.fc2.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
-            )
-            reorder(
-                squeezed,
-                (at + "se.fc1.weight", 0),
-                (at + "se.fc1.bias", 0),
-                (at + "se.fc2.weight", 1),
-            )
+            bottleneck = by_importance(block.se.fc2.weight)
+            places += [("se.fc1.weight", 1, middle), ("se.fc1.weight", 0, bottleneck)]
+            places += [("se.fc2.weight", 0, middle), ("se.fc2.weight", 1, bottleneck)]
+            places += [("se.fc2.bias", 0, middle), ("se.fc1.bias", 0, bottleneck)]
+        for name, dimension, order in places:
+            orders.setdefault(f"blocks.{block_name}.{name}", []).append((dimension, order))
     return orders
+
+
+def by_importance(weight: Tensor) -> Tensor:
+    """Input channels of a convolution (out, in, k, k), the largest L1 norm first."""
+    return weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
 
 
 @torch.no_grad()
 def sort_channels(tensors: Mapping[str, Tensor], orders: Orders) -> None:
-    """Reorder, in place, what belongs to the parameters of these names: weights, averages or
-    momenta.
+    """Reorder, in place, tensors with the names of parameters: weights, averages or momenta.
 
     The largest subnet computes the same function with reordered weights.
     """
-    for name, moves in orders.items():
-        for dimension, order in moves:
+    for name, dimensions in orders.items():
+        for dimension, order in dimensions:
             tensors[name].copy_(tensors[name].index_select(dimension, order))

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
-from torch import Tensor
 
 from labkit.space import Arch, SearchSpace
 from labkit.train.progressive_shrinking import PROGRESSIVE, Phase, first_steps
@@ -21,12 +19,12 @@ class Recipe:
 
     sandwich: each step trains the largest and the smallest arch, so that all the others lie between
         two trained ones (Yu & Huang, arXiv 1903.05134).
-    random_archs: archs drawn at random in each step, besides. distill: the others learn the largest
-    arch's output on the same batch instead of the labels
+    random_archs: how many archs drawn at random each step trains besides.
+    distill: the others learn the largest arch's output on the same batch instead of the labels
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).
     phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`.
-    From the
-        second on, the labels share the loss with a teacher: the network as the first phase left it.
+        From the second on, the labels share the loss with a teacher: the network as the first phase
+        left it.
     one_arch: every step trains `arch` and nothing else: a subnet on its own, from scratch.
     """
 
@@ -57,12 +55,11 @@ class Recipe:
 
     def phase_at(self, step: int, total: int) -> Phase | None:
         """The phase that `step` of `total` belongs to; None for a recipe without phases."""
-        begun = [
-            phase
-            for phase, first in zip(self.phases, first_steps(self.phases, total))
-            if first <= step
-        ]
-        return begun[-1] if begun else None
+        current = None
+        for phase, first in zip(self.phases, first_steps(self.phases, total)):
+            if first <= step:
+                current = phase
+        return current
 
     def teacher_from(self, total: int) -> int | None:
         """The step before which the teacher is taken; None for a recipe without one."""
@@ -70,14 +67,10 @@ class Recipe:
 
     def sorted_at(self, total: int) -> int | None:
         """The step before which channels are sorted: the first that may draw narrower blocks."""
-        return next(
-            (
-                first
-                for phase, first in zip(self.phases, first_steps(self.phases, total))
-                if phase.expands > 1
-            ),
-            None,
-        )
+        for phase, first in zip(self.phases, first_steps(self.phases, total)):
+            if phase.expands > 1:
+                return first
+        return None
 
 
 def _draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Arch]:
@@ -94,13 +87,3 @@ RECIPES = {
         Recipe("alone", sandwich=False, random_archs=0, distill=False, one_arch=True),
     )
 }
-
-
-def label_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Mean cross entropy of logits (N, classes) against labels (N,)."""
-    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-
-def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Mean cross entropy against the teacher's softmax; the teacher gets no gradient."""
-    return F.cross_entropy(logits, teacher_logits.detach().softmax(1))

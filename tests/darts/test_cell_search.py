@@ -12,20 +12,21 @@ import torch
 
 from labkit.darts import (
     DartsConfig,
-    TrainConfig,
+    DerivedTrainingConfig,
     accuracy,
     derive,
     random_genotype,
     search_cell,
     train_derived,
 )
-from labkit.darts.cell_search import SearchState, halves
-from labkit.darts.config import SEARCH_CONFIGS, TRAIN_CONFIGS, cosine
+from labkit.darts.cell_search import CellSearchState, halves
+from labkit.darts.config import CELL_SEARCH_CONFIGS, DERIVED_TRAINING_CONFIGS
 from labkit.darts.genotype import Genotype
 from labkit.darts.network import Alphas, DerivedNetwork, SearchNetwork, initial_alphas
 from labkit.data import datasets as data
 from labkit.storage import tensor_file as checkpoint
 from labkit.storage.tensor_file import CheckpointError
+from labkit.train.config import cosine
 
 TINY = DartsConfig(
     channels=2,
@@ -37,7 +38,7 @@ TINY = DartsConfig(
     batch=16,
     arch_learning_rate=0.05,
 )
-TINY_TRAINING = TrainConfig(
+TINY_TRAINING = DerivedTrainingConfig(
     channels=4, cells=3, stem_stride=2, epochs=2, steps_per_epoch=3, batch=16, drop_path=0.3
 )
 CELL = random_genotype(np.random.default_rng(1), 2)
@@ -65,7 +66,7 @@ def test_a_resumed_search_is_the_same_search(tmp_path, monkeypatch, order):
     config = replace(TINY, order=order)
     whole = search_cell(config, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
-        stop_after(patch, SearchState, "advance", 4)
+        stop_after(patch, CellSearchState, "advance", 4)
         with pytest.raises(Interrupted):
             search_cell(config, tmp_path / "parts", progress=False, checkpoint_every=2)
     parts = search_cell(config, tmp_path / "parts", resume=True, progress=False)
@@ -92,7 +93,7 @@ def test_another_seed_is_another_search(tmp_path):
 def test_search_lowers_the_loss():
     """On one batch, repeated."""
     dataset = data.load()
-    state = SearchState(replace(TINY, order=1), dataset, torch.device("cpu"))
+    state = CellSearchState(replace(TINY, order=1), dataset, torch.device("cpu"))
     split = dataset.splits["train"]
     batch = data.normalize(split.images[:16], dataset), split.labels[:16]
     losses = [state.advance(batch, batch) for _ in range(25)]
@@ -112,7 +113,9 @@ def test_halves_are_disjoint_and_whole():
 
 def test_resuming_another_run_is_refused(tmp_path):
     search_cell(replace(TINY, epochs=1), tmp_path, progress=False)
-    with pytest.raises(FileExistsError, match="resume it, or choose another folder"):
+    with pytest.raises(
+        FileExistsError, match=r"go on with --resume \(resume=True\), or choose another folder"
+    ):
         search_cell(replace(TINY, epochs=1), tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="batch=16, this run has 32"):
         search_cell(replace(TINY, epochs=1, batch=32), tmp_path, resume=True, progress=False)
@@ -126,7 +129,7 @@ def test_resuming_another_run_is_refused(tmp_path):
         ({"step": "1"}, "field step: want int, got '1'"),
         ({"losses": None}, "field losses: want"),
         ({"history": 3}, "field history: want"),
-        ({"run": [1]}, "field run: want"),
+        ({"config": [1]}, "field config: want"),
         ({"step": -1}, "step -1 is not one of this run's 3"),
         ({"step": 99}, "step 99 is not one of this run's 3"),
     ):
@@ -261,7 +264,9 @@ def test_cosine():
 
 def test_named_configurations_make_networks():
     dataset = data.load()
-    assert SEARCH_CONFIGS["gpu"].order == 2 and SEARCH_CONFIGS["gpu"].nodes == 4  # the paper's
-    assert SEARCH_CONFIGS["cpu"].channels == TRAIN_CONFIGS["cpu"].channels
-    state = SearchState(SEARCH_CONFIGS["cpu"], dataset, torch.device("cpu"))
-    assert derive(state.alphas).nodes == SEARCH_CONFIGS["cpu"].nodes
+    assert (
+        CELL_SEARCH_CONFIGS["gpu"].order == 2 and CELL_SEARCH_CONFIGS["gpu"].nodes == 4
+    )  # the paper's
+    assert CELL_SEARCH_CONFIGS["cpu"].channels == DERIVED_TRAINING_CONFIGS["cpu"].channels
+    state = CellSearchState(CELL_SEARCH_CONFIGS["cpu"], dataset, torch.device("cpu"))
+    assert derive(state.alphas).nodes == CELL_SEARCH_CONFIGS["cpu"].nodes

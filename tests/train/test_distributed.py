@@ -108,7 +108,7 @@ def test_two_processes_end_with_the_weights_of_one_with_the_joint_batch(tmp_path
 
 
 def start(config):
-    from labkit.train.run_state import TrainState
+    from labkit.train.train_state import TrainState
 
     return TrainState(config).supernet
 

@@ -22,8 +22,8 @@ from labkit.supernet.supernet import Supernet
 from labkit.train import RECIPES, TrainConfig, train
 from labkit.train.config import arch_text
 from labkit.train.cuda_graphs import replayed
-from labkit.train.loop import training_step
-from labkit.train.run_state import TrainState
+from labkit.train.step import training_step
+from labkit.train.train_state import TrainState
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 SMALL = {"batch": 16, "seed": 3}
@@ -55,7 +55,7 @@ def killed_after_an_epoch(config, out):
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labkit.train.loop.write_curve", dies)
+        patch.setattr("labkit.train.train_state.write_curve", dies)
         with pytest.raises(Killed):
             trained(config, out)
 

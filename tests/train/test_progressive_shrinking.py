@@ -9,9 +9,9 @@ from labkit.space.presets import FMNIST, get_space
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet.supernet import Supernet
 from labkit.train import RECIPES, TrainConfig, train
-from labkit.train.loop import training_step
 from labkit.train.progressive_shrinking import channel_orders, first_steps, sort_channels
-from labkit.train.run_state import TrainState
+from labkit.train.step import training_step
+from labkit.train.train_state import TrainState
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])

@@ -12,7 +12,7 @@ import torch
 
 from labkit.storage import tensor_file as checkpoint
 from labkit.train import TrainConfig, train
-from labkit.train.loop import training_step
+from labkit.train.step import training_step
 
 TINY = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
 

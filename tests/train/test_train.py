@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from spaces_for_tests import make_it_bite
 
 from labkit.data import datasets as data
+from labkit.data.augmentation import batch_of, plan_epoch
 from labkit.data.datasets import Split
 from labkit.space import Arch
 from labkit.space.presets import FMNIST, get_space
@@ -21,9 +22,9 @@ from labkit.train import RECIPES, Recipe, TrainConfig, train
 from labkit.train.config import arch_text, learning_rate, quick_precision
 from labkit.train.cuda_graphs import can_replay
 from labkit.train.distributed import World
-from labkit.train.epochs import batch_of, plan_epoch
-from labkit.train.loop import record_of, training_step
-from labkit.train.run_state import TrainState
+from labkit.train.loop import record_of
+from labkit.train.step import training_step
+from labkit.train.train_state import TrainState
 
 TINY = TrainConfig(epochs=2, steps_per_epoch=3, batch=8)
 
@@ -81,7 +82,7 @@ def test_what_a_run_refuses(tmp_path):
         train(TINY, tmp_path, progress=False)
     with pytest.raises(checkpoint.CheckpointError, match="epochs=1, this run has 2"):
         train(replace(TINY, steps_per_epoch=1), tmp_path, resume=True, progress=False)
-    with pytest.raises(ValueError, match="batch 60000 is larger than the 50000 training images"):
+    with pytest.raises(ValueError, match="batch 60000 is larger than the 50000 images of an epoch"):
         train(replace(TINY, batch=60_000), tmp_path / "other", progress=False)
     for broken, message in (
         (dict(recipe="naive"), "unknown recipe 'naive', known: sandwich"),

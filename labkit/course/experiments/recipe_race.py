@@ -16,8 +16,8 @@ from labkit.data.datasets import DataSet
 from labkit.space import Arch, SearchSpace, Stage
 from labkit.supernet.evaluation import Evaluator, spread
 from labkit.supernet.supernet import Supernet
-from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES, Recipe
+from labkit.train.step import training_step
 
 SPACE = SearchSpace(
     name="race",

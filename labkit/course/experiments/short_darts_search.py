@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from labkit.darts import Alphas, DartsConfig, Genotype, derive
-from labkit.darts.cell_search import SearchState, halves
+from labkit.darts.cell_search import CellSearchState, halves
 from labkit.darts.genotype import CELL_INPUTS, Cell, num_edges
 from labkit.darts.operations import PRIMITIVES
 from labkit.data import datasets as data
@@ -40,7 +40,7 @@ CERTAIN = 100.0  # an architecture weight so far above zero that the softmax is 
 class SearchRecord:
     """A search, and the softmax weights of its normal cell after some of its steps."""
 
-    state: SearchState
+    state: CellSearchState
     steps: np.ndarray  # (T,) after which the weights were recorded
     weights: np.ndarray  # (T, edges, operations)
     losses: np.ndarray  # training loss of every step
@@ -62,7 +62,7 @@ def record_search(
 
     One half of the training images trains the weights, the other half the architecture weights.
     """
-    state = SearchState(config, dataset, torch.device("cpu"))
+    state = CellSearchState(config, dataset, torch.device("cpu"))
     generator = torch.Generator().manual_seed(config.seed)
     training, validation = halves(dataset.splits["train"], config.seed)
 
@@ -82,7 +82,7 @@ def record_search(
     )
 
 
-def _weights(state: SearchState) -> np.ndarray:
+def _weights(state: CellSearchState) -> np.ndarray:
     return F.softmax(state.alphas.normal.detach(), -1).numpy()
 
 

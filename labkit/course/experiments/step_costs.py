@@ -16,8 +16,8 @@ from labkit.data.datasets import DataSet
 from labkit.space import Arch
 from labkit.supernet.evaluation import spread
 from labkit.supernet.supernet import Supernet
-from labkit.train.loop import training_step
 from labkit.train.recipes import RECIPES
+from labkit.train.step import training_step
 
 POWERCAP = Path("/sys/class/powercap")  # Linux: energy counters of Intel's and AMD's processors
 

@@ -391,6 +391,6 @@ EXERCISES = (
         gradients_inputs,
         gradients_run,
         gradients_judge,
-        ("labkit.train.loop.training_step",),
+        ("labkit.train.step.training_step",),
     ),
 )

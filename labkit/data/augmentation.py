@@ -1,8 +1,8 @@
-"""What an epoch looks like: order, crops, flips and erased rectangles, all a function of (seed,
-epoch).
+"""Augmented images: the order, crops, flips and erased rectangles of an epoch.
 
-No random state has to be saved or shared: whoever knows the seed and the step, a resumed run or
-another process, sees the same batch, and each sample's augmentation is its own.
+All of it is a function of the seed and the epoch's number, so that no random state has to be saved
+or shared: whoever knows the two, a resumed run or another process, sees the same images. Each
+sample's augmentation is the same in whatever batch it comes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from labkit.data.datasets import Split
 
 CROP_PADDING = 2  # pixels
-ERASED_AREA = (0.02, 0.33)  # least and most of an image, and the most that height and width differ:
-ERASED_ASPECT = 3.3  # random erasing, arXiv 1708.04896, section 4.1
+# Random erasing, arXiv 1708.04896, section 4.1.
+ERASED_AREA = (0.02, 0.33)  # least and largest share of an image
+ERASED_ASPECT = 3.3  # largest ratio of height and width, either way
 
 
 class Epoch(NamedTuple):
     order: Tensor  # (N,) sample indices
     shift: Tensor  # (N, 2) top-left corner of each sample's crop from the padded image
     flip: Tensor  # (N,) bool
-    boxes: Tensor | None = (
-        None  # (N, 4) top, left, height and width to erase, in shares of the side; 0 high: nothing
-    )
+    # (N, 4) top, left, height and width to erase, in shares of the side; of height 0: nothing
+    boxes: Tensor | None = None
 
     def to(self, device: torch.device) -> Epoch:
         return Epoch(*(None if part is None else part.to(device) for part in self))
@@ -42,14 +42,13 @@ def plan_epoch(samples: int, seed: int, epoch: int, erase: float = 0.0) -> Epoch
     )
     if not erase:
         return plan
-    chosen, area, aspect, top, left = torch.rand(5, samples, generator=generator)
+    chance, area, aspect, top, left = torch.rand(5, samples, generator=generator)
     area = ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * area
     stretch = ERASED_ASPECT ** (aspect - 0.5)  # square root of an aspect that is log-uniform
-    height = torch.where(chosen < erase, (area.sqrt() * stretch).clamp(max=1), 0)
+    height = torch.where(chance < erase, (area.sqrt() * stretch).clamp(max=1), 0)
     width = (area.sqrt() / stretch).clamp(max=1)
-    return plan._replace(
-        boxes=torch.stack([top * (1 - height), left * (1 - width), height, width], 1)
-    )
+    boxes = torch.stack([top * (1 - height), left * (1 - width), height, width], 1)
+    return plan._replace(boxes=boxes)
 
 
 def batch_of(
@@ -64,23 +63,20 @@ def batch_of(
     images = F.pad(split.images[indices], (CROP_PADDING,) * 4)
     n, _, side, _ = images.shape
     side -= 2 * CROP_PADDING
-    columns = torch.arange(side, device=device).expand(n, side)
-    columns = (
-        torch.where(epoch.flip[indices, None], columns.flip(1), columns) + epoch.shift[indices, 1:]
-    )
-    rows = torch.arange(side, device=device) + epoch.shift[indices, :1]  # (N, H)
+    positions = torch.arange(side, device=device)
+    columns = positions.expand(n, side)
+    columns = torch.where(epoch.flip[indices, None], columns.flip(1), columns)
+    columns = columns + epoch.shift[indices, 1:]  # (N, W)
+    rows = positions + epoch.shift[indices, :1]  # (N, H)
     samples = torch.arange(n, device=device)[:, None, None]
-    cropped = images[samples, :, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )  # (N, C, H, W)
+    cropped = images[samples, :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
+    cropped = cropped.permute(0, 3, 1, 2)  # (N, C, H, W)
     if epoch.boxes is not None:
-        top, left, height, width = (
-            (epoch.boxes[indices] * side).round().T[:, :, None]
-        )  # (N, 1) each
-        at = torch.arange(side, device=device)
-        inside = ((at >= top) & (at < top + height))[:, None, :, None] & (
-            (at >= left) & (at < left + width)
-        )[:, None, None, :]  # (N, 1, H, W)
+        box = (epoch.boxes[indices] * side).round()  # (N, 4)
+        top, left, height, width = box.T[:, :, None]  # (N, 1) each
+        inside_rows = (positions >= top) & (positions < top + height)  # (N, H)
+        inside_columns = (positions >= left) & (positions < left + width)  # (N, W)
+        inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # (N, 1, H, W)
         pixel = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, -1, 1, 1)
         cropped = torch.where(inside, pixel, cropped)
     return cropped, split.labels[indices]

@@ -10,9 +10,8 @@ import pytest
 import torch
 from spaces_for_tests import make_it_bite
 
-from labkit.darts import GradientConfig, gradient_search
-from labkit.darts import supernet_gradient as on_space
-from labkit.darts.mixed_supernet import expected_cost
+from labkit.darts import GradientConfig, gradient_search, supernet_search
+from labkit.darts.mixed_supernet import expected_cost, relaxed
 from labkit.data.datasets import DataSet, Split
 from labkit.search import Budget, InfeasibleBudget
 from labkit.space import SearchSpace, Stage
@@ -82,7 +81,7 @@ def test_a_known_optimum_under_a_budget(supernet, dataset, monkeypatch, seed, sh
         gains[:, b] = 0.01 * gain
     gains = AdditiveTable(SPACE, np.array([0.0, 0.02]), gains)
     monkeypatch.setattr(
-        on_space,
+        supernet_search,
         "mixture_loss",
         lambda net, images, labels, resolution, choices: (
             -expected_cost(gains, [resolution, *choices[1:]])
@@ -96,7 +95,7 @@ def test_a_known_optimum_under_a_budget(supernet, dataset, monkeypatch, seed, sh
         def accuracies(self, archs, progress):
             return gains(SPACE.encode(archs))
 
-    monkeypatch.setattr(on_space, "Evaluator", Measured)
+    monkeypatch.setattr(supernet_search, "Evaluator", Measured)
     budget = budget_at(share)
     config = GradientConfig(steps=100, batch=16, seed=seed)
     found = gradient_search(supernet, dataset, budget, config, progress=False)
@@ -115,33 +114,36 @@ def test_a_known_optimum_under_a_budget(supernet, dataset, monkeypatch, seed, sh
 def test_candidates_are_drawn_within_the_budget():
     probabilities = [torch.ones(n, dtype=torch.float64) / n for n in SPACE.choices.tolist()]
     budget = budget_at(0.3)
-    genes = on_space.draw_candidates(SPACE, probabilities, budget, 100, np.random.default_rng(0))
+    genes = supernet_search.draw_candidates(
+        SPACE, probabilities, budget, 100, np.random.default_rng(0)
+    )
     assert len(genes) == len(np.unique(genes, axis=0)) == 100
     SPACE.check_genes(genes)
     assert (MACS(genes) <= budget.limit).all()
     certain = [torch.eye(n, dtype=torch.float64)[0] for n in SPACE.choices.tolist()]
-    (row,) = on_space.draw_candidates(SPACE, certain, budget, 5, np.random.default_rng(0))
+    (row,) = supernet_search.draw_candidates(SPACE, certain, budget, 5, np.random.default_rng(0))
     assert SPACE.decode(row[None])[0] == SPACE.smallest()
 
 
 def test_repeats_resumes_and_refuses(supernet, dataset, tmp_path, monkeypatch):
     budget = budget_at(0.4)
     whole = gradient_search(supernet, dataset, budget, SHORT, progress=False)
-    original, calls = on_space._advance, []
+    state, calls = supernet_search.GradientSearchState, []
+    original = state.advance
 
     def fails_after_four(*arguments):
         calls.append(1)
         if len(calls) > 4:
             raise KeyboardInterrupt
-        original(*arguments)
+        return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(on_space, "_advance", fails_after_four)
+        patch.setattr(state, "advance", fails_after_four)
         with pytest.raises(KeyboardInterrupt):
             gradient_search(
                 supernet, dataset, budget, SHORT, out=tmp_path, checkpoint_every=2, progress=False
             )
-    with pytest.raises(FileExistsError, match="resume it"):
+    with pytest.raises(FileExistsError, match="go on with --resume"):
         gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="batch=16, this run has 8"):
         gradient_search(
@@ -179,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(
     supernet, dataset, tmp_path, monkeypatch
 ):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(on_space, "_advance", None)
+    monkeypatch.setattr(supernet_search.GradientSearchState, "advance", None)
     with pytest.raises(OSError, match="cannot write .*checkpoint.safetensors"):
         gradient_search(
             supernet, dataset, budget_at(0.5), SHORT, out=tmp_path / "file" / "run", progress=False
@@ -240,7 +242,7 @@ def test_relaxed_choices_are_draws_of_their_distribution():
     """At low temperature nearly one-hot, each choice as often as its probability."""
     logit = torch.tensor([0.0, 1.0, -1.0])
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([on_space.relaxed([logit], 0.01, generator)[0] for _ in range(4000)])
+    draws = torch.stack([relaxed([logit], 0.01, generator)[0] for _ in range(4000)])
     assert (draws.max(1).values > 0.9).double().mean() > 0.95
     shares = torch.bincount(draws.argmax(1), minlength=3) / len(draws)
     torch.testing.assert_close(shares, logit.softmax(0), atol=0.03, rtol=0)

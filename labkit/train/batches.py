@@ -1,0 +1,66 @@
+"""The batches of a run: a function of the seed and the step, cut into a part for each process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from labkit.data.augmentation import Epoch, batch_of, plan_epoch
+from labkit.data.datasets import DataSet, Split, normalize
+from labkit.train.distributed import World
+
+
+@dataclass
+class Batches:
+    """Batches of `batch` samples of a split: one for each step, in a new order in each epoch.
+
+    An epoch is the whole split, or at most `epoch_limit` steps. Under torchrun, every process gets
+    its part of a batch. Raises ValueError for a batch that is larger than the split or cannot be
+    divided.
+    """
+
+    dataset: DataSet
+    split: Split
+    batch: int
+    seed: int
+    ranks: World
+    epoch_limit: int | None = None
+    erase: float = 0.0  # share of the images that have a rectangle erased
+    dtype: torch.dtype = torch.float32
+    _planned: tuple[int, Epoch] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        size, ranks = len(self.split.images), self.ranks.size
+        if self.batch > size:
+            raise ValueError(f"batch {self.batch} is larger than the {size} images of an epoch")
+        if self.batch % ranks:
+            raise ValueError(
+                f"batch {self.batch} does not divide into {ranks} processes with equal parts; "
+                f"use a multiple of {ranks}"
+            )
+        self.split = self.split.to(self.ranks.device)
+        self.steps_per_epoch = min(size // self.batch, self.epoch_limit or size)
+
+    def epoch_and_samples(self, step: int) -> tuple[Epoch, Tensor]:
+        """The epoch of `step`, and the indices (batch / processes,) of this process's samples."""
+        index, within = divmod(step, self.steps_per_epoch)
+        if self._planned is None or self._planned[0] != index:
+            epoch = plan_epoch(len(self.split.images), self.seed, index, self.erase)
+            self._planned = index, epoch.to(self.ranks.device)
+        epoch = self._planned[1]
+        order = epoch.order[within * self.batch : (within + 1) * self.batch]
+        return epoch, self.ranks.part(order)
+
+    def plain(self, step: int) -> tuple[Tensor, Tensor]:
+        """Normalized images (batch / processes, C, H, W) and labels, as they are in the split."""
+        _, samples = self.epoch_and_samples(step)
+        images = normalize(self.split.images[samples], self.dataset, self.dtype)
+        return images, self.split.labels[samples]
+
+    def augmented(self, step: int) -> tuple[Tensor, Tensor]:
+        """The same with crops, flips and erased rectangles."""
+        epoch, samples = self.epoch_and_samples(step)
+        images, labels = batch_of(self.split, epoch, samples, self.dataset.mean)
+        return normalize(images, self.dataset, self.dtype), labels

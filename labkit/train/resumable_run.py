@@ -1,0 +1,255 @@
+"""A run in steps that can be interrupted at any moment and goes on from its last checkpoint.
+
+Training a supernet, searching a DARTS cell, training the network of a cell and gradient search in
+a supernet are such runs. Each has a `RunState`, which says what its checkpoints hold, and one loop:
+
+    run = Run(state, path, total=1000, ...)
+    run.begin(resume=True)
+    for step in run.steps():
+        loss = ...  # one step
+        run.report(loss)
+
+`Run` shows the progress, stops a run whose loss is no longer a number, counts the time, and writes
+the checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from labkit.storage import tensor_file
+from labkit.storage.errors import LabError
+from labkit.storage.tensor_file import CheckpointError
+from labkit.train.distributed import World
+
+NUMBER = (int, float)
+HEADER = {"config": dict, "step": int, "cpu_seconds": NUMBER, "wall_seconds": NUMBER}
+
+
+class Diverged(LabError, FloatingPointError):
+    """The loss or the weights of a run are no longer finite numbers."""
+
+
+class RunState:
+    """All that changes while a run goes on, and the checkpoint that holds it.
+
+    A subclass says what a checkpoint holds: `schema` names its format, `saved` the attributes that
+    are written as JSON, with their types, and `tensors` returns the tensors.
+
+    `options` decide the result of a run: a checkpoint that was made with others is refused.
+    `defaults` are the options of a checkpoint that was written before these options existed.
+    `seconds` is what the run has taken so far: of CPU cores where it computes on a CPU, of GPUs
+    where it computes on one, and by the clock.
+    """
+
+    schema: str
+    saved: Mapping[str, type | tuple[type, ...]]
+
+    def __init__(self, options: dict, defaults: dict | None = None) -> None:
+        self.options, self.defaults = options, defaults or {}
+        self.step = 0  # how many were taken
+        self.seconds = {"cpu": 0.0, "gpu": 0.0, "wall": 0.0}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that decide the next step: not copies, because `load` writes into them."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """What a run does once, before its first step."""
+
+    def check(self, path: Path, header: dict) -> None:
+        """Raise CheckpointError if a checkpoint with this header does not belong to this run."""
+
+    def timings(self) -> dict[str, float]:
+        return {f"{kind}_seconds": seconds for kind, seconds in self.seconds.items()}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint in one step; raises OSError, and leaves the last one, if it cannot."""
+        header = {
+            "schema": self.schema,
+            "config": self.options,
+            "step": self.step,
+            **self.timings(),
+            **{name: getattr(self, name) for name in self.saved},
+        }
+        tensor_file.save(path, self.tensors(), header)
+
+    def load(self, path: Path) -> None:
+        """Go back to a checkpoint; raises CheckpointError if it is damaged or of another run."""
+        tensors, header = tensor_file.read(path)
+        if header.get("schema") != self.schema:
+            raise CheckpointError(
+                f"{path} has schema {header.get('schema')!r}, this run wants {self.schema!r}"
+            )
+        tensor_file.check_fields(path, header, {**HEADER, **self.saved})
+        other = first_difference(self.options, {**self.defaults, **header["config"]})
+        if other:
+            option, recorded, current = other
+            raise CheckpointError(
+                f"{path} was made with {option}={recorded!r}, this run has {current!r}; "
+                "use the same options or another folder"
+            )
+        self.check(path, header)
+        state = self.tensors()
+        tensor_file.check_tensors(path, tensors, state)
+        for name, tensor in state.items():
+            tensor.copy_(tensors[name])
+        for name in self.saved:
+            setattr(self, name, header.get(name))
+        self.step = header["step"]
+        self.seconds = {kind: header.get(f"{kind}_seconds", 0.0) for kind in self.seconds}
+
+
+def first_difference(current: Mapping, recorded: Mapping) -> tuple[str, object, object] | None:
+    """The first option in which a recorded run differs: its name, recorded value, current value."""
+    for option in {**recorded, **current}:
+        values = recorded.get(option), current.get(option)
+        if values[0] != values[1]:
+            return option, *values
+    return None
+
+
+@dataclass
+class Run:
+    """The steps of a run, from where its state stands.
+
+    Checkpoints are written to `path` (None: not at all) every `checkpoint_every` steps, at the end
+    of every epoch and at the end of the run, by the first of the processes `ranks`. `name` stands
+    beside the progress bar, which takes `bar_options`. `loss_name` and `remedy` are for the message
+    to somebody whose run diverges.
+    """
+
+    state: RunState
+    path: Path | None
+    ranks: World
+    total: int  # steps
+    steps_per_epoch: int
+    checkpoint_every: int
+    name: str
+    remedy: str
+    loss_name: str = "loss"
+    progress: bool = True
+    bar_options: Mapping[str, object] = field(default_factory=dict)
+
+    def begin(self, *, resume: bool, outputs: Sequence[str] = ()) -> None:
+        """Load the checkpoint if there is one, else start, and write a first one.
+
+        `outputs` are the names of the files that a run leaves beside its checkpoints. Raises,
+        before any work is done, FileExistsError if there is a checkpoint and `resume` is not asked
+        for or if there are outputs without a checkpoint, CheckpointError if the checkpoint is
+        another run's, and OSError if checkpoints cannot be written.
+        """
+        state, path = self.state, self.path
+        if path is None:
+            return
+        if path.exists():
+            if not resume:
+                raise FileExistsError(
+                    f"{path} exists; go on with --resume (resume=True), or choose another folder"
+                )
+            state.load(path)
+            tensor_file.check_step(path, state.step, self.total)
+        else:
+            for name in outputs:
+                if (path.parent / name).exists():
+                    raise FileExistsError(
+                        f"{path.parent} holds {name} of a run whose checkpoint is gone; choose "
+                        "another folder"
+                    )
+            state.start()
+        self.ranks.wait()  # every process has looked before the first one writes
+        if self.ranks.leads:
+            for name in (path.name, *outputs):
+                tensor_file.remove_unfinished(path.parent / name)
+            state.save(path)
+            state.save(path)  # beside the first one, as every later checkpoint: both must fit
+
+    def steps(self) -> Iterator[int]:
+        """The numbers of the steps that are still to be taken."""
+        state = self.state
+        self._clock = self._read_clocks()
+        options = {"desc": self.name, "disable": not self.progress, **self.bar_options}
+        with tqdm(total=self.total, initial=state.step, **options) as self.bar:
+            while state.step < self.total:
+                yield state.step
+                state.step += 1
+                due = 0 in (state.step % self.checkpoint_every, state.step % self.steps_per_epoch)
+                if self.path and self.ranks.leads and (due or state.step == self.total):
+                    self._save_checkpoint()
+        self.count_time()
+
+    def ends_epoch(self, step: int) -> bool:
+        return (step + 1) % self.steps_per_epoch == 0
+
+    def report(self, loss: float, **figures: object) -> None:
+        """Show the loss of a step, and further figures; raises Diverged if it is not finite."""
+        if not math.isfinite(loss):
+            raise self._diverged(f"{self.loss_name} is {loss} at step {self.state.step}")
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{loss:.3f}", **figures, refresh=False)
+
+    def count_time(self) -> None:
+        """Add the time since this was last called to the state's seconds."""
+        clock, self._clock = self._clock, self._read_clocks()
+        for kind, seconds in self._clock.items():
+            self.state.seconds[kind] += seconds - clock[kind]
+
+    def _read_clocks(self) -> dict[str, float]:
+        # A GPU is taken all the time, a CPU core while it computes. All processes take about as
+        # much as this one.
+        wall = time.perf_counter()
+        if self.ranks.device.type == "cuda":
+            return {"gpu": self.ranks.size * wall, "wall": wall}
+        return {"cpu": self.ranks.size * time.process_time(), "wall": wall}
+
+    def _save_checkpoint(self) -> None:
+        state, path = self.state, self.path
+        # The loss may be that of one arch among several: the step itself may have diverged.
+        if not all(torch.isfinite(tensor).all() for tensor in state.tensors().values()):
+            raise self._diverged(f"weights are no longer numbers after step {state.step}")
+        self.count_time()
+        try:
+            state.save(path)
+        except OSError as error:
+            raise OSError(
+                f"stopped after step {state.step}: {error}. The last complete checkpoint is in "
+                f"{path}; make room and go on with --resume (resume=True)"
+            ) from error
+
+    def _diverged(self, what: str) -> Diverged:
+        checkpoint = f". The last checkpoint is in {self.path}" if self.path else ""
+        return Diverged(f"{what}; {self.remedy}{checkpoint}")
+
+
+def with_buffers(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """An SGD or Adam whose buffers are zero from the start, instead of absent until the first step.
+
+    So every checkpoint of a run holds the same tensors. The first step is the same.
+    """
+    sgd = isinstance(optimizer, torch.optim.SGD)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name in ("momentum_buffer",) if sgd else ("exp_avg", "exp_avg_sq"):
+                optimizer.state[parameter][name] = torch.zeros_like(parameter)
+            if not sgd:
+                optimizer.state[parameter]["step"] = torch.tensor(0.0)
+    return optimizer
+
+
+def buffers_of(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The buffers of an optimizer, named after the parameters: `momentum_buffer.NAME`."""
+    return {
+        f"{kind}.{name}": buffer
+        for name, parameter in parameters.items()
+        for kind, buffer in optimizer.state[parameter].items()
+    }

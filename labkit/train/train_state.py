@@ -1,0 +1,211 @@
+"""What changes while a supernet trains: weights, their moving average, momenta, the teacher."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from labkit.space import Arch, SearchSpace
+from labkit.space.presets import get_space
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.provenance import sha256
+from labkit.storage.tensor_file import CheckpointError
+from labkit.supernet import weights_file
+from labkit.supernet.supernet import Supernet
+from labkit.train.config import TrainConfig
+from labkit.train.progressive_shrinking import channel_orders, sort_channels
+from labkit.train.resumable_run import RunState, buffers_of, with_buffers
+
+
+class TrainState(RunState):
+    """The state of a training run of `total` steps.
+
+    `teacher` is an outside teacher from the beginning on, or in progressive shrinking the network
+    as its first phase left it; `initial` is the record of the weights that the run began with.
+    """
+
+    schema = "labkit-checkpoint-1"
+    saved = {
+        "curve": list,
+        "scaler": (dict, type(None)),
+        "teacher_sha256": (str, type(None)),
+        "initial": (dict, type(None)),
+    }
+
+    def __init__(
+        self, config: TrainConfig, device: torch.device | None = None, total: int = 1
+    ) -> None:
+        super().__init__(asdict(config), defaults=asdict(TrainConfig()))
+        torch.manual_seed(config.seed)
+        self.config = config
+        self._place = {"device": device or torch.device("cpu"), "dtype": config.dtype}
+        space = get_space(config.space)
+        self.supernet = Supernet(space, config.only).to(**self._place)
+        self.average = Supernet(space, config.only).requires_grad_(False).to(**self._place)
+        self.average.load_state_dict(self.supernet.state_dict())
+        self.optimizer = with_buffers(_optimizer(self.supernet, config))
+        # float16 has a short range: losses are scaled up so that small gradients are not lost.
+        self.grad_scaler = torch.amp.GradScaler(
+            self._place["device"].type, enabled=config.precision == "float16"
+        )
+        self.teacher: Supernet | None = None
+        self.teacher_sha256: str | None = None  # of the outside teacher's file, when the run began
+        if config.teacher is not None:
+            self.teacher = load_teacher(Path(config.teacher), space).to(**self._place)
+            self.teacher_sha256 = sha256(Path(config.teacher))
+        self.initial: dict | None = None
+        self.curve: list[dict] = []  # a row an epoch
+        recipe = config.resolved_recipe
+        self._teacher_from, self._sorted_at = recipe.teacher_from(total), recipe.sorted_at(total)
+
+    @property
+    def scaler(self) -> dict:
+        """The state of the gradient scaler; empty unless the precision is float16."""
+        return self.grad_scaler.state_dict()
+
+    @scaler.setter
+    def scaler(self, state: dict | None) -> None:
+        self.grad_scaler.load_state_dict(state or {})
+
+    def start(self) -> None:
+        """Begin with the weights that the configuration names, if any, and count their hours.
+
+        Raises CheckpointError if they are not of this run's space and arch.
+        """
+        if self.config.initial is None:
+            return
+        path = Path(self.config.initial)
+        supernet, record = weights_file.load(path)
+        initial, current = ((net.space.name, net.only) for net in (supernet, self.supernet))
+        if initial != current:
+            raise CheckpointError(
+                f"{path} holds {_description(*initial)}, this run trains {_description(*current)}"
+            )
+        for network in (self.supernet, self.average):
+            network.load_state_dict(supernet.state_dict())
+        without_curve = {key: value for key, value in record.items() if key != "curve"}
+        self.initial = {"sha256": sha256(path), **without_curve}
+        self.seconds = {kind: 3600 * record.get(f"{kind}_hours", 0.0) for kind in self.seconds}
+
+    def enter_phase(self) -> None:
+        """Before a step: take the teacher and sort the channels where a new phase wants it."""
+        if self.step == self._teacher_from:
+            self.take_teacher()
+        if self.step == self._sorted_at:
+            self.sort_channels()
+
+    def take_teacher(self) -> None:
+        """From now on, the averaged weights as they are teach."""
+        self.teacher = Supernet(self.average.space).requires_grad_(False).to(**self._place)
+        self.teacher.load_state_dict(self.average.state_dict())
+
+    def sort_channels(self) -> None:
+        """Important channels first, in all that belongs to the weights."""
+        weights, orders = dict(self.supernet.named_parameters()), channel_orders(self.supernet)
+        momenta = {name: self.optimizer.state[p]["momentum_buffer"] for name, p in weights.items()}
+        for tensors in (weights, momenta, dict(self.average.named_parameters())):
+            sort_channels(tensors, orders)
+
+    def update(self, learning_rate: float, ema_decay: float) -> None:
+        """One optimizer step with the gradients that are there, and the average after it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+        # A short horizon at first: the average must not remember the initial weights.
+        decay = min(ema_decay, (self.step + 1) / (self.step + 11))
+        torch._foreach_lerp_(
+            [p.data for p in self.average.parameters()],
+            [p.data for p in self.supernet.parameters()],
+            1 - decay,
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        networks = {"weights": self.supernet, "average": self.average, "teacher": self.teacher}
+        tensors = {
+            f"{prefix}.{name}": parameter.data
+            for prefix, network in networks.items()
+            if network is not None
+            for name, parameter in network.named_parameters()
+        }
+        return tensors | buffers_of(self.optimizer, dict(self.supernet.named_parameters()))
+
+    def check(self, path: Path, header: dict) -> None:
+        """Besides, make room for the teacher that the checkpoint holds."""
+        if header.get("teacher_sha256", self.teacher_sha256) != self.teacher_sha256:
+            raise CheckpointError(
+                f"{self.config.teacher} is not the teacher that {path} was made with (its "
+                "SHA-256 is another); restore it, or use another folder"
+            )
+        if (header.get("scaler") or {}).keys() != self.scaler.keys():
+            raise CheckpointError(
+                f"{path}: header field 'scaler' is not what labkit writes; restore the "
+                "file, or remove it to start over"
+            )
+        if self._teacher_from is not None and header["step"] > self._teacher_from:
+            self.take_teacher()
+
+    def save(self, path: Path) -> None:
+        """Besides, write the curve to curve.csv beside the checkpoint."""
+        super().save(path)
+        if self.curve:
+            write_curve(path.with_name("curve.csv"), self.curve)
+
+
+def _optimizer(supernet: Supernet, config: TrainConfig) -> torch.optim.SGD:
+    """Weight decay pulls on what mixes channels, not on scales, offsets or kernel transforms."""
+    decayed, others = [], []
+    for name, parameter in supernet.named_parameters():
+        mixes_channels = parameter.ndim > 1 and "transforms" not in name
+        (decayed if mixes_channels else others).append(parameter)
+    return torch.optim.SGD(
+        [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+    )
+
+
+def write_curve(path: Path, rows: list[dict]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def _description(space: str, only: Arch | None) -> str:
+    if only is None:
+        return f"a supernet of space {space!r}"
+    return f"one subnet of space {space!r}, {only}"
+
+
+def load_teacher(path: Path, space: SearchSpace) -> Supernet:
+    """The supernet in `path`, whose largest arch is to teach networks of `space`.
+
+    Raises CheckpointError if it cannot.
+    """
+    teacher, _ = weights_file.load(path)
+    if (teacher.space.in_channels, teacher.space.num_classes) != (
+        space.in_channels,
+        space.num_classes,
+    ):
+        raise CheckpointError(
+            f"teacher {path}: space {teacher.space.name!r} has {teacher.space.in_channels} image "
+            f"channels and {teacher.space.num_classes} classes, {space.name!r} has "
+            f"{space.in_channels} and {space.num_classes}"
+        )
+    if teacher.only not in (None, teacher.space.largest()):
+        raise CheckpointError(
+            f"teacher {path} is one subnet that was trained alone, not a supernet; its "
+            "largest arch would teach"
+        )
+    return teacher
