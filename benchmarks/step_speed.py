@@ -33,7 +33,7 @@ from labkit.official import state_dict as official
 from labkit.runtime.machine import machine
 from labkit.space import Arch
 from labkit.space.presets import get_space
-from labkit.supernet.elastic import ElasticBatchNorm
+from labkit.supernet.batch_norm import ElasticBatchNorm
 from labkit.supernet.evaluation import recalibrate
 from labkit.supernet.supernet import Supernet
 from labkit.train.recipes import RECIPES

@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labkit.data.datasets import resize
-from labkit.space import SearchSpace, mid_channels, se_channels
-from labkit.supernet.elastic import ElasticDepthwise, ElasticSqueezeExcite, depthwise_conv
-from labkit.supernet.subnet import block_name
-from labkit.supernet.supernet import BATCH, ElasticBlock, Supernet
+from labkit.space import SearchSpace, block_name, mid_channels, se_channels
+from labkit.supernet.depthwise import depthwise_conv
+from labkit.supernet.elastic import ElasticBlock, ElasticDepthwise, ElasticSqueezeExcite
+from labkit.supernet.supernet import BATCH, Supernet
 from labkit.tables.costs import AdditiveTable
 from labkit.tables.separable import StageTable
 
@@ -74,16 +74,16 @@ def _mixed_block(
     expands: tuple[int, ...],
     expand: Tensor,
 ) -> Tensor:
-    y = x if block.expand is None else block.expand(x, None, BATCH)  # all channels
+    y = x if block.expand is None else block.expand(x, BATCH)  # all channels
     depthwise, norm = block.depthwise.get_submodule("0"), block.depthwise.get_submodule("1")
     y = depthwise_conv(y, mixed_kernel(depthwise, kernels, kernel), depthwise.stride)
     y = block.depthwise.act(norm(y, BATCH))
-    widths = [mid_channels(block.shape.in_channels, e) for e in expands]
+    widths = [mid_channels(x.shape[1], e) for e in expands]
     y = y * _present(widths, expand)
     if block.se is not None:
         y = _mixed_squeeze_excite(block.se, y, widths, expand)
-    y = block.project(y, None, BATCH)
-    return x + y if block.shape.has_shortcut else y
+    y = block.project(y, BATCH)
+    return x + y if block.has_shortcut else y
 
 
 def mixed_kernel(

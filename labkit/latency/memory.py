@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from labkit.latency.devices import Device
-from labkit.latency.simulated.layers import Layer, base_layers, block_layers
 from labkit.space import SearchSpace
+from labkit.space.operators import Operator
 from labkit.tables.arena import arena_table
 from labkit.tables.costs import AdditiveTable, MaxTable, activation_table
 from labkit.tables.separable import MaxPlusSum
@@ -31,16 +33,9 @@ def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:
     for each channel and operator.
     """
 
-    def size(layers: list[Layer]) -> int:
-        return sum(
-            layer.weights * device.bytes_per_value + layer.channels * CHANNEL_BYTES + OPERATOR_BYTES
-            for layer in layers
-        )
+    def size(operators: Sequence[Operator]) -> int:
+        weights = sum(operator.weights for operator in operators) * device.bytes_per_value
+        channels = sum(operator.filters for operator in operators) * CHANNEL_BYTES
+        return weights + channels + len(operators) * OPERATOR_BYTES
 
-    return AdditiveTable.build(
-        space,
-        lambda resolution: size(base_layers(space, resolution)),
-        lambda shape, kernel, expand, side: size(
-            block_layers(shape, kernel, expand, side, space.stages[shape.stage].se)
-        ),
-    )
+    return AdditiveTable.of_operators(space, size)

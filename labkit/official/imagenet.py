@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from labkit.data.datasets import DataError
 from labkit.space import Arch
-from labkit.supernet.elastic import Recorder
+from labkit.supernet.batch_norm import Recorder
 from labkit.supernet.evaluation import RECALIBRATION_IMAGES, spread
 from labkit.supernet.supernet import Supernet
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from labkit.space import Arch, Block, SearchSpace
+from labkit.space import Arch, Block, SearchSpace, block_name
 from labkit.storage.errors import LabError
-from labkit.supernet.elastic import BatchNormStats
-from labkit.supernet.subnet import Subnet, block_name
+from labkit.supernet.batch_norm import BatchNormStats
+from labkit.supernet.subnet import Subnet
 from labkit.supernet.supernet import Supernet
 
 OFFICIAL_CLASSES = {

@@ -1,24 +1,23 @@
-"""ONNX graphs of subnets and of their pieces, built node by node.
+"""ONNX graphs of lists of operators: of whole subnets, and of the pieces that are timed.
 
-The operators are few (convolution, activation, pooling, sum, product, matrix product), so a graph
-is written down directly: a thousand times faster than tracing torch, which matters when a lookup
-table needs hundreds of block models. One builder makes both the pieces that are timed and the
-network that is deployed, so that what is measured is what runs. Batch norm is folded into the
-weights beforehand.
+The kinds of operators are few, so a graph is written down directly: a thousand times faster than
+tracing torch, which matters when a lookup table needs hundreds of block models. One function makes
+both the pieces that are timed and the network that is deployed, so that what is measured is what
+runs. Batch norm is folded into the weights beforehand.
 
-A `Weights` source gives the arrays of a layer, by the name that its convolution has in
+A `Weights` source gives the arrays of a layer, by the name that it has in
 `labkit.supernet.subnet.Subnet`: the folded weights of a trained subnet, or filler for timing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from labkit.space import Arch, BlockShape, SearchSpace, block_name, mid_channels, se_channels
+from labkit.space import Arch, SearchSpace, network
+from labkit.space.operators import CONVOLUTIONS, Operator
 from labkit.storage.errors import MissingPackage
-from labkit.tables.costs import out_side
 
 try:
     import onnx
@@ -32,9 +31,8 @@ except ImportError as error:
 OPSET = 17  # ONNX Runtime 1.13 and newer, so Python 3.8 on a board
 IR_VERSION = 8
 
-Weights = Callable[
-    [str, tuple[int, ...]], tuple[np.ndarray, np.ndarray]
-]  # name, shape of weight -> weight, bias
+# name, shape of the weight -> weight, bias
+Weights = Callable[[str, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 
 
 def filler(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -47,29 +45,28 @@ def filler(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Graph:
-    """Nodes and weights of one model. Each method adds an operator and returns the name of its
-    output.
-    """
+    """Nodes and weights of one model. Each method adds nodes and returns the name of their output."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
-        output = f"v{len(self.nodes)}"
+    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+        number = len(self.nodes)
         self.nodes.append(
-            helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes)
+            helper.make_node(kind, inputs, [f"v{number}"], name=f"{kind}_{number}", **attributes)
         )
-        return output
+        return f"v{number}"
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        self.initializers.append(
-            numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
-        )
+        array = np.ascontiguousarray(value, np.float32)
+        self.initializers.setdefault(name, numpy_helper.from_array(array, name))
         return name
 
-    def layer(self, name: str, shape: tuple[int, ...]) -> tuple[str, str]:
+    def layer(self, operator: Operator) -> tuple[str, str]:
+        """The weight and the bias of an operator."""
+        name, shape = operator.place, operator.weight_shape
         weight, bias = self.weights(name, shape)
         if weight.shape != shape or bias.shape != shape[:1]:
             raise ValueError(
@@ -78,102 +75,57 @@ class Graph:
             )
         return self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
 
-    def conv(
-        self,
-        x: str,
-        name: str,
-        in_channels: int,
-        out_channels: int,
-        kernel: int = 1,
-        stride: int = 1,
-        *,
-        act: str | None = None,
-        depthwise: bool = False,
-    ) -> str:
-        shape = (out_channels, 1 if depthwise else in_channels, kernel, kernel)
-        y = self.op(
-            "Conv",
-            x,
-            *self.layer(name, shape),
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[kernel // 2] * 4,
-            group=in_channels if depthwise else 1,
-        )
-        return self.activate(y, act) if act else y
+    def run(self, operators: Sequence[Operator], x: str) -> str:
+        """All of `operators`, one after another, on `x`."""
+        outputs = [x]
+        for operator in operators:
+            y = self.operator(operator, *(outputs[i] for i in operator.reads))
+            outputs.append(self.activation(operator.act, y) if operator.act else y)
+        return outputs[-1]
 
-    def activate(self, x: str, act: str) -> str:
-        if act == "relu":
-            return self.op("Relu", x)
-        if act == "h_swish":
-            return self.op("HardSwish", x)
-        if act == "relu6":
-            if not any(tensor.name == "six" for tensor in self.initializers):
-                self.constant("zero", np.float32(0)), self.constant("six", np.float32(6))
-            return self.op("Clip", x, "zero", "six")
-        raise ValueError(f"unknown activation {act!r}")
+    def operator(self, operator: Operator, *inputs: str) -> str:
+        """One operator without its activation."""
+        if operator.kind in CONVOLUTIONS:
+            kernel, stride = operator.kernel, operator.stride
+            return self.node(
+                "Conv",
+                *inputs,
+                *self.layer(operator),
+                kernel_shape=[kernel, kernel],
+                strides=[stride, stride],
+                pads=[kernel // 2] * 4,
+                group=operator.in_channels if operator.kind == "depthwise" else 1,
+            )
+        if operator.kind == "linear":
+            flat = self.node("Flatten", *inputs)
+            return self.node("Gemm", flat, *self.layer(operator), transB=1)
+        kinds = {"pool": "GlobalAveragePool", "scale": "Mul", "add": "Add"}
+        return self.node(kinds[operator.kind], *inputs)
 
-    def squeeze_excite(self, x: str, name: str, channels: int) -> str:
-        squeezed = se_channels(channels)
-        scale = self.conv(
-            self.op("GlobalAveragePool", x), f"{name}.fc1", channels, squeezed, act="relu"
-        )
-        scale = self.conv(scale, f"{name}.fc2", squeezed, channels)
-        return self.op("Mul", x, self.op("HardSigmoid", scale, alpha=1 / 6, beta=0.5))
-
-    def block(
-        self, x: str, name: str, shape: BlockShape, kernel: int, expand: int, act: str, se: bool
-    ) -> str:
-        """Inverted residual block, as `labkit.supernet.subnet.InvertedResidual` with its batch
-        norms folded.
-        """
-        mid = mid_channels(shape.in_channels, expand)
-        y = self.conv(x, f"{name}.expand", shape.in_channels, mid, act=act) if expand > 1 else x
-        y = self.conv(
-            y, f"{name}.depthwise", mid, mid, kernel, shape.stride, act=act, depthwise=True
-        )
-        if se:
-            y = self.squeeze_excite(y, f"{name}.se", mid)
-        y = self.conv(y, f"{name}.project", mid, shape.out_channels)
-        return self.op("Add", x, y) if shape.has_shortcut else y
-
-    def stem(self, x: str, space: SearchSpace) -> str:
-        x = self.conv(
-            x, "stem", space.in_channels, space.stem_width, 3, space.stem_stride, act=space.stem_act
-        )
-        if space.first_width:
-            shape = BlockShape(-1, 0, space.stem_width, space.first_width, 1)
-            x = self.block(x, "first", shape, 3, 1, space.first_act, False)
-        return x
-
-    def head(self, x: str, space: SearchSpace) -> str:
-        width = space.stages[-1].width
-        if space.final_width:
-            x = self.conv(x, "final", width, space.final_width, act=space.head_act)
-            width = space.final_width
-        x = self.op("GlobalAveragePool", x)
-        if space.feature_width:
-            x = self.conv(x, "feature.0", width, space.feature_width, act=space.head_act)
-            width = space.feature_width
-        return self.op(
-            "Gemm",
-            self.op("Flatten", x),
-            *self.layer("classifier", (space.num_classes, width)),
-            transB=1,
-        )
+    def activation(self, name: str, x: str) -> str:
+        if name == "relu":
+            return self.node("Relu", x)
+        if name == "relu6":
+            limits = self.constant("zero", np.float32(0)), self.constant("six", np.float32(6))
+            return self.node("Clip", x, *limits)
+        if name == "h_swish":
+            return self.node("HardSwish", x)
+        if name == "h_sigmoid":
+            return self.node("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+        raise ValueError(f"unknown activation {name!r}")
 
     def model(
         self, output: str, in_shape: tuple[int | str, ...], out_shape: tuple[int | str, ...]
     ) -> onnx.ModelProto:
         """The finished model, `input` -> `output`; a text in a shape is a free dimension."""
         self.nodes[-1].output[0] = "output"
-        assert output == f"v{len(self.nodes) - 1}", "the output is what the last operator made"
+        assert output == f"v{len(self.nodes) - 1}", "the output is what the last node made"
         graph = helper.make_graph(
             self.nodes,
             "labkit",
             [helper.make_tensor_value_info("input", TensorProto.FLOAT, in_shape)],
             [helper.make_tensor_value_info("output", TensorProto.FLOAT, out_shape)],
-            self.initializers,
+            self.initializers.values(),
         )
         return helper.make_model(
             graph,
@@ -183,70 +135,24 @@ class Graph:
         )
 
 
+def model_of(
+    operators: Sequence[Operator], weights: Weights = filler, batch: int | str = 1
+) -> onnx.ModelProto:
+    """A model of `operators`: maps (batch, channels, side, side) -> maps, or logits (batch, classes).
+
+    Raises ValueError when `weights` gives arrays of other shapes.
+    """
+    graph, first, last = Graph(weights), operators[0], operators[-1]
+    out_map = () if last.kind == "linear" else (last.out_side, last.out_side)
+    return graph.model(
+        graph.run(operators, "input"),
+        (batch, first.in_channels, first.side, first.side),
+        (batch, last.out_channels, *out_map),
+    )
+
+
 def network_model(
     space: SearchSpace, arch: Arch, weights: Weights = filler, batch: int | str = 1
 ) -> onnx.ModelProto:
     """The whole subnet `arch`: images (batch, C, r, r) -> logits (batch, classes)."""
-    space.validate(arch)
-    graph = Graph(weights)
-    x = graph.stem("input", space)
-    for shape in space.blocks:
-        if shape.index < len(arch.stages[shape.stage]):
-            kernel, expand = arch.stages[shape.stage][shape.index]
-            stage = space.stages[shape.stage]
-            x = graph.block(
-                x,
-                f"blocks.{block_name(shape.stage, shape.index)}",
-                shape,
-                kernel,
-                expand,
-                stage.act,
-                stage.se,
-            )
-    return graph.model(
-        graph.head(x, space),
-        (batch, space.in_channels, arch.resolution, arch.resolution),
-        (batch, space.num_classes),
-    )
-
-
-def block_model(
-    shape: BlockShape,
-    kernel: int,
-    expand: int,
-    side: int,
-    act: str,
-    se: bool,
-    weights: Weights = filler,
-    batch: int = 1,
-) -> onnx.ModelProto:
-    """One block alone on a map of `side` pixels. Its layers are `block.expand` and so on."""
-    graph, out = Graph(weights), out_side(side, shape.stride)
-    y = graph.block("input", "block", shape, kernel, expand, act, se)
-    return graph.model(
-        y, (batch, shape.in_channels, side, side), (batch, shape.out_channels, out, out)
-    )
-
-
-def stem_model(
-    space: SearchSpace, resolution: int, weights: Weights = filler, batch: int = 1
-) -> onnx.ModelProto:
-    """What comes before the elastic blocks."""
-    graph, side = Graph(weights), out_side(resolution, space.stem_stride)
-    return graph.model(
-        graph.stem("input", space),
-        (batch, space.in_channels, resolution, resolution),
-        (batch, space.first_width or space.stem_width, side, side),
-    )
-
-
-def head_model(
-    space: SearchSpace, side: int, weights: Weights = filler, batch: int = 1
-) -> onnx.ModelProto:
-    """What comes after the elastic blocks, on a map of `side` pixels."""
-    graph = Graph(weights)
-    return graph.model(
-        graph.head("input", space),
-        (batch, space.stages[-1].width, side, side),
-        (batch, space.num_classes),
-    )
+    return model_of(network.operators(space, arch), weights, batch)

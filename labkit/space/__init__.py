@@ -1,6 +1,7 @@
 """Search spaces, architectures and genes. Nothing in this room imports torch."""
 
 from labkit.space.arch import Arch, Block
+from labkit.space.network import mid_channels, se_channels
 from labkit.space.presets import get_space, spaces
 from labkit.space.search_space import (
     ACTIVATIONS,
@@ -9,8 +10,6 @@ from labkit.space.search_space import (
     Stage,
     block_name,
     make_divisible,
-    mid_channels,
-    se_channels,
 )
 
 __all__ = [

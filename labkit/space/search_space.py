@@ -41,19 +41,6 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def mid_channels(in_channels: int, expand: int) -> int:
-    """Width of an inverted residual block between its two pointwise convolutions.
-
-    Ratio 1 stands for a block without the first of them, whose middle is its input.
-    """
-    return make_divisible(round(in_channels * expand)) if expand > 1 else in_channels
-
-
-def se_channels(channels: int) -> int:
-    """Width of the bottleneck of a squeeze-excite unit over `channels` channels."""
-    return make_divisible(channels // 4)
-
-
 def block_name(stage: int, index: int) -> str:
     """Name of a block among the modules of a supernet or subnet."""
     return f"stage{stage}_block{index}"
@@ -126,6 +113,13 @@ class BlockShape(NamedTuple):
     in_channels: int
     out_channels: int
     stride: int
+    act: str
+    se: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name among the blocks of a supernet or subnet."""
+        return block_name(self.stage, self.index)
 
     @property
     def has_shortcut(self) -> bool:
@@ -219,7 +213,8 @@ class SearchSpace:
         shapes, width = [], self.first_width or self.stem_width
         for s, stage in enumerate(self.stages):
             for i in range(stage.max_depth):
-                shapes.append(BlockShape(s, i, width, stage.width, stage.stride if i == 0 else 1))
+                stride = stage.stride if i == 0 else 1
+                shapes.append(BlockShape(s, i, width, stage.width, stride, stage.act, stage.se))
                 width = stage.width
         return tuple(shapes)
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from labkit.data.datasets import DataSet, normalize, resize
 from labkit.space import Arch
-from labkit.supernet.elastic import BatchNormStats, Recorder
+from labkit.supernet.batch_norm import BatchNormStats, Recorder
 from labkit.supernet.prefix_tree import Walk, path_of, tree_of
 from labkit.supernet.supernet import Supernet
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from labkit.space import Arch, Block, SearchSpace, block_name
-from labkit.supernet.elastic import BatchNormStats, Recorder
+from labkit.supernet.batch_norm import BatchNormStats, Recorder
 from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import macs_table
 
@@ -123,7 +123,7 @@ class Walk:
         if root:
             x = self.supernet.begin(x, stats)
         for name, block in stretch.blocks:
-            x = self.supernet.blocks[name](x, block, stats)
+            x = self.supernet.blocks[name](x, stats, block)
         return x
 
     def _keep(self, depth: int, kept: Tensor | None, x: Tensor, begin: int, total: int) -> Tensor:

@@ -1,118 +1,93 @@
 """A subnet as ordinary torch modules: what `Supernet.extract` fills, and what trains stand-alone.
 
-Module names are those of the supernet, so that a weight has one name in both.
+Modules are made from the network's operators, one for each part, and are called as those of the
+supernet are, so that a weight has one name in both.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
-from labkit.space import Arch, BlockShape, SearchSpace, block_name, mid_channels, se_channels
+from labkit.space import Arch, SearchSpace, network
+from labkit.space.operators import Operator
+from labkit.supernet.batch_norm import EPS
 
 ACTIVATION_MODULES = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
 
 
-def conv_norm(
-    in_channels: int,
-    out_channels: int,
-    kernel: int,
-    stride: int,
-    act: str | None,
-    groups: int = 1,
-    *,
-    eps: float = 1e-5,
-) -> Conv2dNormActivation:
-    """Convolution `.0`, batch norm `.1` and, unless `act` is None, activation `.2`."""
+def layer(operator: Operator, eps: float = EPS) -> nn.Module:
+    """A layer outside of blocks, or one of a block that has a batch norm.
+
+    With a batch norm, the convolution is `.0`, the batch norm `.1` and the activation `.2`; without
+    one, a convolution is `.0` and its activation `.1`.
+    """
+    sizes = operator.in_channels, operator.out_channels
+    if operator.kind == "pool":
+        return nn.AdaptiveAvgPool2d(1)
+    if operator.kind == "linear":
+        return nn.Linear(*sizes)
+    activation = ACTIVATION_MODULES[operator.act] if operator.act else None
+    if not operator.norm:
+        return nn.Sequential(nn.Conv2d(*sizes, operator.kernel, bias=False), activation())
     return Conv2dNormActivation(
-        in_channels,
-        out_channels,
-        kernel,
-        stride,
-        groups=groups,
-        bias=False,
+        *sizes,
+        operator.kernel,
+        operator.stride,
+        groups=operator.in_channels if operator.kind == "depthwise" else 1,
         norm_layer=partial(nn.BatchNorm2d, eps=eps),
-        activation_layer=ACTIVATION_MODULES[act] if act else None,
+        activation_layer=activation,
     )
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(nn.Sequential):
     """Pointwise expansion (none for ratio 1), depthwise convolution, squeeze-excite, projection."""
 
-    def __init__(
-        self, shape: BlockShape, kernel: int, expand: int, act: str, se: bool, *, eps: float = 1e-5
-    ) -> None:
-        super().__init__()
-        mid = mid_channels(shape.in_channels, expand)
-        self.has_shortcut = shape.has_shortcut
-        self.expand = (
-            conv_norm(shape.in_channels, mid, 1, 1, act, eps=eps) if expand > 1 else nn.Identity()
-        )
-        self.depthwise = conv_norm(mid, mid, kernel, shape.stride, act, groups=mid, eps=eps)
-        self.se = (
-            SqueezeExcitation(mid, se_channels(mid), scale_activation=nn.Hardsigmoid)
-            if se
-            else nn.Identity()
-        )
-        self.project = conv_norm(mid, shape.out_channels, 1, 1, None, eps=eps)
+    def __init__(self, operators: Sequence[Operator], eps: float = EPS) -> None:
+        children = OrderedDict()
+        for operator in operators:
+            if operator.norm:
+                children[operator.name] = layer(operator, eps)
+            elif operator.name == "se.fc1":
+                sizes = operator.in_channels, operator.out_channels
+                children["se"] = SqueezeExcitation(*sizes, scale_activation=nn.Hardsigmoid)
+        super().__init__(children)
+        self.has_shortcut = operators[-1].kind == "add"
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.project(self.se(self.depthwise(self.expand(x))))
+        y = super().forward(x)  # expand, depthwise, se, project: (N, C_out, H / stride, W / stride)
         return x + y if self.has_shortcut else y
 
 
-class Subnet(nn.Module):
-    """The network of one arch, freshly initialized.
+def torch_modules(operators: Sequence[Operator], eps: float = EPS) -> nn.Sequential:
+    """The parts of `operators` as freshly initialized modules, one after another.
 
-    Input (N, C, r, r) at the arch's resolution r, output logits (N, classes).
+    A part called `blocks.stage0_block0` is the child `stage0_block0` of the child `blocks`.
+    """
+    modules = nn.Sequential()
+    for part, members in network.parts(operators).items():
+        if members[0].kind == "linear":
+            modules.add_module("flatten", nn.Flatten())
+        group, _, name = part.rpartition(".")
+        if group and not hasattr(modules, group):
+            modules.add_module(group, nn.Sequential())
+        module = layer(members[0], eps) if len(members) == 1 else InvertedResidual(members, eps)
+        modules.get_submodule(group).add_module(name, module)
+    return modules
+
+
+class Subnet(nn.Sequential):
+    """The network of one arch, freshly initialized: its stem, `blocks`, and what follows them.
+
+    Input (N, C, r, r) at the arch's resolution r, output logits (N, classes). Raises ValueError for
+    an arch of another space.
     """
 
     def __init__(self, space: SearchSpace, arch: Arch) -> None:
-        super().__init__()
-        space.validate(arch)
+        modules = torch_modules(network.operators(space, arch), space.bn_eps)
+        super().__init__(OrderedDict(modules.named_children()))
         self.arch = arch
-        eps = space.bn_eps
-        width = space.stem_width
-        self.stem = conv_norm(
-            space.in_channels, width, 3, space.stem_stride, space.stem_act, eps=eps
-        )
-        if space.first_width:
-            shape = BlockShape(-1, 0, width, space.first_width, 1)
-            self.first = InvertedResidual(shape, 3, 1, space.first_act, se=False, eps=eps)
-        else:
-            self.first = nn.Identity()
-        blocks = OrderedDict()
-        for shape in space.blocks:
-            if shape.index < len(arch.stages[shape.stage]):
-                kernel, expand = arch.stages[shape.stage][shape.index]
-                stage = space.stages[shape.stage]
-                blocks[block_name(shape.stage, shape.index)] = InvertedResidual(
-                    shape, kernel, expand, stage.act, stage.se, eps=eps
-                )
-        self.blocks = nn.Sequential(blocks)
-        width = space.stages[-1].width
-        self.final = (
-            conv_norm(width, space.final_width, 1, 1, space.head_act, eps=eps)
-            if space.final_width
-            else nn.Identity()
-        )
-        width = space.final_width or width
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        if space.feature_width:
-            self.feature = nn.Sequential(
-                nn.Conv2d(width, space.feature_width, 1, bias=False),
-                ACTIVATION_MODULES[space.head_act](),
-            )
-            width = space.feature_width
-        else:
-            self.feature = nn.Identity()
-        self.classifier = nn.Linear(width, space.num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(self.stem(x))
-        x = self.final(self.blocks(x))
-        x = self.feature(self.pool(x))  # (N, C, 1, 1)
-        return self.classifier(x.flatten(1))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.space import Arch
-from labkit.supernet.elastic import BatchStatistics
+from labkit.supernet.batch_norm import BatchStatistics
 from labkit.supernet.supernet import Supernet
 from labkit.train.config import AUTOCAST, TrainConfig
 from labkit.train.distributed import World

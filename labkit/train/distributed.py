@@ -17,7 +17,7 @@ from torch import Tensor
 
 from labkit.runtime.machine import choose_device
 from labkit.storage.errors import LabError
-from labkit.supernet.elastic import BatchStatistics, DistributedStatistics
+from labkit.supernet.batch_norm import BatchStatistics, DistributedStatistics
 
 
 class World(NamedTuple):

@@ -14,19 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage
+from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage, network
+from labkit.space.operators import Buffer
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.errors import ExportError, LabError, MissingPackage
 from labkit.supernet.subnet import Subnet
-from labkit.tables.arena import (
-    Buffer,
-    arch_buffers,
-    arch_operators,
-    arena_table,
-    block_operators,
-    planned_bytes,
-    planned_peak,
-)
+from labkit.tables.arena import arena_table, micro_graph, planned_bytes, planned_peak
 from labkit.tables.costs import AdditiveTable, MaxTable
 
 PACKAGES = ("litert_torch", "ai_edge_quantizer", "tflite_micro")
@@ -73,9 +66,10 @@ def test_a_block_by_hand():
     """16 -> 16 channels on 5x5, expanded to 32, hard swish, squeeze to 8; sizes rounded up to 16
     bytes.
     """
-    operators = list(block_operators(BlockShape(0, 1, 16, 16, 1), 2, 5, "h_swish", True))
+    shape = BlockShape(0, 1, 16, 16, 1, "h_swish", True)
+    operators, schedule = micro_graph(network.block(shape, 3, 2, 5))
     narrow, wide = 400, 800  # 16 * 25 and 32 * 25, both multiples of 16
-    assert [operator.kind for operator in operators] == [
+    assert [operator.kernel for operator in operators] == [
         "conv",
         "hard_swish",
         "conv",
@@ -88,7 +82,7 @@ def test_a_block_by_hand():
         "conv",
         "add",
     ]
-    assert [operator.alive for operator in operators] == [
+    assert schedule.alive() == [
         narrow + wide,
         narrow + 2 * wide,
         narrow + 2 * wide,
@@ -111,9 +105,9 @@ def test_table_is_the_largest_operator_plus_the_sum_of_what_they_keep():
         table, genes = arena_table(space), space.sample(np.random.default_rng(0), 40)
         assert isinstance(table.maximum, MaxTable) and isinstance(table.total, AdditiveTable)
         for arch, row in zip(space.decode(genes), genes[:, None]):
-            operators = arch_operators(space, arch)
+            operators, schedule = micro_graph(network.operators(space, arch))
             assert table.total(row)[0] == 820 + sum(operator.persistent for operator in operators)
-            largest = max(operator.alive for operator in operators)
+            largest = max(schedule.alive())
             if not any(
                 a.expand == b.expand for stage in arch.stages for a, b in zip(stage, stage[1:])
             ):
@@ -161,24 +155,24 @@ def test_the_planner_needs_what_the_interpreter_took():
     )
     for row in rows:
         arch = Arch.from_json(row["arch"])
-        assert planned_peak(arch_buffers(FMNIST, arch)) == row["activations"]
+        schedule = micro_graph(network.operators(FMNIST, arch)).schedule
+        assert planned_peak(schedule.buffers) == row["activations"]
         assert planned_bytes(FMNIST, arch) == pytest.approx(row["arena"], abs=12)
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3", "ofa-proxyless-w1.3"])
 def test_the_planner_is_never_below_the_tensors_that_are_alive(name):
-    """Also, the operators' sums of what is alive are those of the graph: two descriptions of one
-    network.
-    """
+    """Also, the sums of what is alive are those of the buffers, step by step."""
     space = get_space(name)
     genes = space.sample(np.random.default_rng(1), 60)
     for arch, predicted in zip(space.decode(genes), arena_table(space).maximum(genes)):
-        buffers = arch_buffers(space, arch)
+        schedule = micro_graph(network.operators(space, arch)).schedule
+        buffers = schedule.buffers
         alive = [
             sum(b.size for b in buffers if b.first <= step <= b.last)
             for step in range(1 + max(b.last for b in buffers))
         ]
-        assert sorted(alive) == sorted(operator.alive for operator in arch_operators(space, arch))
+        assert alive == schedule.alive()
         planned = planned_peak(buffers)
         assert planned >= max(alive) and planned >= predicted >= max(alive)
 

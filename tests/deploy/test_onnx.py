@@ -18,7 +18,7 @@ from labkit.deploy.onnx.deployment import deploy
 from labkit.deploy.onnx.export import accuracy, export, folded_weights, onnx_model, run
 from labkit.deploy.onnx.quantization import quantize
 from labkit.runtime import onnx_graph as graph
-from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage
+from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage, network
 from labkit.space.presets import FMNIST
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import InvertedResidual, Subnet
@@ -73,26 +73,27 @@ def run_model(model: onnx.ModelProto, x: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "shape, kernel, expand, act, se",
+    "shape, kernel, expand",
     [
-        (BlockShape(0, 0, 16, 24, 2), 7, 3, "h_swish", True),
-        (BlockShape(0, 1, 16, 16, 1), 3, 4, "relu", False),
-        (BlockShape(0, 0, 8, 8, 1), 5, 1, "relu6", True),
-        (BlockShape(0, 0, 24, 16, 1), 3, 6, "h_swish", False),
+        (BlockShape(0, 0, 16, 24, 2, "h_swish", True), 7, 3),
+        (BlockShape(0, 1, 16, 16, 1, "relu", False), 3, 4),
+        (BlockShape(0, 0, 8, 8, 1, "relu6", True), 5, 1),
+        (BlockShape(0, 0, 24, 16, 1, "h_swish", False), 3, 6),
     ],
 )
 @pytest.mark.parametrize("side", [7, 10])
-def test_block_model_equals_the_torch_block(shape, kernel, expand, act, se, side):
+def test_block_model_equals_the_torch_block(shape, kernel, expand, side):
     torch.manual_seed(kernel)
+    operators = network.block(shape, kernel, expand, side)
     block = shake(
-        InvertedResidual(shape, kernel, expand, act, se),
+        InvertedResidual(operators),
         side,
         torch.randn(8, shape.in_channels, side, side),
     )
     holder = nn.Module()
     holder.block = block
     folded = folded_weights(holder)
-    model = graph.block_model(shape, kernel, expand, side, act, se, lambda name, _: folded[name])
+    model = graph.model_of(operators, lambda name, _: folded[name])
     onnx.checker.check_model(model, full_check=True)
     x = torch.randn(1, shape.in_channels, side, side)
     with torch.no_grad():
@@ -124,15 +125,12 @@ def test_pieces_run_one_after_another_are_the_whole_network():
     space, arch = RICH, RICH.largest()
     x = torch.randn(1, 3, arch.resolution, arch.resolution)
     whole = run_model(graph.network_model(space, arch), x)
-    y = run_model(graph.stem_model(space, arch.resolution), x)
+    y = run_model(graph.model_of(network.stem(space, arch.resolution)), x)
     for shape in space.blocks:
         kernel, expand = arch.stages[shape.stage][shape.index]
-        stage = space.stages[shape.stage]
-        y = run_model(
-            graph.block_model(shape, kernel, expand, y.shape[-1], stage.act, stage.se),
-            torch.from_numpy(y),
-        )
-    y = run_model(graph.head_model(space, y.shape[-1]), torch.from_numpy(y))
+        block = network.block(shape, kernel, expand, y.shape[-1])
+        y = run_model(graph.model_of(block), torch.from_numpy(y))
+    y = run_model(graph.model_of(network.head(space, y.shape[-1])), torch.from_numpy(y))
     np.testing.assert_allclose(y, whole, rtol=1e-4, atol=1e-5)
 
 

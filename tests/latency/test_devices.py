@@ -28,8 +28,9 @@ from labkit.latency.devices import (
 from labkit.latency.memory import flash_table, sram_table
 from labkit.latency.published_latencies import PublishedLatency, check, held_out_error
 from labkit.latency.simulated import reference_networks as references
-from labkit.latency.simulated.layers import Layer, arch_layers, conv
 from labkit.latency.simulated.roofline import Roofline
+from labkit.space import network
+from labkit.space.operators import convolution
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import macs_table, params_table
@@ -49,7 +50,8 @@ def devices() -> list[SimulatedDevice]:
 def test_layers_of_an_arch_have_its_macs(name):
     space = get_space(name)
     genes = space.sample(np.random.default_rng(0), 20)
-    macs = [sum(layer.macs for layer in arch_layers(space, arch)) for arch in space.decode(genes)]
+    archs = space.decode(genes)
+    macs = [sum(o.macs for o in network.operators(space, arch)) for arch in archs]
     np.testing.assert_array_equal(macs, macs_table(space)(genes))
 
 
@@ -59,7 +61,7 @@ def test_torchvision_layers_have_the_macs_that_fvcore_counts(name):
     counter = FlopCountAnalysis(model, torch.zeros(1, 3, 64, 64)).unsupported_ops_warnings(False)
     by_operator = counter.by_operator()
     assert (
-        references.macs_of(references.torchvision_layers(name, 64))
+        references.macs_of(references.torchvision_operators(name, 64))
         == by_operator["conv"] + by_operator["linear"]
     )
 
@@ -82,8 +84,8 @@ def test_our_mobilenet_v2_is_torchvisions():
 
 def test_shortcuts_of_torchvision_networks_are_layers():
     """ResNet-18 has 8 residual blocks and 2 poolings."""
-    kinds = [layer.kind for layer in references.torchvision_layers("resnet18", 64)]
-    assert kinds.count("elementwise") == 10
+    kinds = [operator.kind for operator in references.torchvision_operators("resnet18", 64)]
+    assert kinds.count("add") == 8 and kinds.count("pool") == 2
 
 
 @pytest.mark.parametrize("ops, published", [("p,c1,s,c1,s,s", 16.3), ("c3,c3,p,s,c3,s", 114.9)])
@@ -117,18 +119,19 @@ def test_stand_ins_have_the_macs_they_stand_for():
 
 def test_roofline_arithmetic():
     """A pointwise layer of 8 -> 8 channels at 10x10: 6400 MACs, 800 + 800 + 64 values."""
-    layer = conv(8, 8, 1, 10)
-    assert layer == Layer("pointwise", 6400, 800, 800, 64, 8, 8)
+    layer = convolution(8, 8, 1, 10)
+    assert (layer.kind, layer.macs) == ("pointwise", 6400)
+    assert (layer.inputs, layer.outputs, layer.weights, layer.filters) == (800, 800, 64, 8)
     half = {"dense": 1.0, "pointwise": 0.5, "depthwise": 0.25}
     compute_bound = Roofline(1.0, 1000.0, 3.0, half, half_channels=8.0)
     # 6400 MACs at 1 GMAC/s * 0.5 * 8/16 = 25.6 us
-    assert compute_bound.layer_us(layer) == pytest.approx(3.0 + 25.6)
+    assert compute_bound.operator_us(layer) == pytest.approx(3.0 + 25.6)
     memory_bound = Roofline(1000.0, 0.1, 3.0, half, bytes_per_value=2)
-    assert memory_bound.layer_us(layer) == pytest.approx(
+    assert memory_bound.operator_us(layer) == pytest.approx(
         3.0 + 1664 * 2 / 100
     )  # 0.1 GB/s are 100 bytes a us
-    depthwise = conv(8, 8, 3, 10, depthwise=True)  # 7200 MACs, no narrow-layer penalty
-    assert compute_bound.layer_us(depthwise) == pytest.approx(3.0 + 7200 / 250)
+    depthwise = convolution(8, 8, 3, 10, depthwise=True)  # 7200 MACs, no narrow-layer penalty
+    assert compute_bound.operator_us(depthwise) == pytest.approx(3.0 + 7200 / 250)
     assert compute_bound.latency_ms([layer, depthwise]) == pytest.approx(
         (3 + 25.6 + 3 + 28.8) / 1e3
     )
@@ -138,7 +141,8 @@ def test_table_equals_the_sum_over_layers():
     genes = FMNIST.sample(np.random.default_rng(1), 30)
     for device in devices():
         direct = [
-            device.roofline.latency_ms(arch_layers(FMNIST, arch)) for arch in FMNIST.decode(genes)
+            device.roofline.latency_ms(network.operators(FMNIST, arch))
+            for arch in FMNIST.decode(genes)
         ]
         np.testing.assert_allclose(device.latency_table(FMNIST)(genes), direct)
 
@@ -214,7 +218,7 @@ def test_flash_is_a_byte_a_weight_and_sixteen_a_channel():
     ]
     expected = sum(m.weight.numel() + 16 * len(m.weight) for m in layers)
     # one entry a layer, three poolings (two of squeeze-excites per block with one), sums and scales
-    operators = len(arch_layers(FMNIST, arch))
+    operators = len(network.operators(FMNIST, arch))
     genes = FMNIST.encode([arch])
     assert flash_table(FMNIST, device)(genes)[0] == expected + 400 * operators
     assert params_table(FMNIST)(genes)[0] < flash_table(FMNIST, device)(genes)[0]

@@ -24,8 +24,8 @@ from labkit.latency.measured.blocks import (
     timed_blocks,
 )
 from labkit.latency.measured.latency_file import validate
+from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, get_space
-from labkit.tables.costs import block_sides
 
 # ---- timed blocks ----------------------------------------------------------------------------------
 

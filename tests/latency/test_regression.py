@@ -19,9 +19,10 @@ from labkit.latency.measured.regression import features, fit_macs, fit_regressio
 from labkit.latency.measured.subnet_sample import SubnetSample
 from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import Arch, mid_channels
+from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage.errors import MissingPackage
-from labkit.tables.costs import block_sides, macs_table
+from labkit.tables.costs import macs_table
 
 
 def test_features_of_one_arch_by_hand():

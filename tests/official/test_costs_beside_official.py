@@ -11,9 +11,9 @@ import torchvision
 from official_for_tests import NAMES, activate, archs_of, official_net
 from torch import nn
 
-from labkit.space import BlockShape, SearchSpace, Stage
+from labkit.space import BlockShape, SearchSpace, Stage, network
 from labkit.space.presets import get_space
-from labkit.tables.costs import block_macs, block_params, macs_table, out_side, params_table
+from labkit.tables.costs import macs_table, params_table
 
 
 def count_macs(model: nn.Module, resolution: int) -> int:
@@ -105,10 +105,11 @@ def test_mobilenet_v3_large():
     side, width = 112, 16
     macs, params = 3 * 9 * 16 * 112**2, 3 * 9 * 16 + 2 * 16
     for kernel, middle, out, se, stride in MOBILENET_V3_LARGE:
-        shape, expand = BlockShape(0, 0, width, out, stride), middle / width
-        macs += block_macs(shape, kernel, expand, side, se)
-        params += block_params(shape, kernel, expand, se)
-        side, width = out_side(side, stride), out
+        shape, expand = BlockShape(0, 0, width, out, stride, "h_swish", se), middle / width
+        operators = network.block(shape, kernel, expand, side)
+        macs += sum(operator.macs for operator in operators)
+        params += sum(operator.params for operator in operators)
+        side, width = operators[-1].out_side, out
     macs += 160 * 960 * 7**2 + 960 * 1280 + 1280 * 1000
     params += 160 * 960 + 2 * 960 + 960 * 1280 + 1280 + 1280 * 1000 + 1000
     model = torchvision.models.mobilenet_v3_large(weights=None)

@@ -4,7 +4,8 @@ import torch
 from hypothesis import strategies as st
 
 from labkit.space import SearchSpace, Stage
-from labkit.supernet.elastic import ElasticBatchNorm, ElasticDepthwise
+from labkit.supernet.batch_norm import ElasticBatchNorm
+from labkit.supernet.elastic import ElasticDepthwise
 from labkit.supernet.supernet import Supernet
 
 

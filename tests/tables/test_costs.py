@@ -69,11 +69,11 @@ def peak_by_simulation(space, arch):
     def block(layer, x):
         kept = x[0].numel() if layer.has_shortcut else 0
         y = x
-        if not isinstance(layer.expand, torch.nn.Identity):
+        if hasattr(layer, "expand"):
             y = conv(layer.expand, y)  # its input is what the shortcut keeps
         # Without an expansion the depthwise convolution reads the kept tensor itself.
         y = conv(layer.depthwise, y, kept if y is not x else 0)
-        if not isinstance(layer.se, torch.nn.Identity):
+        if hasattr(layer, "se"):
             alive(kept, y[0].numel(), y.shape[1], layer.se.fc1.out_channels)
             y = layer.se(y)
         y = conv(layer.project, y, kept)
@@ -81,14 +81,14 @@ def peak_by_simulation(space, arch):
 
     with torch.no_grad():
         x = conv(subnet.stem, torch.zeros(1, space.in_channels, arch.resolution, arch.resolution))
-        if not isinstance(subnet.first, torch.nn.Identity):
+        if hasattr(subnet, "first"):
             x = block(subnet.first, x)
         for layer in subnet.blocks:
             x = block(layer, x)
-        if not isinstance(subnet.final, torch.nn.Identity):
+        if hasattr(subnet, "final"):
             x = conv(subnet.final, x)
         x = conv(subnet.pool, x)
-        if not isinstance(subnet.feature, torch.nn.Identity):
+        if hasattr(subnet, "feature"):
             x = conv(subnet.feature, x)
         conv(subnet.classifier, x.flatten(1))
     return peak

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from labkit.storage import tensor_file as checkpoint
-from labkit.supernet.elastic import DistributedStatistics
+from labkit.supernet.batch_norm import DistributedStatistics
 from labkit.train import TrainConfig, train
 from labkit.train.distributed import World
 

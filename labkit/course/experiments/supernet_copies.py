@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from labkit.space import Arch
-from labkit.supernet.elastic import BatchNormStats
+from labkit.supernet.batch_norm import BatchNormStats
 from labkit.supernet.supernet import Supernet
 
 

@@ -643,7 +643,7 @@ EXERCISES = (
         roofline_run,
         roofline_judge,
         (
-            "labkit.latency.simulated.roofline.Roofline.layer_us",
+            "labkit.latency.simulated.roofline.Roofline.operator_us",
             "labkit.latency.simulated.roofline.Roofline.latency_ms",
         ),
     ),

@@ -448,7 +448,7 @@ EXERCISES = (
         stats_inputs,
         stats_run,
         stats_judge,
-        ("labkit.supernet.elastic.Recorder.normalize", "labkit.supernet.evaluation.recalibrate"),
+        ("labkit.supernet.batch_norm.Recorder.normalize", "labkit.supernet.evaluation.recalibrate"),
     ),
     Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge),
 )

@@ -20,7 +20,8 @@ from labkit.course.pictures.style import (
     row_of_panels,
 )
 from labkit.latency.devices import SimulatedDevice
-from labkit.latency.simulated.layers import Layer
+from labkit.latency.simulated.roofline import rate_kind, values_moved
+from labkit.space.operators import Operator
 
 LINE_STYLES = ((ORANGE, "s"), (BLUE, "o"))  # color and marker, before and after
 KINDS = {"dense": "D", "pointwise": "o", "depthwise": "^"}
@@ -99,7 +100,7 @@ def predicted_and_measured(
     return figure
 
 
-def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -> Figure:
+def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]) -> Figure:
     """The rate that each layer of some networks reaches on a simulated device, under its roof.
 
     Horizontal: MACs for each byte moved. Vertical: 10^9 MACs a second; the time of a layer includes
@@ -137,12 +138,12 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Layer]]) -
             linestyle=":",
         )
         panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GRAY)
-    for (name, layers), (color, _) in zip(networks.items(), LINE_STYLES):
+    for (name, operators), (color, _) in zip(networks.items(), LINE_STYLES):
         for kind, marker in KINDS.items():
-            of_kind = [layer for layer in layers if layer.kind == kind and layer.macs]
+            layers = [o for o in operators if o.macs and rate_kind(o) == kind]
             panel.scatter(
-                [layer.macs / (layer.values * roof.bytes_per_value) for layer in of_kind],
-                [layer.macs / roof.layer_us(layer) / 1e3 for layer in of_kind],
+                [o.macs / (values_moved(o) * roof.bytes_per_value) for o in layers],
+                [o.macs / roof.operator_us(o) / 1e3 for o in layers],
                 color=color,
                 marker=marker,
                 s=26,

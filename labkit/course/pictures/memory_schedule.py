@@ -1,19 +1,28 @@
 """What is in memory while each operator of a subnet runs, as numbers and as a picture.
 
-The rules are those of `labkit.tables.costs.block_memory`, which gives the peak alone.
+The rules are those of `labkit.space.operators.alive_values`, whose maximum is the peak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from labkit.course.pictures.style import BLUE, GRAY, ORANGE, RED, SKY
-from labkit.space import Arch, BlockShape, SearchSpace, block_name, mid_channels, se_channels
-from labkit.tables.costs import block_sides, final_side, out_side
+from labkit.space import Arch, SearchSpace, network
+from labkit.space.operators import Operator, alive_values
+
+LABELS = {
+    "stem": "conv",
+    "final": "conv",
+    "se": "squeeze",
+    "0": "feature",
+    "classifier": "classify",
+}
 
 
 class Step(NamedTuple):
@@ -38,50 +47,23 @@ def memory_steps(space: SearchSpace, arch: Arch) -> list[Step]:
 
     An addition is no step of its own, since it overwrites one of its inputs.
     """
-    space.validate(arch)
-    pixels = arch.resolution**2
-    side = out_side(arch.resolution, space.stem_stride)
-    steps = [Step("stem", "conv", space.in_channels * pixels, space.stem_width * side**2, 0)]
-    if space.first_width:
-        steps += _block(
-            "first", BlockShape(-1, 0, space.stem_width, space.first_width, 1), 1, side, False
-        )
-    for shape, side in zip(space.blocks, block_sides(space, arch.resolution)):
-        if shape.index < len(arch.stages[shape.stage]):
-            expand = arch.stages[shape.stage][shape.index].expand
-            steps += _block(
-                block_name(shape.stage, shape.index),
-                shape,
-                expand,
-                side,
-                space.stages[shape.stage].se,
-            )
-    width, area = space.stages[-1].width, final_side(space, arch.resolution) ** 2
-    if space.final_width:
-        steps.append(Step("final", "conv", width * area, space.final_width * area, 0))
-        width = space.final_width
-    steps.append(Step("head", "pool", width * area, width, 0))
-    if space.feature_width:
-        steps.append(Step("head", "feature", width, space.feature_width, 0))
-        width = space.feature_width
-    return [*steps, Step("head", "classify", width, space.num_classes, 0)]
-
-
-def _block(place: str, shape: BlockShape, expand: int, side: int, se: bool) -> list[Step]:
-    middle, out = mid_channels(shape.in_channels, expand), out_side(side, shape.stride)
-    source, wide_in, wide_out = shape.in_channels * side**2, middle * side**2, middle * out**2
-    waiting = source if shape.has_shortcut else 0
+    operators = network.operators(space, arch)
+    alive = alive_values(operators)
+    pairs = [pair for pair in zip(operators, alive) if pair[0].kind != "add"]
     steps = []
-    if expand > 1:
-        steps += [
-            Step(place, "expand", source, wide_in, 0),
-            Step(place, "depthwise", wide_in, wide_out, waiting),
-        ]
-    else:
-        steps.append(Step(place, "depthwise", source, wide_out, 0))
-    if se:
-        steps.append(Step(place, "squeeze", wide_out, middle + se_channels(middle), waiting))
-    return [*steps, Step(place, "project", wide_out, shape.out_channels * out**2, waiting)]
+    for (part, name), group in groupby(pairs, lambda pair: _step_name(pair[0])):
+        members, alive = zip(*group)
+        reads = members[0].inputs
+        waiting = alive[0] - reads - members[0].outputs
+        writes = max(alive) - reads - waiting
+        label = LABELS.get(name, name)
+        steps.append(Step(part.removeprefix("blocks."), label, reads, writes, waiting))
+    return steps
+
+
+def _step_name(operator: Operator) -> tuple[str, str]:
+    """Its part and its name there; the operators of a squeeze-excite are one step."""
+    return operator.part, (operator.name or operator.part).partition(".")[0]
 
 
 def memory_over_schedule(

@@ -33,7 +33,6 @@ from labkit.deploy.litert.packages import importing_packages
 from labkit.deploy.quiet import quiet
 from labkit.space import SearchSpace, block_name
 from labkit.supernet.subnet import Subnet
-from labkit.tables.costs import block_sides
 
 
 def with_same_padding(space: SearchSpace, subnet: Subnet) -> Subnet:

@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labkit.space import BlockShape, SearchSpace
-from labkit.tables.costs import AdditiveTable, block_sides, final_side
+from labkit.space import BlockShape, SearchSpace, network
+from labkit.space.network import block_sides, final_side
+from labkit.space.operators import Operator
+from labkit.tables.costs import AdditiveTable
 
 
 class TimedBlock(NamedTuple):
@@ -33,26 +35,25 @@ class TimedBlock(NamedTuple):
     shape: BlockShape | None = None
     kernel: int = 0
     expand: int = 0
-    act: str = ""
-    se: bool = False
 
     @property
     def key(self) -> str:
         """The block's name, the same for all blocks that compute the same."""
         if self.kind != "block":
             return f"{self.kind}-{self.side}px"
-        shape, act = self.shape, self.act + ("-se" if self.se else "")
+        shape, act = self.shape, self.shape.act + ("-se" if self.shape.se else "")
         return (
             f"block-{shape.in_channels}to{shape.out_channels}-s{shape.stride}-{self.side}px"
             f"-k{self.kernel}-e{self.expand}-{act}"
         )
 
-
-def elastic_block(
-    space: SearchSpace, shape: BlockShape, kernel: int, expand: int, side: int
-) -> TimedBlock:
-    stage = space.stages[shape.stage]
-    return TimedBlock("block", side, shape, kernel, expand, stage.act, stage.se)
+    def operators(self, space: SearchSpace) -> tuple[Operator, ...]:
+        """What is timed; operators of an elastic block are called `block.expand` and so on."""
+        if self.kind == "stem":
+            return network.stem(space, self.side)
+        if self.kind == "head":
+            return network.head(space, self.side)
+        return network.block(self.shape, self.kernel, self.expand, self.side)
 
 
 def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
@@ -66,7 +67,7 @@ def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
         for shape, side in zip(space.blocks, block_sides(space, resolution)):
             stage = space.stages[shape.stage]
             candidates += [
-                elastic_block(space, shape, kernel, expand, side)
+                TimedBlock("block", side, shape, kernel, expand)
                 for kernel in stage.kernels
                 for expand in stage.expands
             ]
@@ -83,7 +84,7 @@ def table_from_times(space: SearchSpace, times_ms: Mapping[str, float]) -> Addit
         return times_ms[TimedBlock("stem", resolution).key] + times_ms[head.key]
 
     def block_ms(shape: BlockShape, kernel: int, expand: int, side: int) -> float:
-        return times_ms[elastic_block(space, shape, kernel, expand, side).key]
+        return times_ms[TimedBlock("block", side, shape, kernel, expand).key]
 
     return AdditiveTable.build(space, base_ms, block_ms)
 

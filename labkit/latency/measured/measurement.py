@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from labkit.latency.measured.blocks import TimedBlock, elastic_block, timed_blocks
+from labkit.latency.measured.blocks import TimedBlock, timed_blocks
 from labkit.latency.measured.latency_file import contents
 from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.runtime.timing import (
@@ -23,7 +23,7 @@ from labkit.runtime.timing import (
     time_all,
 )
 from labkit.space import Arch, SearchSpace
-from labkit.tables.costs import block_sides
+from labkit.space.network import block_sides
 
 CALIBRATION_SUBNETS = 20
 MANY_BLOCKS = 200
@@ -34,7 +34,7 @@ def anchor_block(space: SearchSpace) -> TimedBlock:
     middle = len(space.blocks) // 2
     shape, side = space.blocks[middle], block_sides(space, space.resolutions[-1])[middle]
     stage = space.stages[shape.stage]
-    return elastic_block(space, shape, stage.kernels[-1], stage.expands[-1], side)
+    return TimedBlock("block", side, shape, stage.kernels[-1], stage.expands[-1])
 
 
 def calibration_genes(

@@ -15,10 +15,10 @@ import numpy as np
 from labkit.latency.measured.latency_file import read, whole_subnets
 from labkit.latency.measured.subnet_sample import measure_sample
 from labkit.latency.measured.untrusted_json import TableError
-from labkit.space import SearchSpace, mid_channels
+from labkit.space import SearchSpace, mid_channels, network
 from labkit.storage.errors import MissingPackage
 from labkit.storage.paths import cache_dir
-from labkit.tables.costs import AdditiveTable, block_sides, block_table_shape, macs_table, out_side
+from labkit.tables.costs import AdditiveTable, block_table_shape, macs_table
 
 DEFAULT_SAMPLES = 200
 MIN_SAMPLES = 10
@@ -33,15 +33,17 @@ def block_features(space: SearchSpace) -> np.ndarray:
     shape = block_table_shape(space)
     table = np.full((*shape, 4 + shape[2] - 1), np.nan)
     for r, resolution in enumerate(space.resolutions):
-        for b, (block, side) in enumerate(zip(space.blocks, block_sides(space, resolution))):
-            stage, out = space.stages[block.stage], out_side(side, block.stride)
-            positions = block.in_channels * side**2 + block.out_channels * out**2
+        sides = network.block_sides(space, resolution)
+        for b, (block, side) in enumerate(zip(space.blocks, sides)):
+            stage = space.stages[block.stage]
             for k, kernel in enumerate(stage.kernels):
                 flags = [float(k == i) for i in range(1, shape[2])]
                 for e, expand in enumerate(stage.expands):
-                    mid = mid_channels(block.in_channels, expand)
-                    pointwise, depthwise = mid * positions, mid * (kernel * out) ** 2
-                    table[r, b, k, e] = [1.0, mid, pointwise / 1e3, depthwise / 1e3, *flags]
+                    macs = {o.name: o.macs for o in network.block(block, kernel, expand, side)}
+                    middle = mid_channels(block.in_channels, expand)
+                    pointwise = macs.get("expand", 0) + macs["project"]
+                    row = [1.0, middle, pointwise / 1e3, macs["depthwise"] / 1e3]
+                    table[r, b, k, e] = [*row, *flags]
     return table
 
 

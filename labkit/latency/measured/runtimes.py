@@ -45,17 +45,9 @@ class OnnxRuntime:
 
 def block_file(space: SearchSpace, block: TimedBlock, batch: int = 1) -> bytes:
     """The ONNX model of one timed block."""
-    from labkit.runtime.onnx_graph import block_model, head_model, stem_model
+    from labkit.runtime.onnx_graph import model_of
 
-    if block.kind == "stem":
-        model = stem_model(space, block.side, batch=batch)
-    elif block.kind == "head":
-        model = head_model(space, block.side, batch=batch)
-    else:
-        model = block_model(
-            block.shape, block.kernel, block.expand, block.side, block.act, block.se, batch=batch
-        )
-    return model.SerializeToString()
+    return model_of(block.operators(space), batch=batch).SerializeToString()
 
 
 def subnet_file(space: SearchSpace, arch: Arch, batch: int = 1) -> bytes:
@@ -79,18 +71,10 @@ class TorchEager:
         self.version, self.threads, self.batch = torch.__version__, threads, batch
 
     def block(self, space: SearchSpace, block: TimedBlock) -> Call:
-        from torch import nn
+        from labkit.supernet.subnet import torch_modules
 
-        from labkit.supernet.subnet import InvertedResidual, Subnet
-
-        if block.kind == "block":
-            module = InvertedResidual(block.shape, block.kernel, block.expand, block.act, block.se)
-            return self._call(module, block.shape.in_channels, block.side)
-        net = Subnet(space, space.smallest())
-        if block.kind == "stem":
-            return self._call(nn.Sequential(net.stem, net.first), space.in_channels, block.side)
-        head = nn.Sequential(net.final, net.pool, net.feature, nn.Flatten(), net.classifier)
-        return self._call(head, space.stages[-1].width, block.side)
+        operators = block.operators(space)
+        return self._call(torch_modules(operators), operators[0].in_channels, operators[0].side)
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
         from labkit.supernet.subnet import Subnet

@@ -10,7 +10,7 @@ from labkit.course.pictures.display import png
 from labkit.latency.devices import get_device
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.latency_file import whole_subnets
-from labkit.latency.simulated.layers import arch_layers
+from labkit.space import network
 
 
 class Scripted:
@@ -83,7 +83,7 @@ def test_pictures_name_their_units_and_the_simulated_device():
         and "ms (scripted)" in panel.get_xlabel()
     )
     pi = get_device("pi4")
-    figure = latency_pictures.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())})
+    figure = latency_pictures.roofline(pi, {"tiny": network.operators(TINY, TINY.largest())})
     (panel,) = figure.axes
     assert (
         pi.label in panel.get_title()
@@ -96,7 +96,7 @@ def test_pictures_name_their_units_and_the_simulated_device():
 
 def test_dots_of_a_roofline_lie_under_its_roof():
     pi = get_device("pi4")
-    (panel,) = latency_pictures.roofline(pi, {"tiny": arch_layers(TINY, TINY.largest())}).axes
+    (panel,) = latency_pictures.roofline(pi, {"tiny": network.operators(TINY, TINY.largest())}).axes
     for dots in panel.collections:
         x, y = np.asarray(dots.get_offsets()).T
         assert (y <= np.minimum(pi.roofline.peak_gmacs, pi.roofline.bandwidth_gb * x)).all()
