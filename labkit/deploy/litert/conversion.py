@@ -31,7 +31,7 @@ from torchvision.ops import Conv2dNormActivation
 from labkit.deploy.deployment import TOLERANCE, check_agreement, require_eval_mode
 from labkit.deploy.litert.packages import importing_packages
 from labkit.deploy.quiet import quiet
-from labkit.space import SearchSpace, block_name
+from labkit.space import SearchSpace, network
 from labkit.supernet.subnet import Subnet
 
 
@@ -46,13 +46,10 @@ def with_same_padding(space: SearchSpace, subnet: Subnet) -> Subnet:
     for module in copied.modules():
         if isinstance(module, Conv2dNormActivation):
             module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
-    layers = [(copied.stem[0], subnet.arch.resolution)]
-    for shape, side in zip(space.blocks, block_sides(space, subnet.arch.resolution)):
-        if shape.index < len(subnet.arch.stages[shape.stage]):
-            block = getattr(copied.blocks, block_name(shape.stage, shape.index))
-            layers.append((block.depthwise[0], side))
-    for conv, side in layers:
-        if conv.stride[0] == 2 and side % 2 == 0:
+    for operator in network.operators(space, subnet.arch):
+        halves = operator.kind in ("dense", "depthwise") and operator.stride == 2
+        if halves and operator.side % 2 == 0:
+            conv = copied.get_submodule(operator.place)[0]
             conv.weight = nn.Parameter(F.pad(conv.weight.detach(), (0, 1, 0, 1)))
             conv.kernel_size = tuple(conv.weight.shape[2:])
     return copied
