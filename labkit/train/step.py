@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labkit.data.datasets import resize
 from labkit.space import Arch
-from labkit.supernet.elastic import BatchStatistics
+from labkit.supernet.batch_norm import BatchStatistics
 from labkit.supernet.supernet import Supernet
 from labkit.train.recipes import Recipe
 
