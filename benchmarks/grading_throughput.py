@@ -24,15 +24,15 @@ from statistics import mean
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
 from labkit.course.grading.grade import grade
+from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.course.judges.registry import TOPICS
-from labkit.course.release import student_copy as copies
 from labkit.storage.atomic_write import write_atomic
 
 ALONE = 3  # submissions that are graded one after another, to know what one takes
 
 
 def hand_ins(folder: Path, notebook: int, count: int) -> Path:
-    source = next(copies.INSTRUCTOR.glob(f"{notebook:02}_*.ipynb")).read_bytes()
+    source = next(INSTRUCTOR.glob(f"{notebook:02}_*.ipynb")).read_bytes()
     folder.mkdir()
     for i in range(count):
         (folder / f"student{i:03}.ipynb").write_bytes(source)

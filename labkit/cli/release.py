@@ -23,10 +23,10 @@ def release(out, repo, tag) -> None:
 
     With --repo and --tag its notebooks run on Colab; push the folder there under that tag.
     """
-    from labkit.course.release.release import badge
-    from labkit.course.release.release import release as run
+    from labkit.course.release.contents import badge
+    from labkit.course.release.release import release as write_release
 
-    files = run(out, repository=repo, tag=tag)
+    files = write_release(out, repository=repo, tag=tag)
     click.echo(
         f"{out}: {len(files)} files, {sum(name.endswith('.ipynb') for name in files)} notebooks"
     )

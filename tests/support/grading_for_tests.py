@@ -6,24 +6,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.course.checking.check import sort_out
 from labkit.course.checking.marking import mark
-from labkit.course.checking.submission import MARKER
+from labkit.course.checking.submission import MARKER, find_answers
 from labkit.course.grading.grade import make_plan, run_confined
 from labkit.course.grading.sandbox import Limits
 from labkit.course.grading.zygote import Zygote
-from labkit.course.release import student_copy as copies
+from labkit.course.handout.notebook_file import cell_source, new_notebook, read, source_lines
+from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.storage.paths import data_dir
 
 
 def instructor(number):
-    return copies.read(next(copies.INSTRUCTOR.glob(f"{number:02}_*.ipynb")))
+    return read(next(INSTRUCTOR.glob(f"{number:02}_*.ipynb")))
 
 
 def solutions(number):
     """Solved answer cells of a notebook, by exercise id."""
     cells = [
-        copies.source(cell) for cell in instructor(number)["cells"] if cell["cell_type"] == "code"
+        cell_source(cell) for cell in instructor(number)["cells"] if cell["cell_type"] == "code"
     ]
     return {id: source for source in cells for id in MARKER.findall(source)}
 
@@ -36,11 +36,11 @@ def cells_of(answers):
 def notebook(cells, minor=5, ids=True):
     made = []
     for i, (kind, source) in enumerate(cells):
-        cell = {"cell_type": kind, "metadata": {}, "source": copies.lines(source)}
+        cell = {"cell_type": kind, "metadata": {}, "source": source_lines(source)}
         if kind == "code":
             cell |= {"execution_count": None, "outputs": []}
         made.append(cell | ({"id": f"cell-{i}"} if ids else {}))
-    return {"cells": made, "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": minor}
+    return new_notebook(made) | {"nbformat_minor": minor}
 
 
 def write(path, cells, **how):
@@ -58,7 +58,7 @@ class Confined:
         """The submission, and what came back of confined runs of its answers to `ids`, by exercise
         id.
         """
-        submission, replies = sort_out(cells), {}
+        submission, replies = find_answers(cells), {}
         for number in submission.notebooks:
             if number not in self.plans:
                 self.plans[number] = make_plan(self.folder, [number], 0, "", Limits())

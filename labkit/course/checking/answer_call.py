@@ -1,6 +1,6 @@
 """What a kernel calls: inputs from a file, the student's function, and what it returned to a file.
 
-It runs in the student's process, so nothing here is trusted by whoever reads the file.
+It runs in the student's process, so whoever reads the file trusts nothing of it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from labkit.course.exercises.plain_values import dumps, loads
 from labkit.course.exercises.trial import attempt
 from labkit.course.judges.registry import get_exercise
 
-FOLDER = "LABKIT_EXCHANGE"  # environment variable: where inputs are and values go
+FOLDER = "LABKIT_EXCHANGE"  # environment variable: the folder of inputs and returned values
 
 
-def hand_over(id: str, inputs: str, function: Callable | None) -> None:
-    """Call `function` on each of the stored `inputs`; write the outcomes beside them."""
+def call_answer(id: str, input_set: str, function: Callable | None) -> None:
+    """Call `function` on each of the stored inputs; write the outcomes beside them."""
     exercise, folder = get_exercise(id), Path(os.environ[FOLDER])
     if function is None:
         raise NameError(f"{exercise.function} is not defined by the cell of exercise {id}")
-    given = loads((folder / f"{id}-{inputs}.json").read_bytes())
     outcomes = []
-    for seed, values in enumerate(given):
+    for seed, inputs in enumerate(loads((folder / f"{id}-{input_set}.json").read_bytes())):
         _seed_globals(seed)
-        outcome = attempt(replace(exercise, inputs=lambda _, values=values: values), function, seed)
+        stored = replace(exercise, inputs=lambda _, inputs=inputs: inputs)
+        outcome = attempt(stored, function, seed)
         outcomes.append({"error": outcome.error, "returned": dumps(outcome.returned)})
-    (folder / f"{id}-{inputs}.returned.json").write_text(json.dumps(outcomes), encoding="utf-8")
+    path = folder / f"{id}-{input_set}.returned.json"
+    path.write_text(json.dumps(outcomes), encoding="utf-8")
 
 
 def _seed_globals(seed: int) -> None:
-    """Whoever draws from a global generator gets the same numbers each time: grades can be
-    repeated.
+    """Seed the global generators: an answer that draws from them gets the same numbers each time,
+    so that grades can be repeated.
     """
     import numpy as np
     import torch

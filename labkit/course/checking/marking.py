@@ -1,10 +1,10 @@
 """From answers to marks: the job that is run, and what its result is worth once no student code
-runs any more.
+runs anymore.
 
-Each answer is called on two sets of inputs: those of the notebook's own checks, which students see,
-and others. It is right if both are. What a student is told comes from the first set only, and what
-an answer says about that is taken before it meets the second: no message can show inputs or values
-that are hidden.
+Each answer is called on two sets of inputs: those of the notebook's own checks, which students can
+see, and hidden ones. It is right if both are. What a student is told comes from the visible set
+only, and what an answer returned for that is out of its reach before it meets the hidden one: no
+message can show hidden inputs or values.
 """
 
 from __future__ import annotations
@@ -16,36 +16,39 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.course.checking.assembly import assemble, course_names
-from labkit.course.checking.confined_copy import OWN
+from labkit.course.checking.answer_notebook import answer_notebook
+from labkit.course.checking.emptied_functions import OWN_ANSWER
 from labkit.course.checking.submission import Submission
 from labkit.course.checking.time_limit import time_limit
-from labkit.course.exercises import plain_values
-from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict
+from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict, notebook_number
+from labkit.course.exercises.plain_values import BadValue, check_count, dumps, loads
 from labkit.course.exercises.trial import judge
+from labkit.course.handout.pristine_course import course_names
 from labkit.course.judges.registry import get_exercise
 
 CELL_LIMIT_S = 30.0
 JUDGE_LIMIT_S = 30.0  # of one verdict, whatever values come back
-SHOWN, HIDDEN = "shown", "hidden"
-LONGEST = 600  # characters of a message
-UNSEEN = (
-    "right for the inputs of the notebook's check, but not for others that are drawn in the"
-    " same way"
+VISIBLE, HIDDEN = "visible", "hidden"
+MAX_MESSAGE = 600  # characters
+WRONG_FOR_HIDDEN = (
+    "right for the inputs of the notebook's check, but not for others that are drawn in the same"
+    " way"
+)
+NAME_ERROR_ADVICE = (
+    ". The cell is run with what the course's cells, your other answers and your other cells"
+    " define; imports and helper functions are safest in the cell that needs them"
 )
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What an exercise is worth, and why. `flag` is for whoever grades, empty where there is
-    nothing to see.
-    """
+    """The points for one exercise, and why."""
 
     id: str
     points: int
-    of: int
-    message: str = ""
-    flag: str = ""
+    of: int  # points that a right answer gets
+    message: str = ""  # for the student; empty for a right answer
+    flag: str = ""  # for whoever grades; empty where there is nothing to look at
 
     @property
     def passed(self) -> bool:
@@ -56,7 +59,7 @@ def hidden_seeds(seed: int) -> tuple[int, ...]:
     """Seeds of the inputs that students do not see.
 
     Inputs come in kinds, by the seed modulo 2 or 3. The notebook's checks (0, 1, 2) and these three
-    together have all combinations, so that a check with other hidden seeds asks for no less.
+    together have all combinations, so that other hidden seeds ask for no less.
     """
     base = 6 * int(np.random.default_rng(seed).integers(10**6, 10**8))
     return tuple(base + i for i in (3, 4, 5))
@@ -69,69 +72,66 @@ def make_job(
     seed: int,
     cell_limit_s: float = CELL_LIMIT_S,
 ) -> dict:
-    """What `running.execute` needs to call the answers to `ids`, those that there are."""
+    """What `execution.job.execute` needs to call the answers to `ids`, as far as there are any."""
     notebooks, inputs = {}, {}
     for id in ids:
         if id in submission.answers:
-            exercise = get_exercise(id)
-            notebooks[id] = assemble(
+            exercise, labkit_path = get_exercise(id), str(labkit_paths[id])
+            notebooks[id] = answer_notebook(
                 exercise,
                 submission.answers,
-                str(labkit_paths[id]),
-                (SHOWN, HIDDEN),
-                submission.elsewhere,
+                labkit_path,
+                (VISIBLE, HIDDEN),
+                submission.other_cells,
             )
-            for name, seeds in ((HIDDEN, hidden_seeds(seed)), (SHOWN, SEEDS)):
-                inputs[f"{id}-{name}"] = plain_values.dumps([exercise.inputs(s) for s in seeds])
+            for name, seeds in ((VISIBLE, SEEDS), (HIDDEN, hidden_seeds(seed))):
+                inputs[f"{id}-{name}"] = dumps([exercise.inputs(s) for s in seeds])
     return {"notebooks": notebooks, "inputs": inputs, "cell_limit_s": cell_limit_s}
 
 
 def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
-    """Judge one exercise. `result` is whatever came back of a job with its answer; it is not
-    trusted.
-    """
+    """Judge one exercise. `result` is whatever a job with its answer gave; it is not trusted."""
     exercise = get_exercise(id)
     if id not in submission.answers:
-        name = course_names()[int(id.partition(".")[0])]
+        name = course_names()[notebook_number(id)]
         return _wrong(exercise, submission.problems.get(id, f"not handed in: {name}"))
     returned = result.get("returned") if isinstance(result.get("returned"), dict) else {}
-    shown = _verdict(exercise, returned.get(f"{id}-{SHOWN}"), SEEDS)
+    visible = _verdict(exercise, returned.get(f"{id}-{VISIBLE}"), SEEDS)
     hidden = _verdict(exercise, returned.get(f"{id}-{HIDDEN}"), hidden_seeds(seed))
-    if shown and hidden and shown.passed and hidden.passed:
-        return Mark(id, exercise.points, exercise.points)
-    if shown is None or hidden is None:
+    if visible is None or hidden is None:
         return _wrong(exercise, _what_happened(id, result))
-    return _wrong(exercise, UNSEEN if shown.passed else shown.message, hidden.message)
+    if not visible.passed:
+        return _wrong(exercise, visible.message, hidden.message)
+    if not hidden.passed:
+        return _wrong(exercise, WRONG_FOR_HIDDEN, hidden.message)
+    return Mark(id, exercise.points, exercise.points)
 
 
-def _wrong(exercise: Exercise, message: str, unseen: str = "") -> Mark:
+def _wrong(exercise: Exercise, message: str, hidden_message: str = "") -> Mark:
+    """No points. `hidden_message` is not for the student, but may betray what the answer called."""
     message = tidy(message)
-    own = re.search(rf"([\w.]+) {OWN} [\d.]+", f"{message} {unseen}")
-    if own:
-        name = next(
-            (own[1] for dotted in exercise.instead_of if f".{dotted}".endswith(f".{own[1]}")),
-            "answer",
-        )
+    call = re.search(rf"([\w.]+) {OWN_ANSWER} [\d.]+", f"{message} {hidden_message}")
+    if call:
+        is_answer = any(f".{name}".endswith(f".{call[1]}") for name in exercise.instead_of)
+        function = call[1] if is_answer else "answer"
         return Mark(
             exercise.id,
             0,
             exercise.points,
-            f"the answer calls labkit's own {name}; write it yourself",
-            f"{exercise.id} calls labkit's own {name}",
+            f"the answer calls labkit's own {function}; write it yourself",
+            f"{exercise.id} calls labkit's own {function}",
         )
     if "NameError" in message:
-        message += (
-            ". The cell is run with what the course's cells, your other answers and your other"
-            " cells define; imports and helper functions are safest in the cell that needs them"
-        )
+        message += NAME_ERROR_ADVICE
     return Mark(exercise.id, 0, exercise.points, message)
 
 
 def tidy(text: object) -> str:
     """A message that may come from student code, as short plain text without control characters."""
-    text = re.sub(r"[^\S\n]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", str(text)[: 4 * LONGEST]))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(text)[: 4 * MAX_MESSAGE])  # colors of a terminal
+    text = re.sub(r"[^\S\n]+", " ", text)
     text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text).strip()
-    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " …"
 
 
 # ---- verdicts ------------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdic
     if not isinstance(text, str):
         return None
     try:
-        plain_values.check_count(text)
+        check_count(text)
         outcomes = json.loads(text)
-    except plain_values.BadValue as bad:
+    except BadValue as bad:
         return Verdict(False, str(bad))
     except (ValueError, RecursionError):
         outcomes = None
@@ -174,27 +174,21 @@ def _judged(exercise: Exercise, outcome: dict, seed: int) -> Verdict:
         return Verdict(False, outcome["error"])
     try:
         with time_limit(JUDGE_LIMIT_S):
-            return judge(exercise, Outcome(plain_values.loads(outcome["returned"])), seed)
-    except plain_values.BadValue as bad:
+            return judge(exercise, Outcome(loads(outcome["returned"])), seed)
+    except BadValue as bad:
         return Verdict(False, str(bad))
-    except (
-        Exception
-    ) as error:  # values that no run makes can fail a judge anywhere; none of them is an answer
+    except Exception as error:  # over values that no run returns a judge may raise anything
         return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
 
 
 def _what_happened(id: str, result: dict) -> str:
     """Why an answer returned nothing, from what its cells did."""
     cells = result.get("cells") if isinstance(result.get("cells"), list) else []
-    failed = [
-        cell
-        for cell in cells
-        if isinstance(cell, dict)
-        and cell.get("notebook") == id
-        and not cell.get("ok")
-        and cell.get("role") in ("answer", "call")
-    ]
-    for cell in failed:
+    for cell in cells:
+        if not isinstance(cell, dict) or cell.get("notebook") != id or cell.get("ok"):
+            continue
+        if cell.get("role") not in ("answer", "call"):
+            continue
         where = "the cell" if cell["role"] == "answer" else get_exercise(id).function
         if cell.get("how") == "timeout":
             limit = result.get("cell_limit_s")
@@ -206,7 +200,7 @@ def _what_happened(id: str, result: dict) -> str:
                 " memory"
             )
         if cell.get("inputs") == f"{id}-{HIDDEN}":
-            return UNSEEN
+            return WRONG_FOR_HIDDEN
         if cell.get("error"):
             return f"{where} raised {cell['error']}"
     return str(

@@ -120,11 +120,11 @@ def _unpacked(packed: object, depth: int) -> object:
 
 def _array(text: object, dtype: object, shape: object) -> np.ndarray:
     sizes = shape if isinstance(shape, list) and len(shape) <= 16 else [None]
-    if not all(
-        isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**40 for size in sizes
-    ):
+    if not all(map(_is_size, sizes)):
         raise BadValue("a returned array with no proper shape")
-    if math.prod(size or 1 for size in (sizes if 0 in sizes else sizes[:-1])) > MAX_OBJECTS:
+    # Of an array without elements, every dimension may count rows that become objects.
+    rows = math.prod(size or 1 for size in (sizes if 0 in sizes else sizes[:-1]))
+    if rows > MAX_OBJECTS:
         raise BadValue(
             f"a returned array of shape {tuple(sizes)}; at most {MAX_OBJECTS:,} rows are read"
         )
@@ -133,10 +133,11 @@ def _array(text: object, dtype: object, shape: object) -> np.ndarray:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (TypeError, ValueError, SyntaxError, binascii.Error):
         kind = None
-    if (
-        kind is None
-        or kind.kind not in NUMBER_KINDS
-        or kind.itemsize * math.prod(sizes) != len(data)
-    ):
+    is_number = kind is not None and kind.kind in NUMBER_KINDS
+    if not is_number or kind.itemsize * math.prod(sizes) != len(data):
         raise BadValue("a returned array whose bytes do not fit its shape")
     return np.frombuffer(data, kind).reshape(sizes).copy()
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**40

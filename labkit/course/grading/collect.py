@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from labkit.course.checking.assembly import course_names
-from labkit.course.checking.check import sort_out
-from labkit.course.checking.submission import NotANotebook, Submission, parse, read_notebook
+from labkit.course.checking.submission import Submission, find_answers
+from labkit.course.checking.submitted_file import NotANotebook, parse, read_notebook
+from labkit.course.handout.pristine_course import course_names
 
 SKIPPED = re.compile(r"^(\.|__MACOSX$|__pycache__$)")
 NOTEBOOK = re.compile(
@@ -149,7 +149,7 @@ def _read(name: str, files: list[Path], notes: list[str]) -> HandIn:
             cells += [("file", path.name), *parse(content)]
         except NotANotebook as error:
             notes.append(f"{path.name}: {error}")
-    submission = sort_out(cells)
+    submission = find_answers(cells)
     return HandIn(
         name, submission, digest.hexdigest(), tuple(map(_text, (*notes, *submission.notes)))
     )

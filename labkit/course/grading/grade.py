@@ -25,9 +25,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from labkit.course.checking.check import shadows
-from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import Mark, make_job, mark
+from labkit.course.checking.stripped_copy import PACKAGE, write_copies
 from labkit.course.checking.submission import Submission
 from labkit.course.grading.collect import HandIn, collect
 from labkit.course.grading.report import read_seed, write_reports
@@ -176,7 +175,7 @@ def make_plan(folder: Path, numbers: Iterable[int], seed: int, grader: str, limi
     folder.chmod(0o755)
     paths = {}
     for number in numbers:
-        paths |= shadows(folder / TOPICS[number], number, list(exercises_of(number)))
+        paths |= write_copies(folder / TOPICS[number], number, list(exercises_of(number)))
     readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
     return Plan(
         paths,

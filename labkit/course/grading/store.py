@@ -16,10 +16,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from labkit.course.checking.assembly import course_names, pristine
-from labkit.course.checking.confined_copy import PACKAGE
 from labkit.course.checking.marking import Mark
+from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.grading.sandbox import Limits
+from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = "labkit-result-1"
@@ -32,7 +32,7 @@ def grader_hash(limits: Limits) -> str:
         digest.update(
             path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
         )
-    digest.update(json.dumps([pristine(number) for number in course_names()]).encode())
+    digest.update(json.dumps([pristine_cells(number) for number in course_names()]).encode())
     digest.update(repr((sys.version_info[:3], version("numpy"), version("torch"), limits)).encode())
     return digest.hexdigest()[:16]
 

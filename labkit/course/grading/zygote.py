@@ -27,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
-from labkit.course.checking import execution as running
+from labkit.course.execution import job
 from labkit.course.grading.sandbox import (
     MIB,
     Limits,
@@ -84,7 +84,7 @@ class Zygote:
 
 
 def ask(address: str, job: dict, limits: Limits, readable: list[Path], hidden: list[Path]) -> dict:
-    """The reply of the zygote at `address`: what `running.execute` gives, "walls", "seconds",
+    """The reply of the zygote at `address`: what `job.execute` gives, "walls", "seconds",
     "cpu_s", and perhaps "ended" (it was cut short, and why) or "failure" (the confined process did
     not get as far as running the job)."""
     request = {
@@ -120,7 +120,7 @@ def _connected(address: str) -> socket.socket:
 
 def serve(address: str) -> None:
     """Answer connections, each in a child, until standard input ends."""
-    running.preload()
+    job.preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the system
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
@@ -204,7 +204,7 @@ def _confined(
             [Path(p) for p in request["readable"]],
             [Path(p) for p in request["hidden"]],
         )
-        result = running.execute(request["job"], folder, lambda: json.loads(_received(connection)))
+        result = job.execute(request["job"], folder, lambda: json.loads(_received(connection)))
     except BaseException:
         result = {"failure": traceback.format_exc()[-2000:]}
     with suppress(BaseException), os.fdopen(send, "wb") as pipe:

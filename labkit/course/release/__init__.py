@@ -1,1 +1,6 @@
-"""The students' repository, made from the instructor's checkout."""
+"""For instructors: what students get, made from the instructor's checkout. Not part of a release.
+
+student_notebooks  the students' notebooks beside the instructor's, and the cells that checks use
+contents           which files a release holds, and its notebooks with badge and address
+release            the students' repository, put into place in one step
+"""

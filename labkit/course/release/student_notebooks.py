@@ -1,8 +1,12 @@
-"""Student notebooks from the instructor's: solutions out, outputs out, nothing else changed.
+"""Student notebooks from the instructor's: without solutions and outputs, otherwise the same.
 
-python -m labkit.course.release.student_notebooks            write notebooks/*.ipynb from
-notebooks/instructor/*.ipynb python -m labkit.course.release.student_notebooks --run [NAME ...]
-first run the instructor's and store the checked outputs
+    python -m labkit.course.release.student_notebooks
+
+writes notebooks/*.ipynb from notebooks/instructor/*.ipynb, and data/course.
+
+    python -m labkit.course.release.student_notebooks --run [NAME ...]
+
+executes the instructor's notebooks first and stores their checked outputs.
 """
 
 from __future__ import annotations
@@ -11,14 +15,15 @@ import argparse
 import json
 from pathlib import Path
 
-from labkit.course.checking.assembly import write_course
-from labkit.course.release.student_copy import INSTRUCTOR, as_text, read, settled, student_copy
+from labkit.course.handout.notebook_file import as_text, read
+from labkit.course.handout.pristine_course import write_course
+from labkit.course.handout.student_copy import INSTRUCTOR, instructor_copy, student_copy
 from labkit.storage.atomic_write import write_atomic
 
 
 def run(path: Path, timeout: int = 300) -> dict:
-    """Execute an instructor's notebook and return it settled; raises what nbclient raises on a
-    failing cell.
+    """Execute an instructor's notebook and return it as it is committed; raises what nbclient
+    raises on a failing cell.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -31,7 +36,7 @@ def run(path: Path, timeout: int = 300) -> dict:
         coalesce_streams=True,
         resources={"metadata": {"path": str(Path(path).parent)}},
     ).execute()
-    return settled(json.loads(nbformat.writes(notebook)))
+    return instructor_copy(json.loads(nbformat.writes(notebook)))
 
 
 def main() -> None:
@@ -45,18 +50,17 @@ def main() -> None:
         help="execute these instructor notebooks first (all without a name), e.g. 01_supernet",
     )
     arguments = parser.parse_args()
-    paths = sorted(INSTRUCTOR.glob("*.ipynb"))
+    paths = {path.stem: path for path in sorted(INSTRUCTOR.glob("*.ipynb"))}
     for name in arguments.run or ():
-        if name not in [path.stem for path in paths]:
-            parser.error(
-                f"there is no notebook {name!r}, only {', '.join(path.stem for path in paths)}"
-            )
-    for path in paths:
-        if arguments.run is not None and (not arguments.run or path.stem in arguments.run):
+        if name not in paths:
+            parser.error(f"there is no notebook {name!r}, only {', '.join(paths)}")
+    to_run = paths if arguments.run == [] else arguments.run or ()
+    for name, path in paths.items():
+        if name in to_run:
             _write(path, run(path))
         copy = student_copy(read(path), path.name)
         _write(INSTRUCTOR.parent / path.name, copy)
-        write_course(path.stem, copy)
+        write_course(name, copy)
 
 
 def _write(path: Path, notebook: dict) -> None:

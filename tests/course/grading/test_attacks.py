@@ -11,14 +11,15 @@ import json
 import pytest
 from grading_for_tests import cells_of, confined, notebook, solutions, write
 
-from labkit.course.checking.assembly import assemble, stubs
-from labkit.course.checking.check import sort_out
-from labkit.course.checking.confined_copy import PACKAGE
+from labkit.course.checking.answer_notebook import answer_notebook
 from labkit.course.checking.marking import mark
-from labkit.course.checking.submission import LONGEST_ANSWER, NotANotebook, parse
+from labkit.course.checking.stripped_copy import PACKAGE
+from labkit.course.checking.submission import MAX_ANSWER, find_answers
+from labkit.course.checking.submitted_file import NotANotebook, parse
 from labkit.course.grading import grade as grading
 from labkit.course.grading.collect import collect
 from labkit.course.grading.report import as_csv
+from labkit.course.handout.pristine_course import unsolved_cells
 from labkit.course.judges.registry import get_exercise
 
 ANSWERS = solutions(1)
@@ -128,7 +129,7 @@ import os
     "at exit": f"""
 import atexit, os
 def late():
-    for name in ("shown", "hidden"):
+    for name in ("visible", "hidden"):
         open(os.environ["LABKIT_EXCHANGE"] + f"/1.3-{{name}}.returned.json", "w").write({FORGED!r})
 atexit.register(late)
 """
@@ -270,7 +271,7 @@ import json, os
 kept = []
 def forge():
     text = json.dumps([{"error": f"hidden: {kept[3:]}", "returned": "1"}] * 3)
-    open(os.environ["LABKIT_EXCHANGE"] + "/1.3-shown.returned.json", "w").write(text)
+    open(os.environ["LABKIT_EXCHANGE"] + "/1.3-visible.returned.json", "w").write(text)
 """
         + TELLING[name]
     )
@@ -283,10 +284,10 @@ def forge():
 
 def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     long = MARKER + "x = 1\n" * 10**6
-    found = sort_out(
+    found = find_answers(
         [("code", long), ("code", ANSWERS["1.2"]), ("code", "count_subnets = 1;" * 10**6)]
     )
-    assert f"at most {LONGEST_ANSWER:,}" in found.problems["1.3"] and found.answers == {
+    assert f"at most {MAX_ANSWER:,}" in found.problems["1.3"] and found.answers == {
         "1.2": ANSWERS["1.2"]
     }
 
@@ -315,8 +316,8 @@ def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     ],
 )
 def test_no_answer_stops_the_grader_from_assembling(source):
-    made = assemble(
-        get_exercise("1.3"), {"1.3": MARKER + source, "1.2": source}, "/nowhere", ("shown",)
+    made = answer_notebook(
+        get_exercise("1.3"), {"1.3": MARKER + source, "1.2": source}, "/nowhere", ("visible",)
     )
     assert made["cells"][-2]["source"] == MARKER + source and json.dumps(made)
 
@@ -394,7 +395,7 @@ ODD = {
                 "metadata": {},
                 "outputs": [],
                 "execution_count": None,
-                "source": stubs(1)["1.3"],
+                "source": unsolved_cells(1)["1.3"],
             }
         )
     ),
@@ -418,7 +419,7 @@ ODD = {
 def test_an_odd_notebook_has_its_answers(name):
     made = notebook(cells_of(ANSWERS))
     ODD[name](made)
-    assert sort_out(parse(json.dumps(made).encode())).answers == ANSWERS
+    assert find_answers(parse(json.dumps(made).encode())).answers == ANSWERS
 
 
 @pytest.mark.parametrize(
@@ -432,7 +433,7 @@ def test_an_odd_notebook_has_its_answers(name):
 )
 def test_the_comment_may_be_written_otherwise(marker):
     source = ANSWERS["1.3"].replace("# Exercise 1.3 (3 points)", marker)
-    assert sort_out([("code", source)]).answers == {"1.3": source}
+    assert find_answers([("code", source)]).answers == {"1.3": source}
 
 
 @pytest.mark.parametrize(
@@ -448,14 +449,14 @@ def test_a_cell_that_only_names_the_exercise_is_no_other_answer(other):
         [("code", ANSWERS["1.3"]), ("code", other)],
         [("code", other), ("code", ANSWERS["1.3"])],
     ):
-        assert sort_out(cells).answers == {"1.3": ANSWERS["1.3"]}
+        assert find_answers(cells).answers == {"1.3": ANSWERS["1.3"]}
     rest = "# Exercise 1.3\n    return total"
-    assert "duplicated" in sort_out([("code", ANSWERS["1.3"]), ("code", rest)]).problems["1.3"]
+    assert "duplicated" in find_answers([("code", ANSWERS["1.3"]), ("code", rest)]).problems["1.3"]
 
 
 def test_two_answers_in_one_cell_are_both_found():
     both = ANSWERS["1.2"] + "\n\n" + ANSWERS["1.3"]
-    assert sort_out([("code", both)]).answers == {"1.2": both, "1.3": both}
+    assert find_answers([("code", both)]).answers == {"1.2": both, "1.3": both}
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from grading_for_tests import cells_of, confined, notebook, running, solutions
 
-from labkit.course.checking.check import sort_out
-from labkit.course.checking.confined_copy import PACKAGE
-from labkit.course.checking.marking import SHOWN, hidden_seeds, mark
-from labkit.course.checking.submission import parse
+from labkit.course.checking.marking import VISIBLE, hidden_seeds, mark
+from labkit.course.checking.stripped_copy import PACKAGE
+from labkit.course.checking.submission import find_answers
+from labkit.course.checking.submitted_file import parse
 from labkit.course.exercises.exercise import SEEDS
 from labkit.course.judges.registry import get_exercise
 
@@ -99,7 +99,7 @@ call.dumps = values.dumps = lambda value: '{"passed": true}'
     "replace the check module": """
 import sys, types
 fake = types.ModuleType("labkit.course.exercises.trial")
-fake.check = fake.attempt = fake.hand_over = lambda *a, **k: None
+fake.check = fake.attempt = fake.call_answer = lambda *a, **k: None
 for name in ("labkit.course.exercises.exercise", "labkit.course.exercises.trial",
              "labkit.course.judges.supernet", "labkit.course.checking.answer_call"):
     sys.modules[name] = fake
@@ -198,7 +198,7 @@ def count_subnets(resolutions, stages):
 import json, os
 folder = os.environ["LABKIT_EXCHANGE"]
 def count_subnets(resolutions, stages):
-    for name in ("hidden", "shown"):
+    for name in ("hidden", "visible"):
         with open(f"{folder}/1.3-{name}.returned.json", "w") as file:
             json.dump([{"error": None, "returned": "true", "passed": True}] * 3, file)
     os._exit(0)
@@ -218,7 +218,7 @@ def count_subnets(resolutions, stages):
 import os
 def count_subnets(resolutions, stages):
     folder = os.environ["LABKIT_EXCHANGE"]
-    for name in ("hidden", "shown"):
+    for name in ("hidden", "visible"):
         os.symlink("/etc/passwd", f"{folder}/1.3-{name}.returned.json")
     os._exit(0)
 """
@@ -240,7 +240,7 @@ def count_subnets(resolutions, stages):
         if os.fork() == 0:
             for _ in range(200):
                 time.sleep(0.05)
-                for name in ("hidden", "shown"):
+                for name in ("hidden", "visible"):
                     with open(os.environ["LABKIT_EXCHANGE"] + f"/1.3-{name}.returned.json", "w") as file:
                         json.dump([{"error": None, "returned": "true"}] * 3, file)
         os._exit(0)
@@ -464,16 +464,16 @@ def test_deleted_answers_score_nothing(grader):
         3,
         [],
         {},
-        {"1.3-shown": 1},
-        {"1.3-shown": "{"},
-        {"1.3-shown": "[" * 10**5},
-        {"1.3-shown": "[1, 2, 3]"},
-        {"1.3-shown": json.dumps([{"error": None, "returned": "1"}] * 2)},
-        {"1.3-shown": json.dumps([{"error": 3, "returned": "1"}] * 3)},
-        {"1.3-shown": json.dumps([{"error": None, "returned": None}] * 3)},
-        {"1.3-shown": json.dumps([{"error": None, "returned": "{}"}] * 3)},
+        {"1.3-visible": 1},
+        {"1.3-visible": "{"},
+        {"1.3-visible": "[" * 10**5},
+        {"1.3-visible": "[1, 2, 3]"},
+        {"1.3-visible": json.dumps([{"error": None, "returned": "1"}] * 2)},
+        {"1.3-visible": json.dumps([{"error": 3, "returned": "1"}] * 3)},
+        {"1.3-visible": json.dumps([{"error": None, "returned": None}] * 3)},
+        {"1.3-visible": json.dumps([{"error": None, "returned": "{}"}] * 3)},
         {
-            "1.3-shown": json.dumps(
+            "1.3-visible": json.dumps(
                 [{"error": None, "returned": '{"array": "AA==", "dtype": "O", "shape": [1]}'}] * 3
             )
         },
@@ -481,11 +481,11 @@ def test_deleted_answers_score_nothing(grader):
     ids=range(13),
 )
 def test_results_of_any_form_are_no_answers_and_raise_nothing(returned):
-    submission = sort_out(cells_of(ANSWERS))
+    submission = find_answers(cells_of(ANSWERS))
     both = (
         returned
         if not isinstance(returned, dict)
-        else returned | {"1.3-hidden": returned.get("1.3-shown")}
+        else returned | {"1.3-hidden": returned.get("1.3-visible")}
     )
     for cells in (None, [], [None, 1, {"notebook": "1.3", "role": "call", "ok": False}]):
         made = mark("1.3", submission, {"returned": both, "cells": cells}, 0)
@@ -520,4 +520,4 @@ def test_messages_tell_nothing_of_hidden_inputs(grader):
         for one in map(get_exercise("1.3").inputs, hidden_seeds(11))
     ]
     assert "inputs were" in made.message and not any(text in made.message for text in hidden)
-    assert f"1.3-{SHOWN}" in replies["1.3"]["returned"] and os.sep not in made.message
+    assert f"1.3-{VISIBLE}" in replies["1.3"]["returned"] and os.sep not in made.message

@@ -8,12 +8,18 @@ import pytest
 from grading_for_tests import cells_of, confined, notebook, solutions
 from lab_mutants import mutants
 
-from labkit.course.checking.assembly import course_dir, course_names, pristine, stubs
 from labkit.course.checking.marking import time_limit
-from labkit.course.checking.submission import parse
+from labkit.course.checking.submitted_file import parse
 from labkit.course.exercises.trial import try_answer
+from labkit.course.handout.notebook_file import cell_source, read
+from labkit.course.handout.pristine_course import (
+    course_dir,
+    course_names,
+    pristine_cells,
+    unsolved_cells,
+)
+from labkit.course.handout.student_copy import INSTRUCTOR, student_copy
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
-from labkit.course.release import student_copy as copies
 
 NUMBERS = [number for number in TOPICS if number in course_names() and exercises_of(number)]
 ANSWERS = solutions(1)
@@ -39,7 +45,7 @@ SLOWLY = [pytest.param(number, marks=[] if number == 4 else pytest.mark.slow) fo
 @pytest.mark.parametrize("number", SLOWLY)
 def test_the_reference_scores_everything_and_the_unfilled_notebook_nothing(number, grader):
     assert points(grader.marks(cells_of(solutions(number)))) == full(number)
-    unfilled = grader.marks([("code", source) for source in pristine(number)])
+    unfilled = grader.marks([("code", source) for source in pristine_cells(number)])
     assert points(unfilled) == dict.fromkeys(full(number), 0)
     assert all("not solved yet" in mark.message for mark in unfilled.values())
 
@@ -217,15 +223,13 @@ def test_the_same_submission_and_seed_give_the_same_marks(grader):
     assert first == second
 
 
-@pytest.mark.parametrize(
-    "path", sorted(copies.INSTRUCTOR.glob("*.ipynb")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", sorted(INSTRUCTOR.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_course_that_checks_use_is_fresh(path):
-    made = copies.student_copy(copies.read(path), path.name)
-    sources = [copies.source(cell) for cell in made["cells"] if cell["cell_type"] == "code"]
+    made = student_copy(read(path), path.name)
+    sources = [cell_source(cell) for cell in made["cells"] if cell["cell_type"] == "code"]
     kept = json.loads((course_dir() / f"{path.stem}.json").read_text(encoding="utf-8"))["cells"]
     assert kept == sources, "stale: run python -m labkit.course.release.student_notebooks"
 
 
 def test_every_exercise_has_its_stub():
-    assert all(set(stubs(number)) == set(exercises_of(number)) for number in NUMBERS)
+    assert all(set(unsolved_cells(number)) == set(exercises_of(number)) for number in NUMBERS)

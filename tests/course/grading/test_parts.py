@@ -18,14 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from labkit.course.checking import confined_copy as shadow
-from labkit.course.checking.assembly import assemble
-from labkit.course.checking.code_slices import needed, piece, statements
-from labkit.course.checking.confined_copy import OWN, PACKAGE, runs_only, write_base, write_without
+from labkit.course.checking.answer_notebook import answer_notebook
+from labkit.course.checking.emptied_functions import OWN_ANSWER, locate
 from labkit.course.checking.marking import _verdict
+from labkit.course.checking.program_slice import code_unit, slice_for, statement_units
+from labkit.course.checking.stripped_copy import PACKAGE, runs_only, write_base, write_without
 from labkit.course.exercises import plain_values
 from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_items
+from labkit.course.handout.notebook_file import cell_source
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.course.notebook import _session_cells
 
@@ -145,17 +146,17 @@ def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
 
 
 def test_a_slice_holds_what_is_needed_and_nothing_else():
-    pieces = statements(
+    units = statement_units(
         "import os, sys as system\nfrom a import b, c as d\nx = 1\ny = x + 1\nz = b(y)\n"
         "heavy = train(x)\nz.rate = 3\nx[0] = y\nshow(z)\ndef f(heavy):\n    return heavy + z\n"
     )
-    assert [one.source for one in needed({"y"}, pieces)] == ["x = 1", "y = x + 1", "x[0] = y"]
-    assert [one.source for one in needed({"d", "system"}, pieces)] == [
+    assert [one.source for one in slice_for({"y"}, units)] == ["x = 1", "y = x + 1", "x[0] = y"]
+    assert [one.source for one in slice_for({"d", "system"}, units)] == [
         "import sys as system",
         "from a import c as d",
     ]
-    assert "heavy = train(x)" not in [one.source for one in needed({"f"}, pieces)]
-    assert not needed(set(), pieces)
+    assert "heavy = train(x)" not in [one.source for one in slice_for({"f"}, units)]
+    assert not slice_for(set(), units)
 
 
 @pytest.mark.parametrize(
@@ -172,18 +173,18 @@ def test_a_slice_holds_what_is_needed_and_nothing_else():
     ],
 )
 def test_a_table_that_is_filled_step_by_step_is_kept_whole(source):
-    assert "\n".join(one.source for one in needed({"T"}, statements(source))) == source
+    assert "\n".join(one.source for one in slice_for({"T"}, statement_units(source))) == source
 
 
 def test_what_a_function_changes_when_it_is_called_is_no_change():
-    pieces = statements(
+    units = statement_units(
         "T = {}\ndef fill(heavy):\n    T['a'] = heavy\n    T.update(b=1)\nprint(T.items())\nshow(T)"
     )
-    assert [one.source for one in needed({"T"}, pieces)] == ["T = {}"]
+    assert [one.source for one in slice_for({"T"}, units)] == ["T = {}"]
 
 
 def test_names_are_those_of_the_global_scope():
-    one = piece(
+    one = code_unit(
         "def f(images, *, rate=RATE):\n    global kept\n    kept = [x * scale for x in images]\n"
         "    return lambda y: y + z"
     )
@@ -192,12 +193,12 @@ def test_names_are_those_of_the_global_scope():
 
 def test_only_needed_setup_is_put_before_an_answer():
     answers = solutions(1)
-    plain = assemble(get_exercise("1.3"), answers, "/nowhere", ("shown",))["cells"]
+    plain = answer_notebook(get_exercise("1.3"), answers, "/nowhere", ("visible",))["cells"]
     assert [cell["metadata"]["labkit"] for cell in plain] == ["setup", "answer", "call"]
     looking = {"1.3": answers["1.3"] + "\nprint(space.size())"}
     setup = [
-        cell["source"]
-        for cell in assemble(get_exercise("1.3"), looking, "/nowhere", ())["cells"][1:-1]
+        cell_source(cell)
+        for cell in answer_notebook(get_exercise("1.3"), looking, "/nowhere", ())["cells"][1:-1]
     ]
     assert setup == ["from labkit.space.presets import get_space", "space = get_space('fmnist')"]
 
@@ -247,25 +248,25 @@ def test_what_labkit_has_instead_raises_and_the_rest_is_as_it_was(id, tmp_path):
     without = write_without(tmp_path / "own", base, exercise)
     changed = {path for path, text in before.items() if (without / path).read_text() != text}
     assert changed and all(
-        OWN in (without / path).read_text() for path in changed if path.name != "__init__.py"
+        OWN_ANSWER in (without / path).read_text() for path in changed if path.name != "__init__.py"
     )
     assert before == {path.relative_to(base): path.read_text() for path in base.rglob("*.py")}
 
 
 def test_names_are_followed_to_where_they_are_defined(tmp_path):
     base = write_base(tmp_path / "base", 4)
-    places = shadow._resolved(base, "labkit.search.evolve")
+    places = locate(base, "labkit.search.evolve")
     assert [(path.name, name) for path, name in places] == [("evolution.py", "evolve")]
-    assert len(shadow._resolved(base, "labkit.search")) > 3
+    assert len(locate(base, "labkit.search")) > 3
     with pytest.raises(ValueError, match="no such module"):
-        shadow._resolved(base, "labkitten.search")
+        locate(base, "labkitten.search")
 
 
 # ---- nbval's plugin ------------------------------------------------------------------------------
 
 RUN = """
 import json, sys, pytest
-from labkit.course.checking.nbval_plugin import CellRules
+from labkit.course.execution.nbval_plugin import CellRules
 rules = CellRules(lambda item: 3.0)
 pytest.main(["-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-q", *sys.argv[2:]], plugins=[rules])
 json.dump(rules.results, open(sys.argv[1], "w"))

@@ -6,13 +6,18 @@ import os
 import pytest
 from grading_for_tests import cells_of, notebook, solutions, write
 
-from labkit.course.checking.assembly import stubs
-from labkit.course.checking.check import sort_out
-from labkit.course.checking.submission import LARGEST, NotANotebook, parse, read_notebook
+from labkit.course.checking.submission import find_answers
+from labkit.course.checking.submitted_file import (
+    MAX_NOTEBOOK_BYTES,
+    NotANotebook,
+    parse,
+    read_notebook,
+)
 from labkit.course.grading.collect import collect
+from labkit.course.handout.pristine_course import unsolved_cells
 
 ANSWERS = solutions(1)
-STUBS = stubs(1)
+STUBS = unsolved_cells(1)
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -56,7 +61,7 @@ def test_what_is_no_notebook_is_named_and_raises_nothing_else(content, message):
 def test_formats_line_ends_and_byte_order_marks_change_nothing(minor, ids, line_end, bom):
     cells = [(kind, source.replace("\n", line_end)) for kind, source in cells_of(ANSWERS)]
     text = bom + json.dumps(notebook(cells, minor=minor, ids=ids), indent=1).replace("\n", line_end)
-    assert sort_out(parse(text.encode())).answers == ANSWERS
+    assert find_answers(parse(text.encode())).answers == ANSWERS
 
 
 def test_sources_as_one_string_and_cells_that_are_none_are_read():
@@ -64,12 +69,12 @@ def test_sources_as_one_string_and_cells_that_are_none_are_read():
     for cell in made["cells"]:
         cell["source"] = "".join(cell["source"])
     made["cells"] += [None, 3, {"cell_type": "code"}, {"cell_type": "code", "source": {"a": 1}}, []]
-    assert sort_out(parse(as_bytes(made))).answers == ANSWERS
+    assert find_answers(parse(as_bytes(made))).answers == ANSWERS
 
 
 def test_ten_thousand_cells_are_read():
     cells = [("code", "x = 1")] * 5000 + cells_of(ANSWERS) + [("code", ANSWERS["1.1"])] * 5000
-    assert sort_out(parse(as_bytes(notebook(cells)))).answers == ANSWERS
+    assert find_answers(parse(as_bytes(notebook(cells)))).answers == ANSWERS
 
 
 def test_links_pipes_folders_and_giants_are_not_read(tmp_path):
@@ -78,7 +83,7 @@ def test_links_pipes_folders_and_giants_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.ipynb")
     (tmp_path / "folder.ipynb").mkdir()
     with open(tmp_path / "giant.ipynb", "wb") as file:
-        file.truncate(LARGEST + 1)
+        file.truncate(MAX_NOTEBOOK_BYTES + 1)
     for name, message in (
         ("link", "link"),
         ("pipe", "not a file"),
@@ -88,7 +93,7 @@ def test_links_pipes_folders_and_giants_are_not_read(tmp_path):
     ):
         with pytest.raises(NotANotebook, match=message):
             read_notebook(tmp_path / f"{name}.ipynb")
-    assert sort_out(parse(read_notebook(real))).answers == ANSWERS
+    assert find_answers(parse(read_notebook(real))).answers == ANSWERS
 
 
 # ---- answers -------------------------------------------------------------------------------------
@@ -104,7 +109,7 @@ def replaced(id, *cells):
 
 def problem(*cells, id="1.2"):
     """The problem named for an exercise whose cell is replaced by `cells`; the others are found."""
-    found = sort_out(replaced(id, *cells))
+    found = find_answers(replaced(id, *cells))
     assert found.answers == {name: source for name, source in ANSWERS.items() if name != id}
     return found.problems[id]
 
@@ -118,7 +123,7 @@ def test_answers_are_found_wherever_they_were_moved():
         *reversed(cells_of(ANSWERS)),
         ("code", "print(1)"),
     ]
-    found = sort_out(cells)
+    found = find_answers(cells)
     assert found.answers == ANSWERS and not found.problems and found.notebooks == (1,)
 
 
@@ -133,7 +138,9 @@ def test_answers_are_found_wherever_they_were_moved():
     ],
 )
 def test_the_comment_may_look_different(comment):
-    assert sort_out(replaced("1.2", ("code", f"{comment}\n{BODY}"))).answers["1.2"].endswith(BODY)
+    assert (
+        find_answers(replaced("1.2", ("code", f"{comment}\n{BODY}"))).answers["1.2"].endswith(BODY)
+    )
 
 
 def test_missing_answers_are_named():
@@ -158,17 +165,17 @@ def test_two_different_answers_are_named_and_copies_are_not():
         "duplicated: 2 different cells"
     )
     for copy in (ANSWERS["1.2"], ANSWERS["1.2"] + "\n\n", STUBS["1.2"]):
-        assert not sort_out(replaced("1.2", ("code", copy), ("code", ANSWERS["1.2"]))).problems
+        assert not find_answers(replaced("1.2", ("code", copy), ("code", ANSWERS["1.2"]))).problems
 
 
 def test_two_exercises_in_one_cell_are_both_found():
     both = ANSWERS["1.2"] + "\n\n" + ANSWERS["1.3"]
-    found = sort_out([("code", both), *[("code", ANSWERS[id]) for id in ("1.1", "1.4", "1.5")]])
+    found = find_answers([("code", both), *[("code", ANSWERS[id]) for id in ("1.1", "1.4", "1.5")]])
     assert found.answers["1.2"] == found.answers["1.3"] == both and not found.problems
 
 
 def test_exercises_that_do_not_exist_are_noted():
-    found = sort_out(
+    found = find_answers(
         [*cells_of(ANSWERS), ("code", "# Exercise 1.77 (9 points)\n"), ("code", "# Exercise 99.1")]
     )
     assert found.answers == ANSWERS and "1.77, 99.1" in found.notes[0]

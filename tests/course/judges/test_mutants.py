@@ -12,8 +12,9 @@ from lab_mutants import mutants
 
 from labkit.course.exercises.exercise import SEEDS
 from labkit.course.exercises.trial import try_answer
+from labkit.course.handout.notebook_file import cell_source, read
+from labkit.course.handout.student_copy import EXERCISE, INSTRUCTOR
 from labkit.course.judges.registry import get_exercise
-from labkit.course.release import student_copy as copies
 
 REVIEWED = json.loads(
     (Path(__file__).parents[2] / "support" / "equivalent_mutants.json").read_text(encoding="utf-8")
@@ -25,11 +26,11 @@ ROOM = (
 CPU_SECONDS = 3
 
 ANSWERS = {}
-for path in sorted(copies.INSTRUCTOR.glob("*.ipynb")):
-    for cell in copies.read(path)["cells"]:
-        header = copies.EXERCISE.match(copies.source(cell))
+for path in sorted(INSTRUCTOR.glob("*.ipynb")):
+    for cell in read(path)["cells"]:
+        header = EXERCISE.match(cell_source(cell))
         if header and cell["cell_type"] == "code":
-            ANSWERS[header[1]] = copies.source(cell)
+            ANSWERS[header[1]] = cell_source(cell)
 
 
 def stop(*_):

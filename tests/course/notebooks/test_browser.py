@@ -13,7 +13,8 @@ import urllib.request
 
 import pytest
 
-from labkit.course.release import student_copy as copies
+from labkit.course.handout.notebook_file import read
+from labkit.course.handout.student_copy import INSTRUCTOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 webdriver = pytest.importorskip(
@@ -34,7 +35,7 @@ if not CHROMIUM or not DRIVER:
         allow_module_level=True,
     )
 
-SHOTS = copies.INSTRUCTOR.parents[1] / "results" / "browser"
+SHOTS = INSTRUCTOR.parents[1] / "results" / "browser"
 WIDTH, HEIGHT = 1100, 1500
 SECONDS = 600  # a notebook may take
 SETTINGS = {
@@ -62,7 +63,7 @@ def lab(tmp_path_factory):
     """Address of a JupyterLab that serves copies of the students' notebooks."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(
-        copies.INSTRUCTOR.parent,
+        INSTRUCTOR.parent,
         home / "notebooks",
         ignore=shutil.ignore_patterns("instructor", ".*"),
     )
@@ -143,8 +144,7 @@ def run_all(browser, address, name):
     """Open a notebook, run all its cells, and wait for the last one."""
     browser.get(f"{address}/doc/tree/{name}.ipynb")
     cells = sum(
-        cell["cell_type"] == "code"
-        for cell in copies.read(copies.INSTRUCTOR.parent / f"{name}.ipynb")["cells"]
+        cell["cell_type"] == "code" for cell in read(INSTRUCTOR.parent / f"{name}.ipynb")["cells"]
     )
     wait(lambda: len(find(browser, ".jp-CodeCell")) == cells, "the notebook to open", 120)
     wait(

@@ -7,10 +7,11 @@ import sys
 import colab_for_tests as colab
 import pytest
 
-from labkit.course.release import student_copy as copies
+from labkit.course.handout.notebook_file import cell_source, read, source_lines
+from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.course.release.release import release
 
-NAMES = [path.stem for path in sorted(copies.INSTRUCTOR.glob("*.ipynb"))]
+NAMES = [path.stem for path in sorted(INSTRUCTOR.glob("*.ipynb"))]
 TAG = "2026-spring"
 LOOK = """import importlib.util, labkit
 print(labkit.__file__)
@@ -99,7 +100,7 @@ def run(course, name, python, folder):
     """Run a notebook of the release, its first code cell twice, and a look at what was imported at
     the end.
     """
-    notebook = copies.read(course / "notebooks" / f"{name}.ipynb")
+    notebook = read(course / "notebooks" / f"{name}.ipynb")
     cells = notebook["cells"]
     first = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
     again = cell(cells[first]["source"], "again")
@@ -125,12 +126,12 @@ def test_every_notebook_runs_from_a_clone(course, bare, tmp_path, name):
         for cell in ran
         if "not solved yet" in "".join(o.get("text", "") for o in cell.get("outputs", ()))
     ]
-    exercises = sum(copies.source(cell).count("raise NotImplementedError") for cell in ran)
+    exercises = sum(cell_source(cell).count("raise NotImplementedError") for cell in ran)
     assert len(unsolved) == exercises
 
 
 def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, tmp_path):
-    notebook = copies.read(course / "notebooks" / "00_tour.ipynb")
+    notebook = read(course / "notebooks" / "00_tour.ipynb")
     wanted = ("bootstrap", "supernet", "explorer")
     cells = [cell for cell in notebook["cells"] if cell["id"] in wanted]
     cells[-1]["source"] = [
@@ -159,9 +160,9 @@ print(ipywidgets.__version__, before[0] != bytes(picture.value), before[1] != te
 
 
 def test_a_tag_that_is_not_there_stops_the_first_cell(course, bare, tmp_path):
-    notebook = copies.read(course / "notebooks" / "00_tour.ipynb")
+    notebook = read(course / "notebooks" / "00_tour.ipynb")
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    first["source"] = copies.lines(copies.source(first).replace(TAG, "no-such-tag"))
+    first["source"] = source_lines(cell_source(first).replace(TAG, "no-such-tag"))
     (tmp_path / "content").mkdir()
     with pytest.raises(Exception, match="no-such-tag"):
         colab.run({**notebook, "cells": [first]}, bare, tmp_path / "content")

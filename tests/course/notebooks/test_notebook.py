@@ -7,10 +7,11 @@ import pytest
 
 from labkit.course import check_notebook
 from labkit.course.checking import check
-from labkit.course.release import student_copy as copies
+from labkit.course.handout.notebook_file import cell_source, read
+from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.storage.errors import LabError, MissingPackage
 
-NOTEBOOKS = [path for path in sorted(copies.INSTRUCTOR.glob("*.ipynb")) if path.name[:2] != "00"]
+NOTEBOOKS = [path for path in sorted(INSTRUCTOR.glob("*.ipynb")) if path.name[:2] != "00"]
 SOLVED = "# Exercise 1.3 (3 points)\ndef count_subnets(resolutions, stages):\n    return 1\n"
 
 
@@ -26,9 +27,7 @@ def session(monkeypatch):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_last_code_cell_checks_all_answers(path):
-    cells = [
-        copies.source(cell) for cell in copies.read(path)["cells"] if cell["cell_type"] == "code"
-    ]
+    cells = [cell_source(cell) for cell in read(path)["cells"] if cell["cell_type"] == "code"]
     assert cells[-1].endswith("from labkit.course import check_notebook\n\ncheck_notebook()")
     assert f"labkit check notebooks/{path.name}" in cells[-1]
     assert sum("check_notebook" in cell for cell in cells) == 1

@@ -11,14 +11,29 @@ import sys
 import pytest
 
 from labkit.course.exercises.trial import try_answer
+from labkit.course.handout.notebook_file import (
+    as_text,
+    cell_source,
+    new_code_cell,
+    new_notebook,
+    read,
+)
+from labkit.course.handout.student_copy import (
+    CHECKED,
+    EXERCISE,
+    INSTRUCTOR,
+    SOLUTION,
+    instructor_copy,
+    student_copy,
+    without_solution,
+)
 from labkit.course.judges.registry import exercises_of, get_exercise
-from labkit.course.release import student_copy as copies
 from labkit.course.release import student_notebooks as student
 from labkit.latency.devices import get_device
 from labkit.space.presets import get_space
 from labkit.specialize.device_search import Costs, accuracy_model, search
 
-NOTEBOOKS = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
+NOTEBOOKS = sorted(INSTRUCTOR.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -27,7 +42,7 @@ def code(notebook):
 
 
 def checked(notebook):
-    return [cell for cell in code(notebook) if copies.source(cell).startswith(copies.CHECKED)]
+    return [cell for cell in code(notebook) if cell_source(cell).startswith(CHECKED)]
 
 
 def text_of(cell):
@@ -36,25 +51,23 @@ def text_of(cell):
 
 @by_name
 def test_checked_cells_keep_output_and_count(path):
-    cells = checked(copies.read(path))
+    cells = checked(read(path))
     assert len(cells) >= 3
     for cell in cells:
-        assert text_of(cell).strip() and cell["execution_count"], copies.source(cell)
+        assert text_of(cell).strip() and cell["execution_count"], cell_source(cell)
 
 
 @by_name
 def test_other_cells_keep_nothing(path):
-    notebook = copies.read(path)
-    assert notebook == copies.settled(notebook)
-    assert notebook["metadata"] == copies.METADATA and len(
-        {cell["id"] for cell in notebook["cells"]}
-    ) == len(notebook["cells"])
+    notebook = read(path)
+    assert notebook == instructor_copy(notebook)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
 
 
 @by_name
 def test_student_copies_are_fresh(path):
-    copy = copies.INSTRUCTOR.parent / path.name
-    made = copies.as_text(copies.student_copy(copies.read(path), path.name))
+    copy = INSTRUCTOR.parent / path.name
+    made = as_text(student_copy(read(path), path.name))
     assert copy.read_text(encoding="utf-8") == made, (
         "stale: run python -m labkit.course.release.student_notebooks"
     )
@@ -62,11 +75,11 @@ def test_student_copies_are_fresh(path):
 
 @by_name
 def test_student_copies_hold_no_solution_and_no_output(path):
-    notebook = copies.read(copies.INSTRUCTOR.parent / path.name)
-    sources = "\n".join(map(copies.source, code(notebook)))
+    notebook = read(INSTRUCTOR.parent / path.name)
+    sources = "\n".join(map(cell_source, code(notebook)))
     assert "SOLUTION" not in sources and "NBVAL" not in sources
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code(notebook))
-    solutions = copies.SOLUTION.findall("\n".join(map(copies.source, code(copies.read(path)))))
+    solutions = SOLUTION.findall("\n".join(map(cell_source, code(read(path)))))
     assert sources.count("raise NotImplementedError") == len(solutions)
 
 
@@ -74,48 +87,56 @@ def test_student_copies_hold_no_solution_and_no_output(path):
 def test_each_exercise_is_where_its_check_is(path):
     number = int(path.name[:2])
     known = exercises_of(number) if number else {}
-    cells = [copies.source(cell) for cell in code(copies.read(path))]
+    cells = [cell_source(cell) for cell in code(read(path))]
     found = {}
     for answer, check in zip(cells, cells[1:]):
-        header = copies.EXERCISE.match(answer)
+        header = EXERCISE.match(answer)
         if header:
             exercise = known[header[1]]
             found[header[1]] = int(header[2])
             assert f"def {exercise.function}(" in answer and "# BEGIN SOLUTION" in answer
-            assert check == f'{copies.CHECKED}check("{exercise.id}", {exercise.function})'
+            assert check == f'{CHECKED}check("{exercise.id}", {exercise.function})'
     assert found == {id: exercise.points for id, exercise in known.items()}
 
 
 @by_name
 def test_solutions_are_right_and_short(path):
-    for cell in code(copies.read(path)):
-        header = copies.EXERCISE.match(copies.source(cell))
+    for cell in code(read(path)):
+        header = EXERCISE.match(cell_source(cell))
         if header:
             body = re.search(
-                r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL
+                r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell_source(cell), re.DOTALL
             )[1]
             assert len(body.rstrip().splitlines()) <= 15
             exercise, scope = get_exercise(header[1]), {}
-            exec("import numpy as np, torch\n" + copies.source(cell), scope)
+            exec("import numpy as np, torch\n" + cell_source(cell), scope)
             verdict = try_answer(exercise, scope[exercise.function], seeds=range(10))
             assert verdict.passed, verdict.message
 
 
 @by_name
 def test_opens_and_closes_as_a_lesson(path):
-    cells = copies.read(path)["cells"]
-    opening, closing = copies.source(cells[0]), copies.source(cells[-1])
+    cells = read(path)["cells"]
+    opening, closing = cell_source(cells[0]), cell_source(cells[-1])
     assert "you can" in opening and "minute" in opening
     assert "What you have learned" in closing and "arxiv.org" in closing
-    assert sum("Commit to a prediction" in copies.source(cell) for cell in cells) >= 1
+    assert sum("Commit to a prediction" in cell_source(cell) for cell in cells) >= 1
 
 
 def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
     assert len(NOTEBOOKS) == 8
-    first = {copies.source(code(copies.read(path))[0]) for path in NOTEBOOKS}
+    first = {cell_source(code(read(path))[0]) for path in NOTEBOOKS}
     assert len(first) == 1 and "google.colab" in next(iter(first))
     for path in NOTEBOOKS:  # and only there is the course fetched
-        assert sum("google.colab" in copies.source(cell) for cell in code(copies.read(path))) == 1
+        assert sum("google.colab" in cell_source(cell) for cell in code(read(path))) == 1
+
+
+def test_notebooks_share_nothing():
+    path = NOTEBOOKS[0]
+    for make in (student_copy, instructor_copy, lambda notebook: new_notebook([])):
+        first, second = make(read(path)), make(read(path))
+        first["metadata"]["language_info"]["version"] = "3"
+        assert second == make(read(path)) != first
 
 
 # ---- the generator -------------------------------------------------------------------------------
@@ -127,7 +148,7 @@ def test_solutions_are_replaced_at_their_indentation():
         "    return 1\n"
     )
     assert (
-        copies.without_solution(text)
+        without_solution(text)
         == "def f(x):\n    raise NotImplementedError\n\ndef g():\n    return 1\n"
     )
 
@@ -142,7 +163,7 @@ def test_solutions_are_replaced_at_their_indentation():
 )
 def test_unpaired_markers_are_refused(text):
     with pytest.raises(ValueError, match="pair up"):
-        copies.without_solution(text)
+        without_solution(text)
 
 
 def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(
@@ -162,9 +183,7 @@ def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(
 
 
 def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say():
-    text = {
-        path.stem[:2]: "".join(map(copies.source, copies.read(path)["cells"])) for path in NOTEBOOKS
-    }
+    text = {path.stem[:2]: "".join(map(cell_source, read(path)["cells"])) for path in NOTEBOOKS}
     space, costs = get_space("fmnist"), Costs(get_space("fmnist"), get_device("mcu-64k"))
     sram, flash = costs.device.sram_bytes, costs.device.flash_bytes
     assert f"has {sram / 1024:g} KiB of memory (SRAM)" in text["04"]
@@ -215,7 +234,7 @@ def test_instructor_notebooks_pass_nbval_from_anywhere(path, tmp_path):
 @pytest.mark.slow
 @by_name
 def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
-    notebook = copies.read(path)
+    notebook = read(path)
     for cell in checked(notebook):
         for output in cell["outputs"]:
             if "text" in output:
@@ -223,14 +242,14 @@ def test_no_checked_output_can_be_altered_unnoticed(path, tmp_path):
             elif "text/plain" in output["data"]:
                 output["data"]["text/plain"] = ["altered"]
     copy = tmp_path / path.name
-    copy.write_text(copies.as_text(notebook), encoding="utf-8")
+    copy.write_text(as_text(notebook), encoding="utf-8")
     result = nbval(copy, tmp_path)
     assert f"{len(checked(notebook))} failed" in result.stdout, result.stdout[-3000:]
 
 
 @pytest.mark.slow
 def test_unsolved_notebooks_run_to_their_end_and_their_checks_fail(tmp_path):
-    path = copies.INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
+    path = INSTRUCTOR.parent / "04_evolutionary_search.ipynb"
     result = nbval(path, tmp_path)
     failed = len(exercises_of(4))
     assert f"{failed} failed" in result.stdout and result.stdout.count("not solved yet") >= failed
@@ -242,28 +261,14 @@ SMALL = {"a": "# NBVAL_CHECK_OUTPUT\nprint(6 * 7)", "b": "# NBVAL_CHECK_OUTPUT\n
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", [None, "altered", "count stripped"])
 def test_nbval_notices_altered_and_stripped_outputs(harm, tmp_path):
-    cells = [
-        {
-            "cell_type": "code",
-            "id": id,
-            "metadata": {},
-            "execution_count": None,
-            "outputs": [],
-            "source": text,
-        }
-        for id, text in SMALL.items()
-    ]
+    cells = [new_code_cell(id, text) for id, text in SMALL.items()]
     path = tmp_path / "small.ipynb"
-    path.write_text(
-        json.dumps(
-            {"cells": cells, "metadata": copies.METADATA, "nbformat": 4, "nbformat_minor": 5}
-        )
-    )
+    path.write_text(as_text(new_notebook(cells)))
     notebook = student.run(path)
     assert [cell["execution_count"] for cell in notebook["cells"]] == [1, 2]
     if harm == "altered":
         notebook["cells"][0]["outputs"][0]["text"] = "43\n"
     if harm == "count stripped":
         notebook["cells"][1]["execution_count"] = None
-    path.write_text(copies.as_text(notebook))
+    path.write_text(as_text(notebook))
     assert (nbval(path, tmp_path).returncode == 0) == (harm is None)

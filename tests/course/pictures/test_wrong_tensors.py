@@ -128,7 +128,7 @@ def test_check_draws_in_a_kernel_only_and_says_the_same(shown_figures, monkeypat
 
 
 def test_what_answers_run_with_does_not_hold_what_pictures_compare_with(tmp_path):
-    from labkit.course.checking.confined_copy import write_base
+    from labkit.course.checking.stripped_copy import write_base
 
     copy = write_base(tmp_path, 1) / "labkit" / "course"
     assert not list(copy.rglob("wrong_answers.py"))

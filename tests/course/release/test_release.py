@@ -11,20 +11,15 @@ from pathlib import Path
 import pytest
 
 from labkit import cli
+from labkit.course.handout.notebook_file import cell_source, read
+from labkit.course.handout.student_copy import EXERCISE, INSTRUCTOR, student_copy
 from labkit.course.release import release as module
-from labkit.course.release import student_copy as copies
-from labkit.course.release.release import (
-    MANIFEST,
-    ROOT,
-    ReleaseError,
-    badge,
-    check_address,
-    release,
-)
+from labkit.course.release.contents import TEMPLATES, ReleaseError, badge, check_address
+from labkit.course.release.release import MANIFEST, ROOT, release
 
 HTTPS, TAG = "https://github.com/someone/once-for-all", "2026-spring"
 TRIVIAL = {"with torch.no_grad():"}  # lines of more than two words that say nothing of a solution
-INSTRUCTOR = sorted(copies.INSTRUCTOR.glob("*.ipynb"))
+NOTEBOOKS = sorted(INSTRUCTOR.glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +34,8 @@ def small(tmp_path):
     """A checkout with one notebook, which is released quickly."""
     root = tmp_path / "instructor"
     folder = root / "notebooks" / "instructor"
-    shutil.copytree(copies.INSTRUCTOR / module.TEMPLATES, folder / module.TEMPLATES)
-    shutil.copy(INSTRUCTOR[0], folder)
+    shutil.copytree(INSTRUCTOR / TEMPLATES, folder / TEMPLATES)
+    shutil.copy(NOTEBOOKS[0], folder)
     (root / "labkit").mkdir()
     (root / "labkit" / "__init__.py").write_text("")
     return root
@@ -59,12 +54,12 @@ def files(folder):
 
 def solution_lines():
     """Every line of every solution that says something: (exercise, line)."""
-    for path in INSTRUCTOR:
-        for cell in copies.read(path)["cells"]:
-            header = copies.EXERCISE.match(copies.source(cell))
+    for path in NOTEBOOKS:
+        for cell in read(path)["cells"]:
+            header = EXERCISE.match(cell_source(cell))
             if header and cell["cell_type"] == "code":
                 body = re.search(
-                    r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", copies.source(cell), re.DOTALL
+                    r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell_source(cell), re.DOTALL
                 )[1]
                 for line in map(str.strip, body.splitlines()):
                     if len(re.findall(r"\w+", line)) > 2 and line not in TRIVIAL:
@@ -76,7 +71,7 @@ def test_no_line_of_any_solution_is_anywhere_outside_labkit(course):
     assert len(lines) >= 50
     texts = {name: data for name, data in files(course).items() if not name.startswith("labkit/")}
     notebooks = {
-        name: "\n".join(copies.source(cell) for cell in json.loads(data)["cells"]).encode()
+        name: "\n".join(cell_source(cell) for cell in json.loads(data)["cells"]).encode()
         for name, data in texts.items()
         if name.endswith(".ipynb")
     }  # as read, not as JSON escapes it
@@ -90,7 +85,7 @@ def test_no_line_of_any_solution_is_anywhere_outside_labkit(course):
 def test_instructors_files_tests_and_graders_stay_behind(course):
     for name in files(course):
         assert not re.search(
-            r"instructor|grad(e|ing)|tests?[/_]|cli/release|data/.*checkpoint|\.pyc|"
+            r"instructor|grad(e|ing)|tests?[/_]|(cli|course)/release|data/.*checkpoint|\.pyc|"
             r"benchmarks/.*\.(?!md$)",
             name,
         )
@@ -117,33 +112,31 @@ def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(co
         pytest.skip("not a git checkout")
     left_out = set(tracked.stdout.split()) - set(files(course))
     expected = re.compile(
-        r"labkit/course/grading/|labkit/course/release/release\.py|labkit/cli/(release|grade)\.py|data/.*checkpoint"
+        r"labkit/course/(grading|release)/|labkit/cli/(release|grade)\.py|data/.*checkpoint"
     )
     assert not [name for name in left_out if not expected.match(name)], (
-        "say in labkit.course.release.release what these are"
+        "say in labkit.course.release.contents what these are"
     )
 
 
 def test_address_is_in_every_badge_and_bootstrap_cell(course):
-    for path in INSTRUCTOR:
-        cells = copies.read(course / "notebooks" / path.name)["cells"]
+    for path in NOTEBOOKS:
+        cells = read(course / "notebooks" / path.name)["cells"]
         bootstrap = next(cell for cell in cells if cell["cell_type"] == "code")
-        assert f'REPOSITORY, TAG = "{HTTPS}", "{TAG}"\n' in copies.source(bootstrap)
-        assert copies.source(cells[0]).startswith(
+        assert f'REPOSITORY, TAG = "{HTTPS}", "{TAG}"\n' in cell_source(bootstrap)
+        assert cell_source(cells[0]).startswith(
             "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
             "(https://colab.research.google.com/github/someone/once-for-all/blob/2026-spring/"
             f"notebooks/{path.name})\n\n# "
         )
-        assert "OWNER" not in "".join(map(copies.source, cells))
-    assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(
-        INSTRUCTOR
-    )
+        assert "OWNER" not in "".join(map(cell_source, cells))
+    assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(NOTEBOOKS)
 
 
 def test_student_notebooks_differ_in_address_alone(course):
-    for path in INSTRUCTOR:
-        plain = copies.student_copy(copies.read(path))
-        stamped = copies.read(course / "notebooks" / path.name)
+    for path in NOTEBOOKS:
+        plain = student_copy(read(path))
+        stamped = read(course / "notebooks" / path.name)
         changed = [
             i
             for i, (a, b) in enumerate(zip(plain["cells"], stamped["cells"], strict=True))
@@ -155,9 +148,9 @@ def test_student_notebooks_differ_in_address_alone(course):
 def test_links_lead_to_files(course):
     texts = {path: path.read_text(encoding="utf-8") for path in course.rglob("*.md")}
     for path in course.glob("notebooks/*.ipynb"):
-        cells = copies.read(path)["cells"]
+        cells = read(path)["cells"]
         texts[path] = "\n".join(
-            copies.source(cell) for cell in cells if cell["cell_type"] == "markdown"
+            cell_source(cell) for cell in cells if cell["cell_type"] == "markdown"
         )
     for path, text in texts.items():
         for link in re.findall(r"\]\((?!https?:|#|attachment:)([^)\s]+)\)", text):
@@ -191,15 +184,20 @@ def in_release(course, *arguments, cwd, **environment):
     )
 
 
+EVERY_MODULE = """
+import importlib, pkgutil, sys
+import labkit, labkit.cli
+for module in pkgutil.walk_packages(labkit.__path__, "labkit."):
+    # The runner of a kit imports what lies beside it in the kit.
+    if not module.name.endswith((".__main__", ".kit.runner")):
+        importlib.import_module(module.name)
+print(*labkit.cli.cli.commands)
+print(*{m.__file__ for name, m in sys.modules.items() if name.startswith("labkit")}, sep="\\n")
+"""
+
+
 def test_every_module_imports_without_the_graders(course, tmp_path):
-    program = (
-        "import importlib, pkgutil, labkit, labkit.cli\nfor module in"
-        " pkgutil.walk_packages(labkit.__path__, 'labkit.'):\n    if not"
-        " module.name.endswith(('.__main__', '.board')):\n       "
-        " importlib.import_module(module.name)\nprint(*labkit.cli.cli.commands)\nprint(*{m.__file__"
-        " for name, m in sys.modules.items() if name.startswith('labkit')}, sep='\\n')"
-    )
-    ran = in_release(course, "-c", "import sys\n" + program, cwd=tmp_path)
+    ran = in_release(course, "-c", EVERY_MODULE, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     commands, *loaded = ran.stdout.splitlines()
     commands = commands.split()

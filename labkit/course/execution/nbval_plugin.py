@@ -1,10 +1,11 @@
 """What nbval leaves out, as a small pytest plugin: limits cell by cell, a kernel's death, replies,
 failures.
 
-nbval executes the cells and compares outputs. Here each cell gets a limit of its own, after which
-its kernel is killed; a dead kernel is noticed at once; a cell whose reply says `error` fails, even
-if it hid its traceback; a cell marked to raise fails if it does not; and what pytest calls an
-unexpected pass after a failure is none. Output beyond a limit is dropped while it arrives.
+nbval executes the cells and compares outputs. With this plugin each cell gets a limit of its own,
+after which its kernel is killed; a dead kernel is noticed at once; a cell whose reply says `error`
+fails, even if it hid its traceback; a cell marked to raise fails if it does not; and what pytest
+calls an unexpected pass after a failure counts as failed. Output beyond a limit is dropped while it
+arrives.
 """
 
 from __future__ import annotations
@@ -20,40 +21,40 @@ import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
 
-from labkit.course.checking.safe_reading import read_regular
+from labkit.course.execution.safe_reading import read_regular
 
-POLL = 0.1  # seconds
-LARGEST = 24 * 2**20  # bytes of what is returned for one set of inputs
-MOST_OUTPUT = 2**20  # characters of a cell's output that are kept
-ESSENTIAL = ("status", "error", "execute_input")
+POLL_S = 0.1
+MAX_RETURNED_BYTES = 24 * 2**20  # for one set of inputs
+MAX_OUTPUT = 2**20  # characters of one cell; what comes after them is dropped
+ESSENTIAL_MESSAGES = ("status", "error", "execute_input")
 
 
 class KernelDied(Exception):
-    pass
+    """The kernel ended while a cell ran."""
 
 
 class CellTimeout(Exception):
-    pass
+    """A cell ran longer than its limit."""
 
 
 class WatchedKernel(RunningKernel):
-    """nbval's kernel, watched while it works. `deadline` and `reply` belong to the cell that runs."""
+    """nbval's kernel, watched while it works."""
 
-    deadline = float("inf")
-    reply: str | None = None
-    _kept: deque = deque()
+    deadline = float("inf")  # of the cell that runs, on the monotonic clock
+    reply: str | None = None  # to the cell that runs: the status, "ok" or "error"
+    _messages: deque = deque()
 
     def await_reply(self, msg_id: str, timeout: float | None = None) -> None:
-        self._kept, self._size = deque(), 0
-        waiting_until = min(self.deadline, time.monotonic() + (timeout or float("inf")))
+        self._messages, self._size = deque(), 0
+        end = min(self.deadline, time.monotonic() + (timeout or float("inf")))
         while True:
             self._drain()
             try:
-                message = self.kc.get_shell_msg(timeout=POLL)
+                message = self.kc.get_shell_msg(timeout=POLL_S)
             except Empty:
                 if not self.is_alive():
                     raise KernelDied("the kernel died") from None
-                if time.monotonic() > waiting_until:
+                if time.monotonic() > end:
                     self.km.shutdown_kernel(now=True)
                     raise CellTimeout("out of time") from None
                 continue
@@ -63,28 +64,30 @@ class WatchedKernel(RunningKernel):
 
     def get_message(self, stream: str, timeout: float | None = None) -> dict:
         if stream == "iopub":
-            return self._kept.popleft() if self._kept else self.kc.get_iopub_msg(timeout=timeout)
+            if self._messages:
+                return self._messages.popleft()
+            return self.kc.get_iopub_msg(timeout=timeout)
         return super().get_message(stream, timeout)
 
     def _drain(self) -> None:
-        """Take what was output so far, so that nothing piles up in between."""
+        """Receive what was output until now, so that nothing piles up in between."""
         while True:
             try:
                 message = self.kc.get_iopub_msg(timeout=0)
             except Empty:
                 return
-            if message["msg_type"] not in ESSENTIAL:
+            if message["msg_type"] not in ESSENTIAL_MESSAGES:
                 self._size += len(str(message["content"]))
-                if self._size > MOST_OUTPUT:
+                if self._size > MAX_OUTPUT:
                     continue
-            self._kept.append(message)
+            self._messages.append(message)
 
 
 class CellRules:
-    """The plugin. `limit_s(item)` is a cell's limit; `results` fills with one dict for each cell
-    that ran.
+    """Runs each cell by the rules above. `limit_s(item)` is a cell's limit; `results` fills with
+    one dict for each cell that ran.
 
-    `kernel` makes nbval's kernels; `WatchedKernel` starts them as nbval does.
+    nbval's kernels are made by the class `kernel`; a `WatchedKernel` is started as nbval does.
     """
 
     def __init__(
@@ -134,9 +137,10 @@ class CellRules:
 
 
 class Exchange:
-    """Inputs to a kernel just before the cell that needs them, and what it returned right after.
+    """Hands inputs to a kernel just before the cell that needs them, and reads what it returned
+    right after.
 
-    So what an answer says about its first inputs is out of its reach before it can see the next.
+    So what an answer returned for its first inputs is out of its reach before it can see the next.
     Each of `inputs` is a text, by name; `returned` fills with texts by the same names.
     """
 
@@ -151,17 +155,14 @@ class Exchange:
         path = self.folder / f"{name}.json"
         with suppress(FileNotFoundError):
             path.unlink()
-        with open(
-            path, "x", encoding="utf-8"
-        ) as file:  # a new file, not what an answer may have put there
+        with open(path, "x", encoding="utf-8") as file:  # a new one, whatever an answer put there
             file.write(self.inputs[name])
         try:
             return (yield)
         finally:
             with suppress(OSError, ValueError):
-                self.returned[name] = read_regular(
-                    self.folder / f"{name}.returned.json", LARGEST
-                ).decode()
+                content = read_regular(self.folder / f"{name}.returned.json", MAX_RETURNED_BYTES)
+                self.returned[name] = content.decode()
 
 
 def _how(excinfo: pytest.ExceptionInfo | None) -> str:
