@@ -571,7 +571,7 @@ EXERCISES = (
         fold_judge,
         (
             "labkit.deploy.onnx.export.folded_weights",
-            "labkit.course.experiments.deployed_forms.folded",
+            "labkit.course.experiments.deployed_forms.fold_batch_norms",
         ),
     ),
     Exercise("5.2", 3, "quantize", quantize_inputs, quantize_run, quantize_judge),

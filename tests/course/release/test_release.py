@@ -188,8 +188,8 @@ EVERY_MODULE = """
 import importlib, pkgutil, sys
 import labkit, labkit.cli
 for module in pkgutil.walk_packages(labkit.__path__, "labkit."):
-    # The runner of a kit imports what lies beside it in the kit.
-    if not module.name.endswith((".__main__", ".kit.runner")):
+    # The script of a kit imports what lies beside it in the kit.
+    if not module.name.endswith((".__main__", ".kit.board_script")):
         importlib.import_module(module.name)
 print(*labkit.cli.cli.commands)
 print(*{m.__file__ for name, m in sys.modules.items() if name.startswith("labkit")}, sep="\\n")
