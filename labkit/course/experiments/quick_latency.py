@@ -14,8 +14,8 @@ from labkit.latency.measured.runtimes import Runtime
 from labkit.runtime.timing import TimingLimits, machine_state, time_all
 from labkit.space import Arch, SearchSpace
 
-# Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a second
-# and is repeated for another.
+# Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a
+# second and is repeated for another.
 QUICK_LIMITS = TimingLimits(
     warmup=3,
     min_repeats=5,
