@@ -1,61 +1,26 @@
-"""The graph builder and the export, against torch; quantization against the float model."""
+"""The export against torch, quantization against the float model."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from deploy_for_tests import tiny_data
+from networks_for_tests import RICH, shake
 from torch import nn
 
 from labkit.data.datasets import normalize, resize
 from labkit.deploy.onnx.deployment import deploy
-from labkit.deploy.onnx.export import accuracy, export, folded_weights, onnx_model, run
+from labkit.deploy.onnx.export import accuracy, export, onnx_model, run
 from labkit.deploy.onnx.quantization import quantize
-from labkit.runtime import onnx_graph as graph
-from labkit.space import Arch, Block, BlockShape, SearchSpace, Stage, network
+from labkit.space import Arch, Block
 from labkit.space.presets import FMNIST
 from labkit.storage.errors import ExportError, LabError
-from labkit.supernet.subnet import InvertedResidual, Subnet
+from labkit.supernet.subnet import Subnet
 from labkit.tables.costs import params_table
-
-# Every feature that a space can have: fixed first block, feature layer, each activation, expand
-# ratio 1, SE.
-RICH = SearchSpace(
-    "rich",
-    (20, 27),
-    (
-        Stage(12, 1, (1, 2), (3, 5), (1,), "relu6"),
-        Stage(16, 2, (1, 2), (3, 7), (2, 3), "h_swish", se=True),
-        Stage(16, 1, (1, 2), (5,), (3,), "relu"),
-    ),
-    in_channels=3,
-    num_classes=7,
-    stem_width=8,
-    first_width=12,
-    final_width=24,
-    feature_width=40,
-)
-
-
-def shake(module: nn.Module, seed: int, images: torch.Tensor) -> nn.Module:
-    """Batch norms with random scales and offsets and the statistics of `images`: signal passes
-    through all layers, so that two networks that agree compute the same, and a batch norm folded
-    wrongly shows."""
-    generator = torch.Generator().manual_seed(seed)
-    for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.momentum = None
-            m.weight.data.uniform_(0.5, 1.5, generator=generator)
-            m.bias.data.uniform_(-0.5, 0.5, generator=generator)
-    with torch.no_grad():
-        module.train()(images)
-    return module.eval()
 
 
 def fmnist_subnet(arch: Arch, seed: int = 0) -> tuple[Subnet, torch.Tensor]:
@@ -63,43 +28,6 @@ def fmnist_subnet(arch: Arch, seed: int = 0) -> tuple[Subnet, torch.Tensor]:
     torch.manual_seed(seed)
     images = torch.randn(9, 1, arch.resolution, arch.resolution)
     return shake(Subnet(FMNIST, arch), seed, images), images
-
-
-def run_model(model: onnx.ModelProto, x: torch.Tensor) -> np.ndarray:
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"input": x.numpy()})[0]
-
-
-@pytest.mark.parametrize(
-    "shape, kernel, expand",
-    [
-        (BlockShape(0, 0, 16, 24, 2, "h_swish", True), 7, 3),
-        (BlockShape(0, 1, 16, 16, 1, "relu", False), 3, 4),
-        (BlockShape(0, 0, 8, 8, 1, "relu6", True), 5, 1),
-        (BlockShape(0, 0, 24, 16, 1, "h_swish", False), 3, 6),
-    ],
-)
-@pytest.mark.parametrize("side", [7, 10])
-def test_block_model_equals_the_torch_block(shape, kernel, expand, side):
-    torch.manual_seed(kernel)
-    operators = network.block(shape, kernel, expand, side)
-    block = shake(
-        InvertedResidual(operators),
-        side,
-        torch.randn(8, shape.in_channels, side, side),
-    )
-    holder = nn.Module()
-    holder.block = block
-    folded = folded_weights(holder)
-    model = graph.model_of(operators, lambda name, _: folded[name])
-    onnx.checker.check_model(model, full_check=True)
-    x = torch.randn(1, shape.in_channels, side, side)
-    with torch.no_grad():
-        expected = block(x).numpy()
-    assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(run_model(model, x), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("space", [RICH, FMNIST], ids=lambda space: space.name)
@@ -118,20 +46,6 @@ def test_network_equals_torch(space):
         np.testing.assert_allclose(run(verified.model, images), expected, atol=1e-4)
         assert verified.images == 9 and verified.max_difference <= 1e-4
     assert np.std(outputs, axis=0).min() > 1e-3
-
-
-def test_pieces_run_one_after_another_are_the_whole_network():
-    """Stem, blocks and head are cut at the right places: chained, they give the network's output."""
-    space, arch = RICH, RICH.largest()
-    x = torch.randn(1, 3, arch.resolution, arch.resolution)
-    whole = run_model(graph.network_model(space, arch), x)
-    y = run_model(graph.model_of(network.stem(space, arch.resolution)), x)
-    for shape in space.blocks:
-        kernel, expand = arch.stages[shape.stage][shape.index]
-        block = network.block(shape, kernel, expand, y.shape[-1])
-        y = run_model(graph.model_of(block), torch.from_numpy(y))
-    y = run_model(graph.model_of(network.head(space, y.shape[-1])), torch.from_numpy(y))
-    np.testing.assert_allclose(y, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_model_has_the_parameters_of_the_folded_subnet():
@@ -186,17 +100,6 @@ def test_export_wants_eval_mode_and_images():
         export(FMNIST, subnet.eval(), torch.zeros(0, 1, 20, 20))
 
 
-def test_wrong_weights_are_named():
-    with pytest.raises(ValueError, match="layer 'classifier' needs weights"):
-        graph.network_model(
-            RICH,
-            RICH.smallest(),
-            lambda name, shape: graph.filler(
-                name, (shape[0], 1) if name == "classifier" else shape
-            ),
-        )
-
-
 def test_int8_stays_close_to_float_and_shrinks():
     """A subnet trained on a separable toy task keeps its accuracy; the int8 file is less than half
     the size.
@@ -225,20 +128,6 @@ def test_int8_stays_close_to_float_and_shrinks():
     assert weights and set(weights.values()) == {onnx.TensorProto.INT8}
     with pytest.raises(ValueError, match="calibration images"):
         quantize(model, images[:0])
-
-
-def test_building_graphs_does_not_import_torch():
-    import subprocess
-
-    code = (
-        "import sys; from labkit.runtime.onnx_graph import network_model; from labkit.space.presets"
-        " import get_space; s = get_space('fmnist'); network_model(s, s.smallest()); print('torch'"
-        " in sys.modules)"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
-        == "False"
-    )
 
 
 def test_deploy_reports_what_it_wrote(tmp_path, capfd):
