@@ -1,304 +1,227 @@
-"""The best arch under any number of budgets, with proof: Lagrangian bounds and what they leave.
+"""Exact search: the best arch under budgets, with proof that there is no better one.
 
-With a price on each budget's cost, the best arch falls apart into the best configuration of each
-stage, and its priced value plus the price of the budgets bounds what any arch within budget can
-reach. Good prices make that bound tight. An arch that beats the best one known loses at most the
-difference, summed over its stages, against the bound; only few configurations lose so little, and
-all their combinations are enumerated. Nothing is left out, so the answer is exact.
+A space holds 10^11 archs and more, and yet the best one can be had in a fraction of a second, with
+nothing left to chance. This works for an accuracy and for costs that are *stage-separable*
+(`labkit.tables.separable`): once the global choices are made, which today means the input
+resolution, each of them is a sum or a maximum of one term per stage, whatever the other stages do.
 
-Shapes in trailing comments: L additive budgets, S stages, C configurations of a stage, N partial
-archs.
+The search takes these steps:
+
+1. **Divide** (`subproblems.py`). Every global choice is a subproblem of its own: from now on an
+   arch is one configuration per stage, and stages interact in nothing but the budgets.
+2. **Thin the stages** (`stage_terms.py`). A configuration is dropped if another one of its stage is
+   worth no less and costs no more under any budget. Of thousands some dozens are left.
+3. **Bound** (`lagrangian.py`). Suppose that a budget's cost has a price: whatever the stages spend
+   is paid for, whatever they leave of the limit is paid back. Now each stage can choose for itself,
+   and what all stages are worth together is never less than the value of any arch within budget.
+   This holds at any price; the ellipsoid method finds prices that make the bound low. Archs within
+   budget that turn up on the way are remembered: the best of them is the best value so far.
+4. **Enumerate what the bound leaves** (`lagrangian.py`, too). Each configuration loses something
+   against the best one of its stage. An arch that beats the best value so far must lose less, over
+   all its stages, than the distance of that value from the bound. Few configurations lose so
+   little, and all their combinations are looked at, stage after stage, with bounds on what can
+   become of each beginning. Subproblems come in the order of their bounds; when no bound is above
+   the best value so far, that value is the optimum.
+
+A small example has one global choice, two stages, and a cost of at most 4:
+
+    stage 1:   a  value 1, cost 1      stage 2:   d  value 1, cost 1
+               b  value 3, cost 2                 e  value 4, cost 3
+               c  value 4, cost 4                 f  value 3, cost 3
+
+Thinning drops f, because e is worth more at the same cost. At a price of 1.5 the configurations are
+worth (value less price times cost) a -0.5, b 0, c -2; d -0.5, e -0.5. The best of each stage and
+the price of the whole budget bound every value: 0 - 0.5 + 1.5 * 4 = 5.5. On the way to that price,
+b with d was met, which costs 3 and has value 4. An arch of more than 4 loses less than 5.5 - 4 =
+1.5, so c, which loses 2 against b, is out. Of the combinations of a, b with d, e those within
+budget have values 2, 5 and 4: the optimum is a with e, of value 5 and cost 4.
+
+Budgets are of three types. Costs that are *sums* get prices. A *maximum* over stages stays below
+its limit exactly when each term does, so it excludes configurations beforehand. A *maximum plus a
+sum* (the memory arena of a microcontroller) makes a subproblem for each level that the maximum may
+take: there the maximum is capped at the level, and the sum may spend the limit less the level.
+
+Rounding is allowed for in every bound, so that no arch is lost to it, and whether an arch meets its
+budgets is decided by the numbers that the costs themselves compute.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from labkit.search.budgets import Budget, InfeasibleBudget
-from labkit.search.dominance import nondominated, undominated
-from labkit.search.stage_terms import assemble, is_cap, require_exact
-from labkit.search.subproblems import Case, Cases, Weighted
-from labkit.space import SearchSpace
-from labkit.tables.separable import MaxPlusSum, Separable
-
-PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
-CHUNK = 1_000_000  # partial archs that are made at a time
-FACTORS = (0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0)  # how prices are varied for more bounds
+from labkit.search.lagrangian import best_prices, enumerate_best
+from labkit.search.scoring import SearchResult
+from labkit.search.stage_terms import is_cap, require_exact
+from labkit.search.subproblems import Subproblems
+from labkit.space import Arch, SearchSpace
+from labkit.tables.separable import MaxPlusSum, Separable, StageTable
 
 
-@dataclass(frozen=True, eq=False)
-class Optimum:
-    """The best arch under the budgets, (G,), and its value."""
-
-    genes: np.ndarray
-    value: float
-
-
-def best(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget] = ()) -> Optimum:
+def best(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget] = ()) -> SearchResult:
     """The arch of highest `accuracy` under `limits` on sums, maxima and `MaxPlusSum`, exactly.
 
-    Raises InfeasibleBudget when none meets them, TypeError for a function that has no such
-    structure.
+    Raises InfeasibleBudget where no arch meets them, TypeError for a function that has no such
+    structure, and ValueError for a table of another space.
+
+    The example of this module's docstring:
+
+    >>> from labkit.space import Stage
+    >>> stage = Stage(8, 1, depths=(1,), kernels=(3, 5, 7), expands=(2,))
+    >>> space = SearchSpace(
+    ...     "example", (16,), (stage, stage), in_channels=1, num_classes=2, stem_width=8
+    ... )
+    >>> value = StageTable(space, [0.0], [[[1.0, 3.0, 4.0]], [[1.0, 4.0, 3.0]]])
+    >>> cost = StageTable(space, [0.0], [[[1.0, 2.0, 4.0]], [[1.0, 3.0, 3.0]]])
+    >>> result = best(space, value, [Budget(cost, 4.0)])
+    >>> result.accuracy, result.costs
+    (5.0, {'cost': 4.0})
     """
     require_exact(space, accuracy, limits)
     check_feasible(space, limits)
-    genes = _maximize(space, accuracy, limits)
-    return Optimum(genes, float(accuracy(genes[None])[0]))
+    return SearchResult.of(space, _maximize(space, accuracy, limits), accuracy, limits)
 
 
-# ---- what budgets can be met -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Certificate:
+    """Predicted accuracy, in percent, of a result and of the exact optimum under the same budgets.
+
+    `rmse`, in percentage points, is the predictor's own error on subnets it was not fitted to; it
+    is None where there is no such figure.
+    """
+
+    accuracy: float
+    optimum: float
+    optimal_arch: Arch
+    rmse: float | None = None
+
+    @property
+    def gap(self) -> float:
+        """Points of predicted accuracy that the result lacks; 0 if it is the optimum."""
+        return self.optimum - self.accuracy
+
+    def __str__(self) -> str:
+        if self.rmse is None:
+            error = "the predictor's own error is not known"
+        else:
+            error = f"the predictor's own RMSE is {self.rmse:.2f} points"
+        return (
+            f"{self.gap:.3f} points below the exact optimum of {self.optimum:.3f} % predicted;"
+            f" {error}"
+        )
+
+
+def certify(
+    result: SearchResult,
+    accuracy: Separable,
+    limits: Sequence[Budget] = (),
+    *,
+    rmse: float | None = None,
+) -> Certificate:
+    """Compare a search's result with the exact optimum under `limits`.
+
+    Raises ValueError for a result that breaks a limit, TypeError where exact search cannot work.
+
+    >>> from labkit.search import evolve
+    >>> from labkit.space.presets import get_space
+    >>> from labkit.tables.costs import macs_table
+    >>> from labkit.tables.synthetic_accuracy import synthetic_accuracy
+    >>> space = get_space("fmnist")
+    >>> accuracy, limits = synthetic_accuracy(space), [Budget(macs_table(space), 3e6, "MACs")]
+    >>> rng = np.random.default_rng(0)
+    >>> result = evolve(space, accuracy, limits, rng=rng, generations=20)
+    >>> print(f"{certify(result, accuracy, limits).gap:.3f} points below the exact optimum")
+    0.167 points below the exact optimum
+    """
+    row = result.genes[None]
+    for budget in limits:
+        cost = float(budget.cost(row)[0])
+        if cost > budget.limit:
+            raise ValueError(
+                f"the result breaks its budget: {budget.name} is {budget.show(cost)}, limit "
+                f"{budget.show(budget.limit)}"
+            )
+    optimum = best(result.space, accuracy, limits)
+    return Certificate(float(accuracy(row)[0]), optimum.accuracy, optimum.arch, rmse)
 
 
 def cheapest(
-    space: SearchSpace,
-    cost: Separable | MaxPlusSum,
-    limits: Sequence[Budget] = (),
-    *,
-    enough: float = -np.inf,
+    space: SearchSpace, cost: Separable | MaxPlusSum, limits: Sequence[Budget] = ()
 ) -> np.ndarray | None:
-    """Genes (G,) of the arch of smallest `cost` under `limits`, or None if none meets them,
-    exactly.
-
-    Stops at the first arch found whose cost is at most `enough`.
-    """
+    """Genes (G,) of the arch of smallest `cost` under `limits`, exactly, or None without any."""
     if isinstance(cost, MaxPlusSum):
-        return _maximize(
-            space, Weighted(cost.total, -1.0), limits, less=cost.maximum, enough=-enough
-        )
-    if cost.combine is np.maximum:
-        return _maximize(space, Weighted(cost, 0.0), limits, less=cost, enough=-enough)
-    return _maximize(space, Weighted(cost, -1.0), limits, enough=-enough)
+        value, maximum = _scaled(cost.total, -1.0), cost.maximum
+    elif cost.combine is np.maximum:
+        value, maximum = _scaled(cost, 0.0), cost
+    else:
+        value, maximum = _scaled(cost, -1.0), None
+    return _maximize(space, value, limits, maximum)
 
 
 def check_feasible(space: SearchSpace, limits: Sequence[Budget]) -> np.ndarray | None:
-    """Genes (G,) of an arch that meets all `limits` (None without limits).
+    """Genes (G,) of an arch that meets all `limits`; None where there are no limits.
 
-    Raises InfeasibleBudget with the smallest achievable value: of a budget that nothing meets even
-    alone, else of one that nothing meets together with the others.
+    Raises InfeasibleBudget with the smallest achievable value: for a budget that no arch meets even
+    alone, else for one that no arch meets together with others.
     """
-
-    def check(budget: Budget, others: Sequence[Budget]) -> np.ndarray:
-        for enough in (
-            budget.limit,
-            -np.inf,
-        ):  # a near miss may be rounding; the smallest of all decides
-            arch = cheapest(space, budget.cost, others, enough=enough)
-            smallest = float(budget.cost(arch[None])[0])
-            if smallest <= budget.limit:
-                return arch
-        raise InfeasibleBudget(budget, smallest, others)
-
-    arch = None
     smallest = space.encode([space.smallest()])
     if limits and all(budget.cost(smallest)[0] <= budget.limit for budget in limits):
-        return smallest[0]  # nothing to prove, which takes longer
+        return smallest[0]  # the proof below would take longer
+    arch = None
     for budget in limits:
-        arch = check(budget, ())
+        arch = _meet(space, budget, ())
     ordered = sorted(limits, key=lambda budget: not is_cap(budget))
     for i in range(1, len(ordered)):
-        arch = check(ordered[i], ordered[:i])
+        arch = _meet(space, ordered[i], ordered[:i])
     return arch
 
 
-# ---- the search itself -------------------------------------------------------------------------------
+def _meet(space: SearchSpace, budget: Budget, others: Sequence[Budget]) -> np.ndarray:
+    """Genes (G,) of an arch that meets `budget` and those in `others`, which can be met."""
+    arch = cheapest(space, budget.cost, others)
+    cost = float(budget.cost(arch[None])[0])
+    if cost > budget.limit:
+        raise InfeasibleBudget(budget, cost, others)
+    return arch
+
+
+def _scaled(table: Separable, factor: float) -> StageTable:
+    stages = [factor * table.stage_values(s) for s in range(len(table.space.stages))]
+    return StageTable(table.space, factor * table.base, stages)
 
 
 def _maximize(
     space: SearchSpace,
     value: Separable,
     limits: Sequence[Budget],
-    less: Separable | None = None,
-    enough: float = np.inf,
+    value_maximum: Separable | None = None,
 ) -> np.ndarray | None:
-    """Genes (G,) of the arch of highest `value` (less the maximum `less`) under limits; None if
-    none meets them.
+    """Genes (G,) of the arch of highest `value` under `limits`; None if none meets them.
 
-    Stops at the first arch found whose value is at least `enough`.
+    With `value_maximum`, the value is `value` less that maximum.
     """
-    cases = Cases(space, value, limits, less)
-    rough = [(case.rough_bound, key) for key in cases if (case := cases.make(*key))]
-    found, known, bounded, prices = None, -np.inf, [], None
-    for rough_bound, key in sorted(rough, key=lambda item: -item[0]):
-        if rough_bound <= known or known >= enough:
-            break
-        case = cases.make(*key)
-        bound, prices, picks = _best_prices(case, known, prices)
-        if picks is not None and case.value(picks) > known:
-            found, known = (case, picks), case.value(picks)
-        bounded.append((bound, key, prices))
-    for bound, key, prices in sorted(bounded, key=lambda item: -item[0]):
-        if known >= enough:
-            break
-        case = cases.make(*key)
-        if bound > known:
-            picks, better = _enumerate(case, prices, known)
-            if picks is not None:
-                found, known = (case, picks), better
-    if found is None:
-        return None
-    case, picks = found
-    return assemble(space, np.array([case.r]), [kept[[i]] for kept, i in zip(case.kept, picks)])[0]
-
-
-def _best_prices(
-    case: Case, known: float, guess: np.ndarray | None
-) -> tuple[float, np.ndarray, np.ndarray | None]:
-    """Lowest bound found, its prices (L,), and the best choices (S,) within budget met on the way,
-    if any.
-
-    The bound is a convex function of the prices, piecewise linear; the ellipsoid method minimizes
-    it (Grötschel, Lovász and Schrijver, 1988, chapter 3) in units in which every cost spans 1. It
-    stops early at a bound that cannot beat the value `known`, at once where the prices `guess` give
-    one already.
-    """
-    if guess is not None and (bound := case.priced(guess)[0]) <= known:
-        return bound, guess, None
-    limits = len(case.room)
-    unit = np.array([sum(np.ptp(costs[i]) for costs in case.costs) or 1.0 for i in range(limits)])
-    span = case.span or 1.0
-    n = max(
-        limits, 2
-    )  # the method needs two dimensions; a second price that nothing costs does no harm
-    center, shape = np.zeros(n), np.eye(n) * (100 * span) ** 2
-    low, best_prices, found = np.inf, np.zeros(limits), None
-    for _ in range(PRICE_STEPS):
-        slope = np.zeros(n)
-        outside = center.min() < 0
-        if outside:
-            slope[center.argmin()] = -1.0
+    subproblems = Subproblems(space, value, limits, value_maximum)
+    order = count()  # breaks ties between bounds
+    heap = []  # of (- upper bound, order, key, prices of the bound, None for the rough one)
+    for key in subproblems.keys():
+        subproblem = subproblems.get(key)
+        if subproblem is not None:
+            heapq.heappush(heap, (-subproblem.rough_bound, next(order), key, None))
+    genes, best_value, guess = None, -np.inf, None
+    while heap and -heap[0][0] > best_value:
+        _, _, key, prices = heapq.heappop(heap)
+        subproblem = subproblems.get(key)
+        if prices is None:
+            # Prices that suit one subproblem are a good guess for the next.
+            bound, guess, picks = best_prices(subproblem, best_value, guess)
+            heapq.heappush(heap, (-bound, next(order), key, guess))
         else:
-            prices = center[:limits] / unit
-            bound, picks, _ = case.priced(prices)
-            if bound < low:
-                low, best_prices = bound, prices
-            spent = case.spent(picks)
-            if case.meets(spent) and (found is None or case.value(picks) > case.value(found)):
-                found = picks
-            slope[:limits] = (case.room - spent) / unit
-        reach = np.sqrt(max(slope @ shape @ slope, 0.0))
-        if (
-            reach <= 1e-7 * span * (not outside) or low <= known
-        ):  # the bound falls by at most `reach`
-            break
-        step = shape @ slope / reach
-        center = center - step / (n + 1)
-        shape = n * n / (n * n - 1) * (shape - 2 / (n + 1) * np.outer(step, step))
-    return low, best_prices, found
-
-
-def _enumerate(case: Case, prices: np.ndarray, known: float) -> tuple[np.ndarray | None, float]:
-    """Choices (S,) of the best arch within budget whose value is above `known`, if any, and the
-    best value.
-
-    Asks for archs that lose little against the bound first, and for more until there is one.
-    """
-    bound, _, scores = case.priced(prices)
-    most = sum(np.ptp(score) for score in scores)
-    allowed = 1e-3 * (
-        case.span or most
-    )  # values that are all alike have a span of 0, and may still break budgets
-    while True:
-        floor = max(known, bound - allowed) if allowed < most else known
-        picks = _best_above(case, prices, floor)
-        if picks is not None:
-            return picks, case.value(picks)
-        if floor == known:
-            return None, known
-        allowed *= 4
-
-
-def _best_above(case: Case, prices: np.ndarray, floor: float) -> np.ndarray | None:
-    """Choices (S,) of the best arch within budget, if its value is above `floor`, by enumeration
-    stage after stage.
-
-    A partial arch is dropped when a bound on what can become of it is not above the floor. Every
-    price gives a bound; prices around the best tell apart partial archs that the best ones do not.
-    """
-    bounds = [_Bound(case, vector, floor) for vector in _around(prices)]
-    value, spent = np.zeros(1), np.zeros((len(case.room), 1))  # (N,), (L, N)
-    trail = []
-    for s, (values, costs) in enumerate(zip(case.values, case.costs)):
-        loss = bounds[0].scores[s].max() - bounds[0].scores[s]  # (C,)
-        may_lose = bounds[0].reach(s, value, spent)  # (N,)
-        options = np.flatnonzero(loss < may_lose.max())
-        if not len(options):
-            return None
-        options = options[nondominated(np.vstack([-values[options], costs[:, options]]).T)]
-        options = options[np.argsort(loss[options], kind="stable")]
-        fits = np.searchsorted(loss[options], may_lose)  # (N,) options that each may add
-        parts = []
-        for rows in np.array_split(np.arange(len(value)), -(-int(fits.sum()) // CHUNK) or 1):
-            before = np.repeat(rows, fits[rows])
-            added = options[
-                np.arange(len(before)) - np.repeat(np.cumsum(fits[rows]) - fits[rows], fits[rows])
-            ]
-            parts.append(_promising(case, s, bounds, before, added, value, spent))
-        before, added = (np.concatenate(part) for part in zip(*parts))
-        if len(parts) > 1:
-            before, added = _promising(case, s, bounds, before, added, value, spent)
-        trail.append((before, added))
-        value, spent = value[before] + values[added], spent[:, before] + costs[:, added]
-        if not len(value):
-            return None
-    i = int(value.argmax())
-    picks = []
-    for before, added in reversed(trail):
-        picks.append(added[i])
-        i = before[i]
-    picks = np.array(picks[::-1])
-    return picks if case.value(picks) > floor else None
-
-
-def _promising(
-    case: Case,
-    s: int,
-    bounds: Sequence[_Bound],
-    before: np.ndarray,
-    added: np.ndarray,
-    value: np.ndarray,
-    spent: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Those of the pairs (partial arch, configuration of stage s) that may still become the best."""
-    spent = spent[:, before] + case.costs[s][:, added]
-    value = value[before] + case.values[s][added]
-    if s < len(case.values) - 1:
-        within = (spent <= (case.room + case.tolerance - case.least_after[s])[:, None]).all(0)
-    else:
-        within = case.meets(spent)
-    kept = np.flatnonzero(within)
-    for bound in bounds:
-        kept = kept[bound.reach(s + 1, value[kept], spent[:, kept]) > 0]
-    kept = kept[undominated(spent[:, kept], value[kept])]
-    return before[kept], added[kept]
-
-
-class _Bound:
-    """What partial archs can reach at given prices, above a floor."""
-
-    def __init__(self, case: Case, prices: np.ndarray, floor: float) -> None:
-        _, _, self.scores = case.priced(prices)  # S of (C,)
-        tops = np.array([score.max() for score in self.scores])
-        self._rest = np.append(
-            np.cumsum(tops[::-1])[::-1], 0.0
-        )  # (S + 1,) best of stages from s on
-        self._prices = prices
-        self._start = case.base + prices @ case.room + case.slack(prices) - floor
-
-    def reach(self, s: int, value: np.ndarray, spent: np.ndarray) -> np.ndarray:  # (N,)
-        """By how much archs may exceed the floor that start with these partial archs of s stages."""
-        return value - self._prices @ spent + (self._start + self._rest[s])
-
-
-def _around(prices: np.ndarray) -> list[np.ndarray]:
-    """The prices, then the same with each one and all of them lower or higher."""
-    vectors = [prices]
-    for factor in FACTORS:
-        vectors.append(prices * factor)
-        for i in range(len(prices) if len(prices) > 1 else 0):
-            vector = prices.copy()
-            vector[i] *= factor
-            vectors.append(vector)
-    return vectors
+            picks = enumerate_best(subproblem, prices, best_value)
+        if picks is not None and subproblem.value(picks) > best_value:
+            genes, best_value = subproblem.genes(space, picks), subproblem.value(picks)
+    return genes

@@ -1,8 +1,11 @@
-"""Stage-separable functions as exact search sees them: the terms of configurations, and genes made
-of them.
+"""Stage-separable functions as exact search sees them: one term for each configuration of a stage.
 
-Shapes in trailing comments: T tables, P archs, R resolutions, S stages, C configurations of a
-stage, G genes.
+Every table gives its terms for one global choice after another (the first axis of its arrays;
+today a global choice is an input resolution). Given the global choice, an arch is one configuration
+per stage, and stages do not depend on each other.
+
+Shapes in trailing comments: T tables, K global choices, S stages, C configurations of a stage,
+P archs, G genes.
 """
 
 from __future__ import annotations
@@ -13,111 +16,80 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.search.budgets import Budget
-from labkit.search.dominance import nondominated
+from labkit.search.pareto import nondominated
 from labkit.space import SearchSpace
 from labkit.tables.separable import MaxPlusSum, Separable, is_separable, require_own
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
-    """Stage terms of several tables at resolution `r`, of the configurations that caps leave."""
+class StageTerms:
+    """What the configurations of each stage add to T tables, at one global choice."""
 
-    r: int
+    global_choice: int
     base: np.ndarray  # (T,)
     stages: list[np.ndarray]  # S of (T, C)
-    kept: list[np.ndarray]  # S of (C,) indices into space.stage_configs(s)
+    configs: list[np.ndarray]  # S of (C,) indices into space.stage_configs(s)
 
+    def select(self, indices: Sequence[np.ndarray]) -> StageTerms:
+        """Only these configurations: for each stage indices, or a mask (C,)."""
+        stages = [stage[:, i] for stage, i in zip(self.stages, indices)]
+        configs = [configs[i] for configs, i in zip(self.configs, indices)]
+        return StageTerms(self.global_choice, self.base, stages, configs)
 
-class StageTerms:
-    """The terms of `tables`, resolution by resolution, where the maxima `capped` stay below caps.
+    def thinned(self) -> StageTerms:
+        """Without the configurations of which another one of their stage is nowhere worse: no less
+        in the first table, no more in any other one.
 
-    A maximum stays below its cap exactly when all its terms do, so a cap takes out configurations.
-    With `thin`, so does a configuration of the same stage that is nowhere worse: no less of the
-    first table, no more of any other and of what is capped. An arch is then never better for having
-    the one that was taken out.
-    """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        tables: Sequence[Separable],
-        capped: Sequence[Separable] = (),
-        *,
-        thin: bool = False,
-    ) -> None:
-        self._tables, self._capped, self._thin = tables, capped, thin
-        self._options: dict[int, list[np.ndarray]] = {}
-        codes = [space.valid_codes(s) for s in range(len(space.stages))]
-        self._values, self._levels = (  # S of T of (R, C)
-            [[table.stage_values(s)[:, code] for table in group] for s, code in enumerate(codes)]
-            for group in (tables, capped)
-        )
-
-    def levels(self, i: int, r: int) -> np.ndarray:
-        """Every value that the maximum `capped[i]` takes at resolution `r`, ascending."""
-        base = self._capped[i].base[r]
-        values = np.unique(np.concatenate([[base], *(levels[i][r] for levels in self._levels)]))
-        return values[values >= base]
-
-    def at(self, r: int, caps: Sequence[float] = ()) -> Terms | None:
-        """The terms at resolution `r`, or None if the caps (one for each of `capped`) exclude a
-        whole stage.
+        Swapping that one in never makes an arch worse, so some best arch is still there.
         """
-        if any(table.base[r] > cap for table, cap in zip(self._capped, caps)):
+        signs = np.where(np.arange(len(self.base)) == 0, -1, 1)[:, None]
+        return self.select([np.sort(nondominated((signs * stage).T)) for stage in self.stages])
+
+    def capped(self, caps: Sequence[float]) -> StageTerms | None:
+        """Without the configurations that exceed a cap; None if a stage is left without any.
+
+        The last tables, one for each cap, are maxima over the stages. A maximum is at most its cap
+        exactly when all its terms are.
+        """
+        first, limits = len(self.base) - len(caps), np.array(caps, dtype=float)
+        if (self.base[first:] > limits).any():
             return None
-        kept = []
-        for options, levels in zip(self._options_at(r), self._levels):
-            for level, cap in zip(levels, caps):
-                options = options[level[r].take(options) <= cap]
-            if not len(options):
-                return None
-            kept.append(options)
-        stages = [np.stack([v[r].take(k) for v in values]) for values, k in zip(self._values, kept)]
-        return Terms(r, np.array([table.base[r] for table in self._tables]), stages, kept)
+        within = [(stage[first:] <= limits[:, None]).all(0) for stage in self.stages]
+        return self.select(within) if all(mask.any() for mask in within) else None
 
-    def _options_at(self, r: int) -> list[np.ndarray]:
-        """S of (C,): the configurations to choose from at resolution `r` before caps."""
-        if r not in self._options:
-            self._options[r] = [
-                (
-                    undominated_rows(
-                        np.stack([-values[0][r], *(v[r] for v in [*values[1:], *levels])])
-                    )
-                    if self._thin
-                    else np.arange(values[0].shape[1])
-                )
-                for values, levels in zip(self._values, self._levels)
-            ]
-        return self._options[r]
+    def levels(self, i: int) -> np.ndarray:
+        """Every value that table `i`, a maximum over the stages, can take, ascending."""
+        values = np.unique(np.concatenate([self.base[[i]], *(stage[i] for stage in self.stages)]))
+        return values[values >= self.base[i]]
 
 
-def undominated_rows(costs: np.ndarray) -> np.ndarray:
-    """Ascending indices of the points with costs (M, N), all minimized, that no other dominates;
-    copies count once.
+def stage_terms(space: SearchSpace, tables: Sequence[Separable]) -> list[StageTerms]:
+    """The terms of all configurations, for each global choice."""
+    codes = [space.valid_codes(s) for s in range(len(space.stages))]
+    stages = [  # S of (T, K, C)
+        np.stack([table.stage_values(s)[:, code] for table in tables])
+        for s, code in enumerate(codes)
+    ]
+    bases = np.stack([table.base for table in tables], axis=1)  # (K, T)
+    configs = [np.arange(len(code)) for code in codes]
+    return [
+        StageTerms(k, base, [stage[:, k] for stage in stages], configs)
+        for k, base in enumerate(bases)
+    ]
 
-    A few points that are good on the whole take out nearly all others before these are compared in
-    pairs.
+
+def assemble(
+    space: SearchSpace, global_choices: np.ndarray, configs: Sequence[np.ndarray]
+) -> np.ndarray:
+    """(P, G) genes from global choices (P,) and, for each stage, indices (P,) of configurations.
+
+    A global choice is the first gene, the resolution.
     """
-    span = np.ptp(costs, axis=1)
-    weights = (1 + 4 * np.vstack([np.zeros(len(costs)), np.eye(len(costs))])) / np.where(
-        span > 0, span, 1
-    )
-    rest = np.arange(costs.shape[1])
-    for i in np.unique((weights @ costs).argmin(1)):
-        covered = (costs[:, i, None] <= costs[:, rest]).all(0)
-        rest = np.append(rest[~covered], i)
-    return np.sort(rest[nondominated(costs[:, rest].T)])
-
-
-def assemble(space: SearchSpace, r: np.ndarray, choices: Sequence[np.ndarray]) -> np.ndarray:
-    """(P, G) genes from resolution indices (P,) and, for each stage, indices (P,) of its
-    configurations.
-    """
-    genes = np.empty((len(r), space.num_genes), dtype=np.int8)
-    genes[:, 0] = r
-    for s, (column, choice) in enumerate(zip(space.depth_columns, choices)):
-        configs = space.stage_configs(s)
-        genes[:, column : column + configs.shape[1]] = configs[choice]
+    genes = np.empty((len(global_choices), space.num_genes), dtype=np.int8)
+    genes[:, 0] = global_choices
+    for s, (column, indices) in enumerate(zip(space.depth_columns, configs)):
+        table = space.stage_configs(s)
+        genes[:, column : column + table.shape[1]] = table[indices]
     return genes
 
 
@@ -128,12 +100,9 @@ def is_cap(budget: Budget) -> bool:
 
 def can_bound(cost: object, space: SearchSpace) -> bool:
     """Whether exact search can take `cost` as a budget: a sum, a maximum, or one plus the other."""
-    return (
-        is_separable(cost, space)
-        and cost.link is None
-        or isinstance(cost, MaxPlusSum)
-        and cost.space == space
-    )
+    if isinstance(cost, MaxPlusSum):
+        return cost.space == space
+    return is_separable(cost, space) and cost.link is None
 
 
 def require_exact(space: SearchSpace, accuracy: object, limits: Sequence[Budget] = ()) -> None:

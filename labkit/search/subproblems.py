@@ -1,8 +1,10 @@
-"""The cases that exact search under budgets goes through, and what each of them offers.
+"""The subproblems that exact search divides a question into.
 
-A case is a resolution. Budgets on a maximum only take configurations out of it; where a maximum is
-part of a sum (`MaxPlusSum`), each level of the maximum is a case of its own, in which it is a
-constant.
+In a subproblem the global choice is settled, and so are the maxima: a budget on a maximum has
+excluded configurations, and where a maximum is part of a sum (`MaxPlusSum`), each value that it can
+take, its level, makes a subproblem of its own, in which it is a constant. What remains is to choose
+one configuration per stage so that a sum of values is large while L sums of costs stay within their
+limits.
 
 Shapes in trailing comments: L additive budgets, S stages, C configurations of a stage, N partial
 archs.
@@ -17,155 +19,124 @@ from functools import lru_cache
 import numpy as np
 
 from labkit.search.budgets import Budget
-from labkit.search.stage_terms import StageTerms, Terms, is_cap
+from labkit.search.stage_terms import StageTerms, assemble, is_cap, stage_terms
 from labkit.space import SearchSpace
 from labkit.tables.separable import MaxPlusSum, Separable
 
 ROUNDING = 1e-11  # share of a value's range that counts as rounding, in bounds and sums
+Key = tuple[int, tuple[float, ...]]  # a global choice, and levels of maxima
 
 
-class Weighted(Separable):
-    """A multiple of an additive table; 0 times any table is nothing."""
+class Subproblem:
+    """Choose one configuration per stage: values to maximize, and L costs to keep within limits.
 
-    def __init__(self, table: Separable, weight: float) -> None:
-        self.space, self.base, self._table, self._weight = (
-            table.space,
-            weight * table.base,
-            table,
-            weight,
-        )
-
-    def stage_values(self, s: int) -> np.ndarray:
-        return self._weight * self._table.stage_values(s)
-
-
-class Case:
-    """Values to maximize and, for each budget, costs to keep below a limit, at one resolution.
-
-    `levels` (L,) are what the maxima of the budgets on a `MaxPlusSum` use up of their limits, else
-    0.
+    `picks` (S,) in its methods and elsewhere are indices into the stages' arrays here. `levels`
+    (L,) are what the maxima of `MaxPlusSum` budgets use of their limits, and 0 for other budgets;
+    `value_level` is subtracted from the value.
     """
 
-    def __init__(self, terms: Terms, limits: np.ndarray, levels: np.ndarray, less: float) -> None:
-        self.r, self.kept, self._limits, self._levels = terms.r, terms.kept, limits, levels
-        self.base, self.cost_base = terms.base[0] - less, terms.base[1:]  # (), (L,)
+    def __init__(
+        self, terms: StageTerms, limits: np.ndarray, levels: np.ndarray, value_level: float
+    ) -> None:
+        self._terms, self._limits, self._levels = terms, limits, levels
+        cost_rows = slice(1, 1 + len(limits))
+        self.base, self._cost_base = terms.base[0] - value_level, terms.base[cost_rows]  # (), (L,)
         self.values = [stage[0] for stage in terms.stages]  # S of (C,)
-        self.costs = [stage[1:] for stage in terms.stages]  # S of (L, C)
-        least, most = (
-            np.array([end(costs, axis=1) for costs in self.costs]) for end in (np.min, np.max)
-        )  # (S, L)
-        # (L,) what the stages may spend; a limit beyond all that they can spend would only make
-        # prices lose digits
-        self.room = np.minimum(limits - levels - self.cost_base, most.sum(0))
-        self.least_after = least.sum(0) - np.cumsum(
-            least, axis=0
-        )  # (S, L) what later stages spend at least
+        self.costs = [stage[cost_rows] for stage in terms.stages]  # S of (L, C)
+        least = np.array([costs.min(1) for costs in self.costs])  # (S, L)
+        largest = np.array([costs.max(1) for costs in self.costs])  # (S, L)
+        # What the stages may spend (L,). A limit beyond all that they can spend is cut: it would
+        # only make prices lose digits.
+        self.room = np.minimum(limits - levels - self._cost_base, largest.sum(0))
+        # What the stages after each one spend at least (S, L).
+        self.least_after = least.sum(0) - np.cumsum(least, axis=0)
         self.span = sum(np.ptp(values) for values in self.values)
-        self._terms = np.maximum(np.abs(least), np.abs(most)).sum(
-            0
-        )  # (L,) costs of both signs may cancel in a sum
-        self.rough_bound = (
-            self.base
-            + sum(values.max() for values in self.values)
-            + self.slack(np.zeros(len(limits)))
-        )
+        # Sums of these magnitudes (L,) are rounded, even where costs of both signs cancel.
+        self._magnitude = np.maximum(np.abs(least), np.abs(largest)).sum(0)
         self.tolerance = ROUNDING * (
-            np.abs(self.room) + np.abs(levels) + np.abs(self.cost_base) + self._terms
+            np.abs(self.room) + np.abs(levels) + np.abs(self._cost_base) + self._magnitude
         )
         self.possible = bool((least.sum(0) <= self.room + self.tolerance).all())
+        top = self.base + sum(values.max() for values in self.values)
+        self.rough_bound = top + self.slack(np.zeros(len(limits)))
 
     def slack(self, prices: np.ndarray) -> float:
-        """What a sum of values and of costs at these prices (L,) may be off by rounding."""
-        return ROUNDING * (self.span + abs(self.base) + prices @ (np.abs(self.room) + self._terms))
-
-    def priced(self, prices: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
-        """Bound on the value at these prices (L,), the stages' best choices (S,), and S of (C,)
-        priced values.
-
-        The bound has room for rounding.
-        """
-        scores = [values - prices @ costs for values, costs in zip(self.values, self.costs)]
-        picks = np.array([score.argmax() for score in scores])
-        bound = self.base + prices @ self.room + sum(score[i] for score, i in zip(scores, picks))
-        return bound + self.slack(prices), picks, scores
+        """How far rounding may move a sum of values and of costs at prices (L,)."""
+        priced = prices @ (np.abs(self.room) + self._magnitude)
+        return ROUNDING * (self.span + abs(self.base) + priced)
 
     def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
         return sum(costs[:, i] for costs, i in zip(self.costs, picks))
 
-    def meets(self, spent: np.ndarray) -> np.ndarray:
-        """Whether stages that spend this, (L,) or (L, N), meet the budgets: the sum that the cost
-        itself computes.
-        """
-        base, levels, limits = (
-            np.expand_dims(v, tuple(range(1, spent.ndim)))
-            for v in (self.cost_base, self._levels, self._limits)
-        )
-        return (spent + base + levels <= limits).all(0)
-
     def value(self, picks: np.ndarray) -> float:
         return sum(values[i] for values, i in zip(self.values, picks)) + self.base
 
+    def meets(self, spent: np.ndarray) -> np.ndarray:
+        """Whether stages that spend this, (L,) or (L, N), meet the budgets.
 
-@lru_cache(maxsize=2)
-def _thin_terms(
-    space: SearchSpace, tables: tuple[Separable, ...], capped: tuple[Separable, ...]
-) -> StageTerms:
-    """Kept for the next question, which is often about the same tables and another limit."""
-    return StageTerms(space, tables, capped, thin=True)
+        Adds in the order in which the cost itself does, so that both round alike.
+        """
+        shape = (-1,) + (1,) * (spent.ndim - 1)
+        base, levels, limits = (
+            each.reshape(shape) for each in (self._cost_base, self._levels, self._limits)
+        )
+        return (spent + base + levels <= limits).all(0)
+
+    def genes(self, space: SearchSpace, picks: np.ndarray) -> np.ndarray:  # (G,)
+        configs = [configs[[i]] for configs, i in zip(self._terms.configs, picks)]
+        return assemble(space, np.array([self._terms.global_choice]), configs)[0]
 
 
-def _tightest(limits: Sequence[Budget]) -> list[Budget]:
-    """Of several budgets on one cost the smallest: each `MaxPlusSum` multiplies the number of
-    cases.
+class Subproblems:
+    """All subproblems of maximizing `value` under budgets.
+
+    With a table `value_maximum`, the value is `value` less that maximum over the stages.
     """
-    kept: dict[int, Budget] = {}
-    for budget in sorted(limits, key=lambda budget: -budget.limit):
-        kept[id(budget.cost)] = budget
-    return list(kept.values())
-
-
-class Cases:
-    """All cases of maximizing `value`, less the level of the maximum `less`, under budgets."""
 
     def __init__(
-        self, space: SearchSpace, value: Separable, limits: Sequence[Budget], less: Separable | None
+        self,
+        space: SearchSpace,
+        value: Separable,
+        limits: Sequence[Budget],
+        value_maximum: Separable | None = None,
     ) -> None:
-        self.space = space
-        limits = _tightest(limits)
+        # Of several budgets on one cost the smallest: each `MaxPlusSum` multiplies the subproblems.
+        loosest_first = sorted(limits, key=lambda budget: -budget.limit)
+        limits = list({id(budget.cost): budget for budget in loosest_first}.values())
         caps = [budget for budget in limits if is_cap(budget)]
         mixed = [budget for budget in limits if isinstance(budget.cost, MaxPlusSum)]
         sums = [budget for budget in limits if budget not in caps and budget not in mixed]
-        self._terms = _thin_terms(
-            space,
-            (value, *(budget.cost for budget in sums), *(budget.cost.total for budget in mixed)),
-            (
-                *(budget.cost for budget in caps),
-                *(budget.cost.maximum for budget in mixed),
-                *([less] if less else []),
-            ),
-        )
+        tables = [value, *(b.cost for b in sums), *(b.cost.total for b in mixed)]
+        maxima = [*(b.cost for b in caps), *(b.cost.maximum for b in mixed)]
+        if value_maximum is not None:
+            maxima.append(value_maximum)
+        self._terms = _thinned_terms(space, (*tables, *maxima))
         self._caps = [budget.limit for budget in caps]
-        self._sums, self._mixed = (
-            np.array([b.limit for b in group], dtype=float) for group in (sums, mixed)
-        )
-        self._less = less is not None
+        self._limits = np.array([budget.limit for budget in [*sums, *mixed]], dtype=float)
+        self._num_mixed = len(mixed)
+        # The maxima that have a subproblem for each level.
+        self._leveled = range(len(tables) + len(caps), len(tables) + len(maxima))
 
-    def __iter__(self) -> Iterator[tuple[int, tuple[float, ...]]]:
-        """Resolution and levels of the maxima that are part of sums, case by case."""
-        for r in range(len(self.space.resolutions)):
-            first = len(self._caps)
-            sliding = range(first, first + len(self._mixed) + self._less)
-            yield from (
-                (r, levels)
-                for levels in itertools.product(*(self._terms.levels(i, r) for i in sliding))
-            )
+    def keys(self) -> Iterator[Key]:
+        """The global choice and the levels of each subproblem."""
+        for global_choice, terms in enumerate(self._terms):
+            levels = (terms.levels(i) for i in self._leveled)
+            yield from ((global_choice, each) for each in itertools.product(*levels))
 
-    def make(self, r: int, levels: tuple[float, ...]) -> Case | None:
-        """The case, or None if the budgets plainly exclude all its archs."""
-        terms = self._terms.at(r, [*self._caps, *levels])
+    def get(self, key: Key) -> Subproblem | None:
+        """The subproblem, or None if the budgets plainly exclude all its archs."""
+        global_choice, levels = key
+        terms = self._terms[global_choice].capped([*self._caps, *levels])
         if terms is None:
             return None
-        limits = np.concatenate([self._sums, self._mixed])
-        used = np.concatenate([np.zeros(len(self._sums)), levels[: len(self._mixed)]])
-        case = Case(terms, limits, used, levels[-1] if self._less else 0.0)
-        return case if case.possible else None
+        mixed_levels = levels[: self._num_mixed]
+        budget_levels = np.array([0.0] * (len(self._limits) - len(mixed_levels)) + [*mixed_levels])
+        value_level = levels[-1] if len(levels) > self._num_mixed else 0.0
+        subproblem = Subproblem(terms, self._limits, budget_levels, value_level)
+        return subproblem if subproblem.possible else None
+
+
+@lru_cache(maxsize=2)
+def _thinned_terms(space: SearchSpace, tables: tuple[Separable, ...]) -> list[StageTerms]:
+    """Cached because the next question is often about the same tables with another limit."""
+    return [terms.thinned() for terms in stage_terms(space, tables)]

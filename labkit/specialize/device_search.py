@@ -16,8 +16,7 @@ from tqdm.auto import tqdm
 from labkit.latency.devices import Device
 from labkit.latency.memory import flash_table, sram_table
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
-from labkit.search.exact import Optimum
-from labkit.search.verified import best_passing
+from labkit.search.best_passing import best_passing
 from labkit.space import Arch, SearchSpace
 from labkit.supernet.artifacts import load_predictor, pairs_path, predictor_path, supernet_path
 from labkit.tables.arena import ArenaTable
@@ -182,24 +181,13 @@ def search(
     def run(budgets: list[Budget]) -> SearchResult:
         rng = np.random.default_rng(seed)
         if method == "exact":
-            return exact(best(space, accuracy, budgets))
+            return best(space, accuracy, budgets)
         if method == "random":
             return random_search(
                 space, accuracy, budgets, rng=rng, evaluations=population * (generations + 1)
             )
         return evolve(
             space, accuracy, budgets, rng=rng, population=population, generations=generations
-        )
-
-    def exact(optimum: Optimum) -> SearchResult:
-        row = optimum.genes[None]
-        return SearchResult(
-            space,
-            optimum.genes,
-            optimum.value,
-            {b.name: float(b.cost(row)[0]) for b in budgets},
-            0,
-            np.array([optimum.value]),
         )
 
     arena = min(
@@ -212,7 +200,7 @@ def search(
             space, accuracy, budgets, lambda genes: arena.cost.planned(genes) <= arena.limit
         )
         if optimum is not None:
-            return exact(optimum)
+            return optimum
     lowered, needed = budgets, []
     while True:
         try:

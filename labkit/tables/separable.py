@@ -4,7 +4,7 @@ common.
 Given the resolution, such a function is a sum (MACs, latency, predicted accuracy) or a maximum
 (activation memory) of one term for each stage, and a term may depend on everything inside its
 stage. A whole stage is then one table lookup, a population is one matrix product and one gather,
-and `labkit.search.exact_front` can prove which arch is best.
+and `labkit.search.exact` can prove which arch is best.
 
 Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions, C_s codes of stage
 s.

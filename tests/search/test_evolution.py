@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from labkit.search import Budget, InfeasibleBudget, evolve, random_search
-from labkit.search.budgets import Scorer
-from labkit.search.feasible_start import FeasibleStart
-from labkit.search.variation import Variation
+from labkit.search.evolution import Variation
+from labkit.search.random import FeasibleStart
+from labkit.search.scoring import Scorer
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import get_space
 from labkit.tables.costs import activation_table, macs_table, params_table

@@ -90,7 +90,7 @@ def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
     accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
     limit = float(rng.choice([cost(genes).min(), *rng.choice(cost(genes), 3)]))
     assert (
-        best(space, accuracy, [Budget(cost, limit, "cost")]).value
+        best(space, accuracy, [Budget(cost, limit, "cost")]).accuracy
         == accuracy(genes)[cost(genes) <= limit].max()
     )
 
@@ -115,7 +115,7 @@ def test_costs_that_are_large_beside_their_differences(offset):
         arch = rng.integers(len(genes))
         limits = [Budget(cost, float(cost(genes)[arch]), "cost") for cost in (near, far)]
         meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
-        assert best(space, accuracy, limits).value == accuracy(genes)[meets].max()
+        assert best(space, accuracy, limits).accuracy == accuracy(genes)[meets].max()
 
 
 def test_of_two_limits_on_one_cost_the_smaller_holds():
@@ -134,7 +134,7 @@ def test_of_two_limits_on_one_cost_the_smaller_holds():
         Budget(cost, float(np.quantile(cost(genes), q)), f"board {q}") for q in (0.7, 0.2, 0.9)
     ]
     found = best(space, accuracy, limits)
-    assert found.value == accuracy(genes[cost(genes) <= limits[1].limit]).max()
+    assert found.accuracy == accuracy(genes[cost(genes) <= limits[1].limit]).max()
 
 
 @EXAMPLES
@@ -151,8 +151,8 @@ def test_best_under_any_budgets(problem, kinds):
     )
     if meets.any():
         optimum = best(space, accuracy, limits)
-        np.testing.assert_allclose(optimum.value, accuracy(genes[meets]).max(), rtol=1e-12)
-        assert accuracy(optimum.genes[None])[0] == optimum.value
+        np.testing.assert_allclose(optimum.accuracy, accuracy(genes[meets]).max(), rtol=1e-12)
+        assert accuracy(optimum.genes[None])[0] == optimum.accuracy
         assert all(budget.cost(optimum.genes[None])[0] <= budget.limit for budget in limits)
         return
     with pytest.raises(InfeasibleBudget) as caught:
@@ -184,7 +184,7 @@ def test_values_that_are_alike_end_the_search_too(problem, kind, other_kind):
     ]
     meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
     if meets.any():
-        assert best(space, accuracy, limits).value == accuracy(genes[meets]).max()
+        assert best(space, accuracy, limits).accuracy == accuracy(genes[meets]).max()
     else:
         assert cheapest(space, costs[0], limits) is None
 
@@ -211,7 +211,7 @@ def test_costs_that_cancel_to_a_limit_of_nothing():
     genes = space.encode(list(space.enumerate()))
     assert (
         accuracy(genes[cost(genes) <= 0]).max()
-        == best(space, accuracy, [Budget(cost, 0.0)]).value
+        == best(space, accuracy, [Budget(cost, 0.0)]).accuracy
         == 7
     )
 
@@ -234,7 +234,7 @@ def test_budgets_that_pull_apart_where_values_are_alike():
         )
     )
     assert (
-        best(space, accuracy, [Budget(first, 4.9, "first"), Budget(second, 4.9, "second")]).value
+        best(space, accuracy, [Budget(first, 4.9, "first"), Budget(second, 4.9, "second")]).accuracy
         == 70
     )
 
@@ -262,7 +262,7 @@ def test_costs_of_both_signs_that_cancel(problem, count, at_zero):
     ]
     meets = np.logical_and.reduce([budget.cost(genes) <= budget.limit for budget in limits])
     if meets.any():
-        assert best(space, accuracy, limits).value == accuracy(genes[meets]).max()
+        assert best(space, accuracy, limits).accuracy == accuracy(genes[meets]).max()
 
 
 @EXAMPLES
@@ -289,7 +289,7 @@ def test_front_and_bound_agree(problem):
     limit = float(max(found.cost[0], rng.uniform(found.cost[0], cost(genes).max())))
     i = found.best(limit)
     np.testing.assert_allclose(
-        best(space, accuracy, [Budget(cost, limit)]).value, found.accuracy[i], rtol=1e-12
+        best(space, accuracy, [Budget(cost, limit)]).accuracy, found.accuracy[i], rtol=1e-12
     )
     with pytest.raises(ValueError, match="smallest cost"):
         found.best(found.cost[0] - 0.1)
@@ -331,7 +331,7 @@ def test_a_limit_beyond_all_costs_is_none():
     tight = Budget(cost, float(np.median(cost(space.sample(rng, 50)))), "tight")
     with np.errstate(all="raise"):
         found = best(space, accuracy, [tight, Budget(other, 1e300, "loose")])
-    assert found.value == best(space, accuracy, [tight]).value
+    assert found.accuracy == best(space, accuracy, [tight]).accuracy
 
 
 def test_no_budget_needs_no_check():

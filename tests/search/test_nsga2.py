@@ -18,8 +18,8 @@ from labkit.search import (
     nsga2,
     random_search,
 )
-from labkit.search.dominance import nondominated
 from labkit.search.nsga2 import _crowding, _rank
+from labkit.search.pareto import nondominated
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import get_space
 from labkit.tables.costs import activation_table, macs_table, params_table
@@ -182,7 +182,7 @@ def test_synthetic_accuracies_span_what_they_say():
         accuracy = synthetic_accuracy(TINY, kind)
         values = accuracy(TINY.encode(list(TINY.enumerate())))
         assert values.min() >= 71.5 - 1e-9 and values.max() <= 77 + 1e-9
-        assert values.max() == pytest.approx(best(TINY, accuracy).value)
+        assert values.max() == pytest.approx(best(TINY, accuracy).accuracy)
     with pytest.raises(ValueError, match="smooth.*concave, rough"):
         synthetic_accuracy(TINY, "smooth")
     one = SearchSpace(

@@ -39,7 +39,7 @@ def test_what_is_found_fits_by_the_planner(costs, limit_ms):
         assert planned_bytes(FMNIST, result.arch) <= costs.device.sram_bytes
         assert costs.fits([result.arch]).all()
         assert all(budget.cost(result.genes[None])[0] <= budget.limit for budget in budgets)
-        assert result.accuracy <= found["exact"].accuracy <= predicted.value
+        assert result.accuracy <= found["exact"].accuracy <= predicted.accuracy
     assert not costs.fits(FMNIST.decode(predicted.genes[None])).any() == too_much
 
 

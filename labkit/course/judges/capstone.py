@@ -11,7 +11,7 @@ from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_integer, as_items
 from labkit.latency.devices import get_device
 from labkit.latency.memory import flash_table
-from labkit.search import Budget, InfeasibleBudget, Optimum, best
+from labkit.search import Budget, InfeasibleBudget, SearchResult, best
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
 from labkit.supernet.artifacts import load_predictor
@@ -111,7 +111,7 @@ def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
             tighter = _best_below(perturbed, limits, spent - 1)
         except InfeasibleBudget:
             break
-        loss = optimum.value - tighter.value
+        loss = optimum.accuracy - tighter.accuracy
         steps.append((loss, spent))
         if loss > 2 * TOLERANCE:
             break
@@ -119,12 +119,12 @@ def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
     return max(steps)[1]
 
 
-def _best_below(perturbed: bool, limits: dict[str, float], sram_bytes: float) -> Optimum:
+def _best_below(perturbed: bool, limits: dict[str, float], sram_bytes: float) -> SearchResult:
     return _optimum(perturbed, tuple({**limits, "sram_bytes": sram_bytes}.items()))
 
 
 @lru_cache(maxsize=128)
-def _optimum(perturbed: bool, limits: tuple[tuple[str, float], ...]) -> Optimum:
+def _optimum(perturbed: bool, limits: tuple[tuple[str, float], ...]) -> SearchResult:
     space, tables = _tables(perturbed)
     return best(
         space,
@@ -159,7 +159,7 @@ def choose_judge(inputs: dict, returned: object) -> None:
     perturbed = not np.array_equal(
         inputs["resolutions"][0][0]["score"], _stage_tables(False)[0][0]["score"]
     )
-    optimum = _optimum(perturbed, tuple(limits.items())).value
+    optimum = _optimum(perturbed, tuple(limits.items())).accuracy
     gap = optimum - accuracy
     if gap > TOLERANCE:
         raise Wrong(

@@ -589,6 +589,7 @@ EXERCISES = (
             "labkit.search.exact.cheapest",
             "labkit.search.exact._maximize",
             "labkit.search.exact_front.front",
+            "labkit.search.exact_front.front_bound",
             "labkit.specialize.device_search.search",
         ),
     ),

@@ -486,7 +486,7 @@ EXERCISES = (
         mutate_inputs,
         mutate_run,
         mutate_judge,
-        ("labkit.space.SearchSpace.mutate", "labkit.search.variation.Variation.mutants"),
+        ("labkit.space.SearchSpace.mutate", "labkit.search.evolution.Variation.mutants"),
     ),
     Exercise(
         "4.3",
@@ -495,7 +495,7 @@ EXERCISES = (
         cross_inputs,
         cross_run,
         cross_judge,
-        ("labkit.space.SearchSpace.crossover", "labkit.search.variation.Variation.crossed"),
+        ("labkit.space.SearchSpace.crossover", "labkit.search.evolution.Variation.crossed"),
     ),
     Exercise(
         "4.4",
@@ -523,8 +523,8 @@ EXERCISES = (
         front_run,
         front_judge,
         tuple(
-            f"labkit.search.dominance.{name}"
-            for name in ("pareto", "undominated", "nondominated", "_covered")
+            f"labkit.search.pareto.{name}"
+            for name in ("pareto_front", "prune_dominated", "nondominated", "_covered")
         ),
     ),
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.search.dominance import hypervolume, merge, pareto
+from labkit.search.pareto import front_of_sums, hypervolume, pareto_front
 
 EXAMPLES = settings(max_examples=200, deadline=None)
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
@@ -25,13 +25,13 @@ def undominated(pairs):
 @given(points)
 def test_pareto_keeps_what_nothing_dominates_once(pairs):
     cost, value = np.array(pairs, dtype=float).T
-    kept = pareto(cost, value)
-    assert list(zip(cost[kept], value[kept])) == undominated(pairs)
+    front = pareto_front(cost, value)
+    assert list(zip(cost[front], value[front])) == undominated(pairs)
 
 
 @EXAMPLES
 @given(points, points, st.booleans(), seeds)
-def test_merge_is_the_front_of_all_sums(a, b, ties, seed):
+def test_front_of_sums_is_the_front_of_all_sums(a, b, ties, seed):
     def front(pairs):
         cost, value = np.array(undominated(pairs), dtype=float).T
         if ties:
@@ -40,7 +40,7 @@ def test_merge_is_the_front_of_all_sums(a, b, ties, seed):
         return np.cumsum(steps, axis=1)
 
     (ca, va), (cb, vb) = front(a), front(b)
-    cost, value, i, j = merge(ca, va, cb, vb)
+    cost, value, i, j = front_of_sums(ca, va, cb, vb)
     sums = [
         (c1 + c2, v1 + v2) for (c1, v1), (c2, v2) in itertools.product(zip(ca, va), zip(cb, vb))
     ]
@@ -50,7 +50,7 @@ def test_merge_is_the_front_of_all_sums(a, b, ties, seed):
 
 
 def test_no_points_no_front():
-    assert len(pareto(np.empty(0), np.empty(0))) == 0
+    assert len(pareto_front(np.empty(0), np.empty(0))) == 0
 
 
 @EXAMPLES

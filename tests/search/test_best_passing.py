@@ -5,7 +5,7 @@ from exact_for_tests import EXAMPLES, problems, stage_table
 from hypothesis import given
 
 from labkit.search import Budget
-from labkit.search.verified import best_passing
+from labkit.search.best_passing import best_passing
 from labkit.tables.costs import MaxTable, block_table_mask, block_table_shape
 
 
@@ -38,7 +38,7 @@ def test_it_finds_the_best_of_all_archs_that_pass(problem):
     if not allowed.any():
         assert found is None
     else:
-        assert found.value == accuracy(genes)[allowed].max()
+        assert found.accuracy == accuracy(genes)[allowed].max()
         assert passes(found.genes) and cost(found.genes[None])[0] <= limit
 
 
