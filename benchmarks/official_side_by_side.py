@@ -28,7 +28,8 @@ import torch
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics
 
-from labkit.official import state_dict as official
+from labkit.official import conversion as official
+from labkit.official.arch_dicts import arch_from_official, arch_to_official
 from labkit.runtime.machine import machine
 from labkit.space.presets import get_space
 from labkit.supernet.evaluation import recalibrate
@@ -123,8 +124,7 @@ def main() -> None:
     space = ours.space
     archs = space.decode(space.sample(np.random.default_rng(0), options.archs))
     configs = [
-        {k: v for k, v in official.arch_to_official(space, arch).items() if k != "r"}
-        for arch in archs
+        {k: v for k, v in arch_to_official(space, arch).items() if k != "r"} for arch in archs
     ]
     batches = [
         [
@@ -178,7 +178,7 @@ def main() -> None:
     )
     with_resolution = [{**c, "r": arch.resolution} for c, arch in zip(configs, archs)]
     rows["switching"] = compare(
-        [lambda c=c: official.arch_from_official(space, c) for c in with_resolution],
+        [lambda c=c: arch_from_official(space, c) for c in with_resolution],
         [lambda c=c: theirs.set_active_subnet(**c) for c in configs],
         repeats,
         200,

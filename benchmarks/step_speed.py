@@ -29,7 +29,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from labkit.official import state_dict as official
+from labkit.official import conversion as official
+from labkit.official.arch_dicts import arch_to_official
 from labkit.runtime.machine import machine
 from labkit.space import Arch
 from labkit.space.presets import get_space
@@ -118,7 +119,7 @@ def training_steps(count: int, repeats: int) -> dict:
 
     rows, archs = [], random_archs(ours, count, 224)
     for arch in archs:
-        config = {k: v for k, v in official.arch_to_official(ours.space, arch).items() if k != "r"}
+        config = {k: v for k, v in arch_to_official(ours.space, arch).items() if k != "r"}
         official.load(ours, theirs.state_dict())
         with torch.no_grad():
             theirs.set_active_subnet(**config)

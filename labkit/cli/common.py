@@ -80,7 +80,7 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
     if isinstance(value, dict) and "arch" in value:
         value = value["arch"]
     if isinstance(value, dict) and "ks" in value:  # the official package's form
-        from labkit.official.state_dict import arch_from_official
+        from labkit.official.arch_dicts import arch_from_official
 
         return arch_from_official(space, value)
     arch = Arch.from_json(value)

@@ -52,7 +52,7 @@ def evaluate(space, arch, split, weights, source, path, as_json) -> None:
     from labkit.supernet.artifacts import supernet_path
 
     if source == "imagenet" and weights is None:
-        from labkit.official.fetch import converted_path, find, load
+        from labkit.official.published_weights import converted_path, find, load
 
         file, supernet = converted_path(find(space.name)), load(space.name)
     else:
@@ -277,7 +277,7 @@ def weights() -> None:
 @json_option
 def list_(as_json) -> None:
     """List the official checkpoints and whether they are here."""
-    from labkit.official.fetch import available
+    from labkit.official.published_weights import available
 
     rows = available()
     show(
@@ -295,6 +295,6 @@ def list_(as_json) -> None:
 @click.option("--sha256", help="Insist on this hash.")
 def fetch(name, sha256) -> None:
     """Download an official checkpoint, verify it and convert it to safetensors; resumes."""
-    from labkit.official.fetch import fetch as run
+    from labkit.official.published_weights import fetch as run
 
     click.echo(f"weights are in {run(name, sha256=sha256)}")

@@ -1,4 +1,9 @@
-"""One file over https, resumed where an earlier attempt stopped."""
+"""One file over https, resumed where an earlier attempt stopped.
+
+`torch.hub.download_url_to_file` begins again after a broken connection, has no limit of size and
+follows a redirect to plain http. A large checkpoint on a slow line has to be resumed, and a file
+without a published hash has to come from where it was asked for.
+"""
 
 from __future__ import annotations
 
@@ -39,87 +44,16 @@ def download(
     for an address without https.
     """
     _require_https(url)
-    for left in reversed(range(attempts)):
+    for _ in range(attempts - 1):
         try:
             return _attempt(url, partial, max_bytes, progress)
         except Interrupted:
-            if not left:
-                raise
-
-
-def _attempt(url: str, partial: Path, max_bytes: int, progress: bool) -> None:
-    version_file = _version_file(partial)
-    have = partial.stat().st_size if partial.is_file() and version_file.is_file() else 0
-    headers = {"User-Agent": "labkit"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": version_file.read_text(encoding="ascii")}
-    try:
-        response = _opener().open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if have and error.code == 416:  # nothing comes after what we have: it was complete
-            return version_file.unlink()
-        raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from error
-    except (
-        OSError,
-        HTTPException,
-    ) as error:  # no network, no such host, an answer that is not HTTP
-        raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
-    with response:
-        total = _total(response, have)
-        if response.status != 206:
-            have = 0
-        if total is not None and total > max_bytes:
-            raise DownloadError(
-                f"{url} has {total} bytes, at most {max_bytes} are expected: not this file"
-            )
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        if not have:
-            partial.unlink(
-                missing_ok=True
-            )  # before the new version's name is there: killed between, they would join
-        _remember_version(response, version_file)
-        try:
-            have = _receive(response, partial, have, total, max_bytes, progress)
-        except OSError as error:  # of the disk: those of the connection have become `Interrupted`
-            raise OSError(error.errno, f"cannot write {partial}: {error.strerror}") from error
-    if total is not None and have != total:
-        raise Interrupted(f"{url}: the connection ended after {have} of {total} bytes")
-    version_file.unlink(missing_ok=True)
-
-
-def _receive(
-    response, partial: Path, have: int, total: int | None, max_bytes: int, progress: bool
-) -> int:
-    """Append the body to `partial`, or start it; return the file's size."""
-    bar = tqdm(
-        total=total,
-        initial=have,
-        unit="B",
-        unit_scale=True,
-        desc=partial.stem,
-        disable=not progress,
-    )
-    with open(partial, "ab" if have else "wb") as file, bar:
-        while True:
-            try:
-                chunk = response.read(CHUNK)
-            except (OSError, HTTPException) as error:
-                raise Interrupted(
-                    f"{response.url}: the connection ended after {have} bytes ({error})"
-                ) from error
-            if not chunk:
-                return have
-            have += len(chunk)
-            if have > max_bytes:
-                raise DownloadError(
-                    f"{response.url} goes on after {max_bytes} bytes: not this file"
-                )
-            file.write(chunk)
-            bar.update(len(chunk))
+            continue
+    return _attempt(url, partial, max_bytes, progress)
 
 
 def discard(partial: Path) -> None:
-    """Forget an attempt whose bytes turned out to be the wrong ones."""
+    """Remove an attempt whose bytes turned out to be the wrong ones."""
     partial.unlink(missing_ok=True)
     _version_file(partial).unlink(missing_ok=True)
 
@@ -128,27 +62,97 @@ def _version_file(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.version")
 
 
-def _total(response, have: int) -> int | None:
-    """Size of the whole file, if the server says; raises DownloadError for a part that does not fit
-    `have`.
-    """
-    if response.status == 206:
-        unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-        span, _, total = rest.partition("/")
-        if unit != "bytes" or span.partition("-")[0] != str(have) or not total.isdigit():
+def _attempt(url: str, partial: Path, max_bytes: int, progress: bool) -> None:
+    version_file = _version_file(partial)
+    size = partial.stat().st_size if partial.is_file() and version_file.is_file() else 0
+    response = _open(url, size, version_file)
+    if response is None:
+        return version_file.unlink()
+    with response:
+        total = _total_bytes(response, size)
+        if total is not None and total > max_bytes:
             raise DownloadError(
-                f"{response.url} answered with an unusable range {rest!r}; remove the partial file"
+                f"{url} has {total} bytes, at most {max_bytes} are expected: not this file"
             )
-        return int(total)
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        if response.status != 206:
+            # Before the new version's name is there: killed in between, the two would be joined.
+            partial.unlink(missing_ok=True)
+            size = 0
+        _remember_version(response, version_file)
+        try:
+            size = _receive(response, partial, size, total, max_bytes, progress)
+        except OSError as error:  # of the disk: those of the connection have become `Interrupted`
+            raise OSError(error.errno, f"cannot write {partial}: {error.strerror}") from error
+    if total is not None and size != total:
+        raise Interrupted(f"{url}: the connection ended after {size} of {total} bytes")
+    version_file.unlink(missing_ok=True)
+
+
+def _open(url: str, size: int, version_file: Path):
+    """The server's response, from byte `size` on if it can; None where nothing comes after that."""
+    headers = {"User-Agent": "labkit"}
+    if size:
+        version = version_file.read_text(encoding="ascii")
+        headers.update({"Range": f"bytes={size}-", "If-Range": version})
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        return urllib.request.build_opener(_SecureRedirects).open(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if size and error.code == 416:
+            return None
+        raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from error
+    except (OSError, HTTPException) as error:  # no network, no such host, or no answer in HTTP
+        raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
+
+
+def _receive(
+    response, partial: Path, size: int, total: int | None, max_bytes: int, progress: bool
+) -> int:
+    """Append the body to `partial`, or start it; return the file's size."""
+    units = {"unit": "B", "unit_scale": True, "desc": partial.stem}
+    bar = tqdm(total=total, initial=size, disable=not progress, **units)
+    with open(partial, "ab" if size else "wb") as file, bar:
+        while True:
+            try:
+                chunk = response.read(CHUNK)
+            except (OSError, HTTPException) as error:
+                raise Interrupted(
+                    f"{response.url}: the connection ended after {size} bytes ({error})"
+                ) from error
+            if not chunk:
+                return size
+            size += len(chunk)
+            if size > max_bytes:
+                raise DownloadError(
+                    f"{response.url} goes on after {max_bytes} bytes: not this file"
+                )
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _total_bytes(response, size: int) -> int | None:
+    """Size of the complete file, if the server says.
+
+    Raises DownloadError for a part that does not begin at byte `size`.
+    """
+    if response.status != 206:
+        length = response.headers.get("Content-Length", "")
+        return int(length) if length.isdigit() else None
+    content_range = response.headers.get("Content-Range", "")
+    span, _, total = content_range.partition("/")
+    if not (span.startswith(f"bytes {size}-") and total.isdigit()):
+        raise DownloadError(
+            f"{response.url} answered with an unusable range {content_range!r}; remove the partial"
+            " file"
+        )
+    return int(total)
 
 
 def _remember_version(response, version_file: Path) -> None:
-    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
-    if (
-        version and not version.startswith("W/") and version.isascii()
-    ):  # a weak ETag does not identify bytes
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    weak = version.startswith("W/")  # a weak ETag does not identify bytes
+    if version and version.isascii() and not weak:
         version_file.write_text(version, encoding="ascii")
     else:
         version_file.unlink(missing_ok=True)
@@ -169,7 +173,3 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
                 f"{request.full_url} redirects to an address without https: {new_url}"
             ) from error
         return super().redirect_request(request, file, code, message, headers, new_url)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_SecureRedirects)

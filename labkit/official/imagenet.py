@@ -36,8 +36,7 @@ _to_tensor = v2.Compose(
 
 
 class ImageNet:
-    """The two halves of an ImageNet folder. Classes are numbered by their sorted names, as
-    everywhere.
+    """The two halves of an ImageNet folder, classes numbered by their sorted names.
 
     Raises DataError if a half is missing, has no class folders, or the two do not have the same
     `num_classes` classes.
@@ -66,17 +65,17 @@ class ImageNet:
         batch: int = 100,
         workers: int = WORKERS,
     ) -> Iterator[Tensor]:
-        """Batches (N, 3, resolution, resolution) of random training images, cropped and flipped as
-        in training.
+        """Batches (N, 3, resolution, resolution) of training images, drawn at random.
 
-        The official package also shifts their colors a little; this does not.
+        They are cropped and flipped as in training. The official package also shifts their colors
+        a little; this does not.
         """
         generator = torch.Generator().manual_seed(seed)
-        picked = torch.randperm(len(self.train), generator=generator)[:images].tolist()
+        indices = torch.randperm(len(self.train), generator=generator)[:images].tolist()
         augment = v2.Compose(
             [v2.RandomResizedCrop(resolution, antialias=True), v2.RandomHorizontalFlip()]
         )
-        for x, _ in _Images(self.train, picked, augment, seed).batches(batch, workers):
+        for x, _ in _Images(self.train, indices, augment, seed).batches(batch, workers):
             yield x
 
     def validation(
@@ -87,40 +86,35 @@ class ImageNet:
         batch: int = 100,
         workers: int = WORKERS,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of validation images and labels; `images` limits their number, evenly over the
-        classes.
-        """
-        picked = spread(len(self.val), len(self.val) if images is None else images).tolist()
+        """Batches of validation images and labels: all, or `images` of them from all classes."""
+        indices = spread(len(self.val), len(self.val) if images is None else images).tolist()
         center = v2.Compose(
             [v2.Resize(math.ceil(resolution / CROP), antialias=True), v2.CenterCrop(resolution)]
         )
-        yield from _Images(self.val, picked, center).batches(batch, workers)
+        yield from _Images(self.val, indices, center).batches(batch, workers)
 
 
 class _Images(Dataset):
-    """Some images of a folder. Each one's randomness follows from (seed, its number), whoever reads
-    it.
-    """
+    """Some images of a folder, the randomness of each drawn from (seed, its number)."""
 
     def __init__(
-        self, folder: ImageFolder, picked: list[int], transform: v2.Transform, seed: int = 0
+        self, folder: ImageFolder, indices: list[int], transform: v2.Transform, seed: int = 0
     ) -> None:
-        self.folder, self.picked, self.transform, self.seed = folder, picked, transform, seed
+        self.folder, self.indices, self.transform, self.seed = folder, indices, transform, seed
 
     def __len__(self) -> int:
-        return len(self.picked)
+        return len(self.indices)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int] | str:
         """The image and its label; a text that names the file where it is damaged."""
-        path, label = self.folder.samples[self.picked[i]]
+        path, label = self.folder.samples[self.indices[i]]
         try:
             image = self.folder.loader(path)
         except (OSError, SyntaxError) as error:  # what PIL raises for a damaged file
             return f"{path} cannot be read as an image ({error}); replace or remove it"
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # torchvision's transforms draw from the global generator only
-            torch.manual_seed(self.seed * 1_000_003 + self.picked[i])
+        # torchvision's transforms draw from the global generator only.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed * 1_000_003 + self.indices[i])
             return _to_tensor(self.transform(image)), label
 
     def batches(self, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -128,9 +122,8 @@ class _Images(Dataset):
         for loaded in DataLoader(
             self, batch, num_workers=workers, collate_fn=_collate, generator=torch.Generator()
         ):
-            if isinstance(
-                loaded, str
-            ):  # raised here: from a worker it would arrive with that one's traceback in it
+            # Raised here: from a worker it would arrive with that one's traceback in it.
+            if isinstance(loaded, str):
                 raise DataError(loaded)
             yield loaded
 
@@ -170,48 +163,38 @@ def evaluate(
     workers: int = WORKERS,
     progress: bool = True,
 ) -> list[Accuracy]:
-    """For `labkit evaluate --data imagenet`: accuracy of `archs` on an ImageNet folder, in their
-    order.
+    """For `labkit evaluate --data imagenet`: accuracy of `archs` on an ImageNet folder, in order.
 
     Each arch gets its own batch-norm statistics from training images first. `images` limits the
     validation images. Raises DataError for a folder that is not as expected, ValueError for an arch
     of another space.
     """
     folder, device = ImageNet(path, supernet.space.num_classes), next(supernet.parameters()).device
-    groups: dict[int, list[int]] = defaultdict(list)
+    by_resolution: dict[int, list[int]] = defaultdict(list)
     for i, arch in enumerate(archs):
         supernet.space.validate(arch)
-        groups[arch.resolution].append(i)
+        by_resolution[arch.resolution].append(i)
     results: dict[int, Accuracy] = {}
-    for resolution, members in groups.items():
+    for resolution, members in by_resolution.items():
         recorders = {i: Recorder() for i in members}
-        for x in tqdm(
-            folder.calibration(
-                resolution, images=recalibration_images, seed=seed, batch=batch, workers=workers
-            ),
-            f"{resolution} px, recalibration",
-            disable=not progress,
-        ):
+        calibration = folder.calibration(
+            resolution, images=recalibration_images, seed=seed, batch=batch, workers=workers
+        )
+        for x in tqdm(calibration, f"{resolution} px, recalibration", disable=not progress):
             x = x.to(device)
             for i, recorder in recorders.items():
                 recorder.next_batch()
                 supernet(x, archs[i], recorder)
-        hits, seen = torch.zeros(len(archs), 2, dtype=torch.long), 0
-        for x, labels in tqdm(
-            folder.validation(resolution, images=images, batch=batch, workers=workers),
-            f"{resolution} px, validation",
-            disable=not progress,
-        ):
-            x, labels, seen = x.to(device), labels.to(device), seen + len(labels)
+        hits, count = torch.zeros(len(archs), 2, dtype=torch.long), 0  # top-1, top-5
+        validation = folder.validation(resolution, images=images, batch=batch, workers=workers)
+        for x, labels in tqdm(validation, f"{resolution} px, validation", disable=not progress):
+            x, labels, count = x.to(device), labels.to(device), count + len(labels)
             for i, recorder in recorders.items():
-                best = (
-                    supernet(x, archs[i], recorder.stats)
-                    .topk(min(5, supernet.space.num_classes))
-                    .indices
-                )  # (N, 5)
+                logits = supernet(x, archs[i], recorder.stats)
+                best = logits.topk(min(5, supernet.space.num_classes)).indices  # (N, 5)
                 right = best == labels[:, None]
                 hits[i] += torch.stack([right[:, 0].sum(), right.sum()]).cpu()
         for i in members:
-            top1, top5 = (100 * hits[i] / seen).tolist()
-            results[i] = Accuracy(archs[i], top1, top5, seen)
+            top1, top5 = (100 * hits[i] / count).tolist()
+            results[i] = Accuracy(archs[i], top1, top5, count)
     return [results[i] for i in range(len(archs))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.official.state_dict import OFFICIAL_CLASSES
+from labkit.official.layer_names import OFFICIAL_CLASSES
 from labkit.space import Arch
 from labkit.space.presets import get_space
 from labkit.storage import tensor_file as checkpoint

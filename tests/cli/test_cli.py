@@ -632,7 +632,9 @@ def test_official_weights_are_said_to_be_where_they_are(capsys, monkeypatch, tmp
 
     space = get_space("ofa-mbv3")
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr("labkit.official.fetch.load", lambda name: SimpleNamespace(space=space))
+    monkeypatch.setattr(
+        "labkit.official.published_weights.load", lambda name: SimpleNamespace(space=space)
+    )
     monkeypatch.setattr(
         "labkit.official.imagenet.evaluate",
         lambda supernet, archs, path: [SimpleNamespace(top1=76.0, top5=93.0, images=10)],

@@ -43,7 +43,7 @@ def devices() -> list[SimulatedDevice]:
     return [get_device(name) for name in SIMULATED]
 
 
-# ---- layer lists -----------------------------------------------------------------------------------
+# ---- layer lists ----
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
@@ -114,7 +114,7 @@ def test_stand_ins_have_the_macs_they_stand_for():
                     )
 
 
-# ---- the roofline ----------------------------------------------------------------------------------
+# ---- the roofline ----
 
 
 def test_roofline_arithmetic():
@@ -147,7 +147,7 @@ def test_table_equals_the_sum_over_layers():
         np.testing.assert_allclose(device.latency_table(FMNIST)(genes), direct)
 
 
-# ---- devices and their files -----------------------------------------------------------------------
+# ---- devices and their files ----
 
 
 def test_all_devices_are_there_and_say_that_they_are_simulated():
@@ -194,7 +194,7 @@ def test_check_reports_what_it_replaces():
 
 
 def test_limits_of_the_small_microcontroller_bite():
-    """Each limit alone excludes between 10 and 90 % of random archs, and some arch satisfies both."""
+    """Each limit alone excludes 10 to 90 % of random archs, and some arch satisfies both."""
     genes = FMNIST.sample(np.random.default_rng(0), 5000)
     device = get_device("mcu-64k")
     too_much_sram = sram_table(FMNIST, device)(genes) > device.sram_bytes

@@ -173,7 +173,7 @@ def test_subnets_of_one_depth_do_not_tell_blocks_from_the_intercept(tmp_path):
 
 
 def test_no_block_takes_less_than_no_time(tmp_path):
-    """0.7 of a block's at least 0.01 ms, less 0.02; the intercept keeps every whole subnet above 0."""
+    """0.7 of a block's 0.01 ms or more, less 0.02; the intercept keeps whole subnets above 0."""
     value = made_up(intercept=0.1, per_block=-0.02)
     with pytest.raises(
         TableError, match="predicts -.* ms for a block, so that a deeper subnet would be quicker"
@@ -183,7 +183,7 @@ def test_no_block_takes_less_than_no_time(tmp_path):
 
 
 def test_no_whole_subnet_takes_less_than_no_time(tmp_path):
-    """The smallest and the largest subnet take some; it is one of many small blocks that would not."""
+    """The smallest and the largest subnet take some; one of many small blocks would not."""
     value = made_up(FMNIST, factor=0.7, intercept=0.1, per_block=-0.03)
     with pytest.raises(TableError, match="predicts -.* ms for a whole subnet, 2.px"):
         board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")

@@ -27,7 +27,7 @@ from labkit.latency.measured.latency_file import validate
 from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, get_space
 
-# ---- timed blocks ----------------------------------------------------------------------------------
+# ---- timed blocks ----
 
 
 def test_timed_blocks_are_distinct_and_cover_the_space():
@@ -98,7 +98,7 @@ def test_space_digest_tells_versions_apart():
     assert space_digest(TINY) != space_digest(replace(TINY, stem_width=24))
 
 
-# ---- calibration -----------------------------------------------------------------------------------
+# ---- calibration ----
 
 
 def test_calibration_finds_the_three_numbers():
@@ -158,7 +158,7 @@ def test_without_subnets_a_table_is_uncalibrated():
         lut.calibrate(table.uncalibrated, genes[:3], np.ones(3))
 
 
-# ---- measuring (real runs, no real expectations) ---------------------------------------------------
+# ---- measuring (real runs, no real expectations) ----
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])

@@ -48,7 +48,7 @@ def test_features_of_one_arch_by_hand():
 
 
 def test_regression_learns_a_devices_latency():
-    """On a simulated device every term is in reach of the features but squeeze-excite's few layers."""
+    """On a simulated device the features reach every term but squeeze-excite's few layers."""
     table, rng = get_device("pi4").latency_table(FMNIST), np.random.default_rng(0)
     train, test = FMNIST.sample(rng, 300), FMNIST.sample(rng, 200)
     regression = prediction_error(

@@ -1,4 +1,4 @@
-"""Whole subnets measured and kept in a file, on a machine whose clock only moves when a call runs."""
+"""Samples of whole subnets, on a machine whose clock only moves when a call runs."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_the_interval_of_the_median_covers_as_often_as_it_says():
     assert 0.92 <= inside / 600 <= 0.985
 
 
-# ---- many calls, and the anchor --------------------------------------------------------------------
+# ---- many calls, and the anchor ----
 
 QUICK = TimingLimits(
     warmup=0, min_repeats=3, max_repeats=3, min_rounds=1, max_rounds=1, chunk=2, redo=2, drift=0.05

@@ -6,9 +6,10 @@ from unittest.mock import create_autospec
 
 import torch
 
-from labkit.official import fetch as weights
+from labkit.official import conversion as official
 from labkit.official import imagenet
-from labkit.official import state_dict as official
+from labkit.official import published_weights as weights
+from labkit.official.arch_dicts import arch_from_official
 from labkit.space.presets import get_space, spaces
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.supernet import Supernet
@@ -34,13 +35,13 @@ def test_the_code_on_the_page(monkeypatch, tmp_path, capsys):
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S):
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["arch"].depths == (2, 3, 4, 2, 3) and names["back"]["ks"][:4] == [3, 5, 0, 0]
-    assert official.arch_from_official(names["space"], names["back"]) == names["arch"]
+    assert arch_from_official(names["space"], names["back"]) == names["arch"]
     printed = capsys.readouterr().out
     assert "192px k3e4 k5e3 | k3e4 k5e3 k7e6 |" in printed and "75.00 % top-1" in printed
     again = torch.load("ours.pth", weights_only=True)["state_dict"]
     assert torch.equal(again["classifier.linear.weight"], source.classifier.weight)
     assert torch.equal(
-        names["own"].stem.get_parameter("0.weight"), source.stem.get_parameter("0.weight")
+        names["trained"].stem.get_parameter("0.weight"), source.stem.get_parameter("0.weight")
     )
 
 

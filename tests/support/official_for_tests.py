@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.official import state_dict as official
+from labkit.official import layer_names
+from labkit.official.arch_dicts import arch_to_official
 from labkit.space import Arch
 
-NAMES = list(official.OFFICIAL_CLASSES)
+NAMES = list(layer_names.OFFICIAL_CLASSES)
 
 
 def official_net(name: str) -> nn.Module:
@@ -39,6 +40,6 @@ def archs_of(space, n: int) -> list[Arch]:
 
 @torch.no_grad()
 def activate(theirs: nn.Module, space, arch: Arch) -> nn.Module:
-    config = official.arch_to_official(space, arch)
+    config = arch_to_official(space, arch)
     theirs.set_active_subnet(**{key: config[key] for key in ("ks", "e", "d")})
     return theirs

@@ -1,4 +1,4 @@
-"""From a subnet to a .tflite file that TensorFlow Lite Micro has run: `labkit deploy --to X.tflite`."""
+"""From a subnet to a .tflite file that TensorFlow Lite Micro has run."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The blocks of which a latency table of a space consists, each timed once however often it occurs.
 
-A subnet runs a stem, its elastic blocks and a head, one after another. All of them are called blocks
-here. Blocks that compute the same (equal widths, stride, kernel size, expand ratio and feature map)
-share one timing, within a stage and across resolutions. Latency files list them by their keys in
-the field `pieces`.
+A subnet runs a stem, its elastic blocks and a head, one after another. All of them are called
+blocks here. Blocks that compute the same (equal widths, stride, kernel size, expand ratio and
+feature map) share one timing, within a stage and across resolutions. Latency files list them by
+their keys in the field `pieces`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
 
 
 def table_from_times(space: SearchSpace, times_ms: Mapping[str, float]) -> AdditiveTable:
-    """The table whose blocks take `times_ms`, by key. Raises KeyError for a block without a time."""
+    """The table whose blocks take `times_ms`, by key; KeyError for a block without a time."""
 
     def base_ms(resolution: int) -> float:
         head = TimedBlock("head", final_side(space, resolution))
@@ -96,7 +96,5 @@ def block_counts(space: SearchSpace, genes: np.ndarray) -> np.ndarray:
 
 
 def space_digest(space: SearchSpace) -> str:
-    """SHA-256 of the space's content: it tells a table apart that was made for another space, or for
-    an older version of this one.
-    """
+    """SHA-256 of the space's content, which differs for an older version of the same space."""
     return hashlib.sha256(json.dumps(asdict(space), sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Latency files: what they hold, and the checks that every part of one is sound.
 
-A file may come from somebody else's board, so nothing in it is trusted: its space, its set of blocks
-and every time in it are checked before anything is used. Files are written by
+A file may come from somebody else's board, so nothing in it is trusted: its space, its set of
+blocks and every time in it are checked before anything is used. Files are written by
 `labkit.latency.measured.measurement` on this machine and by a kit on a board, both with
 `labkit.runtime.timing.latency_file`.
 """
@@ -124,7 +124,7 @@ def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> Searc
 
 
 def _validate_provenance(made: Mapping, place: str) -> None:
-    """The state of a machine is shown to people: short printable texts and numbers, nothing else."""
+    """A machine's state is shown to people: short printable texts and numbers, nothing else."""
     for field, value in made.items():
         if field == "limits" and isinstance(value, Mapping) and all(map(is_number, value.values())):
             continue

@@ -1,8 +1,8 @@
-"""Lookup tables: measured blocks, calibrated on whole subnets, as an `AdditiveTable` of milliseconds.
+"""Lookup tables: measured blocks, calibrated on whole subnets, as an `AdditiveTable` in ms.
 
-Blocks are timed one by one, each with the cost of a call of the runtime; in a whole subnet that cost
-is paid once, and neighbors warm each other's caches. So the sum of the blocks is calibrated on a few
-whole subnets, measured end to end:
+Blocks are timed one by one, each with the cost of a call of the runtime; in a whole subnet that
+cost is paid once, and neighbors warm each other's caches. So the sum of the blocks is calibrated on
+a few whole subnets, measured end to end:
 
     latency = intercept + factor * (sum of the blocks) + per_block * (number of blocks)
 
@@ -60,8 +60,8 @@ def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) ->
 def calibration_condition(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> float:
     """Condition number of what `calibrate` fits, its columns scaled to one length.
 
-    It is infinite where the fit is not determined. Where all archs of the space have the same number
-    of blocks, their time and the intercept need not be told apart.
+    It is infinite where the fit is not determined. Where all archs of the space have the same
+    number of blocks, their time and the intercept need not be told apart.
     """
     columns = _columns(raw, genes, measured_ms)
     if all(len(stage.depths) == 1 for stage in raw.space.stages):

@@ -30,7 +30,7 @@ MANY_BLOCKS = 200
 
 
 def anchor_block(space: SearchSpace) -> TimedBlock:
-    """The block that is timed again and again: one of the middle stage, at the largest resolution."""
+    """The block that is timed again and again: a middle one, at the largest resolution."""
     middle = len(space.blocks) // 2
     shape, side = space.blocks[middle], block_sides(space, space.resolutions[-1])[middle]
     stage = space.stages[shape.stage]
@@ -46,7 +46,7 @@ def calibration_genes(
 
 
 def limits_for(space: SearchSpace) -> TimingLimits:
-    """The harness's limits, with fewer rounds where hundreds of blocks are to be timed in minutes."""
+    """The harness's limits, with fewer rounds for hundreds of blocks, to time them in minutes."""
     if len(timed_blocks(space)) <= MANY_BLOCKS:
         return DEFAULT
     return DEFAULT._replace(min_rounds=3, max_rounds=3, seconds=0.06)

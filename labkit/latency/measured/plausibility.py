@@ -20,7 +20,7 @@ from labkit.space import SearchSpace
 MAX_ANCHOR_RANGE = 1.25  # slowest over fastest timing of the anchor, a tenth at either end left out
 # With fewer whole subnets some draws of them hardly determine the calibration.
 MIN_SUBNETS = 8
-# A block that is timed alone carries a call of the runtime, so it may exceed a small subnet a little.
+# A block timed alone carries a call of the runtime, so it may exceed a small subnet a little.
 BLOCK_OVER_SUBNET = 3.0
 # Median relative error of the calibrated table on the subnets it was made from: 0.4 % in the table
 # that ships, up to 12 % where all times are off by 10 %, 18 to 41 % where subnets have each other's
@@ -29,8 +29,8 @@ MAX_CALIBRATION_ERROR = 0.2
 # Slope of the calibration. Where calls cost more than blocks it is small; times in two units are a
 # thousand apart.
 MIN_FACTOR, MAX_FACTOR = 0.02, 50.0
-# Two distinct subnets for each number of the calibration. Twenty random ones have a condition number
-# of 10 to 30, eight of 10 to 60; where a number is not determined it is beyond 1e15.
+# Two distinct subnets for each number of the calibration. Twenty random ones have a condition
+# number of 10 to 30, eight of 10 to 60; where a number is not determined it is beyond 1e15.
 MIN_DISTINCT, MAX_CONDITION = 6, 200.0
 # The anchor's block may take this many times more or less than the anchor, which is the same model.
 ANCHOR_RATIO = 10.0
@@ -95,14 +95,14 @@ def _check_subnets(value: dict, path: Path, space: SearchSpace) -> None:
     distinct = len(np.unique(genes, axis=0))
     if distinct < MIN_DISTINCT:
         raise TableError(
-            f"{path}: of {count} whole subnets {distinct} are distinct, a calibration takes at least"
-            f" {MIN_DISTINCT}; {MORE_SUBNETS}"
+            f"{path}: of {count} whole subnets {distinct} are distinct, a calibration takes at"
+            f" least {MIN_DISTINCT}; {MORE_SUBNETS}"
         )
     condition = calibration_condition(build_table(value, space).uncalibrated, genes, measured_ms)
     if not condition <= MAX_CONDITION:
         raise TableError(
-            f"{path}: the whole subnets are too much alike to calibrate a table on (condition number"
-            f" {condition:.3g}, at most {MAX_CONDITION:g}); {MORE_SUBNETS}"
+            f"{path}: the whole subnets are too much alike to calibrate a table on (condition"
+            f" number {condition:.3g}, at most {MAX_CONDITION:g}); {MORE_SUBNETS}"
         )
     slowest = max(value["pieces"], key=lambda name: value["pieces"][name]["median_ms"])
     slowest_ms = value["pieces"][slowest]["median_ms"]

@@ -1,8 +1,8 @@
 """Latency by regression on measured whole subnets.
 
 A lookup table needs every block once; a regression needs whole subnets, many of them, and nothing
-of how they are built: it also works where blocks cannot be timed alone. Each of its features belongs
-to one block, so what it has learned is a table too, and every search takes either.
+of how they are built: it also works where blocks cannot be timed alone. Each of its features
+belongs to one block, so what it has learned is a table too, and every search takes either.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MIN_SAMPLES = 10
 def block_features(space: SearchSpace) -> np.ndarray:
     """(R, B, K, E, F): what the regression knows of each block, NaN for choices that it lacks.
 
-    Features are 1 (the block is there), its width inside, the thousands of MACs of its pointwise and
-    of its depthwise convolutions, and one flag for each kernel size after the first.
+    Features are 1 (the block is there), its width inside, the thousands of MACs of its pointwise
+    and of its depthwise convolutions, and one flag for each kernel size after the first.
     """
     shape = block_table_shape(space)
     table = np.full((*shape, 4 + shape[2] - 1), np.nan)

@@ -1,6 +1,6 @@
 """What runs the blocks and subnets that are timed: ONNX Runtime, or PyTorch eager.
 
-Weights are random: the time of these operators does not depend on the values that pass through them.
+Weights are random: the time of these operators does not depend on the values in them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from labkit.space import Arch, SearchSpace
 
 
 class Runtime(Protocol):
-    """Something that runs blocks and subnets: `block` and `subnet` return a function of one call."""
+    """Something that runs blocks and subnets; `block` and `subnet` return a `Call`."""
 
     name: str
     version: str

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from official_for_tests import NAMES, activate, archs_of, official_net
 from torch import nn
 
-from labkit.official import state_dict as official
+from labkit.official import conversion as official
+from labkit.official import layer_names
+from labkit.official.arch_dicts import arch_from_official, arch_to_official
 from labkit.space import Arch, Block
 from labkit.space.presets import get_space, spaces
 from labkit.supernet.evaluation import recalibrate
@@ -161,14 +163,14 @@ def test_archs_mean_the_same_to_their_encoder():
     space = get_space("ofa-mbv3")
     encoder = encoders.MobileNetArchEncoder(image_size_list=list(space.resolutions))
     for arch in archs_of(space, 20):
-        config = official.arch_to_official(space, arch)
+        config = arch_to_official(space, arch)
         with_size = {**{k: config[k] for k in ("ks", "e", "d")}, "image_size": config["r"][0]}
         back = encoder.feature2arch(encoder.arch2feature(with_size))
         assert back == with_size  # zeros for absent blocks are their canonical form too
-        assert official.arch_from_official(space, back) == arch
+        assert arch_from_official(space, back) == arch
 
 
-# ---- without the official package ------------------------------------------------------------------
+# ---- without the official package ----
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_round_trip_is_exact(name):
     space = get_space(name)
     supernet, other = Supernet(space), Supernet(space)
     running = official.load(other, official.export(supernet))
-    assert set(running) == set(official.norm_names(space))
+    assert set(running) == set(layer_names.norm_names(space))
     for key, value in supernet.state_dict().items():
         assert torch.equal(value, other.state_dict()[key]), key
 
@@ -289,14 +291,14 @@ def test_archs_round_trip(name, seed):
     space = spaces[name]
     rng = np.random.default_rng(seed)
     [arch] = space.decode(space.sample(rng, 1))
-    config = official.arch_to_official(space, arch)
+    config = arch_to_official(space, arch)
     assert len(config["ks"]) == len(config["e"]) == 4 * 5 + (len(space.stages) - 5)
-    assert official.arch_from_official(space, config) == arch
+    assert arch_from_official(space, config) == arch
     # Whatever an official list says about blocks that are not there changes nothing.
     noise = {
         key: [value or int(rng.integers(1, 9)) for value in config[key]] for key in ("ks", "e")
     }
-    assert official.arch_from_official(space, {**config, **noise}) == arch
+    assert arch_from_official(space, {**config, **noise}) == arch
 
 
 def test_arch_by_hand():
@@ -309,20 +311,17 @@ def test_arch_by_hand():
         "image_size": 160,
         "wid": None,
     }
-    arch = official.arch_from_official(space, config)
+    arch = arch_from_official(space, config)
     assert arch.resolution == 160
     assert arch.stages[0] == (Block(3, 6), Block(5, 4), Block(7, 3))
     assert arch.stages[1] == (Block(7, 4), Block(3, 3))
-    assert official.arch_to_official(space, arch)["ks"][:8] == [3, 5, 7, 0, 7, 3, 0, 0]
+    assert arch_to_official(space, arch)["ks"][:8] == [3, 5, 7, 0, 7, 3, 0, 0]
 
 
 def test_one_number_for_a_whole_list():
     for name in NAMES:
         space = get_space(name)  # d=4 also reaches ProxylessNAS's last stage, which has one block
-        assert (
-            official.arch_from_official(space, {"ks": 7, "e": 6, "d": 4, "r": 224})
-            == space.largest()
-        )
+        assert arch_from_official(space, {"ks": 7, "e": 6, "d": 4, "r": 224}) == space.largest()
 
 
 @pytest.mark.parametrize(
@@ -340,4 +339,4 @@ def test_one_number_for_a_whole_list():
 )
 def test_bad_archs_are_named(config, message):
     with pytest.raises(ValueError, match=message):
-        official.arch_from_official(get_space("ofa-mbv3"), config)
+        arch_from_official(get_space("ofa-mbv3"), config)

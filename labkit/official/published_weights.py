@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from labkit.official import state_dict as official
+from labkit.official import conversion
 from labkit.official.download import DownloadError, Interrupted, discard, download
 from labkit.space.presets import get_space
 from labkit.storage.errors import LabError
@@ -25,48 +25,37 @@ from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.supernet import Supernet
 
-
-class Published(NamedTuple):
-    """A checkpoint as its authors publish it."""
-
-    space: str
-    file: str
-    urls: tuple[str, ...]  # tried in this order
-    sha256: str | None = (
-        None  # the authors publish none; what was got is recorded in the converted file
-    )
+# The model zoo of the package's release of July 2023, and the address of earlier releases.
+SERVERS = (
+    "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets",
+    "https://hanlab.mit.edu/files/OnceForAll/ofa_nets",
+)
 
 
 class WeightsError(LabError):
     """Pretrained weights cannot be had; the message says what to download and where to put it."""
 
 
-def _ofa(space: str, file: str) -> Published:
-    # From the package's model zoo (release of July 2023), then the address that earlier releases
-    # used.
-    return Published(
-        space,
-        file,
-        (
-            f"https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/{file}",
-            f"https://hanlab.mit.edu/files/OnceForAll/ofa_nets/{file}",
-        ),
-    )
+class Published(NamedTuple):
+    """A checkpoint as its authors publish it. They publish no hash of it."""
+
+    space: str
+    file: str
+    urls: tuple[str, ...]  # tried in this order
 
 
 PUBLISHED = {
-    published.space: published
-    for published in (
-        _ofa("ofa-mbv3", "ofa_mbv3_d234_e346_k357_w1.0"),
-        _ofa("ofa-mbv3-w1.2", "ofa_mbv3_d234_e346_k357_w1.2"),
-        _ofa("ofa-proxyless-w1.3", "ofa_proxyless_d234_e346_k357_w1.3"),
+    space: Published(space, file, tuple(f"{server}/{file}" for server in SERVERS))
+    for space, file in (
+        ("ofa-mbv3", "ofa_mbv3_d234_e346_k357_w1.0"),
+        ("ofa-mbv3-w1.2", "ofa_mbv3_d234_e346_k357_w1.2"),
+        ("ofa-proxyless-w1.3", "ofa_proxyless_d234_e346_k357_w1.3"),
     )
 }
 
 
 def available() -> list[dict]:
-    """For `labkit weights list`, one dict for each checkpoint: name, space, published file,
-    addresses, path, got.
+    """For `labkit weights list`, a dict for each checkpoint: name, space, file, urls, path, got.
 
     `path` is where the converted weights are or will be; `got` is the record of their download
     (url, bytes, sha256, date), None before it.
@@ -74,56 +63,47 @@ def available() -> list[dict]:
     rows = []
     for name, published in PUBLISHED.items():
         path = converted_path(published)
-        got = pretrained.load(path)[1].get("source") if path.is_file() else None
-        rows.append(
-            {
-                "name": name,
-                "space": published.space,
-                "file": published.file,
-                "urls": list(published.urls),
-                "path": str(path),
-                "got": got,
-            }
-        )
+        source = pretrained.load(path)[1].get("source") if path.is_file() else None
+        rows.append({"name": name, **published._asdict(), "path": str(path), "got": source})
     return rows
 
 
 def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Path:
-    """For `labkit weights fetch NAME`: the converted weights, downloaded unless they are here
-    already.
+    """For `labkit weights fetch NAME`: the converted weights, downloaded unless they are there.
 
     `name` is a space or the published file's name. A file of the published name that somebody put
     into the folder is used instead of a download. `sha256` is the hash to insist on, if the caller
-    knows it. Raises WeightsError if there is no connection, or if what came is not this checkpoint.
+    knows it. Raises WeightsError if there is no connection, or if the file is not this checkpoint.
     """
     published = find(name)
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise WeightsError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
-    path, wanted = converted_path(published), (sha256 or published.sha256 or "").lower()
+    path, sha256 = converted_path(published), (sha256 or "").lower()
     if path.is_file():
         _, record = pretrained.load(path)
-        came = (record.get("source") or {}).get("sha256", "unknown")
-        if wanted and came != wanted:
+        recorded = (record.get("source") or {}).get("sha256", "unknown")
+        if sha256 and recorded != sha256:
             raise WeightsError(
-                f"{path} was made from a file with SHA-256 {came}, not {wanted}; remove it to fetch"
-                " again"
+                f"{path} was made from a file with SHA-256 {recorded}, not {sha256}; remove it to"
+                " fetch again"
             )
         return path
     placed, partial = path.with_name(published.file), path.with_name(f"{published.file}.part")
     if placed.is_file():
         try:
-            _convert(published, placed, path, str(placed), wanted)
+            _convert(published, placed, path, str(placed), sha256)
         except WeightsError as error:
             raise WeightsError(f"{error}; remove {placed}, or put the right file there") from error
         return path
     url = _download_any(published, partial, placed, progress)
     try:
-        _convert(published, partial, path, url, wanted)
+        _convert(published, partial, path, url, sha256)
     except WeightsError as error:
         discard(partial)  # the wrong bytes are not to be continued
         raise WeightsError(f"{error}; nothing was kept of it") from error
     except BaseException:
-        partial.replace(placed)  # whole, and only its conversion failed: the next `fetch` finds it
+        # The download is complete and only its conversion failed: the next `fetch` takes it.
+        partial.replace(placed)
         raise
     discard(partial)
     return path
@@ -144,9 +124,7 @@ def load(name: str) -> Supernet:
 
 
 def find(name: str) -> Published:
-    """The checkpoint of a space or of a published name; raises WeightsError with the known ones for
-    another.
-    """
+    """The checkpoint of a space or of a published name; WeightsError lists them for another."""
     if not isinstance(name, str):  # a SearchSpace would print pages
         raise WeightsError(
             f"published weights go by the name of their space, got a {type(name).__name__}; known: "
@@ -173,49 +151,38 @@ def _download_any(published: Published, partial: Path, placed: Path, progress: b
                 f"{error}; `labkit weights fetch {published.space}` goes on from there"
             ) from error
         except DownloadError as error:
-            failures.append(str(error))
+            failures.append(f"[{error}]")
     raise WeightsError(
-        f"cannot download the weights of {published.space!r}. "
-        + " ".join(f"[{f}]" for f in failures)
-        + f" On a machine with internet download {published.urls[0]} , put it unchanged at"
-        f" {placed} "
-        f"and run `labkit weights fetch {published.space}` again"
+        f"cannot download the weights of {published.space!r}. {' '.join(failures)} On a machine"
+        f" with internet download {published.urls[0]} , put it unchanged at {placed} and run"
+        f" `labkit weights fetch {published.space}` again"
     )
 
 
 def _convert(
-    published: Published, source: Path, target: Path, origin: str, wanted_sha256: str
+    published: Published, source: Path, target: Path, origin: str, expected_sha256: str
 ) -> None:
-    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    if wanted_sha256 and sha256 != wanted_sha256:
-        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {wanted_sha256}")
+    content = source.read_bytes()
+    size, sha256 = len(content), hashlib.sha256(content).hexdigest()
+    if expected_sha256 and sha256 != expected_sha256:
+        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {expected_sha256}")
     supernet = Supernet(get_space(published.space))
     try:
-        official.load(supernet, read_pickle(source))
-    except (CheckpointError, official.StateDictError) as error:
+        conversion.load(supernet, read_pickle(source))
+    except (CheckpointError, conversion.StateDictError) as error:
         raise WeightsError(
-            f"the file from {origin} ({source.stat().st_size} bytes, SHA-256 {sha256}) is not "
-            f"{published.file}: {error}"
+            f"the file from {origin} ({size} bytes, SHA-256 {sha256}) is not {published.file}:"
+            f" {error}"
         ) from error
-    pretrained.save(
-        target,
-        supernet,
-        {
-            "source": {
-                "url": origin,
-                "bytes": source.stat().st_size,
-                "sha256": sha256,
-                "date": date.today().isoformat(),
-            }
-        },
-    )
+    record = {"url": origin, "bytes": size, "sha256": sha256, "date": date.today().isoformat()}
+    pretrained.save(target, supernet, {"source": record})
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict in a torch checkpoint, opened without running any code from it.
 
-    Raises CheckpointError if it holds anything but tensors and plain containers, or is not a whole
-    file, or not there.
+    Raises CheckpointError where it is missing, incomplete, or holds anything but tensors and plain
+    containers.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -229,11 +196,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise CheckpointError(f"{path} holds no state dict, but {type(content).__name__}")
-    broken = [
-        key
-        for key, value in state.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
-        raise CheckpointError(f"{path}: {broken[0]!r} has values that are not finite")
+    for key, value in state.items():
+        is_float = isinstance(value, Tensor) and value.is_floating_point()
+        if is_float and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {key!r} has values that are not finite")
     return state

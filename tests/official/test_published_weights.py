@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from labkit.official import download
-from labkit.official import fetch as weights
-from labkit.official import state_dict as official
+from labkit.official import conversion as official
+from labkit.official import download, layer_names
+from labkit.official import published_weights as weights
 from labkit.space.presets import get_space
 from labkit.storage.errors import LabError
 from labkit.storage.tensor_file import CheckpointError
@@ -88,7 +88,7 @@ def server(monkeypatch):
         thread.join()
 
 
-# ---- download --------------------------------------------------------------------------------------
+# ---- download ----
 
 BODY = bytes(range(256)) * 4000  # 1,024,000 bytes
 
@@ -211,7 +211,7 @@ def test_missing_file_and_missing_server(server, partial):
     assert not partial.exists()
 
 
-# ---- weights ---------------------------------------------------------------------------------------
+# ---- weights ----
 
 FILE = "ofa_mbv3_d234_e346_k357_w1.0"
 
@@ -235,7 +235,7 @@ def checkpoint(state) -> bytes:
 
 @pytest.fixture
 def published(server, monkeypatch, tmp_path) -> Server:
-    """The server, from which `labkit.official.fetch` now gets its files."""
+    """The server, from which `labkit.official.published_weights` now gets its files."""
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(
         weights,
@@ -258,7 +258,7 @@ def test_fetch_converts_and_records(published, checkpoint, state):
     path = weights.fetch(FILE, progress=False)
     assert kept() == ["ofa-mbv3.safetensors"] == [path.name]
     supernet = weights.load("ofa-mbv3")
-    for ours, theirs in official.parameter_names(supernet.space).items():
+    for ours, theirs in layer_names.parameter_names(supernet.space).items():
         assert torch.equal(supernet.get_parameter(ours), state[theirs])
     got = weights.available()[0]["got"]
     assert got["sha256"] == hashlib.sha256(checkpoint).hexdigest()
@@ -455,7 +455,7 @@ def test_a_checkpoint_that_is_not_there_is_not_called_damaged(tmp_path):
 
 def test_published_addresses():
     """Each official space has its checkpoint, from https, under the name of its width."""
-    assert weights.PUBLISHED.keys() == official.OFFICIAL_CLASSES.keys()
+    assert weights.PUBLISHED.keys() == layer_names.OFFICIAL_CLASSES.keys()
     for published in weights.PUBLISHED.values():
         width = {"ofa-mbv3": "1.0", "ofa-mbv3-w1.2": "1.2", "ofa-proxyless-w1.3": "1.3"}[
             published.space
