@@ -18,8 +18,8 @@ OPERATOR_BYTES = 400  # an operator's entry and its tensors' in the flatbuffer
 def sram_table(space: SearchSpace, device: Device) -> MaxTable | MaxPlusSum:
     """Bytes of working memory that a subnet takes, batch 1.
 
-    On a microcontroller (a device with an SRAM limit) that is the interpreter's arena; elsewhere the
-    activations that are alive at once, the largest over the operators.
+    On a microcontroller (a device with an SRAM limit) that is the interpreter's arena; elsewhere
+    the activations that are alive at once, the largest over the operators.
     """
     if device.sram_bytes is None:
         return activation_table(space, device.bytes_per_value)
