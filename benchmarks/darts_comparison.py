@@ -52,9 +52,8 @@ from labkit.space import SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import code_revision, sha256
-from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.costs import AdditiveTable, macs_table
 
 RANDOM_CELLS = 10
@@ -268,10 +267,9 @@ def compare_searches(
     config: GradientConfig,
     seeds: int,
 ) -> dict:
-    path = supernet_path(space.name)
-    supernet, record = pretrained.load(path)
-    options = {"supernet": sha256(path), "config": asdict(config)}
-    dataset = data.load(record["config"]["dataset"])
+    trained = TrainedSupernet(space)
+    supernet, dataset = trained.supernet, trained.dataset
+    options = {"supernet": sha256(trained.weights_path), "config": asdict(config)}
     val_search, val = (
         Evaluator(supernet, dataset, "val-search"),
         Evaluator(supernet, dataset, "val"),

@@ -22,7 +22,8 @@ from labkit.latency.measured.runtimes import get_runtime
 from labkit.runtime.machine import machine
 from labkit.search import Budget
 from labkit.space.presets import get_space
-from labkit.specialize.device_search import accuracy_model, search
+from labkit.specialize.subnet_search import search_subnet
+from labkit.supernet.folder import TrainedSupernet
 
 PERCENTILES = (10, 30, 50, 70, 90)  # of the latency of random archs: where the budgets are
 
@@ -44,11 +45,11 @@ def main() -> None:
     ).table
     hours = {"table": (time.process_time() - started) / 3600}
 
-    model, seconds = accuracy_model(space), []
+    model, seconds = TrainedSupernet(space).predictor, []
     latencies = table(space.sample(np.random.default_rng(0), 2000))
     for limit in np.percentile(latencies, PERCENTILES):
         started = time.process_time()
-        search(space, model.predict, [Budget(table, float(limit), "latency", "ms")])
+        search_subnet(space, model.predict, [Budget(table, float(limit), "latency", "ms")])
         seconds.append(time.process_time() - started)
     hours["search"] = statistics.median(seconds) / 3600
 

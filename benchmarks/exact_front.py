@@ -19,7 +19,7 @@ from search_problems import cpu_time, latency, one_thread, record
 
 from labkit.search import Budget, InfeasibleBudget, best, evolve, front, random_search
 from labkit.space.presets import get_space
-from labkit.specialize.device_search import accuracy_model
+from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.costs import activation_table, macs_table, params_table
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
@@ -31,7 +31,7 @@ def problems():
     paper, small = get_space("ofa-mbv3"), get_space("fmnist")
     for kind in ("rough", "concave"):
         yield f"ofa-mbv3, synthetic {kind}", paper, synthetic_accuracy(paper, kind)
-    model = accuracy_model(small)
+    model = TrainedSupernet(small).predictor
     yield f"fmnist, {model.label}", small, model.predict
 
 

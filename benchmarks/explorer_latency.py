@@ -18,7 +18,7 @@ import numpy as np
 from labkit.course.explorer.explorer import Explorer
 from labkit.course.explorer.panel import panel
 from labkit.space.presets import get_space
-from labkit.specialize.device_search import accuracy_model
+from labkit.supernet.folder import TrainedSupernet
 
 
 def moves(explorer: Explorer, count: int, seed: int = 0) -> dict[str, list[float]]:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=200, help="of each control")
     arguments = parser.parse_args()
     space = get_space("fmnist")
-    taken = moves(Explorer(space, accuracy_model(space)), arguments.moves)
+    taken = moves(Explorer(space, TrainedSupernet(space).predictor), arguments.moves)
     rows = {
         name: {
             "median_ms": float(np.median(ms)),

@@ -19,15 +19,14 @@ from pathlib import Path
 import page
 from tqdm import tqdm
 
-from labkit.data import datasets as data
 from labkit.deploy.litert.deployment import deploy_micro
 from labkit.latency.devices import get_device
 from labkit.runtime.machine import machine
-from labkit.specialize.device_search import Costs, accuracy_model, search
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_search import search_subnet
 from labkit.storage.provenance import code_revision, sha256
-from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import load
 
 LIMITS_MS = (150, 250, None)
 
@@ -64,17 +63,15 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=2000)
     options = parser.parse_args()
-    supernet, record = pretrained.load(supernet_path("fmnist"))
-    space, device = supernet.space, get_device("mcu-64k")
-    dataset, costs, model = (
-        data.load(record["config"]["dataset"]),
-        Costs(space, device),
-        accuracy_model(space),
-    )
+    trained, device = load("fmnist"), get_device("mcu-64k")
+    space, supernet, dataset = trained.space, trained.supernet, trained.dataset
+    costs, model = DeviceCosts(space, device), trained.predictor
     evaluator, rows = Evaluator(supernet, dataset, "val"), []
     with tempfile.TemporaryDirectory() as folder:
         for limit in tqdm(LIMITS_MS, unit="subnet"):
-            found = search(space, model.predict, costs.budgets(latency_ms=limit), method="exact")
+            found = search_subnet(
+                space, model.predict, costs.budgets(latency_ms=limit), method="exact"
+            )
             subnet = supernet.extract(found.arch, evaluator.recalibrate(found.arch))
             done = deploy_micro(
                 space, subnet, dataset, Path(folder) / "subnet.tflite", images=options.images
@@ -85,7 +82,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "revision": code_revision(),
         "machine": machine(),
-        "weights_sha256": sha256(supernet_path("fmnist")),
+        "weights_sha256": sha256(trained.weights_path),
         "images": options.images,
         "sram_bytes": device.sram_bytes,
         "flash_bytes": device.flash_bytes,

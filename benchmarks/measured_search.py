@@ -15,14 +15,13 @@ from datetime import date
 
 import numpy as np
 
-from labkit.data import datasets as data
 from labkit.latency.devices import get_device
 from labkit.runtime.timing import machine_state
 from labkit.space.presets import FMNIST
-from labkit.specialize.device_search import Costs, accuracy_model, search
-from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_search import search_subnet
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import load
 
 PERCENTILES = (5, 25, 50, 75, 95)  # of the latency of random archs
 
@@ -34,17 +33,17 @@ def main() -> None:
     parser.add_argument("--device", default="host")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    costs, model = Costs(FMNIST, get_device(arguments.device)), accuracy_model(FMNIST)
+    trained = load("fmnist")
+    costs, model = DeviceCosts(FMNIST, get_device(arguments.device)), trained.predictor
     latency = costs.latency_ms(FMNIST.sample(np.random.default_rng(arguments.seed), 10_000))
-    supernet, record = pretrained.load(supernet_path(FMNIST.name))
-    evaluator = Evaluator(supernet, data.load(record["config"]["dataset"]), "val")
+    evaluator = Evaluator(trained.supernet, trained.dataset, "val")
 
     rows = []
     print(f"{'budget':>10} {'method':<10} {'latency':>10} {'predicted':>10} {'measured':>9}")
     for percentile in PERCENTILES:
         limit = float(np.percentile(latency, percentile))
         for method in ("exact", "evolution", "random"):
-            found = search(
+            found = search_subnet(
                 FMNIST,
                 model.predict,
                 costs.budgets(latency_ms=limit),

@@ -19,7 +19,6 @@ import numpy as np
 import page
 from tqdm import tqdm
 
-from labkit.data import datasets as data
 from labkit.deploy.deployment import calibration_images, split_images
 from labkit.deploy.onnx.deployment import VERIFY_IMAGES
 from labkit.deploy.onnx.export import accuracy, export
@@ -27,9 +26,8 @@ from labkit.deploy.onnx.quantization import CALIBRATION_IMAGES, PERCENTILE, quan
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision, sha256
-from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.costs import macs_table
 
 RANDOM_ARCHS = 4000
@@ -75,17 +73,17 @@ def run(space: SearchSpace, path: Path, count: int) -> None:
     """Measure what is not in `path` yet; a report of other weights or another quantizer begins
     anew.
     """
+    trained = TrainedSupernet(space)
     made_of = {
         "space": space.name,
-        "supernet_sha256": sha256(supernet_path(space.name)),
+        "supernet_sha256": sha256(trained.weights_path),
         "percentile": PERCENTILE,
     }
     report = json.loads(path.read_text()) if path.is_file() else {}
     if any(report.get(field) != value for field, value in made_of.items()):
         report = {**made_of, "split": "test", "rows": []}
     done = [row["arch"] for row in report["rows"]]
-    supernet, record = pretrained.load(supernet_path(space.name))
-    dataset = data.load(record["config"]["dataset"])
+    supernet, dataset = trained.supernet, trained.dataset
     evaluator = Evaluator(supernet, dataset, "test")
     for arch in tqdm(chosen(space, count), unit="subnet"):
         if arch.to_json() in done:

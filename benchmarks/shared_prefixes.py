@@ -21,12 +21,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space import SearchSpace
-from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import random_genes, supernet_path
+from labkit.supernet.accuracy_measurement import random_genes
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import load
 from labkit.supernet.prefix_tree import sample_families, work
 
 FAMILY = 8
@@ -73,8 +72,8 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=400)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    supernet, record = pretrained.load(supernet_path("fmnist"))
-    space, dataset = supernet.space, data.load(record["config"]["dataset"])
+    trained = load("fmnist")
+    space, supernet, dataset = trained.space, trained.supernet, trained.dataset
     evaluator = Evaluator(
         supernet,
         dataset,

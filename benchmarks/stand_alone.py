@@ -38,7 +38,7 @@ from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
 from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
+from labkit.supernet.folder import load
 from labkit.tables.costs import macs_table
 from labkit.tables.predictor_quality import kendall_tau
 from labkit.train import TrainConfig
@@ -130,7 +130,7 @@ class Study:
         self.options, self.out = options, options.out
         self.supernet, self.record = pretrained.load(options.weights)
         self.space = self.supernet.space
-        self.dataset = data.load(self.record["config"]["dataset"])
+        self.dataset = data.load(self.record["dataset"]["name"])
         self.archs = draw_archs(self.space, options.archs, options.seed)
         self.middle = len(self.archs) // 2
         ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
@@ -366,7 +366,7 @@ def main() -> None:
     parser.add_argument(
         "--distil", type=int, default=3, help="archs that are trained with a teacher as well"
     )
-    parser.add_argument("--weights", type=Path, default=supernet_path("fmnist"))
+    parser.add_argument("--weights", type=Path, default=load("fmnist").weights_path)
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--out", type=Path, default=Path("runs/stand-alone"))
     parser.add_argument(

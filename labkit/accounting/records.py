@@ -96,8 +96,8 @@ def _headers(space: str) -> Iterator[tuple[Path, str, dict]]:
     )
 
     weights, pairs = (
-        data_dir() / "supernets" / f"{space}.safetensors",
-        data_dir() / "pairs" / f"{space}.npz",
+        data_dir() / "supernets" / space / "supernet.safetensors",
+        data_dir() / "supernets" / space / "pairs.npz",
     )
     try:
         if (path := weights).is_file():

@@ -15,12 +15,19 @@ from pathlib import Path
 import click
 
 from labkit import __version__
-from labkit.cli.check import check
-from labkit.cli.devices import deploy, devices
-from labkit.cli.lut import lut
-from labkit.cli.search import cost, demo, pareto, search
+from labkit.cli.cost import cost
+from labkit.cli.course.check import check
+from labkit.cli.demo import demo
+from labkit.cli.deploy import deploy
+from labkit.cli.evaluate import evaluate
+from labkit.cli.latency.devices import devices
+from labkit.cli.latency.lut import lut
+from labkit.cli.measure import measure
+from labkit.cli.pareto import pareto
+from labkit.cli.search import search
 from labkit.cli.specialize import specialize
-from labkit.cli.supernet import evaluate, train, weights
+from labkit.cli.train import train
+from labkit.cli.weights import weights
 from labkit.storage.errors import LabError
 
 
@@ -40,16 +47,16 @@ for command in (
     deploy,
     evaluate,
     train,
+    measure,
     weights,
     cost,
     check,
 ):
     cli.add_command(command)
-if (
-    Path(__file__).parent / "release.py"
-).is_file():  # the instructor's commands stay out of a student's copy
-    from labkit.cli.grade import grade
-    from labkit.cli.release import release
+if (Path(__file__).parent / "course" / "release.py").is_file():
+    # The instructor's commands, which stay out of a student's copy.
+    from labkit.cli.course.grade import grade
+    from labkit.cli.course.release import release
 
     cli.add_command(release)
     cli.add_command(grade)
@@ -63,17 +70,14 @@ NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", ())
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can mend."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a board's name that the terminal's encoding lacks is no error
+        # A board's name may have letters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = cli(standalone_mode=False)
-    except (
-        BrokenPipeError
-    ):  # whoever read the output has seen enough, as in `labkit pareto | head -1`
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python flushes once more when it ends
+    except BrokenPipeError:
+        # The reader has closed the pipe, as in `labkit pareto | head -1`. Python flushes once more
+        # when it ends, which must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except NO_COMMAND as error:
         click.echo(error.format_message(), err=True)

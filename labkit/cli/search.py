@@ -1,24 +1,13 @@
-"""Commands that choose subnets: search, pareto, demo, cost."""
+"""labkit search: the best subnet under limits on a device."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import click
 
-from labkit.cli.common import (
-    device_option,
-    json_option,
-    picture_option,
-    seed_option,
-    show,
-    space_option,
-)
-from labkit.space import Arch
+from labkit.cli.options import device_option, json_option, seed_option, show, supernet_option
 
-# The option that sets a budget, how many of the budget's own units one of the option's is, and what
-# that is called.
+# For each budget, the option that sets it, how many of the budget's units one of the option's is,
+# and the name of that unit.
 OPTIONS = {
     "latency": ("--max-latency-ms", 1.0, "ms"),
     "MACs": ("--max-macs", 1e6, "million"),
@@ -29,7 +18,7 @@ OPTIONS = {
 
 
 @click.command()
-@space_option
+@supernet_option
 @device_option("Device to find a subnet for")
 @click.option(
     "--max-latency-ms", type=click.FloatRange(min=0), help="Latency limit in milliseconds."
@@ -72,7 +61,7 @@ OPTIONS = {
 @seed_option
 @json_option
 def search(
-    space,
+    trained,
     device,
     max_latency_ms,
     max_macs,
@@ -92,16 +81,15 @@ def search(
     answer says how far it is from the best arch that exists, which is computed exactly.
     """
     from labkit.search import InfeasibleBudget
-    from labkit.specialize import device_search as specialize
-    from labkit.tables.separable import highest
+    from labkit.specialize.device_costs import DeviceCosts
+    from labkit.specialize.subnet_search import search_subnet
 
-    def scaled(
-        value, unit
-    ):  # to whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant
+    def scaled(value, unit):
+        # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
         return None if value is None else round(value * unit, 3)
 
-    costs = specialize.Costs(space, device, latency=latency)
-    model = specialize.accuracy_model(space)
+    space, model = trained.space, trained.predictor
+    costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(
         latency_ms=max_latency_ms,
         macs=scaled(max_macs, 1e6),
@@ -109,18 +97,9 @@ def search(
         sram_bytes=scaled(max_sram, 1000),
         flash_bytes=scaled(max_flash, 1000),
     )
-    for budget in budgets:
-        if budget.name in OPTIONS and budget.limit >= (
-            most := highest(budget.cost)
-        ):  # perhaps in another unit
-            option, unit, called = OPTIONS[budget.name]
-            click.echo(
-                f"labkit: {option} {budget.limit / unit:.9g} excludes no subnet; none needs more"
-                f" than {most / unit:.6g} {called}",
-                err=True,
-            )
+    _warn_of_budgets_without_effect(budgets)
     try:
-        found = specialize.search(
+        result = search_subnet(
             space,
             model.predict,
             budgets,
@@ -130,14 +109,13 @@ def search(
             generations=generations,
         )
     except InfeasibleBudget as error:
-        option, unit, _ = OPTIONS.get(
-            error.budget.name, (None, 1.0, "")
-        )  # a device's own limits are no options
-        raise (
-            ValueError(f"{error}: {option} {error.achievable / unit:.9g}") if option else error
-        ) from None
-    optimum = specialize.search(space, model.predict, budgets, method="exact")
-    result = {
+        if error.budget.name not in OPTIONS:  # a limit of the device itself
+            raise
+        option, unit, _ = OPTIONS[error.budget.name]
+        raise ValueError(f"{error}: {option} {error.achievable / unit:.9g}") from None
+    optimum = search_subnet(space, model.predict, budgets, method="exact")
+    answer = {
+        "supernet": trained.name,
         "space": space.name,
         "device": device.name,
         "latency_is": device.label,
@@ -145,171 +123,56 @@ def search(
         "method": method,
         "seed": seed,
         "limits": {budget.name: budget.limit for budget in budgets},
-        "arch": found.arch.to_json(),
-        "predicted_accuracy": found.accuracy,
+        "arch": result.arch.to_json(),
+        "predicted_accuracy": result.accuracy,
         "predictor": model.label,
         "predictor_rmse": model.rmse,
-        "gap_to_optimum": optimum.accuracy - found.accuracy,
-        **costs.of(found.arch),
-        "planned_sram_bytes": costs.planned_sram_bytes(found.arch),
+        "gap_to_optimum": optimum.accuracy - result.accuracy,
+        **costs.of(result.arch),
+        "planned_sram_bytes": costs.planned_sram_bytes(result.arch),
     }
-    planned = result["planned_sram_bytes"]
+    planned = answer["planned_sram_bytes"]
     show(
-        result,
+        answer,
         as_json,
         [
-            f"subnet      {found.arch}",
-            f"accuracy    {found.accuracy:.2f} % predicted ({model.label}"
+            f"subnet      {result.arch}",
+            f"accuracy    {result.accuracy:.2f} % predicted ({model.label}"
             + (f"; error {model.rmse:.2f} points RMSE)" if model.rmse is not None else ")"),
-            f"            {result['gap_to_optimum']:.3f} points below the exact optimum",
+            f"            {answer['gap_to_optimum']:.3f} points below the exact optimum",
             (
-                f"latency     {result['latency_ms']:.4g} ms on {device.title} ({device.label};"
+                f"latency     {answer['latency_ms']:.4g} ms on {device.title} ({device.label};"
                 f" {latency})"
             ),
-            f"MACs        {result['macs'] / 1e6:.2f}M     parameters {result['params'] / 1e3:.0f}k",
-            f"memory      {result['peak_memory_bytes'] / 1000:.1f} kB peak activations"
+            f"MACs        {answer['macs'] / 1e6:.2f}M     parameters {answer['params'] / 1e3:.0f}k",
+            f"memory      {answer['peak_memory_bytes'] / 1000:.1f} kB peak activations"
             f" ({device.precision})"
             + (
-                f", {result['sram_bytes'] / 1000:.1f} kB with the interpreter"
+                f", {answer['sram_bytes'] / 1000:.1f} kB with the interpreter"
                 if device.sram_bytes is not None
                 else ""
             )
             + (
                 f", {planned / 1000:.1f} kB as its planner places them"
-                if planned != result["sram_bytes"]
+                if planned != answer["sram_bytes"]
                 else ""
             ),
-            f"flash       {result['flash_bytes'] / 1000:.1f} kB",
+            f"flash       {answer['flash_bytes'] / 1000:.1f} kB",
         ],
     )
 
 
-@click.command()
-@space_option
-@device_option("Device whose front to print")
-@picture_option(
-    "Draw the front here (PNG, SVG or PDF), with what evolution and random search find."
-)
-@seed_option
-@json_option
-def pareto(space, device, picture, seed, as_json) -> None:
-    """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
+def _warn_of_budgets_without_effect(budgets) -> None:
+    from labkit.tables.separable import highest
 
-    On a microcontroller it is the front of what its SRAM and flash can hold by prediction.
-    """
-    import numpy as np
-
-    from labkit.search import front
-    from labkit.specialize import device_search as specialize
-
-    costs = specialize.Costs(space, device)
-    model = specialize.accuracy_model(space)
-    whole = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
-    points = [
-        {"latency_ms": cost, "predicted_accuracy": accuracy, "arch": arch.to_json()}
-        for cost, accuracy, arch in zip(
-            whole.cost.tolist(), whole.accuracy.tolist(), space.decode(whole.genes)
-        )
-    ]
-    step = max(1, len(points) // 20)
-    show(
-        {
-            "space": space.name,
-            "device": device.name,
-            "latency_is": device.label,
-            "predictor": model.label,
-            "predictor_rmse": model.rmse,
-            "points": points,
-        },
-        as_json,
-        [
-            f"{len(points)} subnets on the front of {space.name} on {device.title}"
-            f" ({device.label}); " + (f"one in {step}:" if step > 1 else "all of them:")
-        ]
-        + [
-            f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} % "
-            f" {Arch.from_json(point['arch'])}"
-            for point in points[::step]
-        ],
-    )
-    if picture:  # after the answer, which a full disk must not cost
-        from labkit.course.pictures.fronts import front_and_searches
-        from labkit.course.pictures.style import save_figure
-
-        limits = np.geomspace(whole.cost[0], whole.cost[-1], 7)[1:-1]
-        save_figure(
-            front_and_searches(
-                costs, whole, specialize.found_at_budgets(costs, model, limits, seed)
-            ),
-            picture,
-        )
-
-
-@click.command()
-@space_option
-@click.option(
-    "--devices",
-    default="host,pi4,stm32h743,mcu-64k",
-    show_default=True,
-    help="Names, with commas between.",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="results", show_default=True
-)
-@seed_option
-@json_option
-def demo(space, devices, out, seed, as_json) -> None:
-    """From the pretrained supernet to a subnet for each device at three budgets, evaluated and
-    measured.
-    """
-    from labkit.specialize.demo import as_text
-    from labkit.specialize.demo import demo as run
-
-    rows = run(space, out, [name.strip() for name in devices.split(",")], seed)
-    text = [as_text(rows), f"written to {out}: demo.csv, demo.json, pareto.png"]
-    show({"rows": json.loads((out / "demo.json").read_text())}, as_json, text)
-
-
-@click.command()
-@space_option
-@click.option(
-    "--devices",
-    "count",
-    type=click.IntRange(1, 10**9),
-    default=40,
-    show_default=True,
-    help="Number of devices that each need their own network.",
-)
-@picture_option("Draw the totals here (PNG, SVG or PDF).")
-@json_option
-def cost(space, count, picture, as_json) -> None:
-    """What a search costs for N devices: published methods, and this package's own records."""
-    from labkit.accounting import search_cost as accounting
-    from labkit.accounting.records import records
-
-    published, ours = accounting.published(), accounting.measured(records(space.name))
-    reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
-    rows = {
-        "published": accounting.cost_rows(published, count, reference),
-        "ours": accounting.cost_rows(ours, count),
-    }
-    lines = []
-    for title, table in rows.items():
-        lines += ["", f"{title}:"]
-        lines += [
-            f"  {row['method']:<44} {_hours(row['once']):>13} + {_hours(row['per device'])} a"
-            f" device = {_hours(row[f'total for {count}'])} {row['unit']} for {count}"
-            for row in table
-        ]
-    show({"devices": count, **rows}, as_json, lines[1:])
-    if picture:
-        from labkit.course.pictures.search_cost import cost_figure
-        from labkit.course.pictures.style import save_figure
-
-        save_figure(cost_figure(published, ours, count), picture)
-
-
-def _hours(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    for budget in budgets:
+        if budget.name not in OPTIONS:
+            continue
+        option, unit, unit_name = OPTIONS[budget.name]
+        most = highest(budget.cost)
+        if budget.limit >= most:  # perhaps a limit in another unit than the option's
+            click.echo(
+                f"labkit: {option} {budget.limit / unit:.9g} excludes no subnet; none needs more"
+                f" than {most / unit:.6g} {unit_name}",
+                err=True,
+            )

@@ -1,14 +1,14 @@
-"""The command that gives every device its own subnet and shows why."""
+"""labkit specialize: every device its own subnet, and every subnet on every device."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from labkit.cli.common import json_option, seed_option, show, space_option
-from labkit.specialize.fleet import DEFAULT, Request
+from labkit.cli.options import json_option, seed_option, show, supernet_option
+from labkit.specialize.deployment_matrix import DEFAULT_REQUESTS
+from labkit.specialize.targets import Request
 
 
 class _Request(click.ParamType):
@@ -22,13 +22,13 @@ class _Request(click.ParamType):
 
 
 @click.command()
-@space_option
+@supernet_option
 @click.option(
     "--device",
     "requests",
     type=_Request(),
     multiple=True,
-    default=DEFAULT,
+    default=DEFAULT_REQUESTS,
     show_default=True,
     help=(
         "A device and its latency budget, once for each device: pi4:4.5 is 4.5 ms, host:30% what"
@@ -44,7 +44,7 @@ class _Request(click.ParamType):
 )
 @seed_option
 @json_option
-def specialize(space, requests, out, seed, as_json) -> None:
+def specialize(trained, requests, out, seed, as_json) -> None:
     """Give every device its own subnet, then put every subnet on every device.
 
     Subnets are chosen exactly from predicted accuracy and the devices' tables, then exported,
@@ -52,12 +52,12 @@ def specialize(space, requests, out, seed, as_json) -> None:
     """
     from labkit.course.pictures.deployment import deployment_matrix
     from labkit.course.pictures.style import save_figure
-    from labkit.specialize.matrix import as_text, specialize
+    from labkit.specialize.deployment_matrix import specialize
 
-    found = specialize(space, requests, out, seed=seed)
-    save_figure(deployment_matrix(found), out / "specialize.png")
+    matrix = specialize(trained, requests, out, seed=seed)
+    save_figure(deployment_matrix(matrix), out / "specialize.png")
     show(
-        json.loads((out / "specialize.json").read_text()),
+        {**matrix.to_json(), "seed": seed},
         as_json,
-        [as_text(found), f"written to {out}: specialize.json, specialize.png and the models"],
+        [matrix.text(), f"written to {out}: specialize.json, specialize.png and the models"],
     )

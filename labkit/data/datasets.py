@@ -8,13 +8,7 @@ report.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import shutil
-import struct
-import zlib
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,20 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.datasets import CIFAR10, FashionMNIST
 
-from labkit.storage.atomic_write import write_atomic
-from labkit.storage.errors import LabError
-from labkit.storage.paths import cache_dir, data_dir
+from labkit.data.fashion_mnist import DataError, unpack_fashion_mnist
+from labkit.data.record import DatasetRecord
+from labkit.storage.paths import cache_dir
 
 SPLITS = ("train", "val-search", "val", "test")
 HELD_OUT_PER_CLASS = 500  # for each of the two validation halves
 SPLIT_SEED = 20191908
-
-FASHION_MNIST_SHA256 = {
-    "train-images-idx3-ubyte": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
-}
 
 
 class Split(NamedTuple):
@@ -52,44 +39,19 @@ class DataSet(NamedTuple):
     mean: tuple[float, ...]  # of each channel, for pixels in [0, 1]
     std: tuple[float, ...]
     classes: tuple[str, ...]
+    name: str = "unnamed"
 
-
-class DataError(LabError):
-    """A data file is missing or damaged; the message says how to restore it."""
-
-
-def unpack_fashion_mnist() -> Path:
-    """Verify the embedded files and unpack them where torchvision looks for them; return its root."""
-    source, root = data_dir() / "fashion-mnist", cache_dir() / "fashion-mnist"
-    for name, sha256 in FASHION_MNIST_SHA256.items():
-        packed, unpacked = source / f"{name}.gz", root / "FashionMNIST" / "raw" / name
-        restore = (
-            f"restore it with `git checkout -- data/fashion-mnist`, or copy {name}.gz from the"
-            " Fashion-MNIST distribution (github.com/zalandoresearch/fashion-mnist) to that place"
+    @property
+    def record(self) -> DatasetRecord:
+        """What a supernet that is trained on these images records of them."""
+        return DatasetRecord(
+            name=self.name,
+            classes=self.classes,
+            channels=self.splits["train"].images.shape[1],
+            mean=self.mean,
+            std=self.std,
+            splits={name: len(split.images) for name, split in self.splits.items()},
         )
-        if not packed.is_file():
-            raise DataError(f"data file {packed} is missing; {restore}")
-        content = packed.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise DataError(
-                f"data file {packed} is damaged (its SHA-256 is not {sha256[:12]}...); {restore}"
-            )
-        with gzip.open(packed) as compressed:
-            checksum, size = struct.unpack(
-                "<II", content[-8:]
-            )  # gzip's own record of what is in it
-            if not (
-                unpacked.is_file()
-                and unpacked.stat().st_size == size
-                and zlib.crc32(unpacked.read_bytes()) == checksum
-            ):
-
-                def unpack(path: Path) -> None:
-                    with open(path, "wb") as file:
-                        shutil.copyfileobj(compressed, file)
-
-                write_atomic(unpacked, unpack)
-    return root
 
 
 def _held_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,7 +89,7 @@ def load(name: str = "fashion-mnist") -> DataSet:
         root = unpack_fashion_mnist()
         train, test = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
         splits = _split(train.data[:, None], train.targets, test.data[:, None], test.targets)
-        return DataSet(splits, (0.2860,), (0.3530,), tuple(train.classes))
+        return DataSet(splits, (0.2860,), (0.3530,), tuple(train.classes), name)
     if name == "cifar10":
         root = cache_dir() / "cifar10"
         try:
@@ -148,7 +110,7 @@ def load(name: str = "fashion-mnist") -> DataSet:
             torch.tensor(test.targets),
         )
         return DataSet(
-            splits, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), tuple(train.classes)
+            splits, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), tuple(train.classes), name
         )
     raise DataError(f"unknown data set {name!r}, known: fashion-mnist, cifar10")
 

@@ -1,22 +1,27 @@
-"""Checkpoints: tensors and a JSON header in one safetensors file, written in one step."""
+"""Tensors and a JSON header in one safetensors file, written in one step.
+
+Reading a header alone imports no torch.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields
 
-START_OVER = (  # of a run's own checkpoint, which the run makes again
-    "restore it, or remove it to start over"
-)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Advice on the checkpoint of a run, which a new run makes again.
+START_OVER = "restore it, or remove it to start over"
 
 
 class CheckpointError(LabError):
@@ -28,6 +33,8 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
 
     Raises OSError, and leaves the file that was there before, where that is not possible.
     """
+
+    from safetensors.torch import save_file
 
     def write(temporary: Path) -> None:
         try:
@@ -49,15 +56,28 @@ def remove_unfinished(path: Path) -> None:
 
 
 def read(path: Path, advice: str = START_OVER) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the header of `path`; raises CheckpointError, with `advice`, if it is not
-    whole.
+    """The tensors and the header of `path`.
+
+    Raises CheckpointError, with `advice`, where the file is missing, not whole, or not labkit's.
     """
+    with _opened(path, "pt", advice) as (file, header):
+        return {name: file.get_tensor(name) for name in file.keys()}, header
+
+
+def read_header(path: Path, advice: str = START_OVER) -> dict:
+    """The header of `path` alone; raises what `read` does."""
+    with _opened(path, "numpy", advice) as (_, header):
+        return header
+
+
+@contextmanager
+def _opened(path: Path, framework: str, advice: str) -> Iterator[tuple[safe_open, dict]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             header = json.loads((file.metadata() or {})["header"])
             if not isinstance(header, dict):
                 raise ValueError("its header is not an object")
-            return {name: file.get_tensor(name) for name in file.keys()}, header
+            yield file, header
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} does not exist; check its name, or make it with `labkit train`"
@@ -92,7 +112,7 @@ def check_tensors(
     path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], advice: str = START_OVER
 ) -> None:
     """Raise CheckpointError unless `tensors` has exactly the names and shapes of `expected`, and
-    finite numbers.
+    nothing but finite numbers.
     """
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: tensor {name!r} is missing")

@@ -1,74 +1,116 @@
-"""Supernet weights as files: what training leaves behind and what the repository ships."""
+"""The weights of a supernet as a file: what training leaves and what the repository ships."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labkit.official.layer_names import OFFICIAL_CLASSES
-from labkit.space import Arch
-from labkit.space.presets import get_space
-from labkit.storage import tensor_file as checkpoint
+from labkit.data.record import DatasetRecord
+from labkit.space import Arch, SearchSpace, get_space
+from labkit.space.binding import require_space, space_fields
+from labkit.storage import tensor_file
 from labkit.storage.tensor_file import CheckpointError
-from labkit.supernet.supernet import Supernet
 
-SCHEMA = "labkit-supernet-1"
-# never to remove what somebody passed
-ADVICE = "restore it, or give the supernet.safetensors of a training"
+if TYPE_CHECKING:
+    from labkit.data.datasets import DataSet
+    from labkit.supernet.supernet import Supernet
+
+WEIGHTS = "supernet.safetensors"  # as the file is called in a folder of a trained supernet
+SCHEMA = "labkit-supernet-2"
+# A file that somebody passed to a command is never to be removed.
+ADVICE = f"restore it, or give the {WEIGHTS} of a training"
 
 
 def save(path: Path, supernet: Supernet, record: dict) -> None:
-    """Write weights and the record of their training (configuration, curve, hours, machine, date)."""
+    """Write weights and the record of their training.
+
+    A training records its configuration, curve, hours, machine and date, and as "dataset" the
+    `DatasetRecord` of its images.
+    """
     only = {} if supernet.only is None else {"only": supernet.only.to_json()}
-    checkpoint.save(
-        path,
-        dict(supernet.named_parameters()),
-        {"schema": SCHEMA, "space": supernet.space.name, **only, **record},
-    )
+    header = {"schema": SCHEMA, **space_fields(supernet.space), **only, **record}
+    tensor_file.save(path, dict(supernet.named_parameters()), header)
 
 
 def load(path: Path) -> tuple[Supernet, dict]:
-    """A supernet with the weights in `path`, and their record.
+    """A supernet with the weights in `path`, which need no gradients, and their record.
 
     Raises CheckpointError, naming the file and the tensor or field, if they are not a whole
-    supernet.
+    supernet, or were made for another space than the one that is now called so.
     """
+    from labkit.supernet.supernet import Supernet
+
     path = Path(path)
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give the supernet.safetensors inside it")
-    if path.stem in OFFICIAL_CLASSES and not path.exists():
+    _refuse_folder(path)
+    tensors, record = tensor_file.read(path, ADVICE)
+    space = _space_of(path, record)
+    try:
+        # A subnet that was trained alone is saved as a supernet of that one arch.
+        only = Arch.from_json(record["only"]) if "only" in record else None
+        supernet = Supernet(space, only)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: space: {error}") from None
+    tensor_file.check_tensors(path, tensors, dict(supernet.named_parameters()), ADVICE)
+    supernet.load_state_dict(tensors)
+    return supernet.requires_grad_(False), record
+
+
+def read_record(path: Path) -> tuple[SearchSpace, dict]:
+    """The space and the record of the weights in `path`, read without torch; raises what `load`
+    raises for them.
+    """
+    _refuse_folder(path)
+    record = tensor_file.read_header(path, ADVICE)
+    return _space_of(path, record), record
+
+
+def dataset_record_of(path: Path, record: Mapping) -> DatasetRecord:
+    """Name, classes, channels, mean and standard deviation, and splits of the images that the
+    weights in `path` were trained on.
+
+    Raises CheckpointError where their record does not say, as that of converted official ones.
+    """
+    if "dataset" not in record:
         raise CheckpointError(
-            f"{path} does not exist, and `labkit train` cannot make it, which takes no ImageNet;"
-            f" get the official weights with `labkit weights fetch {path.stem}`, then `labkit"
-            " evaluate --data imagenet --path FOLDER` judges them (more in"
-            " docs/coming-from-ofa.md)"
+            f"{path} does not say which data set it was trained on; for official weights use"
+            " `labkit evaluate --data imagenet --path FOLDER`"
         )
-    tensors, record = checkpoint.read(path, ADVICE)
+    return DatasetRecord.from_json(record["dataset"], f"{path}: header", CheckpointError)
+
+
+def dataset_of(path: Path, record: Mapping) -> DataSet:
+    """The images that the weights in `path` were trained on, and those held out.
+
+    Raises DataError where they are not here, CheckpointError where the data set that is now called
+    so is another one.
+    """
+    from labkit.data import datasets
+
+    recorded = dataset_record_of(path, record)
+    dataset = datasets.load(recorded.name)
+    if dataset.record != recorded:
+        raise CheckpointError(
+            f"{path} was trained on {recorded}, which is not the data set of this name here:"
+            f" {dataset.record}"
+        )
+    return dataset
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the {WEIGHTS} inside it")
+
+
+def _space_of(path: Path, record: dict) -> SearchSpace:
     if record.get("schema") != SCHEMA:
         raise CheckpointError(
             f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}"
         )
     try:
-        only = (
-            Arch.from_json(record["only"]) if "only" in record else None
-        )  # a subnet that was trained alone
-        supernet = Supernet(get_space(record["space"]), only)
-    except (KeyError, TypeError, ValueError) as error:
+        space = get_space(record.get("space"))
+    except ValueError as error:
         raise CheckpointError(f"{path}: space: {error}") from None
-    checkpoint.check_tensors(path, tensors, dict(supernet.named_parameters()), ADVICE)
-    supernet.load_state_dict(tensors)
-    return supernet.requires_grad_(False), record
-
-
-def dataset_of(path: Path, record: Mapping) -> str:
-    """Name of the data set that the weights in `path` were trained on, from their record.
-
-    Raises CheckpointError where it says none, as that of converted official weights.
-    """
-    try:
-        return record["config"]["dataset"]
-    except (KeyError, TypeError):
-        raise CheckpointError(
-            f"{path} does not say which data set it was trained on; for official weights use "
-            "`labkit evaluate --data imagenet --path FOLDER`"
-        ) from None
+    advice = "train it again, or load it with the space as it was then"
+    require_space(record, path, space, CheckpointError, advice)
+    return space

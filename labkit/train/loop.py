@@ -117,7 +117,7 @@ def train(
             if run.ends_epoch(step) and ranks.leads:
                 state.curve.append(_curve_row(run, loss, evaluator, config))
         if ranks.leads:
-            record = record_of(config, state, ranks)
+            record = {**record_of(config, state, ranks), "dataset": dataset.record.to_json()}
             weights_file.save(out / "supernet.safetensors", state.average, record)
         ranks.wait()
     return state.average

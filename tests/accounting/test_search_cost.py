@@ -201,29 +201,27 @@ def test_records_come_from_the_ledger_and_from_headers(data):
     from safetensors.numpy import save_file
 
     header = {
-        "schema": "labkit-supernet-1",
+        "schema": "labkit-supernet-2",
         "space": "fmnist",
         "cpu_hours": 2.5,
         "wall_hours": 1.5,
         "machine": "m",
         "date": "2026-11-24",
     }
-    (data / "supernets").mkdir()
-    (data / "pairs").mkdir()
+    folder = data / "supernets" / "fmnist"
+    folder.mkdir(parents=True)
     save_file(
         {"w": np.zeros(1)},
-        data / "supernets" / "fmnist.safetensors",
+        folder / "supernet.safetensors",
         metadata={"header": json.dumps(header)},
     )
-    np.savez(
-        data / "pairs" / "fmnist.npz", header=np.array(json.dumps({"schema": "labkit-pairs-1"}))
-    )
+    np.savez(folder / "pairs.npz", header=np.array(json.dumps({"schema": "labkit-pairs-2"})))
     ledger.add_record({**RUN, "what": "search", "cpu_hours": 0.25})
     ledger.add_record({**RUN, "what": "search", "space": "ofa-mbv3"})
     found = ledger.records()
     assert [(r["what"], r["cpu_hours"], r["source"]) for r in found] == [
         ("search", 0.25, "benchmarks/x.py"),
-        ("supernet", 2.5, "supernets/fmnist.safetensors"),
+        ("supernet", 2.5, "supernets/fmnist/supernet.safetensors"),
     ]  # pairs were not timed
     assert [r["what"] for r in ledger.records("ofa-mbv3")] == ["search"]
 
@@ -232,17 +230,18 @@ def test_a_run_on_a_gpu_and_then_on_a_cpu_is_a_record_of_each(data):
     from safetensors.numpy import save_file
 
     header = {
-        "schema": "labkit-supernet-1",
+        "schema": "labkit-supernet-2",
         "space": "fmnist",
         "cpu_hours": 2.5,
         "gpu_hours": 0.5,
         "machine": "m",
         "date": "2026-11-24",
     }
-    (data / "supernets").mkdir()
+    folder = data / "supernets" / "fmnist"
+    folder.mkdir(parents=True)
     save_file(
         {"w": np.zeros(1)},
-        data / "supernets" / "fmnist.safetensors",
+        folder / "supernet.safetensors",
         metadata={"header": json.dumps(header)},
     )
     assert [(r.get("cpu_hours"), r.get("gpu_hours")) for r in ledger.records()] == [
@@ -313,9 +312,10 @@ def test_damaged_ledgers(data, text, message):
 
 
 def test_damaged_headers_and_tables(data):
-    for folder, name in (("supernets", "fmnist.safetensors"), ("pairs", "fmnist.npz")):
-        (data / folder).mkdir()
-        shipped = (SHIPPED / folder / name).read_bytes()
+    folder = data / "supernets" / "fmnist"
+    folder.mkdir(parents=True)
+    for name in ("supernet.safetensors", "pairs.npz"):
+        shipped = (SHIPPED / "supernets" / "fmnist" / name).read_bytes()
         flipped = bytearray(shipped)
         flipped[80:90] = bytes(10)
         for content in (
@@ -324,14 +324,14 @@ def test_damaged_headers_and_tables(data):
             shipped[: len(shipped) // 2],
             bytes(flipped),
         ):
-            (data / folder / name).write_bytes(content)
+            (folder / name).write_bytes(content)
             with pytest.raises(ledger.RecordError, match=f"{name}: header: cannot be read"):
                 ledger.records()
-        (data / folder / name).unlink()
-    np.savez(data / "pairs" / "fmnist.npz", header=np.array("[]"))
-    with pytest.raises(ledger.RecordError, match="fmnist.npz: header: cannot be read"):
+        (folder / name).unlink()
+    np.savez(folder / "pairs.npz", header=np.array("[]"))
+    with pytest.raises(ledger.RecordError, match="pairs.npz: header: cannot be read"):
         ledger.records()
-    (data / "pairs" / "fmnist.npz").unlink()
+    (folder / "pairs.npz").unlink()
     with pytest.raises(ledger.RecordError, match="search_cost.json is missing"):
         published()
     table = json.loads((SHIPPED / "published" / "search_cost.json").read_text())

@@ -189,7 +189,7 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
                 "pilot_epochs": 1,
                 "rates": [0.25],
                 "distil": 1,
-                "weights": stand_alone.supernet_path("fmnist"),
+                "weights": stand_alone.load("fmnist").weights_path,
                 "split": "val",
                 "out": tmp_path,
                 "earlier": None,

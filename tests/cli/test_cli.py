@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from labkit.cli import cli, main
-from labkit.cli.common import read_arch
+from labkit.cli.options import read_arch
 from labkit.search import front
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
-from labkit.supernet.artifacts import load_predictor
+from labkit.supernet.folder import load
 from labkit.tables.costs import params_table
 
 
@@ -69,12 +69,14 @@ def test_a_microcontrollers_memory_limits_always_hold(capsys):
 def test_a_limit_that_excludes_nothing_is_pointed_out(capsys, device, option, cost, unit, called):
     """Such as one in the wrong unit. Of these costs the largest subnet's is the highest."""
     from labkit.latency.devices import get_device
-    from labkit.specialize.device_search import Costs
+    from labkit.specialize.device_costs import DeviceCosts
 
     command = ["search", "--device", device, "--method", "exact", "--json", f"--max-{option}"]
     most = (
         float(
-            getattr(Costs(FMNIST, get_device(device)), cost)(FMNIST.encode([FMNIST.largest()]))[0]
+            getattr(DeviceCosts(FMNIST, get_device(device)), cost)(
+                FMNIST.encode([FMNIST.largest()])
+            )[0]
         )
         / unit
     )
@@ -122,7 +124,7 @@ def test_a_limit_in_thousands_takes_the_arch_that_has_exactly_as_many(capsys):
     """64.746 * 1e3 is 64745.99999999999: rounding must not cost an arch of 64,746 parameters its
     place.
     """
-    accuracy, _ = load_predictor(FMNIST)
+    accuracy = load("fmnist").predictor.predict
     points = front(FMNIST, accuracy, params_table(FMNIST))
     params = [int(cost) for cost in points.cost if float(f"{cost / 1e3}") * 1e3 < cost][:2]
     assert params, "no point of the front is rounded down any more: the test needs other numbers"
@@ -195,7 +197,7 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
     "arguments, message",
     [
         (["search", "--device", "pi5"], "unknown device 'pi5', known: host"),
-        (["search", "--space", "mnist"], "unknown space 'mnist', known: fmnist"),
+        (["search", "--supernet", "mnist"], "unknown supernet 'mnist', known: fmnist"),
         (["search", "--device", "pi4", "--max-latency-ms", "-3"], "-3.0 is not in the range x>=0"),
         (
             ["search", "--device", "pi4", "--max-latency-ms", "nan"],
@@ -293,15 +295,15 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
         ),
         (["cost", "--picture", "cost.txt"], "'cost.txt' is no picture"),
         (
-            ["demo", "--space", "ofa-mbv3", "--devices", "pi4", "--out", "."],
-            "ofa-mbv3.safetensors does not exist",
+            ["demo", "--supernet", "ofa-mbv3", "--devices", "pi4", "--out", "."],
+            "ofa-mbv3/supernet.safetensors does not exist",
         ),
         (
-            ["evaluate", "--space", "ofa-mbv3", "--arch", "largest"],
+            ["evaluate", "--supernet", "ofa-mbv3", "--arch", "largest"],
             "`labkit weights fetch ofa-mbv3`, then `labkit",
         ),
         (
-            ["deploy", "--space", "ofa-mbv3", "--arch", "largest", "--to", "m.onnx"],
+            ["deploy", "--supernet", "ofa-mbv3", "--arch", "largest", "--to", "m.onnx"],
             "`labkit weights fetch ofa-mbv3`",
         ),
         (["sail"], "No such command 'sail'"),
@@ -319,10 +321,8 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(
 
 
 def test_a_truncated_weights_file_is_one_line(capsys, tmp_path):
-    from labkit.supernet.artifacts import supernet_path
-
     cut = tmp_path / "cut.safetensors"
-    cut.write_bytes(supernet_path("fmnist").read_bytes()[:5000])
+    cut.write_bytes(load("fmnist").weights_path.read_bytes()[:5000])
     code, _, err = run(capsys, "evaluate", "--arch", "smallest", "--weights", str(cut))
     assert code == 2 and "cut.safetensors is not a whole" in err and err.count("\n") == 1
 
@@ -504,8 +504,9 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
 def test_packages_that_a_deployment_lacks_are_named_before_the_work(
     capsys, monkeypatch, tmp_path, file, missing, message
 ):
-    for module in ("graph", "export", "pipeline"):  # imported anew, as in another process
-        monkeypatch.delitem(sys.modules, f"labkit.deploy.{module}", raising=False)
+    # Imported anew, as in another process.
+    for module in ("runtime.onnx_graph", "deploy.onnx.export", "deploy.onnx.deployment"):
+        monkeypatch.delitem(sys.modules, f"labkit.{module}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(
         "labkit.supernet.weights_file.load", lambda path: pytest.fail("the work has begun")
@@ -519,7 +520,7 @@ def test_every_device_gets_its_subnet(capsys, tmp_path):
     value = as_json(
         capsys,
         "specialize",
-        "--space",
+        "--supernet",
         "ofa-mbv3",
         "--device",
         "pixel1:20%",
@@ -607,7 +608,7 @@ def test_this_machine_is_measured_again(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(spaces, "tiny", TINY)
     monkeypatch.setattr(measure, "DEFAULT", COARSE)
-    made = [as_json(capsys, "lut", "measure", "--space", "tiny")["made"] for _ in range(2)]
+    made = [as_json(capsys, "lut", "measure", "--supernet", "tiny")["made"] for _ in range(2)]
     assert made[0]["limits"] == COARSE._asdict() and made[0]["runtime"] == "onnxruntime"
     assert (
         json.loads((tmp_path / "cache" / "latency" / "host" / "tiny.json").read_text())["made"]
@@ -642,7 +643,7 @@ def test_official_weights_are_said_to_be_where_they_are(capsys, monkeypatch, tmp
     value = as_json(
         capsys,
         "evaluate",
-        "--space",
+        "--supernet",
         "ofa-mbv3",
         "--arch",
         "largest",
@@ -664,7 +665,9 @@ def test_weights_without_a_data_set_in_the_place_of_trained_ones(capsys, monkeyp
 
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    pretrained.save(tmp_path / "supernets" / "fmnist.safetensors", Supernet(FMNIST), {"source": {}})
+    pretrained.save(
+        tmp_path / "supernets" / "fmnist" / "supernet.safetensors", Supernet(FMNIST), {"source": {}}
+    )
     for command in (
         ["deploy", "--arch", "smallest", "--to", "m.onnx"],
         ["demo", "--devices", "host", "--out", "."],
@@ -683,7 +686,7 @@ def test_a_front_says_which_of_its_points_are_shown(capsys, monkeypatch, space, 
         "narrow",
         SearchSpace("narrow", (16,), (Stage(8, 2, (1,), (3, 5), (2, 3)),), 1, 2, 8),
     )
-    code, out, _ = run(capsys, "pareto", "--space", space, "--device", "pi4")
+    code, out, _ = run(capsys, "pareto", "--supernet", space, "--device", "pi4")
     head, *points = out.splitlines()
     count = int(head.split()[0])
     step = int(head.split("one in ")[1].rstrip(":")) if says == "one in " else 1

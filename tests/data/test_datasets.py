@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from labkit.data import datasets as data
+from labkit.data.fashion_mnist import unpack_fashion_mnist
+from labkit.storage.paths import data_dir
 
 
 def test_splits_are_disjoint_stratified_and_cover_everything():
@@ -33,19 +35,19 @@ def test_splits_never_change():
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
-    shutil.copytree(data.data_dir() / "fashion-mnist", tmp_path / "data" / "fashion-mnist")
+    shutil.copytree(data_dir() / "fashion-mnist", tmp_path / "data" / "fashion-mnist")
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     labels = tmp_path / "data" / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz"
     whole = labels.read_bytes()
     labels.write_bytes(whole[:-100])
     with pytest.raises(data.DataError, match="t10k-labels-idx1-ubyte.gz is damaged.*git checkout"):
-        data.unpack_fashion_mnist()
+        unpack_fashion_mnist()
     labels.unlink()
     with pytest.raises(data.DataError, match="t10k-labels-idx1-ubyte.gz is missing.*git checkout"):
-        data.unpack_fashion_mnist()
+        unpack_fashion_mnist()
     labels.write_bytes(whole)
-    root = data.unpack_fashion_mnist()
+    root = unpack_fashion_mnist()
     unpacked = root / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     assert unpacked.read_bytes() == gzip.decompress(whole)
     flipped = bytearray(unpacked.read_bytes())
@@ -55,7 +57,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
         bytes(flipped),
     ):  # cut short, or as long as it should be: it is done again
         unpacked.write_bytes(damaged)
-        data.unpack_fashion_mnist()
+        unpack_fashion_mnist()
         assert unpacked.read_bytes() == gzip.decompress(whole)
 
 

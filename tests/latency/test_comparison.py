@@ -9,7 +9,7 @@ import pytest
 from latency_for_tests import TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
 from scipy.stats import spearmanr
 
-from labkit.cli.latency_text import comparison_text
+from labkit.cli.latency.text import comparison_text
 from labkit.latency.comparison import export_table, measured_names, side_by_side
 from labkit.latency.devices import get_device
 from labkit.latency.kit import board_import

@@ -15,7 +15,7 @@ import torch
 import torchvision
 from fvcore.nn import FlopCountAnalysis
 
-from labkit.cli.latency_text import published_text
+from labkit.cli.latency.text import published_text
 from labkit.latency.devices import (
     HOST,
     TRUSTED_ERROR,

@@ -16,8 +16,8 @@ from labkit.data import datasets as data
 from labkit.space.presets import get_space
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.artifacts import supernet_path
 from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import load
 from labkit.supernet.supernet import Supernet
 from labkit.train import RECIPES, TrainConfig, train
 from labkit.train.config import arch_text
@@ -175,7 +175,7 @@ def test_a_resumed_run_on_a_gpu_ends_with_the_weights_of_an_uninterrupted_one(
 
 def test_a_gpu_judges_subnets_as_a_cpu_does():
     dataset = data.load("fashion-mnist")
-    supernet, _ = pretrained.load(supernet_path("fmnist"))
+    supernet = load("fmnist").supernet
     space = supernet.space
     archs = [space.smallest(), space.largest(), space.largest()]
     cpu = Evaluator(supernet, dataset, "val", images=1000).accuracies(archs)

@@ -21,17 +21,17 @@ TINY = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import torch
-import labkit.storage.tensor_file, labkit.train.loop
+import safetensors.torch, labkit.train.loop
 from labkit.train import TrainConfig, train
 torch.set_num_threads(1)
 labkit.train.loop.CURVE_IMAGES = 100
-whole = labkit.storage.tensor_file.save_file
+whole = safetensors.torch.save_file
 def half(tensors, path, metadata):
     whole(tensors, path, metadata)
     if '"step": 4' in metadata["header"]:
         os.truncate(path, os.path.getsize(path) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
-labkit.storage.tensor_file.save_file = half
+safetensors.torch.save_file = half
 train(TrainConfig(epochs=1, steps_per_epoch=6, batch=8), sys.argv[1], progress=False, checkpoint_every=2)
 """
 

@@ -14,6 +14,7 @@ from labkit.data import datasets as data
 from labkit.data.augmentation import batch_of, plan_epoch
 from labkit.data.datasets import Split
 from labkit.space import Arch
+from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet import weights_file as pretrained
@@ -177,7 +178,7 @@ def test_checkpoints_are_validated(tmp_path):
     with pytest.raises(checkpoint.CheckpointError, match="does not exist.*labkit train"):
         pretrained.load(tmp_path / "absent.safetensors")
     tensors = dict(Supernet(FMNIST).named_parameters())
-    header = {"schema": pretrained.SCHEMA, "space": "fmnist"}
+    header = {"schema": pretrained.SCHEMA, **space_fields(FMNIST)}
     for change, message in (
         (lambda t: t.pop("classifier.bias"), "'classifier.bias' is missing"),
         (lambda t: t.update(extra=torch.zeros(1)), "'extra' is not part"),
@@ -212,7 +213,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         file.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labkit.storage.tensor_file.save_file", fails)
+    monkeypatch.setattr("safetensors.torch.save_file", fails)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(path, {"a": torch.zeros(3)}, {"n": 2})
     tensors, header = checkpoint.read(path)

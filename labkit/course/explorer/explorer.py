@@ -1,6 +1,6 @@
 """The explorer: sliders for a device and its limits, the subnet that meets them, and its gap.
 
-    Explorer(space, accuracy_model(space))      the last line of a cell shows it
+    Explorer(space, trained.predictor)      the last line of a cell shows it
 
 Evolution searches for the subnet, and exact search says how far it is from the best. `recommend`
 and `figure` need no front end. Where there is none, a picture of the first recommendation is shown

@@ -11,7 +11,9 @@ import numpy as np
 from labkit.latency.devices import get_device
 from labkit.search import Front, SearchResult, front_bound
 from labkit.space import SearchSpace
-from labkit.specialize.device_search import AccuracyModel, Costs, search
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_search import search_subnet
+from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.separable import Separable
 
 DEVICE_NAMES = ("pi4", "jetson-nano", "pixel1", "stm32h743", "stm32f746", "mcu-64k")
@@ -24,7 +26,7 @@ EVOLUTION = {"population": 60, "generations": 40}  # a few milliseconds, and nea
 class Recommendation:
     """The subnet for one setting of the controls, and what it can be compared with."""
 
-    costs: Costs
+    costs: DeviceCosts
     latency_limit_ms: float
     memory_limit_bytes: int
     result: SearchResult  # of evolution
@@ -55,7 +57,7 @@ class Recommender:
         self, space: SearchSpace, model: AccuracyModel, devices: Sequence[str] = DEVICE_NAMES
     ) -> None:
         self.space, self.model, self.devices = space, model, tuple(devices)
-        self.costs = lru_cache(maxsize=None)(lambda name: Costs(space, get_device(name)))
+        self.costs = lru_cache(maxsize=None)(lambda name: DeviceCosts(space, get_device(name)))
         self.front = lru_cache(maxsize=len(self.devices) * MEMORY_STEPS)(self._front)
 
     def _front(self, device: str, memory_bytes: int) -> Front:
@@ -92,8 +94,8 @@ class Recommender:
         budgets = costs.budgets(latency_ms=latency_ms, sram_bytes=memory_limit)
         # The device's own memory budget is contained in the memory limit.
         budgets = [budget for budget in budgets if not budget.name.startswith("SRAM of")]
-        optimum = search(self.space, self.model.predict, budgets, method="exact")
-        result = search(self.space, self.model.predict, budgets, **EVOLUTION)
+        optimum = search_subnet(self.space, self.model.predict, budgets, method="exact")
+        result = search_subnet(self.space, self.model.predict, budgets, **EVOLUTION)
         front = self.front(device, memory_bytes)
         return Recommendation(costs, latency_ms, memory_bytes, result, optimum, front)
 

@@ -13,8 +13,7 @@ from labkit.latency.devices import get_device
 from labkit.latency.memory import flash_table
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best
 from labkit.space import SearchSpace
-from labkit.space.presets import get_space
-from labkit.supernet.artifacts import load_predictor
+from labkit.supernet.folder import load
 from labkit.tables.accuracy_predictor import SeparablePredictor
 from labkit.tables.costs import activation_table
 from labkit.tables.separable import Separable
@@ -36,8 +35,8 @@ def _tables(perturbed: bool) -> tuple[SearchSpace, dict[str, Separable]]:
     With the shipped scores, the slowest configuration is nearly always the best one, so an answer
     that confuses the two could pass. With `perturbed` scores it cannot.
     """
-    space, device = get_space("fmnist"), get_device("mcu-64k")
-    score = load_predictor(space)[0]
+    trained, device = load("fmnist"), get_device("mcu-64k")
+    space, score = trained.space, trained.predictor.predict
     if perturbed:
         rng = np.random.default_rng(0)
         score = SeparablePredictor(

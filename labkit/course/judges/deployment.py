@@ -590,7 +590,7 @@ EXERCISES = (
             "labkit.search.exact._maximize",
             "labkit.search.exact_front.front",
             "labkit.search.exact_front.front_bound",
-            "labkit.specialize.device_search.search",
+            "labkit.specialize.subnet_search.search_subnet",
         ),
     ),
 )

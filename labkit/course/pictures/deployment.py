@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from labkit.course.pictures.style import BLUE, CENTERED, ORANGE, RED, one_panel, row_of_panels
-from labkit.specialize.fleet import ALL
-from labkit.specialize.matrix import Matrix
+from labkit.specialize.choices import ALL
+from labkit.specialize.deployment_matrix import DeploymentMatrix
 
 LOSS_COLORS = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
 
 
-def deployment_matrix(matrix: Matrix) -> Figure:
+def deployment_matrix(matrix: DeploymentMatrix) -> Figure:
     """Every subnet (rows) on every device (columns).
 
     A device's own subnet is framed. The others are too slow or too big for it, or less accurate.
@@ -60,9 +60,9 @@ def deployment_matrix(matrix: Matrix) -> Figure:
     return figure
 
 
-def _draw_cell(panel: Axes, matrix: Matrix, s: int, d: int) -> None:
+def _draw_cell(panel: Axes, matrix: DeploymentMatrix, s: int, d: int) -> None:
     """Subnet `s` on device `d`: accuracy, or what is wrong with it, above latency over budget."""
-    is_owner, loss = matrix.own(s, d), matrix.loss[s, d]
+    is_owner, loss = matrix.is_owner(s, d), matrix.loss[s, d]
     hatch = None
     if not matrix.fits[s, d]:
         color, hatch, text = "#C4C4C4", "xx", "too big"

@@ -19,10 +19,12 @@ from labkit.course.pictures.style import (
     one_panel,
 )
 from labkit.search import Front, SearchResult
-from labkit.specialize.device_search import Costs
+from labkit.specialize.device_costs import DeviceCosts
 
 
-def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequence[dict]) -> Figure:
+def device_fronts(
+    costs: Sequence[DeviceCosts], fronts: Sequence[Front], rows: Sequence[dict]
+) -> Figure:
     """One panel for each device: its exact front, budgets as vertical lines, subnets as measured.
 
     `rows` are dicts with device, budget_ms, latency_ms and val_accuracy.
@@ -57,7 +59,7 @@ def device_fronts(costs: Sequence[Costs], fronts: Sequence[Front], rows: Sequenc
 
 
 def front_and_searches(
-    costs: Costs, front: Front, results: Mapping[str, Sequence[SearchResult]]
+    costs: DeviceCosts, front: Front, results: Mapping[str, Sequence[SearchResult]]
 ) -> Figure:
     """One device's exact front, and the subnets that each search method found at some budgets."""
     figure, panel = one_panel(7, 4.2)

@@ -22,7 +22,8 @@ from labkit.course.pictures.style import (
     row_of_panels,
 )
 from labkit.space import Arch, SearchSpace
-from labkit.specialize.fleet import ALL, Choice, Target
+from labkit.specialize.choices import ALL, Choice
+from labkit.specialize.targets import Target
 
 KERNEL_COLORS = {3: SKY, 5: BLUE, 7: PURPLE}
 BLOCK_WIDTH = 0.84  # blocks are 1 apart

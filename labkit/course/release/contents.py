@@ -35,15 +35,15 @@ COPIED = (
     "benchmarks/*.md",
     "data/README.md",
     "data/fashion-mnist/*.gz",
-    "data/supernets/*.safetensors",
+    "data/supernets/*/*.safetensors",
     "data/**/*.json",
     "data/**/*.npz",
 )
 WITHHELD = (
     "labkit/course/grading/*",
     "labkit/course/release/*",
-    "labkit/cli/release.py",
-    "labkit/cli/grade.py",
+    "labkit/cli/course/release.py",
+    "labkit/cli/course/grade.py",
     "data/*checkpoint*",
     "*/.*",
 )

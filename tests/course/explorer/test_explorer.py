@@ -13,7 +13,7 @@ from labkit.course.explorer.recommendations import DEVICE_NAMES
 from labkit.course.pictures.display import png
 from labkit.search import Budget, InfeasibleBudget
 from labkit.space.presets import get_space
-from labkit.specialize.device_search import AccuracyModel
+from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 

@@ -136,8 +136,8 @@ def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, t
     cells = [cell for cell in notebook["cells"] if cell["id"] in wanted]
     cells[-1]["source"] = [
         "import ipywidgets\n",
-        "from labkit.specialize.device_search import accuracy_model\n",
-        "model = accuracy_model(space)\n",
+        "import labkit\n",
+        "model = labkit.load('fmnist').predictor\n",
         *cells[-1]["source"],
     ]
     cells.append(cell(MOVE, "move"))

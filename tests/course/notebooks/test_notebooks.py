@@ -31,7 +31,9 @@ from labkit.course.judges.registry import exercises_of, get_exercise
 from labkit.course.release import student_notebooks as student
 from labkit.latency.devices import get_device
 from labkit.space.presets import get_space
-from labkit.specialize.device_search import Costs, accuracy_model, search
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_search import search_subnet
+from labkit.supernet.folder import TrainedSupernet
 
 NOTEBOOKS = sorted(INSTRUCTOR.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -184,7 +186,7 @@ def test_a_notebook_that_is_not_there_is_named_before_anything_is_written(
 
 def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say():
     text = {path.stem[:2]: "".join(map(cell_source, read(path)["cells"])) for path in NOTEBOOKS}
-    space, costs = get_space("fmnist"), Costs(get_space("fmnist"), get_device("mcu-64k"))
+    space, costs = get_space("fmnist"), DeviceCosts(get_space("fmnist"), get_device("mcu-64k"))
     sram, flash = costs.device.sram_bytes, costs.device.flash_bytes
     assert f"has {sram / 1024:g} KiB of memory (SRAM)" in text["04"]
     assert f"{flash / 1024:g} KiB for its weights (flash)" in text["04"]
@@ -193,8 +195,11 @@ def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say(
         return costs.of(arch)["sram_bytes"] - costs.of(arch)["peak_memory_bytes"]
 
     assert '"mcu-64k:220"' in text["05"] and "The largest subnet needs too much" in text["05"]
-    example = search(
-        space, accuracy_model(space).predict, costs.budgets(latency_ms=220), method="exact"
+    example = search_subnet(
+        space,
+        TrainedSupernet(space).predictor.predict,
+        costs.budgets(latency_ms=220),
+        method="exact",
     ).arch
     assert costs.of(space.largest())["peak_memory_bytes"] > sram - notes(example)
     assert "those on the largest subnet alone are more than the microcontroller has" in text["05"]

@@ -1,6 +1,4 @@
-"""Commands about latency tables: measure this machine, pack a kit for a board, import, share, and
-compare.
-"""
+"""labkit lut: measure this machine, pack a kit for a board, import, export and compare tables."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.common import device_option, json_option, show, space_option
+from labkit.cli.options import device_option, json_option, show, supernet_option
 from labkit.storage.paths import data_dir
 
 
@@ -18,7 +16,7 @@ def lut() -> None:
 
 
 @lut.command()
-@space_option
+@supernet_option
 @click.option(
     "--ship",
     metavar="NAME",
@@ -31,7 +29,7 @@ def lut() -> None:
     "--threads", type=click.IntRange(min=1), help="Threads of a table that ships (default: 1)."
 )
 @json_option
-def measure(space, ship, runtime, threads, as_json) -> None:
+def measure(trained, ship, runtime, threads, as_json) -> None:
     """Measure this machine, again if it was measured before.
 
     Stop other programs first. The table is kept in the cache folder and used wherever the device is
@@ -48,6 +46,7 @@ def measure(space, ship, runtime, threads, as_json) -> None:
         raise click.UsageError(
             "--runtime and --threads are for a table that ships; add --ship NAME"
         )
+    space = trained.space
     path = shipped_path(ship, space) if ship else table_path(HOST, space)
     with tqdm(total=100, unit="%", desc="measuring this machine") as bar:
 
@@ -81,7 +80,7 @@ def measure(space, ship, runtime, threads, as_json) -> None:
 
 
 @lut.command()
-@space_option
+@supernet_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -98,7 +97,7 @@ def measure(space, ship, runtime, threads, as_json) -> None:
         " such as 200."
     ),
 )
-def pack(space, out, subnets) -> None:
+def pack(trained, out, subnets) -> None:
     """Write a kit that measures a board with nothing but Python 3.8+, numpy and onnxruntime.
 
     Copy the zip to the board, run `python3 kit.zip` there, and import the latency.json that it
@@ -107,7 +106,7 @@ def pack(space, out, subnets) -> None:
     from labkit.latency.kit.packing import pack as run
 
     click.echo(
-        f"kit written to {run(space, out, subnets=subnets)}; on the board: python3 {out.name}"
+        f"kit written to {run(trained.space, out, subnets=subnets)}; on the board: python3 {out.name}"
     )
 
 
@@ -128,13 +127,13 @@ def import_(file, name) -> None:
             f"this replaces the table that {name!r} had for space {space!r} ({before[space]})"
         )
     click.echo(
-        f"device {name!r} is ready for space {space!r}: labkit search --space {space} --device"
+        f"device {name!r} is ready for space {space!r}: labkit search --supernet {space} --device"
         f" {name}"
     )
 
 
 @lut.command()
-@space_option
+@supernet_option
 @device_option("Measured device whose latency file to write")
 @click.option(
     "--out",
@@ -142,32 +141,33 @@ def import_(file, name) -> None:
     required=True,
     help="JSON file to write.",
 )
-def export(space, device, out) -> None:
+def export(trained, device, out) -> None:
     """Write a measured device's latency file, for others to import."""
     from labkit.latency.comparison import export_table
 
     # Every machine has a `host`, and the tables that ship: those names cannot be imported.
     reserved = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
     click.echo(
-        f"written to {export_table(space, device, out)}; on another machine: labkit lut import"
+        f"written to {export_table(trained.space, device, out)}; on another machine: labkit lut import"
         f" {out.name} --name {'NAME' if reserved else device.name}"
     )
 
 
 @lut.command()
-@space_option
+@supernet_option
 @click.argument("names", nargs=-1)
 @json_option
-def compare(space, names, as_json) -> None:
+def compare(trained, names, as_json) -> None:
     """Show devices side by side: the same subnets' latency, and how each was measured.
 
     Without NAMES: every device whose measured table is here. Ratios and rank correlation are to the
     first.
     """
-    from labkit.cli.latency_text import comparison_text
+    from labkit.cli.latency.text import comparison_text
     from labkit.latency.comparison import measured_names, side_by_side
     from labkit.latency.devices import get_device
 
+    space = trained.space
     names = names or measured_names(space)
     if not names:
         raise ValueError(

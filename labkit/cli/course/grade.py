@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.common import json_option
+from labkit.cli.options import json_option
 
 
 @click.command()

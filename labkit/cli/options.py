@@ -1,4 +1,4 @@
-"""What the commands share: parameter types, options, how an answer is printed."""
+"""Parameter types and options that commands share, and how an answer is printed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space, spaces
+from labkit.supernet.folder import TrainedSupernet, load
 
 
 class _Space(click.ParamType):
@@ -19,6 +20,16 @@ class _Space(click.ParamType):
     def convert(self, value, param, ctx) -> SearchSpace:
         try:
             return value if isinstance(value, SearchSpace) else get_space(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Supernet(click.ParamType):
+    name = "name or folder"
+
+    def convert(self, value, param, ctx) -> TrainedSupernet:
+        try:
+            return value if isinstance(value, TrainedSupernet) else load(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -106,12 +117,26 @@ def device_option(what: str) -> Callable:
     )
 
 
+supernet_option = click.option(
+    "--supernet",
+    "trained",
+    type=_Supernet(),
+    default="fmnist",
+    show_default=True,
+    help=(
+        "Name of a supernet that ships, name of a space in which nothing was trained, or folder of"
+        " a training."
+    ),
+)
 space_option = click.option(
     "--space",
     type=_Space(),
     default="fmnist",
     show_default=True,
     help=f"Search space: {', '.join(spaces)}.",
+)
+arch_option = click.option(
+    "--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text."
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."

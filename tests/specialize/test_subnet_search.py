@@ -10,15 +10,17 @@ import pytest
 from labkit.latency.devices import get_device
 from labkit.search import InfeasibleBudget, best
 from labkit.space.presets import FMNIST
-from labkit.specialize.device_search import METHODS, Costs, accuracy_model, search
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_search import METHODS, search_subnet
+from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.arena import ArenaTable, planned_bytes
 
 SMALL = {"population": 50, "generations": 40}
 
 
 @pytest.fixture(scope="module")
-def costs() -> Costs:
-    return Costs(FMNIST, get_device("mcu-64k"))
+def costs() -> DeviceCosts:
+    return DeviceCosts(FMNIST, get_device("mcu-64k"))
 
 
 @pytest.mark.parametrize("limit_ms", [250, 348, 400, 468, None])
@@ -26,14 +28,15 @@ def test_what_is_found_fits_by_the_planner(costs, limit_ms):
     """By prediction alone the best subnets under 348, 400 and 468 ms fit, and the planner would
     need too much.
     """
-    model, budgets = accuracy_model(FMNIST), costs.budgets(latency_ms=limit_ms)
+    model, budgets = TrainedSupernet(FMNIST).predictor, costs.budgets(latency_ms=limit_ms)
     predicted = best(FMNIST, model.predict, budgets)
     too_much = (
         planned_bytes(FMNIST, FMNIST.decode(predicted.genes[None])[0]) > costs.device.sram_bytes
     )
     assert too_much == (limit_ms in (348, 400, 468))
     found = {
-        method: search(FMNIST, model.predict, budgets, method=method, **SMALL) for method in METHODS
+        method: search_subnet(FMNIST, model.predict, budgets, method=method, **SMALL)
+        for method in METHODS
     }
     for result in found.values():
         assert planned_bytes(FMNIST, result.arch) <= costs.device.sram_bytes
@@ -44,8 +47,8 @@ def test_what_is_found_fits_by_the_planner(costs, limit_ms):
 
 
 def test_no_random_subnet_that_fits_is_better_than_the_exact_one(costs):
-    model, budgets = accuracy_model(FMNIST), costs.budgets(latency_ms=400)
-    found = search(FMNIST, model.predict, budgets, method="exact")
+    model, budgets = TrainedSupernet(FMNIST).predictor, costs.budgets(latency_ms=400)
+    found = search_subnet(FMNIST, model.predict, budgets, method="exact")
     genes = FMNIST.mutate(np.random.default_rng(0), np.tile(found.genes, (5000, 1)))
     better = genes[
         (model.predict(genes) > found.accuracy)
@@ -67,10 +70,12 @@ def test_where_the_planner_holds_nothing_the_refusal_says_what_it_needs(costs, m
     with pytest.raises(
         InfeasibleBudget, match=f"SRAM budget .* smallest value found is {smallest + 1000} bytes"
     ):
-        search(FMNIST, accuracy_model(FMNIST).predict, budgets, method=method, **SMALL)
-    found = search(
+        search_subnet(
+            FMNIST, TrainedSupernet(FMNIST).predictor.predict, budgets, method=method, **SMALL
+        )
+    found = search_subnet(
         FMNIST,
-        accuracy_model(FMNIST).predict,
+        TrainedSupernet(FMNIST).predictor.predict,
         costs.budgets(sram_bytes=smallest + 1000),
         method=method,
         **SMALL,

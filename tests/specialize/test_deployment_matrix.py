@@ -17,21 +17,22 @@ from labkit.deploy.onnx.deployment import OnnxDeployment
 from labkit.latency.devices import get_device
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
-from labkit.specialize import matrix as module
-from labkit.specialize.device_search import Costs, accuracy_model
-from labkit.specialize.fleet import ALL, Choice, Request, Target, choose, targets
-from labkit.specialize.matrix import Matrix, as_text, matrix, specialize
+from labkit.specialize.choices import ALL, Choice, choose_subnets
+from labkit.specialize.deployment_matrix import NOISE, DeploymentMatrix, build_matrix, specialize
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.targets import Request, Target, targets
+from labkit.supernet.folder import TrainedSupernet
 
 BUDGETS = (4.0, 2.0, 100.0)
 
 
 @pytest.fixture(scope="module")
-def found() -> Matrix:
+def found() -> DeploymentMatrix:
     """Three devices; the subnet of the first is too slow for the second and too big for the third,
     and so on.
     """
     wanted = [
-        Target(Costs(FMNIST, get_device(name)), budget)
+        Target(DeviceCosts(FMNIST, get_device(name)), budget)
         for name, budget in zip(("pi4", "pixel1", "mcu-64k"), BUDGETS)
     ]
     choices = [
@@ -48,7 +49,7 @@ def found() -> Matrix:
         [[93.0, 93.0, 92.5], [92.0, 92.0, 91.5], [91.0, 91.0, 90.5], [90.8, 91.96, 90.4]]
     )
     fits = np.array([[True, True, False], [True] * 3, [True] * 3, [True] * 3])
-    return Matrix(
+    return DeploymentMatrix(
         FMNIST,
         wanted,
         choices,
@@ -81,7 +82,7 @@ def test_ratios_losses_and_verdicts(found):
 
 
 def test_a_measured_latency_may_exceed_its_budget_by_its_noise(found):
-    noisy = Matrix(
+    noisy = DeploymentMatrix(
         **{
             **vars(found),
             "latency_ms": np.array([[4.19, 1, 1], [4.21, 1, 1], [4.0, 1, 1], [1, 1, 1]]),
@@ -107,7 +108,7 @@ def test_json_has_every_cell_and_says_how_it_was_come_by(found):
 
 
 def test_text_marks_what_fails(found):
-    lines = as_text(found).splitlines()
+    lines = found.text().splitlines()
     assert lines[0].split() == ["pi4", "pixel1", "mcu-64k"]
     assert lines[2].split("  fails")[0].split() == [
         "of",
@@ -133,14 +134,14 @@ def test_long_names_keep_their_columns(found):
         Target(SimpleNamespace(device=SimpleNamespace(name=f"{letter * 40}")), budget)
         for letter, budget in zip("abc", BUDGETS)
     ]
-    renamed = Matrix(
+    renamed = DeploymentMatrix(
         **{
             **vars(found),
             "targets": long,
             "choices": [Choice("a" * 40, c.arch, 90.0) for c in found.choices],
         }
     )
-    lines = as_text(renamed).splitlines()
+    lines = renamed.text().splitlines()
     assert lines[0].split() == [target.name for target in long]
     ends = [lines[0].index(target.name) + 40 for target in long]
     assert all(lines[1][end - 2 : end] == "ms" and lines[2][end - 1] == "%" for end in ends)
@@ -164,7 +165,7 @@ def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
 
 def test_the_picture_says_of_one_network_for_all_what_the_cells_say(found):
     assert "worse somewhere" in deployment_matrix(found).get_suptitle()
-    alike = Matrix(
+    alike = DeploymentMatrix(
         **{
             **vars(found),
             "latency_ms": np.ones((4, 3)),
@@ -185,15 +186,15 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
 ):
     table = get_device("pi4").latency_table(FMNIST)
     monkeypatch.setattr(
-        "labkit.specialize.device_search.latency_table",
+        "labkit.specialize.device_costs.latency_table",
         lambda space, device, *_: table if device.name == "host" else device.latency_table(space),
     )
-    model = accuracy_model(FMNIST)
+    model = TrainedSupernet(FMNIST).predictor
     requests = [Request("host", 3.5), Request("stm32h743", 12), Request("jetson-nano", 1.5)]
-    wanted, choices = choose(FMNIST, model, targets(FMNIST, requests))
+    wanted, choices = choose_subnets(targets(FMNIST, requests), model)
     names = [target.name for target in wanted]
     measured = [deployed(92.0 - i, 91.5 - i, 5.0 - i) for i in range(len(choices))]
-    result = matrix(FMNIST, model, wanted, choices, measured)
+    result = build_matrix(model, wanted, choices, measured)
     expected = {
         "host": [92.0 - i for i in range(len(choices))],
         "stm32h743": [91.5 - i for i in range(len(choices))],
@@ -201,7 +202,7 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
     }
     for d, name in enumerate(names):
         assert result.accuracy[:, d].tolist() == expected[name]
-        assert result.tolerance[d] == (module.NOISE if name == "host" else 0)
+        assert result.tolerance[d] == (NOISE if name == "host" else 0)
     host = names.index("host")
     assert result.latency_ms[:, host].tolist() == [5.0 - i for i in range(len(choices))]
     assert result.latency_is[host] == "measured end to end"
@@ -212,17 +213,17 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
     )
     ratio = np.median((5.0 - np.arange(len(choices))) / table(genes))
     assert result.slowdown() == pytest.approx(ratio)
-    assert (f"takes {ratio:.2f} times as long" in as_text(result)) == (abs(ratio - 1) > 0.1)
+    assert (f"takes {ratio:.2f} times as long" in result.text()) == (abs(ratio - 1) > 0.1)
 
 
 def test_memory_limits_of_a_microcontroller_show_in_its_column():
     from labkit.latency.memory import flash_table, sram_table
 
-    model, device = accuracy_model(FMNIST), get_device("mcu-64k")
-    wanted, choices = choose(
-        FMNIST, model, targets(FMNIST, [Request("pi4", 5), Request("mcu-64k", 300)])
+    model, device = TrainedSupernet(FMNIST).predictor, get_device("mcu-64k")
+    wanted, choices = choose_subnets(
+        targets(FMNIST, [Request("pi4", 5), Request("mcu-64k", 300)]), model
     )
-    result = matrix(FMNIST, model, wanted, choices, None)
+    result = build_matrix(model, wanted, choices, None)
     genes = FMNIST.encode([choice.arch for choice in choices])
     column = [target.name for target in wanted].index("mcu-64k")
     fits = (sram_table(FMNIST, device)(genes) <= device.sram_bytes) & (
@@ -234,7 +235,7 @@ def test_memory_limits_of_a_microcontroller_show_in_its_column():
 
 def test_a_space_without_a_supernet_is_predicted_and_says_so(tmp_path):
     found = specialize(
-        TINY,
+        TrainedSupernet(TINY),
         [Request("pi4", 50, True), Request("pixel1", 20, True)],
         tmp_path / "out",
         progress=False,
@@ -242,6 +243,17 @@ def test_a_space_without_a_supernet_is_predicted_and_says_so(tmp_path):
     assert found.accuracy_is.startswith("predicted (synthetic")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["specialize.json"]
     assert json.loads((tmp_path / "out" / "specialize.json").read_text())["seed"] == 0
+
+
+def fake_supernet() -> SimpleNamespace:
+    """Of a trained supernet what specializing needs; a subnet that is extracted is its arch."""
+    return SimpleNamespace(
+        space=FMNIST,
+        predictor=TrainedSupernet(FMNIST).predictor,
+        is_trained=True,
+        supernet=SimpleNamespace(extract=lambda arch, stats: arch),
+        dataset=None,
+    )
 
 
 @pytest.fixture
@@ -271,14 +283,6 @@ def exported(monkeypatch) -> list[Arch]:
 
     monkeypatch.setattr("labkit.deploy.onnx.deployment.deploy", deploy)
     monkeypatch.setattr(
-        "labkit.supernet.weights_file.load",
-        lambda path: (
-            SimpleNamespace(extract=lambda arch, stats: arch),
-            {"config": {"dataset": "none"}},
-        ),
-    )
-    monkeypatch.setattr("labkit.data.datasets.load", lambda name: None)
-    monkeypatch.setattr(
         "labkit.supernet.evaluation.Evaluator",
         lambda *_: SimpleNamespace(recalibrate=lambda arch: None),
     )
@@ -289,7 +293,7 @@ def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, expor
     """Under such budgets the largest subnet is best everywhere; it is exported once."""
     (tmp_path / "pixel1.onnx").write_text("of an earlier run")
     found = specialize(
-        FMNIST,
+        fake_supernet(),
         [Request(name, 1000) for name in ("pi4", "pixel1", "stm32h743")],
         tmp_path,
         progress=False,
@@ -307,7 +311,9 @@ def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, expor
 def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exported):
     for name in ("pi4.int8", "pixel1.int8", ALL, "jetson-nano", "mine"):
         (tmp_path / f"{name}.onnx").write_text("of an earlier run")
-    specialize(FMNIST, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False)
+    specialize(
+        fake_supernet(), [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False
+    )
     assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == [
         "jetson-nano",
         "mine",
@@ -317,7 +323,10 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
     subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
     assert [s["int8_model"] for s in subnets] == [None, None]
     specialize(
-        TINY, [Request("pi4", 1000), Request("pixel1", 1000)], tmp_path, progress=False
+        TrainedSupernet(TINY),
+        [Request("pi4", 1000), Request("pixel1", 1000)],
+        tmp_path,
+        progress=False,
     )  # deploys nothing
     assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["jetson-nano", "mine"]
     assert [
@@ -329,7 +338,9 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
 def test_a_real_run_deploys_what_it_chose(tmp_path):
     import onnxruntime
 
-    found = specialize(FMNIST, [Request("pi4", 4.5), Request("mcu-64k", 250)], tmp_path)
+    found = specialize(
+        TrainedSupernet(FMNIST), [Request("pi4", 4.5), Request("mcu-64k", 250)], tmp_path
+    )
     value = json.loads((tmp_path / "specialize.json").read_text())
     assert value["accuracy_is"].startswith("measured on val")
     assert (found.accuracy > 80).all() and (np.diag(found.over_budget) <= 1).all()

@@ -3,20 +3,25 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from labkit.cli import cli
 from labkit.latency.devices import get_device
 from labkit.space import Arch
-from labkit.space.presets import FMNIST, get_space
-from labkit.specialize.demo import PERCENTILES, as_text, choose, demo
-from labkit.specialize.device_search import Costs, accuracy_model
+from labkit.space.presets import FMNIST
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.subnet_table import PERCENTILES, SubnetTable, predicted_row, subnet_table
+from labkit.specialize.targets import Request, targets
 from labkit.storage.tensor_file import CheckpointError
+from labkit.supernet.folder import TrainedSupernet, load
 
 
 @pytest.mark.parametrize("name", ["pi4", "mcu-64k"])
 def test_every_chosen_subnet_meets_its_budget_and_the_devices_memory(name):
     device = get_device(name)
-    costs, model = Costs(FMNIST, device), accuracy_model(FMNIST)
-    rows = choose(FMNIST, model, costs, seed=1)
+    costs, model = DeviceCosts(FMNIST, device), TrainedSupernet(FMNIST).predictor
+    requests = [Request(name, percentile, percent=True) for percentile in PERCENTILES]
+    rows = [predicted_row(target, model, 1) for target in targets(FMNIST, requests, seed=1)]
     assert [row["percentile"] for row in rows] == list(PERCENTILES)
     latency = costs.latency_ms(FMNIST.sample(np.random.default_rng(5), 4000))
     for row in rows:
@@ -33,16 +38,18 @@ def test_every_chosen_subnet_meets_its_budget_and_the_devices_memory(name):
 
 @pytest.mark.slow
 def test_demo_writes_table_and_picture(tmp_path):
-    rows = demo(FMNIST, tmp_path, ["pi4"])
+    result = CliRunner().invoke(cli, ["demo", "--devices", "pi4", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
     as_json = json.loads((tmp_path / "demo.json").read_text())
     table = list(csv.DictReader(open(tmp_path / "demo.csv")))
-    assert len(rows) == len(as_json) == len(table) == 3
+    assert len(as_json) == len(table) == 3
     for row, line in zip(as_json, table):
         FMNIST.validate(Arch.from_json(row["arch"]))
         assert float(line["test_accuracy"]) == row["test_accuracy"] > 85
         assert abs(row["predicted_accuracy"] - row["val_accuracy"]) < 2
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
-    assert as_text(rows).count("\n") == 3 and "simulated" in as_text(rows)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 5 and lines[0].startswith("device ") and "simulated" in lines[1]
 
 
 def test_a_boards_latency_is_not_called_simulated():
@@ -64,12 +71,14 @@ def test_a_boards_latency_is_not_called_simulated():
         {**costs, "device": "pi4", "latency is": "simulated"},
         {**costs, "device": "mcu-64k", "latency is": "simulated, order of magnitude"},
     ]
-    host, board, pi4, mcu = as_text(rows).splitlines()[1:]
+    host, board, pi4, mcu = SubnetTable([], rows).text().splitlines()[1:]
     assert "0.987 ms" in host and "by table" in board and "simulated" in pi4 and "simulated" in mcu
     assert "simulated" not in board
 
 
-def test_a_space_without_weights_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr("labkit.specialize.demo.Costs", lambda *_: pytest.fail("measured first"))
-    with pytest.raises(CheckpointError, match="ofa-mbv3.safetensors does not exist"):
-        demo(get_space("ofa-mbv3"), tmp_path, ["pi4"])
+def test_a_space_without_weights_is_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(
+        "labkit.specialize.targets.DeviceCosts", lambda *_: pytest.fail("measured first")
+    )
+    with pytest.raises(CheckpointError, match="ofa-mbv3/supernet.safetensors does not exist"):
+        subnet_table(load("ofa-mbv3"), [Request("pi4", 50, percent=True)])

@@ -1,4 +1,4 @@
-"""Commands about supernets: train one, evaluate its subnets, fetch official weights."""
+"""labkit train: train a supernet into a folder."""
 
 from __future__ import annotations
 
@@ -6,87 +6,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.common import json_option, read_arch, seed_option, show, space_option
-
-
-@click.command()
-@space_option
-@click.option(
-    "--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text."
-)
-@click.option(
-    "--split", type=click.Choice(["val", "test", "val-search"]), default="val", show_default=True
-)
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help=(
-        "Supernet weights; left out, the ones that ship, or with --data imagenet those that were"
-        " fetched."
-    ),
-)
-@click.option(
-    "--data",
-    "source",
-    type=click.Choice(["own", "imagenet"]),
-    default="own",
-    show_default=True,
-    help="The data set the supernet was trained on, or an ImageNet folder.",
-)
-@click.option(
-    "--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/."
-)
-@json_option
-def evaluate(space, arch, split, weights, source, path, as_json) -> None:
-    """Measure the accuracy of one subnet of a supernet, after BN recalibration."""
-    chosen = read_arch(space, arch)
-    if (source == "imagenet") != (path is not None):
-        raise ValueError(
-            "--data imagenet and --path, the folder that holds train/ and val/, go together"
-        )
-    if source == "imagenet" and split != "val":
-        raise ValueError(
-            f"an ImageNet folder has no split {split!r}: its val/ is judged, so leave --split out"
-        )
-    from labkit.supernet import weights_file as pretrained
-    from labkit.supernet.artifacts import supernet_path
-
-    if source == "imagenet" and weights is None:
-        from labkit.official.published_weights import converted_path, find, load
-
-        file, supernet = converted_path(find(space.name)), load(space.name)
-    else:
-        file = weights or supernet_path(space.name)
-        supernet, record = pretrained.load(file)
-    if supernet.space != space:
-        raise ValueError(
-            f"{file} holds a supernet of space {supernet.space.name!r}, not {space.name!r}"
-        )
-    result = {"space": space.name, "arch": chosen.to_json(), "split": split, "weights": str(file)}
-    if source == "imagenet":
-        from labkit.official.imagenet import evaluate as run
-
-        judged = run(supernet, [chosen], path)[0]
-        show(
-            {**result, "accuracy": judged.top1, "top5": judged.top5, "images": judged.images},
-            as_json,
-            [
-                f"{judged.top1:.2f} % top-1, {judged.top5:.2f} % top-5 of {judged.images} images:"
-                f" {chosen}"
-            ],
-        )
-    else:
-        from labkit.data import datasets as data
-        from labkit.supernet.evaluation import Evaluator
-
-        accuracy = Evaluator(
-            supernet, data.load(pretrained.dataset_of(file, record)), split
-        ).accuracy(chosen)
-        show(
-            {**result, "accuracy": accuracy},
-            as_json,
-            [f"{accuracy:.2f} % of {split} images right: {chosen}"],
-        )
+from labkit.cli.options import read_arch, seed_option, space_option
 
 
 @click.command()
@@ -228,7 +148,7 @@ def train(
     import torch
 
     from labkit.train import TrainConfig
-    from labkit.train import train as run
+    from labkit.train import train as train_supernet
     from labkit.train.config import arch_text, quick_precision
 
     config = TrainConfig(
@@ -257,7 +177,7 @@ def train(
             f"labkit: there is no checkpoint in {out}; this run starts from the beginning", err=True
         )
     try:
-        run(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
+        train_supernet(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
     except KeyboardInterrupt:
         click.echo(
             "\nlabkit: stopped; the same command with --resume goes on from the last checkpoint in"
@@ -265,36 +185,7 @@ def train(
             err=True,
         )
         raise
-    click.echo(f"weights are in {out / 'supernet.safetensors'}")
-
-
-@click.group()
-def weights() -> None:
-    """The official Once-for-All checkpoints, for machines with internet."""
-
-
-@weights.command(name="list")
-@json_option
-def list_(as_json) -> None:
-    """List the official checkpoints and whether they are here."""
-    from labkit.official.published_weights import available
-
-    rows = available()
-    show(
-        {"weights": rows},
-        as_json,
-        [
-            f"{row['name']:<20} {'here' if row['got'] else 'not fetched':<12} {row['urls'][0]}"
-            for row in rows
-        ],
+    click.echo(
+        f"weights are in {out / 'supernet.safetensors'}; `labkit measure {out}` adds pairs and an"
+        " accuracy predictor"
     )
-
-
-@weights.command()
-@click.argument("name")
-@click.option("--sha256", help="Insist on this hash.")
-def fetch(name, sha256) -> None:
-    """Download an official checkpoint, verify it and convert it to safetensors; resumes."""
-    from labkit.official.published_weights import fetch as run
-
-    click.echo(f"weights are in {run(name, sha256=sha256)}")

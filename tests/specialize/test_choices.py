@@ -16,8 +16,11 @@ from labkit.latency.memory import flash_table, sram_table
 from labkit.search import InfeasibleBudget
 from labkit.space import Arch, Block
 from labkit.space.presets import FMNIST
-from labkit.specialize.device_search import Costs, accuracy_model
-from labkit.specialize.fleet import ALL, DEFAULT, Request, Target, choose, targets
+from labkit.specialize.choices import ALL, choose_subnets, require_distinct_devices
+from labkit.specialize.deployment_matrix import DEFAULT_REQUESTS
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.targets import Request, Target, targets
+from labkit.supernet.folder import TrainedSupernet
 
 
 def all_archs() -> list[Arch]:
@@ -95,7 +98,7 @@ def test_any_text_is_a_request_or_a_clear_error(text):
 
 
 def test_a_percentile_is_what_that_share_of_random_subnets_reaches():
-    costs = Costs(FMNIST, get_device("pi4"))
+    costs = DeviceCosts(FMNIST, get_device("pi4"))
     budget = Request("pi4", 30, True).budget_ms(costs, seed=3)
     latency = costs.latency_ms(FMNIST.sample(np.random.default_rng(99), 20_000))
     assert (latency <= budget).mean() == pytest.approx(0.30, abs=0.02)
@@ -103,10 +106,10 @@ def test_a_percentile_is_what_that_share_of_random_subnets_reaches():
 
 
 def test_the_default_devices_are_five_and_each_gets_a_subnet(tmp_path):
-    requests = [Request.parse(text) for text in DEFAULT]
+    requests = [Request.parse(text) for text in DEFAULT_REQUESTS]
     assert len(requests) == 5
     simulated = [request for request in requests if request.device != "host"]
-    wanted, choices = choose(FMNIST, accuracy_model(FMNIST), targets(FMNIST, simulated))
+    wanted, choices = choose_subnets(targets(FMNIST, simulated), TrainedSupernet(FMNIST).predictor)
     assert [choice.owner for choice in choices][:4] == [target.name for target in wanted]
     for choice, target in zip(choices, wanted):
         assert target.costs.of(choice.arch)["latency_ms"] <= target.budget_ms
@@ -114,13 +117,13 @@ def test_the_default_devices_are_five_and_each_gets_a_subnet(tmp_path):
 
 def test_choices_are_the_best_of_all_archs():
     """Against every arch of a small space: device by device, and under all budgets at once."""
-    archs, model = all_archs(), accuracy_model(TINY)
+    archs, model = all_archs(), TrainedSupernet(TINY).predictor
     assert len(archs) == 2 * (4 + 4**2) * (2 + 2**2)
     genes, requests = (
         TINY.encode(archs),
         [Request("mcu-64k", 30, True), Request("pi4", 60, True), Request("pixel1", 45, True)],
     )
-    wanted, choices = choose(TINY, model, targets(TINY, requests, seed=1))
+    wanted, choices = choose_subnets(targets(TINY, requests, seed=1), model)
     predicted, everywhere = model.predict(genes), np.ones(len(archs), bool)
     for target, choice in zip(wanted, choices):
         device = target.costs.device
@@ -157,8 +160,8 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
 
         value = made_up(factor=1.0, intercept=0.0, per_block=0.0, block_ms=block_ms)
         board_import.import_table(save(value, tmp_path / f"{name}.json"), name)
-    wanted, choices = choose(
-        TINY, accuracy_model(TINY), targets(TINY, [Request("a", 1), Request("b", 1)])
+    wanted, choices = choose_subnets(
+        targets(TINY, [Request("a", 1), Request("b", 1)]), TrainedSupernet(TINY).predictor
     )
     assert sorted(choice.owner for choice in choices) == ["a", "b"]
     for choice in choices:  # the stage of 16 channels uses the other kernel
@@ -178,7 +181,9 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
 )
 def test_requests_that_do_not_go_together(requests, error, message):
     with pytest.raises(error, match=message):
-        targets(TINY, [Request.parse(text) for text in requests])
+        parsed = [Request.parse(text) for text in requests]
+        require_distinct_devices(parsed)
+        targets(TINY, parsed)
 
 
 def test_an_impossible_budget_names_its_device_and_the_way_out():
@@ -187,12 +192,13 @@ def test_an_impossible_budget_names_its_device_and_the_way_out():
         InfeasibleBudget,
         match="latency on 'stm32h743' budget 0.5 ms cannot be met.* value is .* ms",
     ):
-        choose(FMNIST, accuracy_model(FMNIST), wanted)
+        choose_subnets(wanted, TrainedSupernet(FMNIST).predictor)
 
 
 def test_a_target_names_its_limits():
     names = [
-        budget.name for budget in Target(Costs(FMNIST, get_device("mcu-64k")), 300.0).budgets()
+        budget.name
+        for budget in Target(DeviceCosts(FMNIST, get_device("mcu-64k")), 300.0).budgets()
     ]
     assert (
         names[0] == "latency on 'mcu-64k'"

@@ -1,0 +1,51 @@
+"""labkit demo: the main job, end to end, in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.options import json_option, seed_option, show, supernet_option
+
+
+@click.command()
+@supernet_option
+@click.option(
+    "--devices",
+    default="host,pi4,stm32h743,mcu-64k",
+    show_default=True,
+    help="Names, with commas between.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="results", show_default=True
+)
+@seed_option
+@json_option
+def demo(trained, devices, out, seed, as_json) -> None:
+    """From the pretrained supernet to a subnet for each device at three budgets, evaluated and
+    measured.
+    """
+    from labkit.course.pictures.fronts import device_fronts
+    from labkit.course.pictures.style import save_figure
+    from labkit.latency.devices import get_device
+    from labkit.search import front
+    from labkit.specialize.subnet_table import PERCENTILES, subnet_table
+    from labkit.specialize.targets import Request
+
+    # What is wrong with a device's name or with the folder shows before any work.
+    names = [get_device(name.strip()).name for name in devices.split(",")]
+    out.mkdir(parents=True, exist_ok=True)
+    requests = [Request(name, p, percent=True) for name in names for p in PERCENTILES]
+    table = subnet_table(trained, requests, seed=seed)
+    table.write(out)
+    costs = list(dict.fromkeys(target.costs for target in table.targets))
+    fronts = [
+        front(
+            trained.space, trained.predictor.predict, each.latency_ms, each.budgets(), progress=True
+        )
+        for each in costs
+    ]
+    save_figure(device_fronts(costs, fronts, table.rows), out / "pareto.png")
+    text = [table.text(), f"written to {out}: demo.csv, demo.json, pareto.png"]
+    show({"rows": table.to_json()}, as_json, text)

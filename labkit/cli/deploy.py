@@ -1,0 +1,102 @@
+"""labkit deploy: a subnet as a file that a target runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.options import arch_option, json_option, read_arch, show, supernet_option
+
+
+@click.command()
+@supernet_option
+@arch_option
+@click.option(
+    "--to",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File to write: NAME.onnx, or NAME.tflite for a microcontroller (always int8).",
+)
+@click.option(
+    "--int8", is_flag=True, help="Also quantize (NAME.int8.onnx), calibrated on training images."
+)
+@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Images of the split that a .tflite file is judged on; its interpreter is slow.",
+)
+@json_option
+def deploy(trained, arch, out, int8, split, images, as_json) -> None:
+    """Extract a subnet, fold its batch norms, export it, verify and measure it here.
+
+    A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`.
+    """
+    space, arch = trained.space, read_arch(trained.space, arch)
+    # Missing packages are reported before the work, not after it; each format needs its own.
+    if out.suffix == ".tflite":
+        from labkit.deploy.litert.packages import require_packages
+
+        require_packages()
+    elif out.suffix == ".onnx":
+        from labkit.deploy.onnx.deployment import deploy as deploy_onnx
+    else:
+        raise ValueError(f"cannot deploy to {str(out)!r}; name it like model.onnx or model.tflite")
+    from labkit.supernet.evaluation import Evaluator
+
+    supernet, dataset = trained.supernet, trained.dataset
+    subnet = supernet.extract(arch, Evaluator(supernet, dataset, "val").recalibrate(arch))
+    if out.suffix == ".tflite":
+        _to_microcontroller(space, subnet, dataset, out, split, images, as_json)
+        return
+    model = deploy_onnx(space, subnet, dataset, out, int8=int8, split=split)
+    lines = [
+        (
+            f"{model.path} agrees with torch within {model.max_difference:.1e} on"
+            f" {model.verified_images} images"
+        ),
+        (
+            f"fp32  {model.accuracy:.2f} % of {split}  {model.latency_ms:.3f} ms here "
+            f" {model.file_bytes / 1000:.0f} kB"
+        ),
+    ]
+    if int8:
+        lines.append(
+            f"int8  {model.int8_accuracy:.2f} % of {split}  {model.int8_latency_ms:.3f} ms here "
+            f" {model.int8_file_bytes / 1000:.0f} kB  loses {model.accuracy_drop:.2f} points "
+            f" ({model.int8_path})"
+        )
+    show(model.to_json(), as_json, lines)
+
+
+def _to_microcontroller(space, subnet, dataset, out, split, images, as_json) -> None:
+    from labkit.deploy.litert.deployment import deploy_micro
+
+    model = deploy_micro(
+        space, subnet, dataset, out, split=split, images=images, progress=not as_json
+    )
+    show(
+        model.to_json(),
+        as_json,
+        [
+            (
+                f"{model.path} runs in TensorFlow Lite Micro, on the first {model.images} images of"
+                f" {split}"
+            ),
+            (
+                f"int8   {model.int8_accuracy:.2f} %, loses {model.accuracy_drop:.2f} points to torch"
+                " in float32"
+            ),
+            (
+                f"arena  {model.arena_bytes / 1000:.1f} kB: {model.activation_bytes / 1000:.1f}"
+                f" activations, {model.persistent_bytes / 1000:.1f} persistent"
+                f" ({model.predicted_arena_bytes / 1000:.1f} kB predicted)"
+            ),
+            f"flash  {model.flash_bytes / 1000:.1f} kB",
+            f"fits   {', '.join(model.fits) or 'no microcontroller that labkit knows'}",
+        ],
+    )

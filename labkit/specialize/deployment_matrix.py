@@ -1,0 +1,250 @@
+"""Every subnet on every device: why one network for all is too slow somewhere, or worse somewhere.
+
+Each device's subnet is exported, verified and measured as it would be deployed. On another device
+it is too slow, does not fit into memory, or gives accuracy away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labkit.latency.devices import HOST
+from labkit.space import SearchSpace
+from labkit.specialize.choices import (
+    ALL,
+    Choice,
+    choose_subnets,
+    require_distinct_devices,
+)
+from labkit.specialize.deployed_models import SPLIT, deploy_all, remove_stale
+from labkit.specialize.targets import Request, Target, targets
+from labkit.storage.atomic_write import write_json
+from labkit.storage.provenance import code_revision
+from labkit.supernet.accuracy_files import AccuracyModel
+from labkit.supernet.folder import TrainedSupernet
+
+if TYPE_CHECKING:
+    from labkit.deploy.onnx.deployment import OnnxDeployment
+
+SCHEMA = 1
+DEFAULT_REQUESTS = ("pi4:4.5", "pixel1:3", "host:30%", "stm32h743:12", "mcu-64k:250")
+NOISE = 0.05  # share by which a latency that was measured end to end may exceed its budget
+SLOWDOWN = 0.1  # share by which this machine may differ from its table without a remark
+
+
+@dataclass(frozen=True, eq=False)
+class DeploymentMatrix:
+    """Subnets (rows, S) on devices (columns, D)."""
+
+    space: SearchSpace
+    targets: Sequence[Target]
+    choices: Sequence[Choice]
+    latency_ms: np.ndarray  # (S, D)
+    accuracy: np.ndarray  # (S, D) top-1 in percent, in the precision of the device
+    fits: np.ndarray  # (S, D) whether SRAM and flash hold it
+    latency_is: Sequence[str]  # (D,) measured, simulated, ...
+    accuracy_is: str
+    tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
+    deployed: Sequence[OnnxDeployment] | None = (
+        None  # (S,) None where the subnets were not deployed
+    )
+
+    @property
+    def over_budget(self) -> np.ndarray:
+        """(S, D) latency over the device's budget: above 1 is too slow."""
+        return self.latency_ms / np.array([target.budget_ms for target in self.targets])
+
+    @property
+    def loss(self) -> np.ndarray:
+        """(S, D) points of accuracy below the device's own subnet on that device; negative is
+        above.
+        """
+        return np.diag(self.accuracy) - self.accuracy
+
+    @property
+    def too_slow(self) -> np.ndarray:
+        return self.over_budget > 1 + self.tolerance
+
+    def is_owner(self, s: int, d: int) -> bool:
+        """Whether subnet `s` was chosen for device `d`."""
+        return self.choices[s].owner == self.targets[d].name
+
+    def serves_all(self, s: int) -> bool:
+        """Whether subnet `s` meets every device's limits and is as good there as the device's own."""
+        return not (self.too_slow[s] | ~self.fits[s]).any() and bool(self.loss[s].max() < 0.05)
+
+    def verdict(self, s: int) -> str:
+        """What would come of subnet `s` as the one network for all devices."""
+        fails = self.too_slow[s] | ~self.fits[s]
+        worst = max(self.loss[s][~fails], default=0.0)
+        worse = f"up to {worst:.1f} points worse" if worst >= 0.05 else ""
+        if fails.any():
+            elsewhere = f", elsewhere {worse}" if worse else ""
+            return f"fails on {fails.sum()} of {len(fails)}{elsewhere}"
+        return f"fits everywhere, {worse or 'as good as each own'}"
+
+    def slowdown(self) -> float:
+        """How much longer this machine takes now than when its table was measured; 1.0 if it is not
+        a column.
+        """
+        genes = self.space.encode([choice.arch for choice in self.choices])
+        ratios = [
+            np.median(self.latency_ms[:, d] / target.costs.latency_ms(genes))
+            for d, target in enumerate(self.targets)
+            if target.name == HOST
+        ]
+        return float(ratios[0]) if ratios else 1.0
+
+    def to_json(self) -> dict:
+        devices = [
+            {
+                "name": target.name,
+                "title": target.costs.device.title,
+                "latency_is": latency_is,
+                "budget_ms": target.budget_ms,
+                "precision": target.costs.device.precision,
+            }
+            for target, latency_is in zip(self.targets, self.latency_is)
+        ]
+        models = self.deployed or [None] * len(self.choices)
+        subnets = [
+            {
+                "for": choice.owner,
+                "arch": choice.arch.to_json(),
+                "predicted_accuracy": choice.predicted_accuracy,
+                "verdict": self.verdict(s),
+                "model": model and Path(model.path).name,
+                "int8_model": model and model.int8_path and Path(model.int8_path).name,
+            }
+            for s, (choice, model) in enumerate(zip(self.choices, models))
+        ]
+        cells = {
+            name: getattr(self, name).tolist()
+            for name in ("latency_ms", "over_budget", "accuracy", "loss", "fits", "too_slow")
+        }
+        return {
+            "schema": SCHEMA,
+            "what": "specialization",
+            "space": self.space.name,
+            "date": date.today().isoformat(),
+            "revision": code_revision(),
+            "accuracy_is": self.accuracy_is,
+            "devices": devices,
+            "subnets": subnets,
+            **cells,
+        }
+
+    def text(self) -> str:
+        """The matrix for a terminal."""
+        width = max(18, *(len(target.name) + 2 for target in self.targets))
+        margin = max(16, *(len(choice.owner) + 4 for choice in self.choices))
+        names = "".join(f"{target.name:>{width}}" for target in self.targets)
+        budgets = "".join(f"{f'{target.budget_ms:.4g} ms':>{width}}" for target in self.targets)
+        lines = [f"{'':<{margin}}{names}", f"{'budget':<{margin}}{budgets}"]
+        for s, choice in enumerate(self.choices):
+            name = choice.owner if choice.owner == ALL else f"of {choice.owner}"
+            cells = "".join(self._cell(s, d, width) for d in range(len(self.targets)))
+            lines.append(f"{name:<{margin}}{cells}  {self.verdict(s)}")
+        sources = "; ".join(
+            f"{target.name} {latency_is}"
+            for target, latency_is in zip(self.targets, self.latency_is)
+        )
+        lines += [
+            "",
+            "Each cell: latency over the device's budget, and top-1 accuracy"
+            f" ({self.accuracy_is}).",
+            f"Latencies: {sources}.",
+        ]
+        if abs(self.slowdown() - 1) > SLOWDOWN:
+            lines.append(
+                f"This machine takes {self.slowdown():.2f} times as long as when its table was"
+                " measured; if it is idle now, measure the table again: labkit lut measure"
+            )
+        return "\n".join(lines)
+
+    def _cell(self, s: int, d: int, width: int) -> str:
+        mark = "own" if self.is_owner(s, d) else ""
+        if not self.fits[s, d]:
+            mark = "BIG"
+        elif self.too_slow[s, d]:
+            mark = "SLOW"
+        return f"{mark:>{width - 13}}{self.over_budget[s, d]:5.2f}x{self.accuracy[s, d]:6.2f}%"
+
+
+def specialize(
+    trained: TrainedSupernet,
+    requests: Sequence[Request],
+    out: Path,
+    *,
+    seed: int = 0,
+    progress: bool = True,
+) -> DeploymentMatrix:
+    """Choose, deploy and measure a subnet for each device; write specialize.json and models to
+    `out`.
+
+    In a space without a trained supernet nothing can be deployed, and accuracies are predicted.
+    Models of an earlier run that are called like a device of this one, and are not its own, are
+    removed from `out`.
+    """
+    require_distinct_devices(requests)
+    ordered, choices = choose_subnets(targets(trained.space, requests, seed), trained.predictor)
+    deployed = None
+    if trained.is_trained:
+        int8 = any(target.costs.device.precision == "int8" for target in ordered)
+        deployed = deploy_all(trained, choices, out, int8=int8, progress=progress)
+    matrix = build_matrix(trained.predictor, ordered, choices, deployed)
+    remove_stale(out, [ALL, *(target.name for target in ordered)], deployed or ())
+    write_json(out / "specialize.json", {**matrix.to_json(), "seed": seed})
+    return matrix
+
+
+def build_matrix(
+    model: AccuracyModel,
+    targets: Sequence[Target],
+    choices: Sequence[Choice],
+    deployed: Sequence[OnnxDeployment] | None = None,
+) -> DeploymentMatrix:
+    """Put every subnet on every device; accuracies are predicted where nothing was `deployed`.
+
+    An int8 device runs the quantized network; fp16 is taken to be as accurate as fp32. Latency on
+    this machine is that of the deployed network, elsewhere it comes from the device's table.
+    """
+    space, archs = targets[0].costs.space, [choice.arch for choice in choices]
+    latencies, accuracies, labels, tolerance = [], [], [], []
+    for target in targets:
+        device = target.costs.device
+        if deployed is not None and target.name == HOST:
+            latencies.append([network.latency_ms for network in deployed])
+            labels.append("measured end to end")
+            tolerance.append(NOISE)
+        else:
+            latencies.append(target.costs.latency_ms(space.encode(archs)))
+            labels.append(device.label)
+            tolerance.append(0.0)
+        if deployed is None:
+            accuracies.append([choice.predicted_accuracy for choice in choices])
+        elif device.precision == "int8":
+            accuracies.append([network.int8_accuracy for network in deployed])
+        else:
+            accuracies.append([network.accuracy for network in deployed])
+    accuracy_is = f"measured on {SPLIT}, in the device's precision"
+    if deployed is None:
+        accuracy_is = f"predicted ({model.label})"
+    return DeploymentMatrix(
+        space=space,
+        targets=targets,
+        choices=choices,
+        latency_ms=np.array(latencies, float).T,
+        accuracy=np.array(accuracies, float).T,
+        fits=np.array([target.costs.fits(archs) for target in targets]).T,
+        latency_is=labels,
+        accuracy_is=accuracy_is,
+        tolerance=np.array(tolerance),
+        deployed=deployed,
+    )

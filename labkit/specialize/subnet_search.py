@@ -1,0 +1,103 @@
+"""The best arch under budgets, by any of the search methods, and so that it fits where a
+microcontroller's planner decides. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
+from labkit.search.best_passing import best_passing
+from labkit.space import SearchSpace
+from labkit.specialize.device_costs import DeviceCosts
+from labkit.supernet.accuracy_files import AccuracyModel
+from labkit.tables.arena import ArenaTable
+from labkit.tables.separable import Separable
+
+METHODS = ("evolution", "exact", "random")
+Method = Literal["evolution", "exact", "random"]
+
+
+def search_subnet(
+    space: SearchSpace,
+    accuracy: Separable,
+    budgets: list[Budget],
+    *,
+    method: Method = "evolution",
+    seed: int = 0,
+    population: int = 100,
+    generations: int = 500,
+) -> SearchResult:
+    """The best arch under `budgets` by `method`.
+
+    Random search looks at as many archs as evolution would. A budget on a microcontroller's arena
+    holds for what the interpreter's planner needs, so that the result fits. Exact search returns
+    the best arch that does, unless more than ten kinds of better ones do not. Then, and with the
+    other methods, the limit on the predicted arena is lowered below that of each result until one
+    fits; archs between may be missed.
+
+    Raises InfeasibleBudget with the smallest achievable value where no arch meets the budgets; with
+    the smallest value found where some do by prediction, and none of those found by the planner.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}, known: {', '.join(METHODS)}")
+
+    def run(budgets: list[Budget]) -> SearchResult:
+        rng = np.random.default_rng(seed)
+        if method == "exact":
+            return best(space, accuracy, budgets)
+        if method == "random":
+            evaluations = population * (generations + 1)
+            return random_search(space, accuracy, budgets, rng=rng, evaluations=evaluations)
+        return evolve(
+            space, accuracy, budgets, rng=rng, population=population, generations=generations
+        )
+
+    arenas = [budget for budget in budgets if isinstance(budget.cost, ArenaTable)]
+    if not arenas:
+        return run(budgets)
+    arena = min(arenas, key=lambda budget: budget.limit)
+    if method == "exact":
+        optimum = best_passing(
+            space, accuracy, budgets, lambda genes: arena.cost.planned(genes) <= arena.limit
+        )
+        if optimum is not None:
+            return optimum
+    lowered, planned_bytes = budgets, []
+    while True:
+        try:
+            result = run(lowered)
+        except InfeasibleBudget:
+            if not planned_bytes:
+                raise
+            others = [budget for budget in budgets if budget is not arena]
+            raise InfeasibleBudget(arena, min(planned_bytes), others, proven=False) from None
+        planned_bytes.append(arena.cost.planned(result.genes))
+        if planned_bytes[-1] <= arena.limit:
+            return result
+        predicted_bytes = float(arena.cost(result.genes[None])[0])
+        lowered = [*budgets, replace(arena, limit=predicted_bytes - 1)]  # bytes are whole
+
+
+def searches_at_limits(
+    costs: DeviceCosts, model: AccuracyModel, limits_ms: Sequence[float], seed: int
+) -> dict[str, list[SearchResult]]:
+    """The results of evolution and of random search under each latency limit, by method."""
+    methods: tuple[Method, ...] = ("evolution", "random")
+    return {
+        method: [
+            search_subnet(
+                costs.space,
+                model.predict,
+                costs.budgets(latency_ms=limit),
+                method=method,
+                seed=seed,
+            )
+            for limit in limits_ms
+        ]
+        for method in methods
+    }

@@ -1,0 +1,147 @@
+"""Measuring accuracy pairs of a trained supernet, and fitting the accuracy predictor to them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from labkit.space import SearchSpace
+from labkit.space.binding import file_stem, require_space, space_fields
+from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
+from labkit.storage.paths import cache_dir
+from labkit.storage.provenance import provenance, sha256
+from labkit.supernet import accuracy_files
+from labkit.supernet.accuracy_files import PAIRS, Pairs
+from labkit.supernet.folder import TrainedSupernet
+from labkit.tables.accuracy_predictor import fit_separable
+from labkit.tables.predictor_quality import cross_validate
+
+ARCHS, HELD_OUT, SEED = 2000, 0.2, 0
+FEWEST_PAIRS = 12  # without the held-out ones, as few as a fit takes
+ARCHS_AT_ONCE = 50  # measured between two saves: a minute or two of work
+PARTIAL_SCHEMA = "labkit-pairs-partial-2"
+
+
+def measure(
+    trained: TrainedSupernet, archs: int = ARCHS, seed: int = SEED, progress: bool = True
+) -> dict[str, dict[str, float]]:
+    """Add pairs.npz, of `archs` random archs, and predictor.npz to a trained supernet's folder.
+
+    Returns the errors of the predictor, and of simpler ones, on held-out pairs. What was measured
+    is saved as it comes: after an interruption the same call goes on from there. Raises
+    ArtifactError, before anything is replaced, for fewer archs than a fit takes; CheckpointError
+    and DataError where weights or images are not there.
+    """
+    count = min(archs, trained.space.size())
+    if count < FEWEST_PAIRS:
+        raise ArtifactError(
+            f"{count} pairs of {trained.name!r} are too few to fit a predictor and to judge it; it"
+            f" takes {FEWEST_PAIRS} at least, {ARCHS} for a good one"
+        )
+    measure_pairs(trained, archs, seed, progress)
+    return fit_predictor(TrainedSupernet(trained.space, trained.path), seed)
+
+
+def measure_pairs(
+    trained: TrainedSupernet, archs: int = ARCHS, seed: int = SEED, progress: bool = True
+) -> None:
+    """Write pairs.npz: the accuracy of random archs on val-search.
+
+    Archs are measured in order of their genes, so that neighbors share the work of their first
+    blocks.
+    """
+    from labkit.runtime.machine import machine  # torch is for making pairs, not for reading them
+    from labkit.supernet.evaluation import RECALIBRATION_IMAGES, Evaluator
+
+    space, weights = trained.space, trained.weights_path
+    evaluator = Evaluator(trained.supernet, trained.dataset, "val-search")
+    genes = random_genes(space, archs, seed)
+    file = f"{file_stem(space)}-{archs}-{seed}-{sha256(weights)[:16]}.npz"
+    partial = cache_dir() / "pairs" / file
+    accuracy, cpu_seconds = _measured_before(partial, space, genes)
+    order = np.lexsort(genes.T[::-1])
+    remaining = order[np.isnan(accuracy[order])]
+    bar = tqdm(
+        total=len(genes),
+        initial=len(genes) - len(remaining),
+        desc=f"pairs of {trained.name}",
+        unit="arch",
+        disable=not progress,
+    )
+    with bar:
+        for begin in range(0, len(remaining), ARCHS_AT_ONCE):
+            batch, start = remaining[begin : begin + ARCHS_AT_ONCE], time.process_time()
+            accuracy[batch] = evaluator.accuracies(space.decode(genes[batch]))
+            cpu_seconds += time.process_time() - start
+            write_npz(
+                partial,
+                {"schema": PARTIAL_SCHEMA, **space_fields(space), "cpu_seconds": cpu_seconds},
+                {"genes": genes, "accuracy": accuracy},
+            )
+            bar.update(len(batch))
+    header = {
+        **provenance(f"labkit measure {trained.name} --pairs {archs}", [weights], seed),
+        "split": "val-search",
+        "recalibration_images": RECALIBRATION_IMAGES,
+        "cpu_hours": round(cpu_seconds / 3600, 3),
+        "machine": machine(),
+    }
+    accuracy_files.write_pairs(trained.path, space, Pairs(genes, accuracy, header))
+    partial.unlink()
+
+
+def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
+    """(count, G) distinct random archs; fewer where the space has no more, or hardly more."""
+    genes = np.unique(space.sample(np.random.default_rng(seed), 2 * count + 100), axis=0)
+    return np.random.default_rng(seed).permutation(genes)[:count]  # np.unique sorts
+
+
+def _measured_before(
+    partial: Path, space: SearchSpace, genes: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Accuracies (N,) so far, NaN where there is none yet, and the CPU seconds that they took."""
+    if not partial.is_file():
+        return np.full(len(genes), np.nan), 0.0
+    advice = "remove it to measure from the start"
+
+    def check_header(header: dict) -> None:
+        require_space(header, partial, space, ArtifactError, advice)
+
+    try:
+        header, (rows, accuracy) = read_npz(
+            partial, PARTIAL_SCHEMA, ["genes", "accuracy"], advice, check_header
+        )
+        cpu_seconds = float(header["cpu_seconds"])
+    except (ArtifactError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"what an interrupted run left in {partial} cannot be used"
+            f" ({error.__cause__ or error}); {advice}"
+        ) from None
+    if not np.array_equal(rows, genes) or accuracy.shape != genes.shape[:1]:
+        raise ArtifactError(f"{partial} holds other archs than this run measures; {advice}")
+    return accuracy, cpu_seconds
+
+
+def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[str, float]]:
+    """Write predictor.npz, fitted to all pairs, and return the errors of one fitted to 80 % of them
+    on the rest, beside those of simpler predictors.
+    """
+    space, pairs = trained.space, trained.pairs
+    order = np.random.default_rng(seed).permutation(len(pairs.genes))
+    held_out, training = np.split(order, [round(HELD_OUT * len(order))])
+    errors = cross_validate(space, *pairs[:2], [(training, held_out)], seed=seed)
+    predictor = fit_separable(space, *pairs[:2], rng=np.random.default_rng(seed))
+    inputs = [trained.path / PAIRS]
+    if trained.is_trained:
+        inputs.append(trained.weights_path)
+    header = {
+        **provenance(f"labkit measure {trained.name}", inputs, seed),
+        "pairs": len(order),
+        "held_out_pairs": len(held_out),
+        "held_out": errors,
+    }
+    accuracy_files.write_predictor(trained.path, space, predictor, header)
+    return errors

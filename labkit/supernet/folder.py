@@ -1,0 +1,151 @@
+"""A trained supernet as a folder and as one value.
+
+    FOLDER/supernet.safetensors   weights, their space, the record of their training and data set
+    FOLDER/pairs.npz              random archs and their accuracy on val-search
+    FOLDER/predictor.npz          the accuracy predictor fitted to the pairs
+
+`labkit train --out FOLDER` writes the first, `labkit measure FOLDER` the others. Those that ship
+lie in data/supernets/NAME and go by their name.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.data.record import DatasetRecord
+from labkit.space import SearchSpace, get_space, spaces
+from labkit.storage.paths import data_dir
+from labkit.storage.tensor_file import CheckpointError
+from labkit.supernet import accuracy_files, weights_file
+from labkit.supernet.accuracy_files import PAIRS, PREDICTOR, AccuracyModel, Pairs
+from labkit.supernet.weights_file import WEIGHTS
+
+if TYPE_CHECKING:
+    from labkit.data.datasets import DataSet
+    from labkit.supernet.supernet import Supernet
+
+IMAGENET_CLASSES = 1000
+
+
+def load(name: str | Path) -> TrainedSupernet:
+    """The trained supernet that is called `name`, or whose folder is `name`.
+
+    The name of a space in which nothing was trained gives a value without weights, whose accuracy
+    predictor is synthetic and says so.
+
+    Raises ValueError, which lists the names, for another; CheckpointError for a folder without
+    sound weights. Files are read when they are asked for.
+
+    >>> trained = load("fmnist")
+    >>> trained.space.size(), trained.dataset_record.name, len(trained.pairs.genes)
+    (133492841937, 'fashion-mnist', 2000)
+    """
+    shipped = data_dir() / "supernets"
+    if str(name) in spaces:
+        return TrainedSupernet(get_space(str(name)), shipped / name)
+    for folder in (shipped / name, Path(name)):
+        if folder.is_dir():
+            space, _ = weights_file.read_record(folder / WEIGHTS)
+            return TrainedSupernet(space, folder)
+    names = [*spaces, *sorted(path.parent.name for path in shipped.glob(f"*/{WEIGHTS}"))]
+    raise ValueError(
+        f"unknown supernet {str(name)!r}, known: {', '.join(dict.fromkeys(names))}; or give the"
+        " folder of a training (`labkit train --out FOLDER`)"
+    )
+
+
+class TrainedSupernet:
+    """A space, and what was trained, measured and fitted in it; each read when it is asked for."""
+
+    def __init__(self, space: SearchSpace, path: Path | None = None) -> None:
+        """`path` is the folder; without it, the one in which a supernet of `space` would ship."""
+        self.space = space
+        self.path = data_dir() / "supernets" / space.name if path is None else Path(path)
+
+    def __repr__(self) -> str:
+        return f"TrainedSupernet({self.space.name!r}, {str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / WEIGHTS
+
+    @property
+    def is_trained(self) -> bool:
+        return self.weights_path.is_file()
+
+    def missing(self) -> dict[str, str]:
+        """What the folder lacks, and how to make it."""
+        train = f"make it with `labkit train --space {self.space.name} --out {self.path}`"
+        if self.space.num_classes == IMAGENET_CLASSES:
+            train = (
+                "`labkit train` cannot make it, because it takes no ImageNet; get the official"
+                f" weights with `labkit weights fetch {self.space.name}`, then `labkit evaluate"
+                " --data imagenet --path FOLDER` judges them (more in docs/coming-from-ofa.md)"
+            )
+        measure = f"make it with `labkit measure {self.path}`"
+        advice = {WEIGHTS: train, PAIRS: measure, PREDICTOR: measure}
+        return {file: how for file, how in advice.items() if not (self.path / file).is_file()}
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The weights, which need no gradients; raises CheckpointError where there are no sound
+        ones.
+        """
+        self._require_weights()
+        supernet, _ = weights_file.load(self.weights_path)
+        self._require_this_space(supernet.space)
+        return supernet
+
+    @cached_property
+    def record(self) -> dict:
+        """What the weights say of their training: configuration, curve, hours, machine, date."""
+        self._require_weights()
+        space, record = weights_file.read_record(self.weights_path)
+        self._require_this_space(space)
+        return record
+
+    @cached_property
+    def dataset_record(self) -> DatasetRecord:
+        """What the weights say of their images; raises CheckpointError where they do not."""
+        return weights_file.dataset_record_of(self.weights_path, self.record)
+
+    @cached_property
+    def dataset(self) -> DataSet:
+        """The images that the supernet was trained on, and those held out.
+
+        Raises DataError where they are not here, CheckpointError where they are others.
+        """
+        return weights_file.dataset_of(self.weights_path, self.record)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Measured archs; raises ArtifactError where there are none, or they are unsound."""
+        return accuracy_files.read_pairs(self.path, self.space)
+
+    @cached_property
+    def predictor(self) -> AccuracyModel:
+        """The accuracy predictor that was fitted to the pairs; a synthetic one, labeled so, where
+        nothing was trained.
+
+        Raises ArtifactError where the predictor is lost, unsound, or made from other files.
+        """
+        if any((self.path / file).is_file() for file in (WEIGHTS, PAIRS, PREDICTOR)):
+            return accuracy_files.read_predictor(self.path, self.space)
+        return accuracy_files.synthetic_model(self.space)
+
+    def _require_this_space(self, space: SearchSpace) -> None:
+        if space != self.space:
+            raise CheckpointError(
+                f"{self.weights_path} holds a supernet of space {space.name!r}, not"
+                f" {self.space.name!r}"
+            )
+
+    def _require_weights(self) -> None:
+        if not self.is_trained:
+            raise CheckpointError(f"{self.weights_path} does not exist; {self.missing()[WEIGHTS]}")

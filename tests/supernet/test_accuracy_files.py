@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
+
+from labkit.space.presets import FMNIST
+from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
+from labkit.supernet.folder import load
+
+
+def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(trained):
+    weights = trained.weights_path
+    content = weights.read_bytes()
+    weights.write_bytes(content + b"\0")
+    for read in (lambda: again(trained).pairs, lambda: again(trained).predictor):
+        with pytest.raises(
+            ArtifactError,
+            match=r"npz was made from another supernet.safetensors than .*make it again with"
+            r" `labkit measure .*fmnist`",
+        ):
+            read()
+    weights.write_bytes(content)
+    genes, accuracy, header = again(trained).pairs
+    path = trained.path / "pairs.npz"
+    write_npz(path, header, {"genes": genes[:-1], "accuracy": accuracy[:-1]})
+    assert len(again(trained).pairs.genes) == len(genes) - 1
+    with pytest.raises(ArtifactError, match="predictor.npz was made from another pairs.npz"):
+        again(trained).predictor  # noqa: B018
+
+
+def test_shipped_pairs_and_the_predictor_fitted_to_them():
+    shipped = load("fmnist")
+    genes, accuracy, header = shipped.pairs
+    assert len(genes) >= 1000 and len(np.unique(genes, axis=0)) == len(genes)
+    assert header["split"] == "val-search"
+    error = np.sqrt(np.mean((shipped.predictor.predict(genes) - accuracy) ** 2))
+    assert error < accuracy.std()  # it was fitted to these
+    held_out = shipped.predictor.header["held_out"]
+    assert (
+        held_out["separable"]["rmse"] < held_out["macs-only"]["rmse"] < held_out["constant"]["rmse"]
+    )
+
+
+def test_a_shipped_pair_can_be_measured_again():
+    from labkit.supernet.evaluation import Evaluator
+
+    shipped = load("fmnist")
+    genes, accuracy, header = shipped.pairs
+    evaluator = Evaluator(shipped.supernet, shipped.dataset, header["split"])
+    measured = evaluator.accuracy(FMNIST.decode(genes[:1])[0])
+    assert abs(measured - accuracy[0]) < 0.1  # five images of 5,000, for another machine's rounding
+
+
+def test_damaged_files_are_named(trained):
+    path = trained.path / "pairs.npz"
+    whole = path.read_bytes()
+    header = trained.pairs.header
+    for content in (whole[: len(whole) // 2], b"", b"not a zip"):
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError, match="pairs.npz is not a whole labkit-pairs-2"):
+            again(trained).pairs  # noqa: B018
+    write_npz(path, {**header, "space": "other"}, {})
+    with pytest.raises(ArtifactError, match="for space 'other' .*, not for space 'fmnist'"):
+        again(trained).pairs  # noqa: B018
+    write_npz(path, {**header, "schema": "labkit-pairs-7"}, {})
+    with pytest.raises(ArtifactError, match="labkit-pairs-7"):
+        again(trained).pairs  # noqa: B018
+    rows = np.zeros((2, FMNIST.num_genes), dtype=np.int8)
+    write_npz(path, header, {"genes": rows, "accuracy": np.array([101.0, 50.0])})
+    with pytest.raises(ArtifactError, match="accuracy: want 2 percentages, number 0 is 101.0"):
+        again(trained).pairs  # noqa: B018
+    for other in (np.array(["90", "91"]), np.array([90.0])):
+        write_npz(path, header, {"genes": rows, "accuracy": other})
+        with pytest.raises(ArtifactError, match="accuracy: want 2 percentages, got .* of shape"):
+            again(trained).pairs  # noqa: B018
+    write_npz(path, header, {"genes": rows + 9, "accuracy": np.array([1.0, 50.0])})
+    with pytest.raises(ArtifactError, match="gene 0 of row 0 is 9"):
+        again(trained).pairs  # noqa: B018
+    write_npz(path, header, {"genes": np.array([{}], dtype=object), "accuracy": rows})
+    with pytest.raises(ArtifactError, match="not a whole"):  # an object array would be a pickle
+        again(trained).pairs  # noqa: B018
+    path.unlink()
+    with pytest.raises(ArtifactError, match="missing.*labkit measure"):
+        again(trained).pairs  # noqa: B018
+
+
+def test_a_damaged_predictor_is_named(trained):
+    path = trained.path / "predictor.npz"
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for content in (b"", whole[: len(whole) // 2], *(_flipped(whole, rng) for _ in range(60))):
+        path.write_bytes(content)
+        try:
+            again(trained).predictor  # noqa: B018
+        except ArtifactError as error:
+            assert "predictor.npz" in str(error)
+    path.write_bytes(whole)
+    header, arrays = read_npz(
+        path, "labkit-predictor-2", ["base", "stage0", "stage1", "stage2"], ""
+    )
+    arrays = dict(zip(("base", "stage0", "stage1", "stage2"), arrays))
+    for wrong in (
+        {"held_out": None},
+        {"held_out": {"separable": {"rmse": "small"}}},
+        {"pairs": float("nan")},
+        {"pairs": True},
+        {"held_out": {"separable": {"rmse": -0.1}}},
+    ):
+        write_npz(path, {**header, **wrong}, arrays)
+        with pytest.raises(
+            ArtifactError, match="predictor.npz: header: want numbers in pairs and held_out"
+        ):
+            again(trained).predictor  # noqa: B018
+    one_bad = arrays["stage1"].copy()
+    one_bad[
+        :, 7
+    ] = -50  # of one configuration, which neither the smallest nor the largest subnet has
+    for name, wrong, message in (
+        ("base", arrays["base"] - 1e6, "predicts from -inf to -inf %"),
+        ("stage1", one_bad, "predicts from -.*e.* to 9.* %"),
+        ("stage1", one_bad + 100, "predicts from .* to 100 %"),
+        ("base", arrays["base"].astype(complex), "want real numbers, got complex128, float"),
+    ):
+        write_npz(path, header, {**arrays, name: wrong})
+        with (
+            pytest.raises(ArtifactError, match=f"predictor.npz: {message}"),
+            np.errstate(over="ignore"),
+        ):
+            again(trained).predictor  # noqa: B018
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))  # an array, and no archive of arrays
+    with pytest.raises(ArtifactError, match="predictor.npz is not a whole labkit-predictor-2"):
+        again(trained).predictor  # noqa: B018
+
+
+def _flipped(content, rng):
+    """`content` with one bit another one."""
+    changed = bytearray(content)
+    changed[rng.integers(len(changed))] ^= 1 << rng.integers(8)
+    return bytes(changed)
+
+
+def test_a_lost_predictor_is_an_error_and_not_a_synthetic_one(trained):
+    (trained.path / "predictor.npz").unlink()
+    with pytest.raises(ArtifactError, match="fmnist/predictor.npz is missing.*labkit measure"):
+        trained.predictor  # noqa: B018
+    # Nothing was measured in this space.
+    assert load("ofa-mbv3").predictor.label.startswith("synthetic")

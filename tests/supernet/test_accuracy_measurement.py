@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
+
+from labkit.space.binding import space_fields
+from labkit.space.presets import FMNIST
+from labkit.storage.npz_file import ArtifactError, write_npz
+from labkit.supernet import accuracy_measurement
+from labkit.supernet.accuracy_measurement import fit_predictor, measure, measure_pairs, random_genes
+
+
+def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypatch):
+    from labkit.accounting.records import records
+    from labkit.supernet.evaluation import Evaluator
+
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("labkit.supernet.weights_file.dataset_of", lambda path, record: None)
+    monkeypatch.setattr(accuracy_measurement, "ARCHS_AT_ONCE", 4)
+    measured = []
+
+    class Measures:
+        def __init__(self, supernet, dataset, split):
+            assert split == "val-search"
+
+        def accuracies(self, archs):
+            if len(measured) == 8 and not resumed:
+                raise KeyboardInterrupt
+            measured.extend(archs)
+            return [float(arch.resolution) + len(arch.stages[0]) for arch in archs]
+
+    monkeypatch.setattr("labkit.supernet.evaluation.Evaluator", Measures)
+    pairs_file = trained.path / "pairs.npz"
+    before = pairs_file.read_bytes()
+    resumed = False
+    with pytest.raises(KeyboardInterrupt):
+        measure_pairs(trained, archs=11, seed=3)
+    assert pairs_file.read_bytes() == before and len(measured) == 8
+    resumed = True
+    measure_pairs(trained, archs=11, seed=3)
+    genes, accuracy, header = again(trained).pairs
+    archs = FMNIST.decode(genes)
+    assert len(measured) == len(set(measured)) == 11 and set(measured) == set(archs)
+    assert accuracy.tolist() == [arch.resolution + len(arch.stages[0]) for arch in archs]
+    ordered = FMNIST.encode(measured).tolist()
+    assert ordered == sorted(ordered)  # neighbors share prefixes
+    assert header["cpu_hours"] >= 0 and header["machine"]["cpu"]
+    assert [
+        record["what"]
+        for record in records("fmnist")
+        if record["source"] == "supernets/fmnist/pairs.npz"
+    ] == ["pairs"]
+    assert not list((tmp_path / "cache" / "pairs").iterdir())
+    assert Evaluator is not Measures
+
+
+def test_partial_pairs_of_other_archs_are_refused(tmp_path):
+    rows = random_genes(FMNIST, 5, seed=0)
+    path = tmp_path / "partial.npz"
+    write_npz(
+        path,
+        {"schema": accuracy_measurement.PARTIAL_SCHEMA, **space_fields(FMNIST), "cpu_seconds": 1.0},
+        {"genes": rows, "accuracy": np.full(5, np.nan)},
+    )
+    assert accuracy_measurement._measured_before(path, FMNIST, rows)[1] == 1.0
+    with pytest.raises(ArtifactError, match="partial.npz holds other archs"):
+        accuracy_measurement._measured_before(path, FMNIST, random_genes(FMNIST, 5, seed=1))
+
+
+def test_a_damaged_partial_file_says_to_remove_it(tmp_path):
+    """It is in the cache: no repository restores it, and another run of `labkit measure` reads it
+    again.
+    """
+    rows = random_genes(FMNIST, 5, seed=0)
+    path = tmp_path / "partial.npz"
+    for header in (
+        {"schema": accuracy_measurement.PARTIAL_SCHEMA, **space_fields(FMNIST)},
+        {"schema": "other", **space_fields(FMNIST)},
+        None,
+    ):
+        if header is None:
+            path.write_bytes(path.read_bytes()[:100])
+        else:
+            write_npz(path, header, {"genes": rows, "accuracy": np.full(5, np.nan)})
+        with pytest.raises(ArtifactError, match="partial.npz cannot be used .*remove it") as error:
+            accuracy_measurement._measured_before(path, FMNIST, rows)
+        assert "restore" not in str(error.value)
+
+
+@pytest.mark.parametrize("archs", [11, -5])
+def test_too_few_pairs_leave_those_that_are_there(trained, monkeypatch, archs):
+    pairs_file = trained.path / "pairs.npz"
+    before = pairs_file.read_bytes()
+    monkeypatch.setattr(accuracy_measurement, "measure_pairs", lambda *_: pairs_file.unlink())
+    with pytest.raises(
+        ArtifactError, match=f"{archs} pairs of 'fmnist' are too few .* 12 at least"
+    ):
+        measure(trained, archs)
+    assert pairs_file.read_bytes() == before
+
+
+def test_as_few_pairs_as_are_let_through_can_be_fitted(trained):
+    genes, accuracy, header = trained.pairs
+    few = accuracy_measurement.FEWEST_PAIRS
+    write_npz(
+        trained.path / "pairs.npz", header, {"genes": genes[:few], "accuracy": accuracy[:few]}
+    )
+    fit_predictor(again(trained))
+    assert again(trained).predictor.header["pairs"] == few
+
+
+@pytest.mark.slow
+def test_the_shipped_predictor_is_fitted_again_to_the_same_numbers(trained):
+    before = trained.predictor
+    errors = fit_predictor(again(trained))
+    after = again(trained).predictor
+    for name, scores in before.header["held_out"].items():
+        assert errors[name] == pytest.approx(scores, abs=1e-6)
+    genes = trained.pairs.genes
+    np.testing.assert_allclose(after.predict(genes), before.predict(genes), atol=1e-4)

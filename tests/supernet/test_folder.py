@@ -1,0 +1,149 @@
+"""A trained supernet as a folder and a value, and what happens when its space is another one."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
+
+from labkit.data import datasets
+from labkit.space import spaces
+from labkit.space.presets import FMNIST
+from labkit.storage import tensor_file
+from labkit.storage.npz_file import ArtifactError
+from labkit.storage.tensor_file import CheckpointError
+from labkit.supernet import accuracy_files, weights_file
+from labkit.supernet.folder import TrainedSupernet, load
+from labkit.supernet.supernet import Supernet
+
+
+def test_a_shipped_supernet_knows_all_that_belongs_to_it():
+    shipped = load("fmnist")
+    assert (shipped.name, shipped.space, shipped.missing()) == ("fmnist", FMNIST, {})
+    assert shipped.dataset_record == datasets.load("fashion-mnist").record
+    assert shipped.dataset_record.splits["val-search"] == 5000
+    assert shipped.dataset is datasets.load("fashion-mnist")
+    assert shipped.supernet.space == FMNIST and shipped.supernet is shipped.supernet
+    assert shipped.record["curve"] and shipped.predictor.rmse < 0.2
+    assert shipped.predictor.label == "fitted to 2000 measured subnets"
+
+
+def test_a_folder_is_a_supernet_like_a_shipped_one(trained, tmp_path, monkeypatch):
+    mine = tmp_path / "runs" / "mine"
+    shutil.copytree(trained.path, mine)
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/mine", mine):
+        value = load(name)
+        assert (value.name, value.space) == ("mine", FMNIST)
+        np.testing.assert_array_equal(value.pairs.genes, trained.pairs.genes)
+        assert value.predictor.rmse == trained.predictor.rmse
+    (mine / "pairs.npz").unlink()
+    (mine / "predictor.npz").unlink()
+    value = load(mine)
+    assert list(value.missing()) == ["pairs.npz", "predictor.npz"]
+    assert value.missing()["pairs.npz"] == f"make it with `labkit measure {mine}`"
+    with pytest.raises(ArtifactError, match="predictor.npz is missing; .*labkit measure .*mine"):
+        value.predictor  # noqa: B018
+
+
+def test_a_supernet_that_ships_under_a_name_of_its_own_is_loaded_by_it(trained):
+    shutil.copytree(trained.path, trained.path.with_name("wide"))
+    assert load("wide").space == FMNIST and load("wide").name == "wide"
+    with pytest.raises(ValueError, match="unknown supernet 'thin', known: fmnist, .*, wide; or"):
+        load("thin")
+
+
+def test_a_space_in_which_nothing_was_trained_is_a_value_without_weights():
+    untrained = load("ofa-mbv3")
+    assert untrained.predictor.label.startswith("synthetic") and untrained.predictor.rmse is None
+    assert not untrained.is_trained and len(untrained.missing()) == 3
+    with pytest.raises(
+        CheckpointError,
+        match="ofa-mbv3/supernet.safetensors does not exist.*`labkit weights fetch ofa-mbv3`",
+    ):
+        untrained.supernet  # noqa: B018
+    with pytest.raises(CheckpointError, match="`labkit train --space cifar10 --out .*cifar10`"):
+        load("cifar10").record  # noqa: B018
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="supernet.safetensors does not exist.*labkit train"):
+        load(tmp_path)
+
+
+EDITS = {
+    "resolution": lambda space: replace(space, resolutions=(16, 24, 28)),
+    "activation": lambda space: replace(space, stem_act="relu"),
+    "expand ratio": lambda space: replace(
+        space, stages=(replace(space.stages[0], expands=(2, 3, 6)), *space.stages[1:])
+    ),
+    "batch norm": lambda space: replace(space, bn_eps=1e-3),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, edit):
+    edited = edit(FMNIST)
+    monkeypatch.setitem(spaces, "fmnist", edited)
+    value = load("fmnist")
+    versions = rf"fmnist' \({FMNIST.digest[:12]}\), not for space 'fmnist' \({edited.digest[:12]}\)"
+    for read, error in (
+        (lambda: value.supernet, CheckpointError),
+        (lambda: value.record, CheckpointError),
+        (lambda: load(value.path.rename(value.path.with_name("other"))), CheckpointError),
+    ):
+        with pytest.raises(error, match=f"supernet.safetensors was made for space '{versions}"):
+            read()
+    value = TrainedSupernet(edited, value.path.with_name("other"))
+    for read, file in ((lambda: value.pairs, "pairs"), (lambda: value.predictor, "predictor")):
+        with pytest.raises(ArtifactError, match=f"{file}.npz was made for space '{versions}"):
+            read()
+
+
+def test_another_space_is_refused_by_weights_that_are_sound(trained):
+    value = TrainedSupernet(replace(FMNIST, name="mine"), trained.path)
+    with pytest.raises(CheckpointError, match="holds a supernet of space 'fmnist', not 'mine'"):
+        value.supernet  # noqa: B018
+
+
+def test_weights_say_what_they_were_trained_on_or_are_refused(trained, monkeypatch):
+    tensors, header = tensor_file.read(trained.weights_path)
+    tensor_file.save(trained.weights_path, tensors, {**header, "dataset": {"name": 3}})
+    with pytest.raises(CheckpointError, match="header: field dataset.name: want str, got 3"):
+        again(trained).dataset_record  # noqa: B018
+    other = {**header["dataset"], "mean": [0.5]}
+    tensor_file.save(trained.weights_path, tensors, {**header, "dataset": other})
+    with pytest.raises(CheckpointError, match="which is not the data set of this name here"):
+        again(trained).dataset  # noqa: B018
+    weights_file.save(trained.weights_path, Supernet(FMNIST), {"source": {}})
+    with pytest.raises(CheckpointError, match="does not say which data set"):
+        again(trained).dataset  # noqa: B018
+
+
+def test_a_value_is_read_without_torch_unless_its_weights_are_asked_for():
+    program = (
+        "import sys, labkit\ntrained = labkit.load('fmnist')\n"
+        "trained.pairs, trained.predictor, trained.record, trained.dataset_record\n"
+        "print(sorted(set(sys.modules) & {'torch', 'onnx', 'onnxruntime'}))\n"
+        "trained.supernet\nprint('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\nTrue\n", done.stderr
+
+
+def test_two_spaces_of_one_name_never_share_a_file(tmp_path, monkeypatch):
+    """What is measured of the one is neither read nor overwritten for the other."""
+    from labkit.space.binding import file_stem
+
+    other = EDITS["activation"](FMNIST)
+    assert file_stem(FMNIST) != file_stem(other)
+    pairs = accuracy_files.Pairs(
+        FMNIST.sample(np.random.default_rng(0), 3), np.array([90.0, 91, 92]), {"inputs": {}}
+    )
+    accuracy_files.write_pairs(tmp_path, FMNIST, pairs)
+    assert len(TrainedSupernet(FMNIST, tmp_path).pairs.genes) == 3
+    with pytest.raises(ArtifactError, match="pairs.npz was made for space 'fmnist'"):
+        TrainedSupernet(other, tmp_path).pairs  # noqa: B018
