@@ -42,8 +42,8 @@ def random_search(
     scorer = Scorer(space, accuracy, limits)
     start = FeasibleStart(scorer)
     best_genes, best_score, history = None, -np.inf, []
-    for drawn in range(0, evaluations, BATCH):
-        genes = start.draw(rng, min(BATCH, evaluations - drawn))
+    for first in range(0, evaluations, BATCH):
+        genes = start.draw(rng, min(BATCH, evaluations - first))
         scores = scorer(genes)
         i = int(scores.argmax())
         if scores[i] > best_score:

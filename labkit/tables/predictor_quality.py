@@ -16,8 +16,11 @@ Fit = Callable[[SearchSpace, np.ndarray, np.ndarray, int], Callable[[np.ndarray]
 def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
     """Kendall's tau-b of two samples (N,): agreement of their rankings, ties accounted for.
 
-    From the N * N signs; for N in the thousands that is quick enough. 0 if either sample is
-    constant.
+    Computed from the signs of all N * N differences, which is quick enough for thousands of archs.
+    0 if either sample is constant.
+
+    >>> kendall_tau(np.array([1, 2, 3, 4]), np.array([10, 30, 20, 40]))  # 5 pairs agree, 1 does not
+    0.6666666666666666
     """
     signs_a, signs_b = np.sign(a[:, None] - a), np.sign(b[:, None] - b)
     norm = np.sqrt((signs_a**2).sum() * (signs_b**2).sum())
@@ -25,7 +28,7 @@ def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
-    """RMSE in the unit of the samples, and Kendall's tau."""
+    """Root mean squared error, in the unit of the samples (N,), and Kendall's tau."""
     return {
         "rmse": float(np.sqrt(np.mean((predicted - measured) ** 2))),
         "kendall_tau": kendall_tau(predicted, measured),
@@ -33,6 +36,7 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
 
 
 def separable(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:
+    """The predictor that ships: `fit_separable`."""
     return fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed))
 
 
@@ -60,14 +64,16 @@ def cross_validate(
     models: dict[str, Fit] = MODELS,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Mean scores of each model over `folds`, pairs of (indices to fit on, indices to judge on)."""
+    """Scores of each model as `agreement` gives them, averaged over `folds`.
+
+    A fold is a pair of index arrays into genes (N, G) and accuracy (N,): the archs to fit on, and
+    those to predict.
+    """
     report = {}
     for name, fit in models.items():
-        scores = [
-            agreement(
-                fit(space, genes[kept], accuracy[kept], seed)(genes[judged]), accuracy[judged]
-            )
-            for kept, judged in folds
-        ]
+        scores = []
+        for training, test in folds:
+            predictor = fit(space, genes[training], accuracy[training], seed)
+            scores.append(agreement(predictor(genes[test]), accuracy[test]))
         report[name] = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
     return report

@@ -32,28 +32,28 @@ def test_it_finds_the_best_of_all_archs_that_pass(problem):
         return kinds[without_kernels(space, row).tobytes()]
 
     allowed = np.array([passes(row) for row in genes]) & (cost(genes) <= limit)
-    found = best_passing(
+    optimum = best_passing(
         space, accuracy, [Budget(cost, limit, "cost")], passes, failures=len(kinds)
     )
     if not allowed.any():
-        assert found is None
+        assert optimum is None
     else:
-        assert found.accuracy == accuracy(genes)[allowed].max()
-        assert passes(found.genes) and cost(found.genes[None])[0] <= limit
+        assert optimum.accuracy == accuracy(genes)[allowed].max()
+        assert passes(optimum.genes) and cost(optimum.genes[None])[0] <= limit
 
 
 @EXAMPLES
 @given(problems())
 def test_it_gives_up_after_as_many_failures_as_it_may_have(problem):
     space, _, _, numbers = problem
-    asked = []
+    checked = []
     assert (
         best_passing(
-            space, stage_table(space, numbers), [], lambda genes: asked.append(genes), failures=3
+            space, stage_table(space, numbers), [], lambda genes: checked.append(genes), failures=3
         )
         is None
     )
-    assert 1 <= len(asked) <= 4
-    assert len({without_kernels(space, row).tobytes() for row in asked}) == len(asked), (
+    assert 1 <= len(checked) <= 4
+    assert len({without_kernels(space, row).tobytes() for row in checked}) == len(checked), (
         "no kind is asked about twice"
     )

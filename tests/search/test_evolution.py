@@ -66,10 +66,10 @@ def test_beats_random_search_with_the_same_evaluations():
     space = get_space("ofa-mbv3")
     accuracy, budget = synthetic_accuracy(space, "concave"), macs_budget(space, 0.2)
     evolved = evolve(space, accuracy, [budget], rng=np.random.default_rng(0), generations=100)
-    drawn = random_search(
+    by_chance = random_search(
         space, accuracy, [budget], rng=np.random.default_rng(0), evaluations=evolved.evaluations
     )
-    assert evolved.accuracy > drawn.accuracy
+    assert evolved.accuracy > by_chance.accuracy
 
 
 def test_any_function_will_do_and_gets_canonical_genes():
@@ -208,9 +208,9 @@ def test_the_smallest_value_of_the_message_can_be_met(search):
             search(
                 FMNIST, accuracy, [Budget(cost, digits / 2, "cost")], rng=np.random.default_rng(0)
             )
-        said = float(str(error.value).split()[-1])
-        assert said == pytest.approx(digits, rel=1e-5)
-        search(FMNIST, accuracy, [Budget(cost, said, "cost")], rng=np.random.default_rng(0))
+        smallest = float(str(error.value).split()[-1])
+        assert smallest == pytest.approx(digits, rel=1e-5)
+        search(FMNIST, accuracy, [Budget(cost, smallest, "cost")], rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("search", [evolve, random_search])
@@ -244,7 +244,7 @@ def test_functions_are_never_asked_about_no_archs():
         return genes[:, 0].astype(float)
 
     rare = macs_budget(FMNIST, 0.0005)
-    found = evolve(
+    result = evolve(
         FMNIST,
         synthetic_accuracy(FMNIST),
         [rare, Budget(cost, 1.0, "cost")],
@@ -252,7 +252,7 @@ def test_functions_are_never_asked_about_no_archs():
         generations=3,
         population=20,
     )
-    assert found.costs["MACs"] <= rare.limit and found.costs["cost"] <= 1
+    assert result.costs["MACs"] <= rare.limit and result.costs["cost"] <= 1
     with pytest.raises(ValueError, match="evaluations 0: want at least 1"):
         random_search(
             FMNIST, synthetic_accuracy(FMNIST), rng=np.random.default_rng(0), evaluations=0

@@ -34,13 +34,13 @@ def some_limit(rng, costs):
 def test_front_is_that_of_all_archs(problem, link):
     space, genes, _, numbers = problem
     accuracy, cost = stage_table(space, numbers, link), block_table(AdditiveTable, space, numbers)
-    found = front(space, accuracy, cost)
-    assert list(zip(found.cost.tolist(), found.accuracy.tolist())) == brute_front(
+    result = front(space, accuracy, cost)
+    assert list(zip(result.cost.tolist(), result.accuracy.tolist())) == brute_front(
         cost(genes), accuracy(genes)
     )
-    space.check_genes(found.genes)
-    np.testing.assert_array_equal(cost(found.genes), found.cost)
-    np.testing.assert_array_equal(accuracy(found.genes), found.accuracy)
+    space.check_genes(result.genes)
+    np.testing.assert_array_equal(cost(result.genes), result.cost)
+    np.testing.assert_array_equal(accuracy(result.genes), result.accuracy)
 
 
 @EXAMPLES
@@ -57,11 +57,11 @@ def test_front_under_any_limits(problem, kinds):
         with pytest.raises(InfeasibleBudget):
             front(space, accuracy, cost, limits)
         return
-    found = front(space, accuracy, cost, limits)
-    assert list(zip(found.cost, found.accuracy)) == brute_front(
+    result = front(space, accuracy, cost, limits)
+    assert list(zip(result.cost, result.accuracy)) == brute_front(
         cost(genes[meets]), accuracy(genes[meets])
     )
-    assert all((budget.cost(found.genes) <= budget.limit).all() for budget in limits)
+    assert all((budget.cost(result.genes) <= budget.limit).all() for budget in limits)
 
 
 @EXAMPLES
@@ -73,9 +73,9 @@ def test_bound_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
     cost = block_table(arena, space, numbers)
     limit = float(cost(genes).min() if least else rng.choice(cost(genes)))
     meets = cost(genes) <= limit
-    found = front_bound(space, accuracy, latency, [Budget(cost, limit, "arena")])
-    assert found.accuracy.max() >= accuracy(genes[meets]).max() - 1e-9
-    assert found.cost.min() <= latency(genes[meets]).min() + 1e-9
+    result = front_bound(space, accuracy, latency, [Budget(cost, limit, "arena")])
+    assert result.accuracy.max() >= accuracy(genes[meets]).max() - 1e-9
+    assert result.cost.min() <= latency(genes[meets]).min() + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -133,8 +133,8 @@ def test_of_two_limits_on_one_cost_the_smaller_holds():
     limits = [
         Budget(cost, float(np.quantile(cost(genes), q)), f"board {q}") for q in (0.7, 0.2, 0.9)
     ]
-    found = best(space, accuracy, limits)
-    assert found.accuracy == accuracy(genes[cost(genes) <= limits[1].limit]).max()
+    result = best(space, accuracy, limits)
+    assert result.accuracy == accuracy(genes[cost(genes) <= limits[1].limit]).max()
 
 
 @EXAMPLES
@@ -285,16 +285,16 @@ def test_cheapest_arch(problem, kind, other_kind):
 def test_front_and_bound_agree(problem):
     space, genes, rng, numbers = problem
     accuracy, cost = stage_table(space, numbers), block_table(AdditiveTable, space, numbers)
-    found = front(space, accuracy, cost)
-    limit = float(max(found.cost[0], rng.uniform(found.cost[0], cost(genes).max())))
-    i = found.best(limit)
+    result = front(space, accuracy, cost)
+    limit = float(max(result.cost[0], rng.uniform(result.cost[0], cost(genes).max())))
+    i = result.best(limit)
     np.testing.assert_allclose(
-        best(space, accuracy, [Budget(cost, limit)]).accuracy, found.accuracy[i], rtol=1e-12
+        best(space, accuracy, [Budget(cost, limit)]).accuracy, result.accuracy[i], rtol=1e-12
     )
     with pytest.raises(ValueError, match="smallest cost"):
-        found.best(found.cost[0] - 0.1)
+        result.best(result.cost[0] - 0.1)
     with pytest.raises(ValueError, match="costs nan"):
-        found.best(np.nan)
+        result.best(np.nan)
 
 
 def test_what_is_not_separable_is_named():
@@ -330,8 +330,8 @@ def test_a_limit_beyond_all_costs_is_none():
     cost, other = (block_table(AdditiveTable, space, rng.random) for _ in range(2))
     tight = Budget(cost, float(np.median(cost(space.sample(rng, 50)))), "tight")
     with np.errstate(all="raise"):
-        found = best(space, accuracy, [tight, Budget(other, 1e300, "loose")])
-    assert found.accuracy == best(space, accuracy, [tight]).accuracy
+        result = best(space, accuracy, [tight, Budget(other, 1e300, "loose")])
+    assert result.accuracy == best(space, accuracy, [tight]).accuracy
 
 
 def test_no_budget_needs_no_check():

@@ -44,19 +44,21 @@ def dominates(p, q):
 @given(st.integers(2, 4), st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_nondominated_keeps_what_nothing_dominates_once(objectives, n, seed):
     points = np.random.default_rng(seed).integers(0, 4, (n, objectives)).astype(float)
-    found = [tuple(p) for p in points[nondominated(points)]]
+    front = [tuple(p) for p in points[nondominated(points)]]
     distinct = set(map(tuple, points))
-    assert sorted(found) == sorted(
+    assert sorted(front) == sorted(
         p for p in distinct if not any(dominates(q, p) for q in distinct)
     )
 
 
 def test_nondominated_over_several_blocks():
     points = np.random.default_rng(0).random((1500, 3))
-    kept = np.zeros(len(points), bool)
-    kept[nondominated(points)] = True
+    on_front = np.zeros(len(points), bool)
+    on_front[nondominated(points)] = True
     for i in range(0, len(points), 50):
-        assert kept[i] == (not ((points <= points[i]).all(1) & (points < points[i]).any(1)).any())
+        assert on_front[i] == (
+            not ((points <= points[i]).all(1) & (points < points[i]).any(1)).any()
+        )
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,25 +80,26 @@ def test_crowding_is_the_distance_between_neighbors():
 
 def test_finds_the_whole_front_of_a_small_space():
     accuracy, macs = synthetic_accuracy(TINY), macs_table(TINY)
-    found = nsga2(TINY, accuracy, [macs], rng=np.random.default_rng(0), generations=100)
-    whole = front(TINY, accuracy, macs)
-    np.testing.assert_array_equal(found.accuracy[::-1], whole.accuracy)
-    np.testing.assert_array_equal(found.costs[::-1, 0], whole.cost)
-    TINY.check_genes(found.genes)
-    np.testing.assert_array_equal(accuracy(found.genes), found.accuracy)
+    pareto_set = nsga2(TINY, accuracy, [macs], rng=np.random.default_rng(0), generations=100)
+    exact = front(TINY, accuracy, macs)
+    np.testing.assert_array_equal(pareto_set.accuracy[::-1], exact.accuracy)
+    np.testing.assert_array_equal(pareto_set.costs[::-1, 0], exact.cost)
+    TINY.check_genes(pareto_set.genes)
+    np.testing.assert_array_equal(accuracy(pareto_set.genes), pareto_set.accuracy)
 
 
 def test_most_of_the_front_of_a_larger_space():
     accuracy, macs = synthetic_accuracy(FMNIST, "concave"), macs_table(FMNIST)
-    found = nsga2(FMNIST, accuracy, [macs], rng=np.random.default_rng(0))
-    whole = front(FMNIST, accuracy, macs)
-    exact = np.column_stack([-whole.accuracy, whole.cost])
-    low, span = exact.min(0), np.ptp(exact, axis=0)
-    shares = [
-        hypervolume((points - low) / span, np.ones(2)) for points in (found.objectives, exact)
-    ]
-    assert 0.99 < shares[0] / shares[1] <= 1
-    assert found.evaluations == 200 * 251
+    pareto_set = nsga2(FMNIST, accuracy, [macs], rng=np.random.default_rng(0))
+    exact = front(FMNIST, accuracy, macs)
+    exact_points = np.column_stack([-exact.accuracy, exact.cost])
+    low, span = exact_points.min(0), np.ptp(exact_points, axis=0)
+    volume, exact_volume = (
+        hypervolume((points - low) / span, np.ones(2))
+        for points in (pareto_set.objectives, exact_points)
+    )
+    assert 0.99 < volume / exact_volume <= 1
+    assert pareto_set.evaluations == 200 * 251
 
 
 def test_three_objectives_under_a_limit_for_any_function():
@@ -109,16 +112,17 @@ def test_three_objectives_under_a_limit_for_any_function():
         FMNIST.check_genes(genes)
         return genes.sum(1).astype(float)
 
-    found = nsga2(
+    pareto_set = nsga2(
         FMNIST, accuracy, [macs, params], [limit], rng=np.random.default_rng(0), generations=20
     )
-    assert found.objectives.shape == (len(found.genes), 3)
-    assert (memory(found.genes) <= limit.limit).all()
+    assert pareto_set.objectives.shape == (len(pareto_set.genes), 3)
+    assert (memory(pareto_set.genes) <= limit.limit).all()
     np.testing.assert_array_equal(
-        found.costs, np.column_stack([macs(found.genes), params(found.genes)])
+        pareto_set.costs, np.column_stack([macs(pareto_set.genes), params(pareto_set.genes)])
     )
     assert not any(
-        dominates(tuple(p), tuple(q)) for p, q in itertools.permutations(found.objectives[:100], 2)
+        dominates(tuple(p), tuple(q))
+        for p, q in itertools.permutations(pareto_set.objectives[:100], 2)
     )
 
 
@@ -150,13 +154,15 @@ def test_a_certificate_gives_the_gap_and_what_it_is_worth():
     limits = [
         Budget(macs, float(np.median(macs(FMNIST.sample(np.random.default_rng(0), 1000)))), "MACs")
     ]
-    drawn = random_search(FMNIST, accuracy, limits, rng=np.random.default_rng(0), evaluations=100)
-    certificate = certify(drawn, accuracy, limits, rmse=0.31)
-    whole = front(FMNIST, accuracy, macs)
-    optimum = whole.accuracy[whole.best(limits[0].limit)]
+    by_chance = random_search(
+        FMNIST, accuracy, limits, rng=np.random.default_rng(0), evaluations=100
+    )
+    certificate = certify(by_chance, accuracy, limits, rmse=0.31)
+    exact = front(FMNIST, accuracy, macs)
+    optimum = exact.accuracy[exact.best(limits[0].limit)]
     assert certificate.optimum == pytest.approx(optimum, abs=1e-12)
     assert (
-        certificate.gap == pytest.approx(optimum - drawn.accuracy, abs=1e-12)
+        certificate.gap == pytest.approx(optimum - by_chance.accuracy, abs=1e-12)
         and certificate.gap > 0
     )
     assert "RMSE is 0.31" in str(certificate) and f"{certificate.gap:.3f} points" in str(

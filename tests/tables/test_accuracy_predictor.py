@@ -24,7 +24,7 @@ KERNEL = Kernel(
 )
 
 
-def made_up(space, n, seed=0, noise=0.0):
+def synthetic_pairs(space, n, seed=0, noise=0.0):
     """Accuracies that are separable under the link, plus noise."""
     rng = np.random.default_rng(seed)
     genes = space.sample(rng, n)
@@ -61,30 +61,30 @@ def kernel_written_out(a, b):
 
 
 def test_prediction_is_that_of_scikit_learns_kernel_ridge():
-    genes, accuracy = made_up(SMALL, 40)
+    genes, accuracy = synthetic_pairs(SMALL, 40)
     target = log_error(accuracy)
 
     def gram(left, right):
         return np.array([[kernel_written_out(a, b) for b in right] for a in left])
 
-    theirs = KernelRidge(alpha=KERNEL.noise, kernel="precomputed").fit(
+    reference = KernelRidge(alpha=KERNEL.noise, kernel="precomputed").fit(
         gram(genes, genes), target - target.mean()
     )
-    ours = fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(0), kernel=KERNEL)
-    everything = SMALL.encode(list(SMALL.enumerate()))
-    expected = accuracy_of(theirs.predict(gram(everything, genes)) + target.mean())
-    np.testing.assert_allclose(ours(everything), expected, rtol=0, atol=1e-6)
+    predictor = fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(0), kernel=KERNEL)
+    every_arch = SMALL.encode(list(SMALL.enumerate()))
+    expected = accuracy_of(reference.predict(gram(every_arch, genes)) + target.mean())
+    np.testing.assert_allclose(predictor(every_arch), expected, rtol=0, atol=1e-6)
 
 
 def test_it_learns_what_is_separable():
-    genes, accuracy = made_up(FMNIST, 500, noise=0.02)
+    genes, accuracy = synthetic_pairs(FMNIST, 500, noise=0.02)
     report = cross_validate(FMNIST, genes, accuracy, [(np.arange(400), np.arange(400, 500))])
     assert report["separable"]["rmse"] < 0.6 * report["macs-only"]["rmse"]
     assert report["separable"]["kendall_tau"] > 0.5
 
 
 def test_same_seed_same_predictor():
-    genes, accuracy = made_up(SMALL, 60, noise=0.1)
+    genes, accuracy = synthetic_pairs(SMALL, 60, noise=0.1)
     a, b = (
         fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(3))(genes) for _ in range(2)
     )
@@ -92,7 +92,7 @@ def test_same_seed_same_predictor():
 
 
 def test_what_cannot_be_fitted():
-    genes, accuracy = made_up(SMALL, 30)
+    genes, accuracy = synthetic_pairs(SMALL, 30)
     with pytest.raises(ValueError, match="at least 10 pairs, got 5"):
         fit_separable(SMALL, genes[:5], accuracy[:5], rng=np.random.default_rng(0))
     for other in (accuracy[:-1], accuracy[:, None]):
