@@ -8,9 +8,9 @@ from pathlib import Path
 
 from labkit.course.checking.marking import mark
 from labkit.course.checking.submission import MARKER, find_answers
-from labkit.course.grading.grade import make_plan, run_confined
-from labkit.course.grading.sandbox import Limits
-from labkit.course.grading.zygote import Zygote
+from labkit.course.grading.confinement import RunLimits
+from labkit.course.grading.fork_server import ForkServer
+from labkit.course.grading.graded_run import make_plan, run_confined
 from labkit.course.handout.notebook_file import cell_source, new_notebook, read, source_lines
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.storage.paths import data_dir
@@ -51,8 +51,8 @@ def write(path, cells, **how):
 class Confined:
     """Runs hand-ins as the grader does, one at a time, without its files."""
 
-    def __init__(self, zygote, folder):
-        self.zygote, self.folder, self.plans = zygote, folder, {}
+    def __init__(self, server, folder):
+        self.server, self.folder, self.plans = server, folder, {}
 
     def run(self, cells, ids=None, *, seed=11, **limits):
         """The submission, and what came back of confined runs of its answers to `ids`, by exercise
@@ -61,12 +61,12 @@ class Confined:
         submission, replies = find_answers(cells), {}
         for number in submission.notebooks:
             if number not in self.plans:
-                self.plans[number] = make_plan(self.folder, [number], 0, "", Limits())
-            plan = replace(self.plans[number], seed=seed, limits=Limits(**limits))
+                self.plans[number] = make_plan(self.folder, [number], 0, "", RunLimits())
+            plan = replace(self.plans[number], seed=seed, limits=RunLimits(**limits))
             of_number = [
                 id for id in ids or submission.answers if int(id.partition(".")[0]) == number
             ]
-            replies |= run_confined(submission, of_number, plan, self.zygote.address)
+            replies |= run_confined(submission, of_number, plan, self.server.address)
         return submission, replies
 
     def marks(self, cells, ids=None, *, seed=11, **limits):
@@ -86,10 +86,10 @@ class Confined:
 @contextmanager
 def confined():
     with (
-        Zygote({"LABKIT_DATA": str(data_dir())}) as zygote,
+        ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
-        yield Confined(zygote, Path(folder))
+        yield Confined(server, Path(folder))
 
 
 def running(mark):

@@ -64,14 +64,15 @@ def grade(
     if out.suffix != ".csv":
         raise click.BadParameter(f"{out} should end with .csv", param_hint="--out")
     try:
-        from labkit.course.grading.grade import grade as run
-        from labkit.course.grading.sandbox import Limits
+        from labkit.course.grading.confinement import RunLimits
+        from labkit.course.grading.grade import grade as grade_all
     except ImportError as error:
         if error.name not in ("resource", "fcntl"):
             raise
         raise click.ClickException("grading needs Linux or macOS; on Windows use WSL") from None
 
-    grades = run(submissions, out, only=only, jobs=jobs, seed=seed, limits=Limits(cell_s=cell_s))
+    limits = RunLimits(cell_s=cell_s)
+    grades = grade_all(submissions, out, only=only, jobs=jobs, seed=seed, limits=limits)
     if as_json:
         click.echo(json.dumps(grades, allow_nan=False))
         return

@@ -17,8 +17,8 @@ from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.checking.submission import MAX_ANSWER, find_answers
 from labkit.course.checking.submitted_file import NotANotebook, parse
 from labkit.course.grading import grade as grading
-from labkit.course.grading.collect import collect
-from labkit.course.grading.report import as_csv
+from labkit.course.grading.grade_files import as_csv
+from labkit.course.grading.hand_ins import collect
 from labkit.course.handout.pristine_course import unsolved_cells
 from labkit.course.judges.registry import get_exercise
 

@@ -16,9 +16,12 @@ from grading_for_tests import cells_of, solutions, write
 from labkit.cli import cli
 from labkit.course.checking.marking import Mark
 from labkit.course.grading import grade as grading
-from labkit.course.grading.report import as_csv, class_report, feedback
-from labkit.course.grading.sandbox import Limits
-from labkit.course.grading.store import Store, entry, fresh, grader_hash, slug
+from labkit.course.grading import graded_run
+from labkit.course.grading.confinement import RunLimits
+from labkit.course.grading.feedback import class_report, feedback
+from labkit.course.grading.grade_files import as_csv
+from labkit.course.grading.graded_run import GradingPlan, grade_hand_in
+from labkit.course.grading.result_store import ResultStore, entry, grader_hash, is_current, slug
 from labkit.course.judges.registry import exercises_of
 
 ANSWERS = solutions(1)
@@ -84,7 +87,7 @@ def test_feedback_says_what_failed_and_nothing_of_the_grader(graded):
 def test_what_is_unchanged_is_not_run_again(graded, monkeypatch):
     folder, before = graded
     monkeypatch.setattr(
-        grading, "_run_all", lambda hand_ins, *_: pytest.fail("ran again") if hand_ins else []
+        grading, "grade_all", lambda tasks, *_: pytest.fail("ran again") if tasks else []
     )
     assert (
         grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False) == before
@@ -120,8 +123,8 @@ def test_an_interrupted_run_goes_on_where_it_was(graded, monkeypatch):
     asked = []
     monkeypatch.setattr(
         grading,
-        "_run_all",
-        lambda hand_ins, *_: asked.extend(one.student for one in hand_ins) or [],
+        "grade_all",
+        lambda tasks, *_: asked.extend(task.hand_in.student for task in tasks) or [],
     )
     grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False)
     assert asked == ["anna"]
@@ -131,46 +134,38 @@ def test_an_interrupted_run_goes_on_where_it_was(graded, monkeypatch):
 
 def test_regrading_one_exercise_leaves_the_others(graded, monkeypatch):
     folder, before = graded
-    asked = {}
-    monkeypatch.setattr(
-        grading, "_run_all", lambda hand_ins, to_run, *_: asked.update(to_run) or []
-    )
+    asked = []
+    monkeypatch.setattr(grading, "grade_all", lambda tasks, *_: asked.extend(tasks) or [])
     again = grading.grade(
         [folder / "hand-ins"], folder / "grades.csv", only=["1.3"], progress=False
     )
-    assert set(map(tuple, asked.values())) == {("1.3",)} and again == before
+    assert [task.ids for task in asked] == [["1.3"]] * 3 and again == before
     with pytest.raises(ValueError, match="no exercise '1.99'"):
         grading.grade([folder / "hand-ins"], folder / "grades.csv", only=["1.99"])
 
 
 def test_a_mark_holds_for_one_seed_one_grader_and_one_hand_in(tmp_path):
-    store, mark = Store(tmp_path), Mark("1.3", 3, 3)
+    store, mark = ResultStore(tmp_path), Mark("1.3", 3, 3)
     result = store.load("a/b", "digest") | {"marks": {"1.3": entry(mark, 4, "grader")}}
     store.save(result)
     assert (
-        fresh(store.load("a/b", "digest"), "1.3", 4, "grader")
+        is_current(store.load("a/b", "digest"), "1.3", 4, "grader")
         and not store.load("a/b", "other")["marks"]
     )
     for other in (("1.3", 5, "grader"), ("1.3", 4, "x"), ("1.1", 4, "grader")):
-        assert not fresh(result, *other)
-    assert grader_hash(Limits()) == grader_hash(Limits()) != grader_hash(Limits(cell_s=1))
+        assert not is_current(result, *other)
+    assert grader_hash(RunLimits()) == grader_hash(RunLimits()) != grader_hash(RunLimits(cell_s=1))
 
 
 def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
     write(tmp_path / "anna.ipynb", cells_of({"1.3": ANSWERS["1.3"]}))
 
-    def run_here(hand_ins, to_run, results, *_):
-        monkeypatch.setattr(grading, "run_confined", lambda *a: 1 / 0)
-        for one in hand_ins:
-            yield grading._grade_one(
-                one,
-                to_run[one.student],
-                results[one.student],
-                grading.Plan({}, [], [], 0, "", Limits()),
-                "",
-            )
+    def run_here(tasks, *_):
+        monkeypatch.setattr(graded_run, "run_confined", lambda *a: 1 / 0)
+        for task in tasks:
+            yield grade_hand_in(*task, GradingPlan({}, [], [], 0, "", RunLimits()), "")
 
-    monkeypatch.setattr(grading, "_run_all", run_here)
+    monkeypatch.setattr(grading, "grade_all", run_here)
     student = grading.grade([tmp_path / "anna.ipynb"], tmp_path / "grades.csv", progress=False)[
         "students"
     ][0]
@@ -194,12 +189,12 @@ def test_a_process_that_dies_costs_its_own_hand_in_and_no_other(jobs, tmp_path, 
             os._exit(137)
         return {"1.3": {"ended": f"run {len(runs)}"}}
 
-    monkeypatch.setattr(grading, "run_confined", run)
+    monkeypatch.setattr(graded_run, "run_confined", run)
     monkeypatch.setattr(
-        grading, "Zygote", lambda _: nullcontext(SimpleNamespace(wait=lambda: None, address=""))
+        grading, "ForkServer", lambda _: nullcontext(SimpleNamespace(wait=lambda: None, address=""))
     )
     monkeypatch.setattr(
-        grading, "make_plan", lambda folder, numbers, *others: grading.Plan({}, [], [], *others)
+        grading, "make_plan", lambda folder, numbers, *others: GradingPlan({}, [], [], *others)
     )
     for _ in range(2):  # the second grades nobody again but the one who has no grade yet
         runs.append(

@@ -13,7 +13,7 @@ from labkit.course.checking.submitted_file import (
     parse,
     read_notebook,
 )
-from labkit.course.grading.collect import collect
+from labkit.course.grading.hand_ins import collect
 from labkit.course.handout.pristine_course import unsolved_cells
 
 ANSWERS = solutions(1)

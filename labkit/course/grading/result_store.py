@@ -1,7 +1,7 @@
-"""Results kept between runs, so that an interrupted grading goes on where it was and unchanged work
+"""Results between runs, so that an interrupted grading goes on where it was, and unchanged work
 stays graded.
 
-One JSON file for each student. A mark is kept for as long as what was handed in, the seed, the
+There is one JSON file for each student. A mark holds as long as what was handed in, the seed, the
 limits and the grader (all of labkit's source, the pristine notebooks, the versions of Python, numpy
 and torch) are the same.
 """
@@ -18,67 +18,71 @@ from pathlib import Path
 
 from labkit.course.checking.marking import Mark
 from labkit.course.checking.stripped_copy import PACKAGE
-from labkit.course.grading.sandbox import Limits
+from labkit.course.grading.confinement import RunLimits
 from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = "labkit-result-1"
 
 
-def grader_hash(limits: Limits) -> str:
+def grader_hash(limits: RunLimits) -> str:
     """Changes with whatever a grade may depend on, apart from the submission and the seed."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(
-            path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
-        )
+        name = path.relative_to(PACKAGE).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update(json.dumps([pristine_cells(number) for number in course_names()]).encode())
     digest.update(repr((sys.version_info[:3], version("numpy"), version("torch"), limits)).encode())
     return digest.hexdigest()[:16]
 
 
 def slug(student: str) -> str:
-    """A file name for a student: safe everywhere, and not the same for two students."""
+    """A file name for a student: safe everywhere, and not the same for two students.
+
+    >>> slug("anna"), slug("../ben")
+    ('anna', '_ben-5e0b5256')
+    """
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", student)[:60]
-    return (
-        safe
-        if safe == student != ""
-        else f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
-    )
+    if student and safe == student:
+        return safe
+    return f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 
 
-class Store:
+class ResultStore:
     """The folder of results."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def load(self, student: str, digest: str) -> dict:
-        """What is known of a student's hand-in: {"marks": {id: {mark, seed, grader}}, ...}; nothing
-        of an older one.
+        """The stored result of a student's hand-in: {"marks": {id: {mark, seed, grader}}, ...}; of
+        an earlier hand-in nothing.
         """
         try:
-            kept = json.loads((self.folder / f"{slug(student)}.json").read_text(encoding="utf-8"))
-            if kept["schema"] == SCHEMA and kept["digest"] == digest and kept["student"] == student:
-                for entry in kept["marks"].values():
+            result = json.loads(self._path(student).read_text(encoding="utf-8"))
+            origin = (result["schema"], result["digest"], result["student"])
+            if origin == (SCHEMA, digest, student):
+                for entry in result["marks"].values():
                     Mark(**entry["mark"])
-                return kept
+                return result
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # a file from elsewhere, or cut short: its student is graded again
+            pass  # not written by a grading, or damaged: the student is graded again
         return {"schema": SCHEMA, "student": student, "digest": digest, "marks": {}, "runs": {}}
 
     def save(self, result: dict) -> None:
         text = json.dumps(result, indent=1) + "\n"
-        write_atomic(
-            self.folder / f"{slug(result['student'])}.json", lambda path: path.write_text(text)
-        )
+        write_atomic(self._path(result["student"]), lambda path: path.write_text(text))
+
+    def _path(self, student: str) -> Path:
+        return self.folder / f"{slug(student)}.json"
 
 
-def fresh(result: dict, id: str, seed: int, grader: str) -> bool:
+def is_current(result: dict, id: str, seed: int, grader: str) -> bool:
     """Whether the mark of an exercise still holds."""
     entry = result["marks"].get(id)
     return entry is not None and entry["seed"] == seed and entry["grader"] == grader
 
 
 def entry(mark: Mark, seed: int, grader: str) -> dict:
+    """A mark as it is stored, with what it depends on."""
     return {"mark": asdict(mark), "seed": seed, "grader": grader}

@@ -5,8 +5,8 @@ The import is most of what a kernel's start costs, and it can be shared safely: 
 no labkit exercise, no submission and no secret, has one thread, and nothing comes back into it from
 its children. Each child ends with its submission.
 
-    with Zygote() as zygote:
-        reply = zygote.run(job, limits, readable, hidden)
+    with ForkServer() as server:
+        reply = run_job(server.address, job, limits, readable, hidden)
 """
 
 from __future__ import annotations
@@ -27,19 +27,17 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
-from labkit.course.execution import job
-from labkit.course.grading.sandbox import (
+from labkit.course.execution.job import execute, preload
+from labkit.course.grading.confinement import RunLimits, Walls, confine, enter_namespaces
+from labkit.course.grading.process_tree import (
     MIB,
-    Limits,
-    confine,
     descendants,
     die_with_parent,
     end_all,
-    enter_namespaces,
     memory_above,
 )
 
-LARGEST_RESULT = 128 * MIB
+MAX_RESULT_BYTES = 128 * MIB
 WATCH_S = 0.25
 ENVIRONMENT = {
     "PATH": os.defpath,
@@ -52,22 +50,26 @@ ENVIRONMENT = {
 }
 
 
-class Zygote:
-    """The process, and how to have it run a job. Threads and processes may call `run` at the same
-    time.
+# ---- for whoever has a job run -------------------------------------------------------------------
+
+
+class ForkServer:
+    """Starts the process and ends it. Threads and processes may use its address at the same time.
+
+    `environment` is added to the few variables that the process gets.
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
-        self.folder = tempfile.mkdtemp(prefix="labkit-zygote-")
+        self.folder = tempfile.mkdtemp(prefix="labkit-fork-server-")
         self.address = os.path.join(self.folder, "socket")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "labkit.course.grading.zygote", self.address],
+            [sys.executable, "-m", "labkit.course.grading.fork_server", self.address],
             stdin=subprocess.PIPE,
             env=ENVIRONMENT | {"MPLCONFIGDIR": self.folder} | (environment or {}),
             start_new_session=True,
         )
 
-    def __enter__(self) -> Zygote:
+    def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,37 +78,38 @@ class Zygote:
         rmtree(self.folder, ignore_errors=True)
 
     def wait(self) -> None:
-        """Until it has imported what it has to."""
-        _connected(self.address).close()
-
-    def run(self, job: dict, limits: Limits, readable: list[Path], hidden: list[Path]) -> dict:
-        return ask(self.address, job, limits, readable, hidden)
+        """Wait until it has imported everything."""
+        _connect(self.address).close()
 
 
-def ask(address: str, job: dict, limits: Limits, readable: list[Path], hidden: list[Path]) -> dict:
-    """The reply of the zygote at `address`: what `job.execute` gives, "walls", "seconds",
-    "cpu_s", and perhaps "ended" (it was cut short, and why) or "failure" (the confined process did
-    not get as far as running the job)."""
+def run_job(
+    address: str, job: dict, limits: RunLimits, readable: list[Path], hidden: list[Path]
+) -> dict:
+    """Have the server at `address` run a job (see `labkit.course.execution.job`), confined.
+
+    The reply is the job's result with "walls", "seconds", "cpu_s", and perhaps "ended" (it was cut
+    short, and why) or "failure" (the confined process did not get as far as running the job).
+    """
     request = {
         "job": {name: part for name, part in job.items() if name != "inputs"},
         "limits": asdict(limits),
         "readable": list(map(str, readable)),
         "hidden": list(map(str, hidden)),
     }
-    with _connected(address) as connection, connection.makefile("rwb") as stream:
+    with _connect(address) as connection, connection.makefile("rwb") as stream:
         first = json.dumps(request).encode()
         stream.write(len(first).to_bytes(8, "big") + first + json.dumps(job["inputs"]).encode())
         stream.flush()
         connection.shutdown(socket.SHUT_WR)
-        reply = stream.read(LARGEST_RESULT + MIB)
+        reply = stream.read(MAX_RESULT_BYTES + MIB)
     try:
         return json.loads(reply)
     except (ValueError, RecursionError):
         return {"ended": "the run came to an end that left nothing to read"}
 
 
-def _connected(address: str) -> socket.socket:
-    """A connection, once the zygote has imported what it has to."""
+def _connect(address: str) -> socket.socket:
+    """A connection, once the server has imported everything."""
     for _ in range(1800):
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -118,9 +121,12 @@ def _connected(address: str) -> socket.socket:
     raise RuntimeError("the process that runs submissions did not start within 3 minutes")
 
 
+# ---- the process ---------------------------------------------------------------------------------
+
+
 def serve(address: str) -> None:
     """Answer connections, each in a child, until standard input ends."""
-    job.preload()
+    preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the system
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
@@ -143,87 +149,91 @@ def serve(address: str) -> None:
 def _supervise(connection: socket.socket) -> None:
     """Run one job in a confined child, watch it, end all that it started, and only then reply."""
     with connection:
-        length = _received(connection, 8)
-        if not length:  # somebody only waited until this process was there
+        length = _receive(connection, 8)
+        if not length:  # somebody only waited until this process was ready
             return
-        # No byte more: the inputs that follow must not be in this process's memory, which kernels
-        # are copies of.
-        request = json.loads(_received(connection, int.from_bytes(length, "big")))
-        limits, started = Limits(**request["limits"]), time.monotonic()
-        folder = Path(
-            tempfile.mkdtemp(prefix="lk", dir="/tmp" if os.path.isdir("/tmp") else None)
-        ).resolve()
+        # Not a byte more: the inputs that follow must not be in this process's memory, which
+        # kernels are copies of.
+        request = json.loads(_receive(connection, int.from_bytes(length, "big")))
+        limits, started = RunLimits(**request["limits"]), time.monotonic()
+        # A socket's path may have 100 characters or so, therefore /tmp.
+        parent = "/tmp" if os.path.isdir("/tmp") else None
+        folder = Path(tempfile.mkdtemp(prefix="lk", dir=parent)).resolve()
         walls = enter_namespaces()
         die_with_parent()
-        receive, send = os.pipe()
+        receiving, sending = os.pipe()
         child = os.fork()
         if not child:
-            os.close(receive)
-            _confined(request, limits, walls, folder, send, connection)
-        os.close(send)
-        content, ended = _watched(receive, limits, started)
+            os.close(receiving)
+            _run_confined(request, limits, walls, folder, sending, connection)
+        os.close(sending)
+        content, ended = _watch(receiving, limits, started)
         end_all(child)
         rmtree(folder, ignore_errors=True)
-        try:
-            result = json.loads(content)
-        except (ValueError, RecursionError):
-            result = {}
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        about = {
+        reply = _result(content)
+        if ended or reply is None:
+            reply = (reply or {}) | {"ended": ended or "nothing came back"}
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        reply |= {
             "walls": str(walls),
             "namespaces": walls.namespaces,
             "seconds": time.monotonic() - started,
-            "cpu_s": used.ru_utime + used.ru_stime,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
         }
-        if ended or not isinstance(result, dict):
-            about["ended"] = ended or "nothing came back"
-        _received(connection)  # what nobody read would break the connection
-        connection.sendall(
-            json.dumps((result if isinstance(result, dict) else {}) | about).encode()
-        )
+        _receive(connection)  # what nobody read would break the connection
+        connection.sendall(json.dumps(reply).encode())
 
 
-def _received(connection: socket.socket, length: int | None = None) -> bytes:
+def _result(content: bytes) -> dict | None:
+    """What the confined child sent; None for anything else than a dict."""
+    try:
+        result = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return result if isinstance(result, dict) else None
+
+
+def _receive(connection: socket.socket, length: int | None = None) -> bytes:
     """The next `length` bytes, or all up to the end."""
-    chunks, left = [], LARGEST_RESULT if length is None else length
-    while left and (chunk := connection.recv(min(left, 1 << 20))):
+    chunks, missing = [], MAX_RESULT_BYTES if length is None else length
+    while missing and (chunk := connection.recv(min(missing, 1 << 20))):
         chunks.append(chunk)
-        left -= len(chunk)
+        missing -= len(chunk)
     return b"".join(chunks)
 
 
-def _confined(
-    request: dict, limits: Limits, walls, folder: Path, send: int, connection: socket.socket
+def _run_confined(
+    request: dict,
+    limits: RunLimits,
+    walls: Walls,
+    folder: Path,
+    sending: int,
+    connection: socket.socket,
 ) -> None:
     """What the confined child does; never returns."""
     try:
-        confine(
-            walls,
-            limits,
-            folder,
-            [Path(p) for p in request["readable"]],
-            [Path(p) for p in request["hidden"]],
-        )
-        result = job.execute(request["job"], folder, lambda: json.loads(_received(connection)))
+        readable, hidden = map(Path, request["readable"]), map(Path, request["hidden"])
+        confine(walls, limits, folder, list(readable), list(hidden))
+        result = execute(request["job"], folder, lambda: json.loads(_receive(connection)))
     except BaseException:
         result = {"failure": traceback.format_exc()[-2000:]}
-    with suppress(BaseException), os.fdopen(send, "wb") as pipe:
+    with suppress(BaseException), os.fdopen(sending, "wb") as pipe:
         pipe.write(json.dumps(result).encode())
     os._exit(0)
 
 
-def _watched(receive: int, limits: Limits, started: float) -> tuple[bytes, str]:
+def _watch(receiving: int, limits: RunLimits, started: float) -> tuple[bytes, str]:
     """What the child sends, and why it was cut short, if it was."""
     chunks, size = [], 0
     while True:
-        ready, _, _ = select.select([receive], [], [], WATCH_S)
+        ready, _, _ = select.select([receiving], [], [], WATCH_S)
         if ready:
-            chunk = os.read(receive, 1 << 20)
+            chunk = os.read(receiving, 1 << 20)
             chunks.append(chunk)
             size += len(chunk)
             if not chunk:
                 return b"".join(chunks), ""
-            if size > LARGEST_RESULT:
+            if size > MAX_RESULT_BYTES:
                 return b"", "more was returned than can be read"
             continue
         if time.monotonic() - started > limits.submission_s:

@@ -1,0 +1,120 @@
+"""Markdown on a grading: feedback for one student, and a report on the class for the instructor.
+
+Text that may come from a submission is shown as it is, none of it as markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import groupby
+from statistics import mean
+
+from labkit.course.judges.registry import get_exercise
+
+# ---- for the student -----------------------------------------------------------------------------
+
+
+def feedback(student: dict) -> str:
+    """Markdown for one student."""
+    lines = [
+        f"# Feedback for {_inline(student['student'])}",
+        "",
+        f"**{student['total']} of {student['of']} points.**",
+        "",
+    ]
+    if student["notes"]:
+        lines += [*(f"- {_inline(note)}" for note in student["notes"]), ""]
+    lines += ["| exercise | points | |", "|---|---|---|"]
+    for mark in student["marks"]:
+        verdict = "see below" if mark["message"] else "correct"
+        lines.append(f"| {mark['id']} | {mark['points']} of {mark['of']} | {verdict} |")
+    for message, group in groupby(student["marks"], lambda mark: mark["message"]):
+        if message:
+            names = [f"{mark['id']} {get_exercise(mark['id']).function}" for mark in group]
+            lines += ["", f"## {', '.join(names)}", "", *_quoted(message)]
+    if any(mark["message"] for mark in student["marks"]):
+        lines += ["", "`labkit check` on your notebook says the same and runs in a minute."]
+    else:
+        lines += ["", "All of it is right."]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(text: str) -> str:
+    """Text inside a line of Markdown, none of it markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|&~$-])", r"\\\1", one_line(text)[:300])
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, control characters and runs of spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _quoted(text: str) -> list[str]:
+    """Text as a block that is shown as it is, even if it holds backquotes."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}text", *text.split("\n"), fence]
+
+
+# ---- for the instructor --------------------------------------------------------------------------
+
+
+def class_report(grades: dict) -> str:
+    """Markdown on the whole class: each exercise with its commonest mistakes, flags, and what
+    grading cost.
+    """
+    students = grades["students"]
+    runs = [run for student in students for run in student["runs"].values() if run.get("seconds")]
+    average, total = mean(s["total"] for s in students), sum(grades["exercises"].values())
+    lines = [
+        "# Class report",
+        "",
+        f"{len(students)} students; mean {average:.1f} of {total} points. Seed {grades['seed']},"
+        f" grader {grades['grader']}, labkit {grades['labkit']}, Python {grades['python']}, torch"
+        f" {grades['torch']}, numpy {grades['numpy']}.",
+        "",
+        "## Exercises",
+        "",
+        "| exercise | right | commonest mistakes |",
+        "|---|---|---|",
+        *(_exercise_line(id, students) for id in grades["exercises"]),
+    ]
+    flagged = [student for student in students if student["flags"]]
+    lines += ["", "## To look at", ""]
+    lines += [f"- {_inline(s['student'])}: {_inline('; '.join(s['flags']))}" for s in flagged]
+    lines += [] if flagged else ["Nothing."]
+    return "\n".join([*lines, "", "## How it ran", "", *_cost_lines(runs)]) + "\n"
+
+
+def _cost_lines(runs: list[dict]) -> list[str]:
+    """How notebooks were confined, and what their runs took."""
+    walls = Counter(run["walls"] for run in runs).most_common()
+    lines = [f"- walls: {text} ({count} notebooks)" for text, count in walls]
+    if runs:
+        seconds, cpu_s = (mean(run[name] for run in runs) for name in ("seconds", "cpu_s"))
+        lines.append(
+            f"- {len(runs)} notebooks ran, on average {seconds:.1f} s each, {cpu_s:.1f} s of them"
+            " on a core"
+        )
+    starts = [value for run in runs for value in run["kernel_start_s"]]
+    if starts:
+        lines.append(
+            f"- a kernel's start took {mean(starts):.2f} s on average, {sum(starts):.0f} s in all;"
+            " what it imports is shared by all of them"
+        )
+    return lines
+
+
+def _exercise_line(id: str, students: list[dict]) -> str:
+    marks = [mark for student in students for mark in student["marks"] if mark["id"] == id]
+    wrong = [mark for mark in marks if mark["points"] != mark["of"]]
+    mistakes = Counter(_kind(mark["message"]) for mark in wrong)
+    common = "; ".join(f"{count}× {_inline(kind)}" for kind, count in mistakes.most_common(3))
+    return f"| {id} | {len(marks) - len(wrong)} of {len(marks)} | {common} |"
+
+
+def _kind(message: str) -> str:
+    """A message without its numbers, so that the same mistake is counted once."""
+    kind = re.sub(r"[-+]?\d[\d.,e+-]*", "…", message.split("\n")[0])
+    return kind if len(kind) <= 120 else kind[:117] + " …"
