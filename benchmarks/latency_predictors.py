@@ -115,7 +115,7 @@ def run(
     return {
         "space": space.name,
         "revision": code_revision(),
-        "made": dict(measured.made),
+        "made": dict(measured.provenance),
         "clock": clock.__name__,
         "held_out": held_out,
         "drifted": measured.drifted,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.latency.measured.latency_file import recorded_machine
+from labkit.latency.measured.latency_file import recorded_provenance
 from labkit.latency.measured.lookup_table import load_table
 from labkit.latency.measured.regression import board_regression, host_regression
 from labkit.latency.measured.runtimes import default_runtime
@@ -193,11 +193,10 @@ def _board_title(path: Path) -> str:
 
     A damaged file is an error where its times are asked for, not where devices are listed.
     """
-    made = recorded_machine(path)
-    if made is None:
+    provenance = recorded_provenance(path)
+    if provenance is None:
         return f"damaged: {path}"
-    return (
-        f"{made.get('cpu') or 'unknown processor'} ({made.get('runtime')}"
-        f" {made.get('runtime_version', '')}, {made.get('threads', '?')} thread(s), batch"
-        f" {made.get('batch', '?')})"
-    )
+    cpu, version = provenance.get("cpu"), provenance.get("runtime_version", "")
+    threads, batch = provenance.get("threads", "?"), provenance.get("batch", "?")
+    runtime = f"{provenance.get('runtime')} {version}"
+    return f"{cpu or 'unknown processor'} ({runtime}, {threads} thread(s), batch {batch})"

@@ -237,17 +237,18 @@ def _time_anchor(anchor: Call, limits: TimingLimits, clock: Callable[[], float])
     return [time_call(anchor, limits, clock).median_ms for _ in range(3)]
 
 
-def latency_file(contents: dict, run: TimingRun, made: dict) -> dict:
+def latency_file(contents: dict, run: TimingRun, provenance: dict) -> dict:
     """The content of latency.json, made on this machine and on a board alike.
 
-    `contents` lists the blocks and subnets that were timed (see `latency.kit.packing.contents`), a
-    subnet's name is subnet-0 and so on. `made` says on which machine and with which runtime.
+    `contents` lists the blocks and subnets that were timed, as
+    `labkit.latency.measured.latency_file.contents` does; subnets have the names subnet-0 and so on.
+    `provenance` says on which machine and with which runtime.
     """
     timings = {name: timing._asdict() for name, timing in run.timings.items()}
     return {
         **{field: contents[field] for field in ("schema", "space", "space_sha256")},
         "what": "latency",
-        "made": made,
+        "made": provenance,
         "anchor_ms": run.anchor_ms,
         "drifted": run.drifted,
         "pieces": {name: timings[name] for name in contents["pieces"]},

@@ -72,7 +72,7 @@ def test_times_are_those_of_the_machine(tmp_path):
     assert shares == pytest.approx(
         [0.2, 0.4, 0.5, 0.7, 0.9, 1.0]
     )  # chunks of 4, 4 and 2 in each round
-    assert found.made["runtime"] == "abacus" and found.drifted == 0
+    assert found.provenance["runtime"] == "abacus" and found.drifted == 0
 
 
 def test_what_is_there_is_not_measured_again_and_more_is_added(tmp_path):

@@ -9,6 +9,11 @@ import click
 from labkit.cli.options import device_option, json_option, show, supernet_option
 from labkit.storage.paths import data_dir
 
+MEASURED = (
+    "measured in {seconds} s: {cpu}, {runtime} {runtime_version}, {threads} thread(s), batch"
+    " {batch}, load {load}, governor {governor}"
+)
+
 
 @click.group()
 def lut() -> None:
@@ -58,20 +63,18 @@ def measure(trained, ship, runtime, threads, as_json) -> None:
             table = ship_table(space, ship, runtime, progress=progress)
         else:
             table = host_table(space, remeasure=True, progress=progress)
-    made = table.provenance
+    provenance = table.provenance
     show(
         {
             "space": space.name,
             "path": str(path),
-            "made": dict(made),
+            "made": dict(provenance),
             "calibration": table.calibration._asdict(),
             "drifted": list(table.drifted),
         },
         as_json,
         [
-            f"measured in {made['seconds']} s: {made['cpu']}, {made['runtime']}"
-            f" {made['runtime_version']}, {made['threads']} thread(s), batch {made['batch']},"
-            f" load {made.get('load')}, governor {made.get('governor')}",
+            MEASURED.format_map({"load": None, "governor": None, **provenance}),
             f"{len(table.drifted)} blocks were measured while the machine changed speed"
             + ("; stop other programs and measure again" if table.drifted else ""),
             f"table kept in {path}",

@@ -44,7 +44,10 @@ def comparison_text(comparison: dict) -> str:
         *[line(name, latency(name)) for name in comparison["archs"]],
         line("rank correlation", lambda device: f"{device['spearman']:.4f}"),
         "",
-        *[line(key.replace("_", " "), lambda d: d.get("state", {}).get(key)) for key in STATE],
+        *[
+            line(key.replace("_", " "), lambda d, key=key: d.get("state", {}).get(key))
+            for key in STATE
+        ],
         line("precision", lambda device: device["precision"]),
         line(
             "blocks, drifted",

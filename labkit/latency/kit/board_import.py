@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.latency.measured.latency_file import recorded_machine, validate
+from labkit.latency.measured.latency_file import recorded_provenance, validate
 from labkit.latency.measured.lookup_table import LatencyTable, write_table
 from labkit.latency.measured.measurement import measure
 from labkit.latency.measured.plausibility import check_plausible
@@ -56,10 +56,10 @@ def replaced_tables(name: str) -> dict[str, str]:
     """Space name -> date and processor of the table that an import for that space replaces."""
     tables = {}
     for space, path in table_files().get(name, {}).items():
-        made = recorded_machine(path)
+        provenance = recorded_provenance(path)
         tables[space] = "damaged"
-        if made is not None:
-            date, cpu = made.get("date"), made.get("cpu")
+        if provenance is not None:
+            date, cpu = provenance.get("date"), provenance.get("cpu")
             tables[space] = f"{date or 'unknown date'}, {cpu or 'unknown processor'}"
     return tables
 

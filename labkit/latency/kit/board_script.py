@@ -92,7 +92,9 @@ def earlier_run(path: str, kit: str) -> TimingRun:
 
 def measure(out: str, threads: int, quick: bool) -> None:
     """Measure every model of the kit and write the result to `out`."""
-    made = dict(machine_state(), runtime="onnxruntime", threads=threads, batch=1, **versions())
+    provenance = dict(
+        machine_state(), runtime="onnxruntime", threads=threads, batch=1, **versions()
+    )
     check_writable(out)
     kit, partial = json.loads(read("kit.json").decode()), out + ".partial"
     kit["kit"] = f"{kit['kit']} threads={threads} quick={quick}"
@@ -100,7 +102,7 @@ def measure(out: str, threads: int, quick: bool) -> None:
     limits = TimingLimits(**kit["limits"])
     if quick:
         limits = limits._replace(**QUICK)
-    made.update(limits=limits._asdict(), kit=kit["kit"])
+    provenance.update(limits=limits._asdict(), kit=kit["kit"])
 
     def call(name: str):
         return onnx_call(read(f"models/{name}.onnx"), threads)
@@ -120,8 +122,8 @@ def measure(out: str, threads: int, quick: bool) -> None:
         say(f"\r{progress}  anchor {run.anchor_ms[-1]:.3f} ms ", end="")
 
     run = time_all(names, call, anchor, limits, run=run, progress=save)
-    made["seconds"] = round(time.time() - begin, 1)
-    write(out, latency_file(kit, run, made))
+    provenance["seconds"] = round(time.time() - begin, 1)
+    write(out, latency_file(kit, run, provenance))
     say(f"\nwrote {out}")
     if not run.drifted:
         os.remove(partial)

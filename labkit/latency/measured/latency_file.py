@@ -44,13 +44,13 @@ def read(path: Path, space: SearchSpace | None = None) -> dict:
     return value
 
 
-def recorded_machine(path: Path) -> Mapping | None:
+def recorded_provenance(path: Path) -> Mapping | None:
     """On which machine and how a file was measured; None where the file is damaged."""
     try:
-        made = read_json(path).get("made")
+        provenance = read_json(path).get("made")
     except TableError:
         return None
-    return made if isinstance(made, Mapping) else None
+    return provenance if isinstance(provenance, Mapping) else None
 
 
 def whole_subnets(value: dict, space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -123,9 +123,9 @@ def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> Searc
     return space
 
 
-def _validate_provenance(made: Mapping, place: str) -> None:
+def _validate_provenance(provenance: Mapping, place: str) -> None:
     """A machine's state is shown to people: short printable texts and numbers, nothing else."""
-    for field, value in made.items():
+    for field, value in provenance.items():
         if field == "limits" and isinstance(value, Mapping) and all(map(is_number, value.values())):
             continue
         text = field + (value if isinstance(value, str) else "")

@@ -52,7 +52,7 @@ def limits_for(space: SearchSpace) -> TimingLimits:
     return DEFAULT._replace(min_rounds=3, max_rounds=3, seconds=0.06)
 
 
-def measuring_state(runtime: Runtime, limits: TimingLimits) -> dict[str, object]:
+def provenance_of(runtime: Runtime, limits: TimingLimits) -> dict[str, object]:
     """This machine's state, the runtime and the limits: what is written beside measured times."""
     return {
         **machine_state(),
@@ -89,7 +89,7 @@ def measure(
             return runtime.block(space, blocks[name])
         return runtime.subnet(space, archs_by_name[name])
 
-    made, start = measuring_state(runtime, limits), time.time()
+    provenance, start = provenance_of(runtime, limits), time.time()
     run = time_all(
         [*blocks, *archs_by_name],
         prepare,
@@ -98,8 +98,8 @@ def measure(
         clock=clock,
         progress=progress and (lambda _, share: progress(share)),
     )
-    made["seconds"] = round(time.time() - start, 1)
-    return latency_file(contents(space, archs), run, made)
+    provenance["seconds"] = round(time.time() - start, 1)
+    return latency_file(contents(space, archs), run, provenance)
 
 
 def measure_archs(

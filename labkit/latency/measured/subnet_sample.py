@@ -15,7 +15,7 @@ import numpy as np
 
 from labkit.latency.measured.blocks import space_digest
 from labkit.latency.measured.latency_file import check_ms, check_timing
-from labkit.latency.measured.measurement import anchor_block, measuring_state
+from labkit.latency.measured.measurement import anchor_block, provenance_of
 from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import DEFAULT, TimingLimits, TimingRun, time_all
@@ -35,7 +35,7 @@ class SubnetSample(NamedTuple):
 
     genes: np.ndarray  # (N, G)
     milliseconds: np.ndarray  # (N,)
-    made: Mapping[str, object]
+    provenance: Mapping[str, object]
     drifted: int  # how many were measured while the machine changed speed
 
 
@@ -66,18 +66,18 @@ def measure_sample(
     """
     genes, names = draw_genes(space, count, seed), [str(i) for i in range(count)]
     runtime = get_runtime() if runtime is None else runtime
-    made = measuring_state(runtime, limits)
-    run, made_before = _read(path, space, seed) if not remeasure else (None, {})
-    if any(made_before.get(field) != made[field] for field in MACHINE_FIELDS):
+    provenance = provenance_of(runtime, limits)
+    run, earlier_provenance = _read(path, space, seed) if not remeasure else (None, {})
+    if any(earlier_provenance.get(field) != provenance[field] for field in MACHINE_FIELDS):
         run = None
     if run is not None and run.share(names, limits) == 1:
-        return _sample(genes, names, run, made_before)
+        return _sample(genes, names, run, earlier_provenance)
     anchor, archs = runtime.block(space, anchor_block(space)), dict(zip(names, space.decode(genes)))
     if run is None or run.moved(anchor, limits, clock):
         run = TimingRun()
 
     def save(run: TimingRun, share: float) -> None:
-        _write(path, space, seed, made, run)
+        _write(path, space, seed, provenance, run)
         if progress:
             progress(share)
 
@@ -90,16 +90,18 @@ def measure_sample(
         clock=clock,
         progress=save,
     )
-    return _sample(genes, names, run, made)
+    return _sample(genes, names, run, provenance)
 
 
-def _sample(genes: np.ndarray, names: list[str], run: TimingRun, made: Mapping) -> SubnetSample:
+def _sample(
+    genes: np.ndarray, names: list[str], run: TimingRun, provenance: Mapping
+) -> SubnetSample:
     timings = run.timings
     milliseconds = np.array([timings[name].median_ms for name in names])
-    return SubnetSample(genes, milliseconds, made, len({*run.drifted} & {*names}))
+    return SubnetSample(genes, milliseconds, provenance, len({*run.drifted} & {*names}))
 
 
-def _write(path: Path, space: SearchSpace, seed: int, made: Mapping, run: TimingRun) -> None:
+def _write(path: Path, space: SearchSpace, seed: int, provenance: Mapping, run: TimingRun) -> None:
     value = {
         "schema": SCHEMA,
         "what": "latency of subnets",
@@ -107,7 +109,7 @@ def _write(path: Path, space: SearchSpace, seed: int, made: Mapping, run: Timing
         "space_sha256": space_digest(space),
         "seed": seed,
         **run.to_json(),
-        "made": made,
+        "made": provenance,
         "drifted": run.drifted,
     }
     write_json(path, value)

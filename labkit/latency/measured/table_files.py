@@ -100,7 +100,9 @@ def _is_plausible(value: dict, path: Path) -> bool:
     return True
 
 
-def _is_current(made: object) -> bool:
+def _is_current(provenance: object) -> bool:
     """Whether this machine measured a table, with the runtime that would measure it now."""
     current = {"cpu": machine_state()["cpu"], "runtime": default_runtime()}
-    return isinstance(made, Mapping) and all(made.get(key) == current[key] for key in current)
+    return isinstance(provenance, Mapping) and all(
+        provenance.get(key) == current[key] for key in current
+    )
