@@ -1,7 +1,7 @@
 """Gradient-based search against what it has to beat, at equal cost.
 
-    python benchmarks/darts_comparison.py cells   derived DARTS cell against 10 random cells of its size
-    python benchmarks/darts_comparison.py space   gradient search, evolution and random search in the supernet
+    python benchmarks/darts_comparison.py cells   # a derived cell, 10 random ones of its size
+    python benchmarks/darts_comparison.py space   # three searches in the supernet
     python benchmarks/darts_comparison.py all
 
 Each finished piece stays in the output folder, so an interrupted run goes on where it stopped.
@@ -73,13 +73,13 @@ def once(path: Path, options: dict, make: Callable[[], dict]) -> dict:
     if not path.exists():
         text = json.dumps({"options": options, "result": make()}, indent=1)
         write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    if kept["options"] != json.loads(json.dumps(options)):
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    if saved["options"] != json.loads(json.dumps(options)):
         raise SystemExit(f"{path} was made with other options; remove it, or choose another --out")
-    return kept["result"]
+    return saved["result"]
 
 
-# ---- a derived cell against random cells ------------------------------------------------------------------
+# ---- a derived cell against random cells ---------------------------------------------------------
 
 
 def parameters(genotype: Genotype, config: DerivedTrainingConfig) -> int:
@@ -172,21 +172,21 @@ def compare_cells(
         options = {"genotype": genotype.to_json(), "config": asdict(train_config)}
         return once(out / name / "result.json", options, train)
 
-    found = search_cell(search_config, out / "search", resume=True)
-    derived = judge("derived", found.genotype)
+    cell_search = search_cell(search_config, out / "search", resume=True)
+    derived = judge("derived", cell_search.genotype)
     rivals = [
         judge(f"random-{i}", genotype)
         for i, genotype in enumerate(
-            random_cells_like(found.genotype, train_config, search_config.edges_per_node)
+            random_cells_like(cell_search.genotype, train_config, search_config.edges_per_node)
         )
     ]
     accuracies = [rival["accuracy"] for rival in rivals]
     return {
         "search": {
             "config": asdict(search_config),
-            "cpu_seconds": found.cpu_seconds,
-            "wall_seconds": found.wall_seconds,
-            "history": found.history,
+            "cpu_seconds": cell_search.cpu_seconds,
+            "wall_seconds": cell_search.wall_seconds,
+            "history": cell_search.history,
         },
         "training": asdict(train_config),
         "derived": derived,
@@ -200,7 +200,7 @@ def compare_cells(
     }
 
 
-# ---- three searches in one supernet, at equal CPU time ----------------------------------------------------
+# ---- three searches in one supernet, at equal CPU time -------------------------------------------
 
 
 class TimeUp(Exception):
@@ -214,22 +214,24 @@ class TimedAccuracy:
 
     def __init__(self, space: SearchSpace, evaluator: Evaluator, cpu_seconds: float) -> None:
         self.space, self.evaluator = space, evaluator
-        self.seen: dict[bytes, float] = {}
+        self.accuracies: dict[bytes, float] = {}
         self.best: tuple[float, np.ndarray] | None = None
         self.end = time.process_time() + cpu_seconds
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:
         genes = np.ascontiguousarray(self.space.canonical(genes), dtype=np.int8)
-        new = list({row.tobytes(): row for row in genes if row.tobytes() not in self.seen}.values())
+        new = list(
+            {row.tobytes(): row for row in genes if row.tobytes() not in self.accuracies}.values()
+        )
         for start in range(0, len(new), CHUNK):
             if self.best is not None and time.process_time() >= self.end:
                 raise TimeUp
             chunk = np.stack(new[start : start + CHUNK])
             for row, value in zip(chunk, self.evaluator.accuracies(self.space.decode(chunk))):
-                self.seen[row.tobytes()] = value
+                self.accuracies[row.tobytes()] = value
                 if self.best is None or value > self.best[0]:
                     self.best = (value, row)
-        return np.array([self.seen[row.tobytes()] for row in genes])
+        return np.array([self.accuracies[row.tobytes()] for row in genes])
 
 
 def search_for(
@@ -246,7 +248,7 @@ def search_for(
         search(timed)
     except TimeUp:
         pass
-    return timed.best[1], len(timed.seen), time.process_time() - started
+    return timed.best[1], len(timed.accuracies), time.process_time() - started
 
 
 def budgets(table: AdditiveTable, name: str, unit: str) -> list[Budget]:
@@ -287,8 +289,8 @@ def compare_searches(
         }
 
     def compare(budget: Budget, seed: int) -> dict:
-        found = gradient_search(supernet, dataset, budget, replace(config, seed=seed))
-        rows = [row("gradient", found.genes, found.cpu_seconds, None)]
+        by_gradient = gradient_search(supernet, dataset, budget, replace(config, seed=seed))
+        rows = [row("gradient", by_gradient.genes, by_gradient.cpu_seconds, None)]
         searches = {
             "evolution": lambda timed: evolve(
                 space,
@@ -303,7 +305,9 @@ def compare_searches(
             ),
         }
         for method, search in searches.items():
-            genes, evaluations, seconds = search_for(found.cpu_seconds, space, val_search, search)
+            genes, evaluations, seconds = search_for(
+                by_gradient.cpu_seconds, space, val_search, search
+            )
             rows.append(row(method, genes, seconds, evaluations))
         return {"budget": budget.limit, "unit": unit, "seed": seed, "rows": rows}
 
@@ -332,7 +336,7 @@ def compare_searches(
     }
 
 
-# ---- what came of it --------------------------------------------------------------------------------------
+# ---- report -----------------------------------------------------------------------------
 
 
 def cells_text(report: dict) -> str:
@@ -369,13 +373,17 @@ def space_text(report: dict) -> str:
     methods = list(report["mean_accuracy"])
     rows = []
     for result in report["results"]:
-        found = {row["method"]: row for row in result["rows"]}
+        by_method = {row["method"]: row for row in result["rows"]}
         rows.append(
             (
                 f"{result['budget']:,.4g} {result['unit']}",
-                *(f"{found[m]['accuracy']:.2f} %" for m in methods),
-                *(f"{found[m]['evaluations']:,}" for m in methods if found[m]["evaluations"]),
-                f"{found['gradient']['cpu_seconds']:.0f}",
+                *(f"{by_method[m]['accuracy']:.2f} %" for m in methods),
+                *(
+                    f"{by_method[m]['evaluations']:,}"
+                    for m in methods
+                    if by_method[m]["evaluations"]
+                ),
+                f"{by_method['gradient']['cpu_seconds']:.0f}",
             )
         )
     rows.append(("mean", *(f"{report['mean_accuracy'][m]:.2f} %" for m in methods), "", "", ""))
@@ -400,19 +408,19 @@ TEXTS = {"cells": cells_text, "space": space_text}
 
 def publish(part: str, report: dict) -> None:
     """Keep the report of a part and write its section of the page."""
-    page.save(page.HERE / "results" / f"darts_{part}.json", report)
-    made = report["machine"]
+    page.save(page.FOLDER / "results" / f"darts_{part}.json", report)
+    host = report["machine"]
     text = (
-        f"{TEXTS[part](report[part])}\n\n{made['cpu']}, torch {made['torch']}, {made['threads']}"
+        f"{TEXTS[part](report[part])}\n\n{host['cpu']}, torch {host['torch']}, {host['threads']}"
         f" thread(s), {report['date']}, revision {report['revision']}."
     )
     page.put(
-        page.HERE / "DARTS.md", part, text, "Gradient-based search against what it has to beat"
+        page.FOLDER / "DARTS.md", part, text, "Gradient-based search against what it has to beat"
     )
 
 
 def note(report: dict) -> None:
-    """Add what this run cost to data/records.json, once: pieces that are kept are reported again."""
+    """Add what this run cost to data/records.json, once: saved pieces are reported again."""
     space, seconds = "fmnist", {}  # cells are searched and trained on the data of that space
     if "cells" in report:
         seconds["darts-search"] = report["cells"]["search"]["cpu_seconds"]
@@ -425,10 +433,10 @@ def note(report: dict) -> None:
             for row in result["rows"]
             if row["method"] == "gradient"
         )
-    known = {(record["what"], record.get("cpu_hours")) for record in records(space)}
+    published = {(record["what"], record.get("cpu_hours")) for record in records(space)}
     for what, value in seconds.items():
         hours = round(value / 3600, 4)
-        if (what, hours) not in known:
+        if (what, hours) not in published:
             add_record(
                 {
                     "what": what,

@@ -49,14 +49,14 @@ def main() -> None:
     for name, space, accuracy in problems():
         table = latency(space)
         sample = space.sample(np.random.default_rng(0), 20_000)
-        seconds, whole = cpu_time(front, space, accuracy, table)
+        seconds, exact_front = cpu_time(front, space, accuracy, table)
         memory = activation_table(space, 1)
         cap = Budget(memory, float(np.quantile(memory(sample), 0.3)), "memory", "bytes")
         capped_seconds, capped = cpu_time(front, space, accuracy, table, [cap])
         figures[name] = {
-            "front": {"seconds": seconds, "points": len(whole)},
+            "front": {"seconds": seconds, "points": len(exact_front)},
             "front_under_memory_limit": {"seconds": capped_seconds, "points": len(capped)},
-            **gaps(space, accuracy, table, whole, table(sample), args.budgets),
+            **gaps(space, accuracy, table, exact_front, table(sample), args.budgets),
             "pairs_of_budgets": pairs(space, accuracy, table, sample, args.pairs),
         }
         print(name, json.dumps(figures[name]), file=sys.stderr)
@@ -73,17 +73,17 @@ def main() -> None:
     )
 
 
-def gaps(space, accuracy, table, whole, latencies, n: int) -> dict:
-    evolved, drawn = [], []
+def gaps(space, accuracy, table, exact_front, latencies, n: int) -> dict:
+    evolved, by_chance = [], []
     for i in range(n):
         rng = np.random.default_rng(i)
         limit = Budget(
             table, float(np.quantile(latencies, rng.uniform(0.01, 0.99))), "latency", "ms"
         )
-        optimum = whole.accuracy[whole.best(limit.limit)]
+        optimum = exact_front.accuracy[exact_front.best(limit.limit)]
         evolution = evolve(space, accuracy, [limit], rng=rng)
         evolved.append(float(optimum - evolution.accuracy))
-        drawn.append(
+        by_chance.append(
             float(
                 optimum
                 - random_search(
@@ -91,7 +91,7 @@ def gaps(space, accuracy, table, whole, latencies, n: int) -> dict:
                 ).accuracy
             )
         )
-    return {"evolution_gap": summary(evolved), "random_search_gap": summary(drawn)}
+    return {"evolution_gap": summary(evolved), "random_search_gap": summary(by_chance)}
 
 
 def pairs(space, accuracy, table, sample, n: int) -> dict:
@@ -104,8 +104,8 @@ def pairs(space, accuracy, table, sample, n: int) -> dict:
                 for cost, what in ((table, "latency"), (other, name))
             ]
             try:
-                taken, _ = cpu_time(best, space, accuracy, limits)
-                seconds.append(taken)
+                cpu_seconds, _ = cpu_time(best, space, accuracy, limits)
+                seconds.append(cpu_seconds)
             except InfeasibleBudget as error:
                 print(error, file=sys.stderr)
     return {"seconds": summary(seconds), "number": len(seconds)}

@@ -25,16 +25,16 @@ def moves(explorer: Explorer, count: int, seed: int = 0) -> dict[str, list[float
     """Milliseconds of each move, by control; every third move is of each control."""
     rng = np.random.default_rng(seed)
     device, latency, memory, _, text = panel(explorer, explorer.first_recommendation()).children
-    taken: dict[str, list[float]] = {"device": [], "latency": [], "memory": []}
-    while min(map(len, taken.values())) < count:
+    milliseconds: dict[str, list[float]] = {"device": [], "latency": [], "memory": []}
+    while min(map(len, milliseconds.values())) < count:
         for name, control in (("device", device), ("latency", latency), ("memory", memory)):
             values = [value for _, value in control.options if value != control.value]
             value = values[rng.integers(len(values))]
             start = time.perf_counter()
             control.value = value
-            taken[name].append(1000 * (time.perf_counter() - start))
+            milliseconds[name].append(1000 * (time.perf_counter() - start))
             assert text.value
-    return taken
+    return milliseconds
 
 
 def main() -> None:
@@ -42,14 +42,14 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=200, help="of each control")
     arguments = parser.parse_args()
     space = get_space("fmnist")
-    taken = moves(Explorer(space, TrainedSupernet(space).predictor), arguments.moves)
+    milliseconds = moves(Explorer(space, TrainedSupernet(space).predictor), arguments.moves)
     rows = {
         name: {
             "median_ms": float(np.median(ms)),
             "p95_ms": float(np.percentile(ms, 95)),
             "worst_ms": max(ms),
         }
-        for name, ms in taken.items()
+        for name, ms in milliseconds.items()
     }
     print(f"{'control':<10} {'median':>8} {'95 %':>8} {'worst':>8}")
     for name, row in rows.items():

@@ -1,7 +1,8 @@
 """How long grading takes: one submission on one core, and a class on several, beside the sum of its
 submissions.
 
-    python benchmarks/grading_throughput.py [--notebook 1] [--students 60] [--jobs 2] [--record results/grading.json]
+    python benchmarks/grading_throughput.py [--notebook 1] [--students 60] [--jobs 2]
+        [--record results/grading.json]
 
 Each student hands in the instructor's solutions of one notebook. What is shown, in seconds: one
 submission, run and judged, alone on the machine (the mean of a few one after another), wall and
@@ -56,14 +57,14 @@ def timed(folder: Path, notebook: int, count: int, jobs: int) -> tuple[float, li
 
 def started_kernel_s(count: int = 3) -> float:
     """Seconds until a kernel that is started anew, as nbval does it, has imported torch."""
-    taken = []
+    durations = []
     for _ in range(count):
         started = time.perf_counter()
         kernel = RunningKernel(CURRENT_ENV_KERNEL_NAME)
         kernel.await_reply(kernel.execute_cell_input("import torch"), timeout=120)
-        taken.append(time.perf_counter() - started)
+        durations.append(time.perf_counter() - started)
         kernel.stop()
-    return mean(taken)
+    return mean(durations)
 
 
 def main() -> None:

@@ -60,12 +60,12 @@ def main() -> None:
     name = f"latency_error-{arguments.space}" + (
         "" if arguments.runtime == "onnxruntime" else "-torch"
     )
-    path = page.HERE / "results" / f"{name}.json"
+    path = page.FOLDER / "results" / f"{name}.json"
     if not arguments.page:
         clock = time.thread_time if arguments.thread_time else time.perf_counter
         page.save(path, run(space, get_runtime(arguments.runtime), arguments.held_out, clock))
     report = json.loads(path.read_text())
-    page.put(page.HERE / "LATENCY.md", name, text(report), TITLE)
+    page.put(page.FOLDER / "LATENCY.md", name, text(report), TITLE)
     print(text(report))
 
 

@@ -32,8 +32,8 @@ from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
 
 SEED = 1  # calibration of tables that are kept draws from seed 0
-KEPT = page.HERE.parent / "results" / "latency"
-FIGURE = page.HERE.parent / "docs" / "latency_predictors.png"
+MEASUREMENTS = page.FOLDER.parent / "results" / "latency"
+FIGURE = page.FOLDER.parent / "docs" / "latency_predictors.png"
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only make page and picture again")
     arguments = parser.parse_args()
     name = f"latency_predictors-{arguments.space}"
-    path = page.HERE / "results" / f"{name}.json"
+    path = page.FOLDER / "results" / f"{name}.json"
     if not arguments.page:
         clock = time.thread_time if arguments.thread_time else time.perf_counter
         page.save(
@@ -66,17 +66,17 @@ def main() -> None:
             ),
         )
     report = json.loads(path.read_text())
-    page.put(page.HERE / "LATENCY.md", name, text(report), TITLE)
+    page.put(page.FOLDER / "LATENCY.md", name, text(report), TITLE)
     save_figure(latency_predictors(report["rows"]), FIGURE)
     print(text(report))
 
 
 def run(
-    space: SearchSpace, held_out: int, train: int, clock: Callable[[], float], fresh: bool
+    space: SearchSpace, held_out: int, train: int, clock: Callable[[], float], remeasure: bool
 ) -> dict:
     """Measure what is not there yet, and judge."""
-    runtime, blocks = get_runtime("onnxruntime"), KEPT / f"{space.name}-blocks.json"
-    if fresh or not blocks.is_file():
+    runtime, blocks = get_runtime("onnxruntime"), MEASUREMENTS / f"{space.name}-blocks.json"
+    if remeasure or not blocks.is_file():
         with tqdm(total=100, unit="%", desc="blocks") as bar:
             value = measure(
                 space,
@@ -89,11 +89,11 @@ def run(
     with tqdm(total=100, unit="%", desc=f"{held_out + train} subnets") as bar:
         measured = measure_sample(
             space,
-            KEPT / f"{space.name}-subnets.json",
+            MEASUREMENTS / f"{space.name}-subnets.json",
             held_out + train,
             seed=SEED,
             runtime=runtime,
-            remeasure=fresh,
+            remeasure=remeasure,
             clock=clock,
             progress=lambda share: bar.update(round(100 * share) - bar.n),
         )

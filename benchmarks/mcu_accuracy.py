@@ -69,14 +69,14 @@ def main() -> None:
     evaluator, rows = Evaluator(supernet, dataset, "val"), []
     with tempfile.TemporaryDirectory() as folder:
         for limit in tqdm(LIMITS_MS, unit="subnet"):
-            found = search_subnet(
+            result = search_subnet(
                 space, model.predict, costs.budgets(latency_ms=limit), method="exact"
             )
-            subnet = supernet.extract(found.arch, evaluator.recalibrate(found.arch))
-            done = deploy_micro(
+            subnet = supernet.extract(result.arch, evaluator.recalibrate(result.arch))
+            deployment = deploy_micro(
                 space, subnet, dataset, Path(folder) / "subnet.tflite", images=options.images
             )
-            rows.append({"limit_ms": limit, "subnet": str(found.arch), **done.to_json()})
+            rows.append({"limit_ms": limit, "subnet": str(result.arch), **deployment.to_json()})
             del rows[-1]["path"]
     report = {
         "date": date.today().isoformat(),
@@ -88,8 +88,8 @@ def main() -> None:
         "flash_bytes": device.flash_bytes,
         "rows": rows,
     }
-    page.save(page.HERE / "results" / "mcu_accuracy.json", report)
-    page.put(page.HERE / "MCU.md", "mcu_accuracy", text(report), "A microcontroller for real")
+    page.save(page.FOLDER / "results" / "mcu_accuracy.json", report)
+    page.put(page.FOLDER / "MCU.md", "mcu_accuracy", text(report), "A microcontroller for real")
 
 
 if __name__ == "__main__":

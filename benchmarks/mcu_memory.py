@@ -6,7 +6,9 @@ These 20 cover all resolutions, depths, kernels and expand ratios of every stage
 and the largest. Memory does not depend on the weights, so they are random. Flash is the size of the
 .tflite file.
 
-    python benchmarks/mcu_memory.py      # writes benchmarks/results/mcu_memory.json and its section of MCU.md
+    python benchmarks/mcu_memory.py
+
+It writes benchmarks/results/mcu_memory.json and its section of MCU.md.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from labkit.tables.arena import arena_table
 PACKAGES = ("torch", "litert-torch", "ai-edge-quantizer", "tflite-micro")
 
 
-def chosen_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
+def sampled_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
     """The smallest, the largest and random archs, drawn until every choice of the space occurs."""
     rng = np.random.default_rng(seed)
     ends = space.encode([space.smallest(), space.largest()])
@@ -103,7 +105,7 @@ def text(result: dict) -> str:
     ]
     errors = [abs(row["error"]) for row in result["rows"]]
     flash = [row["predicted_flash"] / row["flash"] - 1 for row in result["rows"]]
-    made = result["made"]
+    provenance = result["made"]
     return (
         page.table(
             (
@@ -121,9 +123,9 @@ def text(result: dict) -> str:
             rows,
         )
         + f"\n\nArena: largest error {max(errors):.2%}, mean {np.mean(errors):.2%}. Flash:"
-        f" predicted {min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes. {made['cpu']},"
-        f" {made['date']}, "
-        + ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+        f" predicted {min(flash):+.1%} to {max(flash):+.1%} of the file. Bytes."
+        f" {provenance['cpu']}, {provenance['date']}, "
+        + ", ".join(f"{name} {number}" for name, number in provenance["versions"].items())
         + "."
     )
 
@@ -137,7 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = [
         measure(FMNIST, arch)
-        for arch in tqdm(chosen_archs(FMNIST, args.archs, args.seed), unit="subnet")
+        for arch in tqdm(sampled_archs(FMNIST, args.archs, args.seed), unit="subnet")
     ]
     result = {
         "schema": 1,
@@ -149,8 +151,8 @@ def main() -> None:
         },
         "rows": rows,
     }
-    page.save(page.HERE / "results" / "mcu_memory.json", result)
-    page.put(page.HERE / "MCU.md", "mcu_memory", text(result), "A microcontroller for real")
+    page.save(page.FOLDER / "results" / "mcu_memory.json", result)
+    page.put(page.FOLDER / "MCU.md", "mcu_memory", text(result), "A microcontroller for real")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
     for percentile in PERCENTILES:
         limit = float(np.percentile(latency, percentile))
         for method in ("exact", "evolution", "random"):
-            found = search_subnet(
+            result = search_subnet(
                 FMNIST,
                 model.predict,
                 costs.budgets(latency_ms=limit),
@@ -54,9 +54,9 @@ def main() -> None:
                 "percentile": percentile,
                 "budget_ms": limit,
                 "method": method,
-                "predicted": found.accuracy,
-                "measured": evaluator.accuracy(found.arch),
-                **costs.of(found.arch),
+                "predicted": result.accuracy,
+                "measured": evaluator.accuracy(result.arch),
+                **costs.of(result.arch),
             }
             rows.append(row)
             print(

@@ -54,22 +54,22 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 
 def compare(
-    ours: list[Callable[[], object]],
-    theirs: list[Callable[[], object]],
+    lab_calls: list[Callable[[], object]],
+    official_calls: list[Callable[[], object]],
     repeats: int,
     inner: int = 1,
 ) -> dict:
     """Median milliseconds of one call, over the archs: each pair in turn, then the next repeat."""
-    for call in (*ours, *theirs):
+    for call in (*lab_calls, *official_calls):
         call()
     samples: tuple[list[float], list[float]] = ([], [])
     for repeat in range(repeats):
         totals = [0.0, 0.0]
-        for pair in zip(ours, theirs):
+        for pair in zip(lab_calls, official_calls):
             for side in (0, 1) if repeat % 2 else (1, 0):  # neither always comes second
                 totals[side] += seconds(pair[side], inner)
         for side in (0, 1):
-            samples[side].append(1e3 * totals[side] / len(ours))
+            samples[side].append(1e3 * totals[side] / len(lab_calls))
     ratios = [t / o for o, t in zip(*samples)]
     return {
         "ours_ms": statistics.median(samples[0]),
@@ -83,7 +83,7 @@ def compare(
 def networks(seed: int = 0) -> tuple[OFAMobileNetV3, Supernet]:
     """Their network with weights under which subnets differ, and ours with the same."""
     torch.manual_seed(seed)
-    theirs = (
+    official_net = (
         OFAMobileNetV3(
             dropout_rate=0,
             width_mult=1.0,
@@ -94,16 +94,16 @@ def networks(seed: int = 0) -> tuple[OFAMobileNetV3, Supernet]:
         .eval()
         .requires_grad_(False)
     )
-    for name, parameter in theirs.named_parameters():
+    for name, parameter in official_net.named_parameters():
         if name.endswith("_matrix"):
             parameter += 0.1 * torch.randn_like(parameter)
         elif re.search(r"\bbn\.weight", name):
             parameter.uniform_(0.5, 1.5)
         elif name.startswith("classifier"):
             parameter *= 10
-    ours = Supernet(get_space(SPACE)).requires_grad_(False)
-    official.load(ours, theirs.state_dict())
-    return theirs, ours
+    supernet = Supernet(get_space(SPACE)).requires_grad_(False)
+    official.load(supernet, official_net.state_dict())
+    return official_net, supernet
 
 
 @torch.no_grad()
@@ -120,8 +120,8 @@ def main() -> None:
     torch.set_num_threads(1)
     repeats = options.repeats
 
-    theirs, ours = networks()
-    space = ours.space
+    official_net, supernet = networks()
+    space = supernet.space
     archs = space.decode(space.sample(np.random.default_rng(0), options.archs))
     configs = [
         {k: v for k, v in arch_to_official(space, arch).items() if k != "r"} for arch in archs
@@ -135,14 +135,16 @@ def main() -> None:
     ]
     stats, subnets, difference, contrast = [], [], 0.0, math.inf
     for arch, config, calibration in zip(archs, configs, batches):
-        theirs.set_active_subnet(**config)
-        set_running_statistics(theirs, calibration)
-        running = official.from_official(space, theirs.state_dict())[1]
+        official_net.set_active_subnet(**config)
+        set_running_statistics(official_net, calibration)
+        running = official.from_official(space, official_net.state_dict())[1]
         stats.append(official.stats_for(space, arch, running))
-        subnets.append(theirs.get_active_subnet(preserve_weight=True).eval())
+        subnets.append(official_net.get_active_subnet(preserve_weight=True).eval())
         images = calibration[0][0][:4]
-        expected = theirs(images)
-        difference = max(difference, (expected - ours(images, arch, stats[-1])).abs().max().item())
+        expected = official_net(images)
+        difference = max(
+            difference, (expected - supernet(images, arch, stats[-1])).abs().max().item()
+        )
         contrast = min(contrast, (expected[0] - expected[1]).abs().max().item())
     if difference > 1e-4 or contrast < 1e-2:
         raise SystemExit(
@@ -151,7 +153,7 @@ def main() -> None:
 
     def active(config: dict, call: Callable[[], object]) -> Callable[[], object]:
         def run() -> object:
-            theirs.set_active_subnet(**config)
+            official_net.set_active_subnet(**config)
             return call()
 
         return run
@@ -160,26 +162,29 @@ def main() -> None:
     for batch, inner in ((1, 5), (16, 1)):
         images = [torch.randn(batch, 3, arch.resolution, arch.resolution) for arch in archs]
         rows[f"forward, batch {batch}"] = compare(
-            [lambda x=x, a=a, s=s: ours(x, a, s) for x, a, s in zip(images, archs, stats)],
-            [active(c, lambda x=x: theirs(x)) for x, c in zip(images, configs)],
+            [lambda x=x, a=a, s=s: supernet(x, a, s) for x, a, s in zip(images, archs, stats)],
+            [active(c, lambda x=x: official_net(x)) for x, c in zip(images, configs)],
             repeats,
             inner,
         )
     rows["extraction"] = compare(
-        [lambda a=a, s=s: ours.extract(a, s) for a, s in zip(archs, stats)],
-        [active(c, lambda: theirs.get_active_subnet(preserve_weight=True)) for c in configs],
+        [lambda a=a, s=s: supernet.extract(a, s) for a, s in zip(archs, stats)],
+        [active(c, lambda: official_net.get_active_subnet(preserve_weight=True)) for c in configs],
         repeats,
         3,
     )
     rows["recalibration"] = compare(
-        [lambda a=a, b=b: recalibrate(ours, a, (x for x, _ in b)) for a, b in zip(archs, batches)],
+        [
+            lambda a=a, b=b: recalibrate(supernet, a, (x for x, _ in b))
+            for a, b in zip(archs, batches)
+        ],
         [lambda n=n, b=b: set_running_statistics(n, b) for n, b in zip(subnets, batches)],
         repeats,
     )
     with_resolution = [{**c, "r": arch.resolution} for c, arch in zip(configs, archs)]
     rows["switching"] = compare(
         [lambda c=c: arch_from_official(space, c) for c in with_resolution],
-        [lambda c=c: theirs.set_active_subnet(**c) for c in configs],
+        [lambda c=c: official_net.set_active_subnet(**c) for c in configs],
         repeats,
         200,
     )

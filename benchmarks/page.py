@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labkit.storage.atomic_write import write_atomic
 
-HERE = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent
 
 
 def save(path: Path, report: dict) -> None:
@@ -36,23 +36,23 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def put(page: Path, section: str, text: str, title: str = "") -> None:
     """Put `text` into `section` of `page`, which begins with `title` if it is new."""
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
-    whole = page.read_text(encoding="utf-8") if page.is_file() else f"# {title}\n"
+    text_of_page = page.read_text(encoding="utf-8") if page.is_file() else f"# {title}\n"
     block = f"{begin}\n{text.strip()}\n{end}"
-    before, found, rest = whole.partition(begin)
-    if found:
+    before, marker, rest = text_of_page.partition(begin)
+    if marker:
         _, closed, after = rest.partition(end)
         if not closed:
             raise ValueError(f"{page}: section {section!r} has no end; put the line {end} back")
-        whole = before + block + after
+        text_of_page = before + block + after
     else:
-        whole = f"{whole.rstrip()}\n\n{block}\n"
-    write_atomic(page, lambda temporary: temporary.write_text(whole, encoding="utf-8"))
+        text_of_page = f"{text_of_page.rstrip()}\n\n{block}\n"
+    write_atomic(page, lambda temporary: temporary.write_text(text_of_page, encoding="utf-8"))
 
 
-def machine(made: dict) -> str:
+def machine(record: dict) -> str:
     """One line about the machine and what ran on it."""
     return (
-        f"{made['cpu']}, {made['cores']} cores; {made['runtime']} {made['runtime_version']},"
-        f" {made['threads']} thread(s), batch {made['batch']}; load {made['load']} at the start,"
-        f" governor {made['governor']}; {made['date'][:10]}"
+        f"{record['cpu']}, {record['cores']} cores; {record['runtime']}"
+        f" {record['runtime_version']}, {record['threads']} thread(s), batch {record['batch']};"
+        f" load {record['load']} at the start, governor {record['governor']}; {record['date'][:10]}"
     )

@@ -42,12 +42,12 @@ class GeneProblem(Problem):
             n_var=accuracy.space.num_genes, n_obj=2, xl=0, xu=accuracy.space.choices - 1, vtype=int
         )
         self.evaluate_genes = Joint([accuracy, cost])
-        self.seen: list[np.ndarray] = []
+        self.evaluated: list[np.ndarray] = []
 
     def _evaluate(self, x, out, *args, **kwargs) -> None:
         values = self.evaluate_genes(x.astype(np.int8))
         out["F"] = np.column_stack([-values[0], values[1]])
-        self.seen.append(out["F"])
+        self.evaluated.append(out["F"])
 
 
 def search_with_pymoo(problem: GeneProblem, seed: int) -> np.ndarray:
@@ -71,8 +71,8 @@ def main() -> None:
     figures = {}
     for kind in ("rough", "concave"):
         accuracy = synthetic_accuracy(space, kind)
-        whole = front(space, accuracy, table)
-        exact = np.column_stack([-whole.accuracy, whole.cost])
+        exact_front = front(space, accuracy, table)
+        exact = np.column_stack([-exact_front.accuracy, exact_front.cost])
         low, span = exact.min(0), np.ptp(exact, axis=0)
         volume_of_all = hypervolume((exact - low) / span, np.ones(2))
 
@@ -83,7 +83,7 @@ def main() -> None:
         for seed in range(args.seeds):
             problem = GeneProblem(accuracy, table)
             their_seconds, last = cpu_time(search_with_pymoo, problem, seed)
-            our_seconds, ours = cpu_time(
+            our_seconds, pareto_set = cpu_time(
                 nsga2,
                 space,
                 accuracy,
@@ -93,13 +93,13 @@ def main() -> None:
             )
             rows.append(
                 {
-                    "ours": share(ours.objectives),
+                    "ours": share(pareto_set.objectives),
                     "pymoo": share(last),
-                    "pymoo_all_evaluated": share(np.concatenate(problem.seen)),
+                    "pymoo_all_evaluated": share(np.concatenate(problem.evaluated)),
                     "our_seconds": our_seconds,
                     "pymoo_seconds": their_seconds,
-                    "our_evaluations": ours.evaluations,
-                    "pymoo_evaluations": sum(map(len, problem.seen)),
+                    "our_evaluations": pareto_set.evaluations,
+                    "pymoo_evaluations": sum(map(len, problem.evaluated)),
                 }
             )
             print(kind, seed, json.dumps(rows[-1]), file=sys.stderr)

@@ -37,7 +37,7 @@ def one_hot(space, genes):
 
 
 def regressor(make):
-    """A scikit-learn regressor on one-hot genes; like ours it predicts the log error, standardized."""
+    """A scikit-learn regressor on one-hot genes; it predicts the standardized log error, too."""
 
     def fit(space, genes, accuracy, seed):
         target = log_error(accuracy)

@@ -53,25 +53,25 @@ def main() -> None:
     arguments, passed_on = parser.parse_known_args()
     if arguments.name:
         page.save(
-            page.HERE / "results" / f"{arguments.name}.json",
+            page.FOLDER / "results" / f"{arguments.name}.json",
             run(SECTIONS[arguments.name].script or arguments.name, passed_on),
         )
     for name in [arguments.name] if arguments.name else SECTIONS:
-        path = page.HERE / "results" / f"{name}.json"
+        path = page.FOLDER / "results" / f"{name}.json"
         if path.is_file():
             write(name, json.loads(path.read_text(encoding="utf-8")))
 
 
 def run(script: str, arguments: list[str]) -> dict:
     """What the script prints last, on one thread; its progress goes to the terminal."""
-    done = subprocess.run(
-        [sys.executable, page.HERE / f"{script}.py", *arguments],
+    completed = subprocess.run(
+        [sys.executable, page.FOLDER / f"{script}.py", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 def write(name: str, report: dict) -> None:
@@ -79,23 +79,23 @@ def write(name: str, report: dict) -> None:
     section, machine = SECTIONS[name], report["machine"]
     text = section.text(report)
     if section.picture:
-        picture = page.HERE.parent / "docs" / f"{name}.png"
+        picture = page.FOLDER.parent / "docs" / f"{name}.png"
         save_figure(section.picture(report), picture)
         text = f"![{section.caption}](../docs/{picture.name})\n\n{text}"
     cpu = machine.get("cpu") if isinstance(machine, dict) else machine
     text += f"\n\n{cpu or 'unknown processor'}, one thread, {report['date'][:10]}."
-    page.put(page.HERE / section.page, name, text, TITLES[section.page])
+    page.put(page.FOLDER / section.page, name, text, TITLES[section.page])
 
 
 def search_speed(report: dict) -> str:
     rows = [
         (
             name,
-            f"{ours['seconds']:.3f}",
-            f"{ours['ratio']:.0f}",
-            f"{ours['better_by']['median']:.3f} ({ours['better_by']['worst']:.3f})",
+            f"{figures['seconds']:.3f}",
+            f"{figures['ratio']:.0f}",
+            f"{figures['better_by']['median']:.3f} ({figures['better_by']['worst']:.3f})",
         )
-        for name, ours in report["ours"].items()
+        for name, figures in report["ours"].items()
     ]
     return (
         "**Evolution against `ofa`** (`search_speed.py`; population 100, 500 generations, limit at"
@@ -118,15 +118,15 @@ def exact_front(report: dict) -> str:
     rows = [
         (
             name,
-            f"{ours['front']['points']:,} archs, {ours['front']['seconds']:.2f} s",
-            f"{ours['evolution_gap']['median']:.3f} / {ours['evolution_gap']['worst']:.3f}",
-            f"{ours['random_search_gap']['median']:.2f}",
+            f"{figures['front']['points']:,} archs, {figures['front']['seconds']:.2f} s",
+            f"{figures['evolution_gap']['median']:.3f} / {figures['evolution_gap']['worst']:.3f}",
+            f"{figures['random_search_gap']['median']:.2f}",
             (
-                f"{ours['pairs_of_budgets']['seconds']['median']:.2f} / "
-                f"{ours['pairs_of_budgets']['seconds']['worst']:.2f} s"
+                f"{figures['pairs_of_budgets']['seconds']['median']:.2f} / "
+                f"{figures['pairs_of_budgets']['seconds']['worst']:.2f} s"
             ),
         )
-        for name, ours in report["ours"].items()
+        for name, figures in report["ours"].items()
     ]
     return (
         f"**Exact search** (`exact_front.py`; {report['budgets']} random latency budgets,"
@@ -197,13 +197,13 @@ def predictor_quality(report: dict) -> str:
 
 
 def measured_search(report: dict) -> str:
-    found: dict[float, dict[str, dict]] = {}
+    by_budget: dict[float, dict[str, dict]] = {}
     for row in report["rows"]:
-        found.setdefault(row["budget_ms"], {})[row["method"]] = row
+        by_budget.setdefault(row["budget_ms"], {})[row["method"]] = row
     methods = ("exact", "evolution", "random")
     rows = [
         (f"{limit:.4g}", *(f"{by[m]['predicted']:.2f}, {by[m]['measured']:.2f}" for m in methods))
-        for limit, by in found.items()
+        for limit, by in by_budget.items()
     ]
     mean = report["mean_measured"]
     return (
@@ -239,14 +239,14 @@ def stand_alone_text(report: dict) -> str:
         head.append("alone, with a teacher, %")
         for cells, row in zip(rows, report["rows"]):
             cells.append(f"{row['distilled']:.2f}" if "distilled" in row else "")
-    drawn = (
+    sample = (
         f"{report['archs']} random archs, seed {report['seed']}, one in each equal part of the"
         " range of log MACs"
     )
     if not report["complete"]:
-        drawn += f", of which {len(rows)} are trained so far"
+        sample += f", of which {len(rows)} are trained so far"
     text = (
-        f"**As good as if trained alone?** (`stand_alone.py`; {drawn}; accuracy on"
+        f"**As good as if trained alone?** (`stand_alone.py`; {sample}; accuracy on"
         f" {report['split']}; trained from scratch for {report['config']['epochs']} epochs at"
         f" learning rate {report['learning_rate']:g}; ± is one standard error of the"
         " difference)\n\n"
@@ -295,8 +295,8 @@ def recipes_text(report: dict) -> str:
 
 def step_memory(report: dict) -> str:
     rows = [
-        (way, f"{taken / 1e9:.2f}", f"{report['ratios'][way]:.2f}")
-        for way, taken in report["bytes"].items()
+        (way, f"{peak / 1e9:.2f}", f"{report['ratios'][way]:.2f}")
+        for way, peak in report["bytes"].items()
     ]
     return (
         f"**Memory of a step** (`step_memory.py`; the space `{report['space']}`, {report['archs']}"

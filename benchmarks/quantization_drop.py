@@ -38,7 +38,7 @@ LIMIT, LIMIT_ABOVE_SMALL = (
 )  # points of accuracy that int8 may lose: ever, and above a million MACs
 
 
-def chosen(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
+def archs_across_sizes(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
     """The smallest subnet, the largest, and random ones spread over the range of MACs, half of them
     small.
     """
@@ -47,9 +47,9 @@ def chosen(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
     near = space.mutate(rng, np.repeat(ends[:1], RANDOM_ARCHS, 0), rate=0.2, resolution_rate=0.2)
     genes = np.concatenate([near, space.sample(rng, RANDOM_ARCHS)])
     macs = macs_table(space)(genes)
-    wanted = np.geomspace(macs.min(), macs.max(), count)[1:-1]
-    picked = [int(np.argmin(abs(np.log(macs / target)))) for target in wanted]
-    return [space.smallest(), *dict.fromkeys(space.decode(genes[picked])), space.largest()]
+    targets = np.geomspace(macs.min(), macs.max(), count)[1:-1]
+    nearest = [int(np.argmin(abs(np.log(macs / target)))) for target in targets]
+    return [space.smallest(), *dict.fromkeys(space.decode(genes[nearest])), space.largest()]
 
 
 def main() -> None:
@@ -61,11 +61,11 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only write the page again")
     arguments = parser.parse_args()
     space, name = get_space(arguments.space), f"quantization_drop-{arguments.space}"
-    path = page.HERE / "results" / f"{name}.json"
+    path = page.FOLDER / "results" / f"{name}.json"
     if not arguments.page:
         run(space, path, arguments.subnets)
     report = json.loads(path.read_text())
-    page.put(page.HERE / "QUANTIZATION.md", name, text(report), "What int8 costs in accuracy")
+    page.put(page.FOLDER / "QUANTIZATION.md", name, text(report), "What int8 costs in accuracy")
     print(text(report))
 
 
@@ -74,19 +74,19 @@ def run(space: SearchSpace, path: Path, count: int) -> None:
     anew.
     """
     trained = TrainedSupernet(space)
-    made_of = {
+    settings = {
         "space": space.name,
         "supernet_sha256": sha256(trained.weights_path),
         "percentile": PERCENTILE,
     }
     report = json.loads(path.read_text()) if path.is_file() else {}
-    if any(report.get(field) != value for field, value in made_of.items()):
-        report = {**made_of, "split": "test", "rows": []}
-    done = [row["arch"] for row in report["rows"]]
+    if any(report.get(field) != value for field, value in settings.items()):
+        report = {**settings, "split": "test", "rows": []}
+    measured = [row["arch"] for row in report["rows"]]
     supernet, dataset = trained.supernet, trained.dataset
     evaluator = Evaluator(supernet, dataset, "test")
-    for arch in tqdm(chosen(space, count), unit="subnet"):
-        if arch.to_json() in done:
+    for arch in tqdm(archs_across_sizes(space, count), unit="subnet"):
+        if arch.to_json() in measured:
             continue
         subnet = supernet.extract(arch, evaluator.recalibrate(arch))
         images, labels = split_images(dataset, "test", arch.resolution)

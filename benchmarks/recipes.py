@@ -1,6 +1,7 @@
 """Four recipes, the same compute, and what the smallest, middle and largest subnet reach.
 
-    python benchmarks/recipes.py [--minutes 15] [--pilot-minutes 2] [--out runs/recipes] [--split test]
+    python benchmarks/recipes.py [--minutes 15] [--pilot-minutes 2] [--out runs/recipes]
+        [--split test]
 
 The same compute is the same CPU time on one thread: before anything is trained, steps of all
 recipes are timed in turns, spread over their phases, and each recipe gets as many steps as fit into
@@ -148,7 +149,7 @@ class Study:
 
     def _plan(self) -> dict[str, float]:
         """CPU seconds of a step of each recipe: measured once, then read from the folder."""
-        path, asked = (
+        path, settings = (
             self.out / "plan.json",
             {
                 "base": asdict(self.base),
@@ -158,14 +159,14 @@ class Study:
         )
         if path.exists():
             plan = json.loads(path.read_text(encoding="utf-8"))
-            if {key: plan[key] for key in asked} != asked:
+            if {key: plan[key] for key in settings} != settings:
                 raise SystemExit(
                     f"{path} was made with other options; use the same ones or another --out"
                 )
             return plan["step_seconds"]
         seconds = time_steps([self.config(c, **c.variants[0]) for c in CONTENDERS], TIMED_STEPS)
         plan = {c.recipe: s for c, s in zip(CONTENDERS, seconds)}
-        page.save(path, {**asked, "step_seconds": plan, "machine": machine()})
+        page.save(path, {**settings, "step_seconds": plan, "machine": machine()})
         return plan
 
     def config(self, contender: Contender, **changes: object) -> TrainConfig:
@@ -174,8 +175,8 @@ class Study:
     def sized(self, contender: Contender, minutes: float, **changes: object) -> TrainConfig:
         """A run of `minutes` of CPU time, in epochs of equal length."""
         steps = max(8, round(60 * minutes / self.step_seconds[contender.recipe]))
-        whole = len(self.dataset.splits["train"].images) // self.base.batch
-        epochs = math.ceil(steps / whole)
+        steps_per_epoch = len(self.dataset.splits["train"].images) // self.base.batch
+        epochs = math.ceil(steps / steps_per_epoch)
         return self.config(contender, epochs=epochs, steps_per_epoch=steps // epochs, **changes)
 
     def pilots(self, contender: Contender) -> list[tuple[Path, dict]]:
@@ -211,10 +212,10 @@ class Study:
     def _earlier_choice(self, contender: Contender) -> dict:
         path = self.options.rates_of
         report = json.loads(path.read_text(encoding="utf-8"))
-        chosen = {row["recipe"]: row for row in report["rows"]}.get(contender.recipe)
-        if chosen is None:
+        row = {row["recipe"]: row for row in report["rows"]}.get(contender.recipe)
+        if row is None:
             raise SystemExit(f"{path} has no recipe {contender.recipe!r}; leave --rates-of out")
-        return {key: chosen[key] for key in ("learning_rate", "phase_schedules")}
+        return {key: row[key] for key in ("learning_rate", "phase_schedules")}
 
     def run(self, contender: Contender) -> tuple[TrainConfig, Path]:
         return (

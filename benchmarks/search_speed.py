@@ -140,11 +140,11 @@ class OfaMlp:
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
         columns, n = self._space.kernel_columns, len(genes)
-        there = self._space.gene_mask(genes)[:, columns, None]
+        present = self._space.gene_mask(genes)[:, columns, None]
         x = np.concatenate(
             [
-                (self._kernels[genes[:, columns]] * there).reshape(n, -1),
-                (self._expands[genes[:, columns + 1]] * there).reshape(n, -1),
+                (self._kernels[genes[:, columns]] * present).reshape(n, -1),
+                (self._expands[genes[:, columns + 1]] * present).reshape(n, -1),
                 self._resolutions[genes[:, 0]],
             ],
             axis=1,
@@ -188,7 +188,7 @@ def main() -> None:
     torch.manual_seed(0)
     ofa_mlp = AccuracyPredictor(pretrained=False, device="cpu")
     mlp = OfaMlp(space, ofa_mlp)
-    check_same(space, budget.cost, table, mlp, ofa_mlp)
+    check_equal(space, budget.cost, table, mlp, ofa_mlp)
 
     predictors = {
         "rough": synthetic_accuracy(space, "rough"),
@@ -205,8 +205,8 @@ def main() -> None:
     )
     for seed in range(args.seeds):
         for name, predictor in predictors.items():
-            theirs = ofa_mlp if name == "ofa MLP" else OurPredictorForOfa(predictor)
-            ofa_seconds, arch = cpu_time(search_with_ofa, table, theirs, budget.limit, seed)
+            ofa_predictor = ofa_mlp if name == "ofa MLP" else OurPredictorForOfa(predictor)
+            ofa_seconds, arch = cpu_time(search_with_ofa, table, ofa_predictor, budget.limit, seed)
             if name == "ofa MLP":
                 seconds["ofa"].append(ofa_seconds)
             our_seconds, result = cpu_time(
@@ -245,7 +245,7 @@ def main() -> None:
     )
 
 
-def check_same(
+def check_equal(
     space: SearchSpace,
     latency: AdditiveTable,
     table: OfaLatency,

@@ -1,6 +1,7 @@
 """How much time many archs save by sharing their first blocks, beside how much work they share.
 
-    python benchmarks/shared_prefixes.py [--archs 2000] [--measured 60] [--images 1000] [--calibration 400]
+    python benchmarks/shared_prefixes.py [--archs 2000] [--measured 60] [--images 1000]
+        [--calibration 400]
 
 From --archs random archs, those of one resolution with the same first block, --measured at most,
 are evaluated together and one at a time; how dense they lie is what matters, and that is as in the
@@ -31,7 +32,7 @@ from labkit.supernet.prefix_tree import sample_families, work
 FAMILY = 8
 
 
-def neighbors(space: SearchSpace, genes: np.ndarray, most: int) -> np.ndarray:
+def neighbors(space: SearchSpace, genes: np.ndarray, limit: int) -> np.ndarray:
     """The archs of a sample that share a resolution and a first block: the commonest such, `most`
     at most.
 
@@ -40,8 +41,8 @@ def neighbors(space: SearchSpace, genes: np.ndarray, most: int) -> np.ndarray:
     first = space.kernel_columns[0]
     keys, counts = np.unique(genes[:, [0, first, first + 1]], axis=0, return_counts=True)
     key = keys[np.argsort(counts)[len(counts) // 2]]  # neither the densest nor the thinnest
-    chosen = genes[(genes[:, [0, first, first + 1]] == key).all(1)]
-    return chosen[np.lexsort(chosen.T[::-1])][:most]
+    neighborhood = genes[(genes[:, [0, first, first + 1]] == key).all(1)]
+    return neighborhood[np.lexsort(neighborhood.T[::-1])][:limit]
 
 
 def compare(evaluator: Evaluator, space: SearchSpace, genes: np.ndarray) -> dict:
@@ -50,17 +51,17 @@ def compare(evaluator: Evaluator, space: SearchSpace, genes: np.ndarray) -> dict
     begin = time.process_time()
     together = evaluator.accuracies(archs, progress=True)
     middle = time.process_time()
-    apart = [evaluator.accuracy(arch) for arch in tqdm(archs, desc="one at a time")]
+    separate = [evaluator.accuracy(arch) for arch in tqdm(archs, desc="one at a time")]
     end = time.process_time()
-    if together != apart:
+    if together != separate:
         raise SystemExit("accuracies differ between the two ways; no figure")
-    apart_macs, shared_macs = work(space, genes)
+    separate_macs, shared_macs = work(space, genes)
     return {
         "archs": len(archs),
         "together_s": middle - begin,
         "one_at_a_time_s": end - middle,
         "speed_up": (end - middle) / (middle - begin),
-        "macs_ratio": apart_macs / shared_macs,
+        "macs_ratio": separate_macs / shared_macs,
     }
 
 
@@ -82,9 +83,9 @@ def main() -> None:
         recalibration_images=options.calibration,
     )
     bounds = {
-        n: apart / shared
+        n: separate / shared
         for n in (30, 100, 500, 2000, 5000)
-        for apart, shared in [work(space, random_genes(space, n, 0))]
+        for separate, shared in [work(space, random_genes(space, n, 0))]
     }
     print(
         "work saved among random archs, in MACs: "

@@ -1,7 +1,8 @@
 """Inherited against stand-alone: what archs reach inside the supernet, and trained alone from
 scratch.
 
-    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 48] [--distil 3] [--out runs/stand-alone]
+    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 48] [--distil 3]
+        [--out runs/stand-alone]
 
 Archs are drawn at random, one in each of equal parts of the logarithmic MACs range. Each is
 initialized afresh at its own size and trained by the supernet's own loop, data, augmentation and
@@ -44,19 +45,19 @@ from labkit.tables.predictor_quality import kendall_tau
 from labkit.train import TrainConfig
 from labkit.train.config import arch_text
 
-DRAWN = 20_000  # random archs of which the ones to train are taken
+SAMPLE = 20_000  # random archs of which the ones to train are taken
 RESAMPLES = 10_000  # for the confidence interval of Kendall's tau
 
 
 def draw_archs(space: SearchSpace, count: int, seed: int) -> list[Arch]:
     """`count` random archs, one in each of equal parts of the range of log MACs, by rising MACs."""
     rng = np.random.default_rng(seed)
-    genes = space.sample(rng, DRAWN)
+    genes = space.sample(rng, SAMPLE)
     size = np.log(macs_table(space)(genes))
     edges = np.linspace(size.min(), size.max(), count + 1)
     part = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, count - 1)
-    picked = [rng.choice(np.flatnonzero(part == i)) for i in range(count)]
-    return space.decode(genes[picked])
+    rows = [rng.choice(np.flatnonzero(part == i)) for i in range(count)]
+    return space.decode(genes[rows])
 
 
 def tau_interval(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, float, float]:
@@ -142,11 +143,15 @@ class Study:
     def _earlier(self, path: Path) -> dict:
         """The report in `path`; leaves with a message unless it is of this study."""
         report = json.loads(path.read_text(encoding="utf-8"))
-        ours = {"seed": self.options.seed, "archs": len(self.archs), "split": self.options.split}
+        settings = {
+            "seed": self.options.seed,
+            "archs": len(self.archs),
+            "split": self.options.split,
+        }
         other = next(
             (
                 (field, report[field], value)
-                for field, value in ours.items()
+                for field, value in settings.items()
                 if report[field] != value
             ),
             None,
@@ -335,13 +340,13 @@ class Study:
 
     def add_records(self, rate: float) -> None:
         """What each stand-alone run cost, into data/records.json, once."""
-        known = {record["source"] for record in records(self.space.name)}
+        recorded = {record["source"] for record in records(self.space.name)}
         for name, i, config in self.runs(rate):
             source = (
                 f"benchmarks/stand_alone.py --epochs {self.options.epochs} --seed"
                 f" {self.options.seed}, arch {i}"
             )
-            if name == f"alone-{i}" and source not in known and is_finished(self.out / name):
+            if name == f"alone-{i}" and source not in recorded and is_finished(self.out / name):
                 record = finished(config, self.out / name)[1]
                 add_record(
                     {

@@ -48,9 +48,11 @@ def measure(way: str, batch: int, count: int, device: torch.device) -> int:
     torch.set_num_threads(1)
     supernet = Supernet(get_space(SPACE)).to(device)
     space = supernet.space
-    drawn = space.decode(space.sample(np.random.default_rng(0), count - 2))
+    random_archs = space.decode(space.sample(np.random.default_rng(0), count - 2))
     archs = (
-        [space.largest(), space.smallest(), *drawn] if way != "largest alone" else [space.largest()]
+        [space.largest(), space.smallest(), *random_archs]
+        if way != "largest alone"
+        else [space.largest()]
     )
     side = space.largest().resolution
     images = torch.randn(batch, space.in_channels, side, side, device=device)
@@ -99,7 +101,7 @@ def main() -> None:
     if options.way:
         print(measure(options.way, options.batch, options.archs, torch.device(options.device)))
         return
-    taken = {}
+    peak_bytes = {}
     for way in WAYS:
         command = [
             sys.executable,
@@ -113,10 +115,13 @@ def main() -> None:
             "--device",
             options.device,
         ]
-        taken[way] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        peak_bytes[way] = int(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
+        ratio = peak_bytes[way] / peak_bytes[WAYS[0]]
         print(
-            f"{way:24} {taken[way] / 1e9:6.2f} GB   {taken[way] / taken[WAYS[0]]:5.2f} times the"
-            f" largest alone   {LIMITS.get(way, '')}",
+            f"{way:24} {peak_bytes[way] / 1e9:6.2f} GB   {ratio:5.2f} times the largest alone  "
+            f" {LIMITS.get(way, '')}",
             flush=True,
         )
     print(
@@ -128,8 +133,8 @@ def main() -> None:
                 "batch": options.batch,
                 "archs": options.archs,
                 "device": options.device,
-                "bytes": taken,
-                "ratios": {way: taken[way] / taken[WAYS[0]] for way in WAYS},
+                "bytes": peak_bytes,
+                "ratios": {way: peak_bytes[way] / peak_bytes[WAYS[0]] for way in WAYS},
                 "machine": machine(options.device),
             }
         )

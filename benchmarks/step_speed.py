@@ -89,8 +89,8 @@ def training_steps(count: int, repeats: int) -> dict:
     """Ours against the official package's, one random subnet after another."""
     from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 
-    ours = network(PEER_SPACE)
-    theirs = OFAMobileNetV3(
+    supernet = network(PEER_SPACE)
+    official_net = OFAMobileNetV3(
         dropout_rate=0,
         width_mult=1.0,
         ks_list=[3, 5, 7],
@@ -98,38 +98,38 @@ def training_steps(count: int, repeats: int) -> dict:
         depth_list=[2, 3, 4],
     ).train()
     torch.manual_seed(1)
-    for parameter in theirs.parameters():
+    for parameter in official_net.parameters():
         if parameter.ndim == 1:
             torch.nn.init.uniform_(parameter, 0.5, 1.5)
-    official.load(ours, theirs.state_dict())
+    official.load(supernet, official_net.state_dict())
     images, labels = torch.randn(16, 3, 224, 224), torch.randint(0, 1000, (16,))
     kind = {"lr": 1e-3, "momentum": 0.9, "nesterov": True}
-    optimizers = [torch.optim.SGD(net.parameters(), **kind) for net in (ours, theirs)]
+    optimizers = [torch.optim.SGD(net.parameters(), **kind) for net in (supernet, official_net)]
 
     def our_step(arch: Arch) -> None:
         optimizers[0].zero_grad()
-        training_step(ours, RECIPES["single-path"], [arch], images, labels, 0.1)
+        training_step(supernet, RECIPES["single-path"], [arch], images, labels, 0.1)
         optimizers[0].step()
 
     def their_step(config: dict) -> None:
         optimizers[1].zero_grad()
-        theirs.set_active_subnet(**config)
-        F.cross_entropy(theirs(images), labels, label_smoothing=0.1).backward()
+        official_net.set_active_subnet(**config)
+        F.cross_entropy(official_net(images), labels, label_smoothing=0.1).backward()
         optimizers[1].step()
 
-    rows, archs = [], random_archs(ours, count, 224)
+    rows, archs = [], random_archs(supernet, count, 224)
     for arch in archs:
-        config = {k: v for k, v in arch_to_official(ours.space, arch).items() if k != "r"}
-        official.load(ours, theirs.state_dict())
+        config = {k: v for k, v in arch_to_official(supernet.space, arch).items() if k != "r"}
+        official.load(supernet, official_net.state_dict())
         with torch.no_grad():
-            theirs.set_active_subnet(**config)
-            gap = (ours(images[:4], arch) - theirs(images[:4])).abs().max().item()
+            official_net.set_active_subnet(**config)
+            gap = (supernet(images[:4], arch) - official_net(images[:4])).abs().max().item()
         if gap > 1e-3:
             raise SystemExit(f"the two networks differ by {gap} on {arch}; nothing was timed")
         rows.append(
             alternate([lambda a=arch: our_step(a), lambda c=config: their_step(c)], repeats)
         )
-    ratios = [ours / theirs for ours, theirs in rows]
+    ratios = [lab_seconds / official_seconds for lab_seconds, official_seconds in rows]
     return {
         "ours_ms": 1e3 * statistics.median(row[0] for row in rows),
         "official_ms": 1e3 * statistics.median(row[1] for row in rows),
@@ -159,7 +159,7 @@ def forwards(space_name: str, batch: int, count: int, repeats: int) -> dict:
                 f"the extracted subnet computes something else than {arch}; nothing was timed"
             )
         times = max(1, 32 // batch)
-        ours, *theirs = alternate(
+        in_supernet, *alone = alternate(
             [
                 lambda x=images, a=arch, s=stats: supernet(x, a, s),
                 lambda x=images, n=plain: n(x),
@@ -168,8 +168,8 @@ def forwards(space_name: str, batch: int, count: int, repeats: int) -> dict:
             repeats,
             times,
         )
-        ratios.append(ours / min(theirs))
-        inside.append(ours)
+        ratios.append(in_supernet / min(alone))
+        inside.append(in_supernet)
     return {
         "space": space_name,
         "batch": batch,

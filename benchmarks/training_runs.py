@@ -18,7 +18,7 @@ from labkit.train import TrainConfig, train
 
 
 def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
-    """The averaged weights of the run in `out` and their record; trains what is left of it first."""
+    """The averaged weights of the run in `out`, which is finished first, and their record."""
     weights = out / "supernet.safetensors"
     if not weights.exists():
         train(config, out, resume=True, device="cpu")  # what is reported are core-hours
@@ -42,9 +42,9 @@ def right_answers(supernet: Supernet, arch: Arch, dataset: DataSet, split: str) 
     return (evaluator.logits(arch).argmax(1) == evaluator.labels).numpy()
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
+def paired(correct: np.ndarray, baseline_correct: np.ndarray) -> dict[str, float]:
     """Difference of two accuracies on the same images, in points, and its standard error."""
-    gains = 100 * (ours.astype(float) - theirs)
+    gains = 100 * (correct.astype(float) - baseline_correct)
     return {
         "points": float(gains.mean()),
         "standard_error": float(gains.std() / np.sqrt(len(gains))),

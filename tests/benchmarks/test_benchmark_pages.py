@@ -61,7 +61,7 @@ def test_a_section_is_written_from_what_a_script_prints(tmp_path, monkeypatch, c
         " 'random_search_gap': {'median': 2, 'worst': 3}, 'pairs_of_budgets': {'seconds':"
         " {'median': 4, 'worst': 5}}}}}))"
     )
-    monkeypatch.setattr(page, "HERE", tmp_path)
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "argv", ["publish.py", "exact_front", "7"])
     publish.main()
     text = (tmp_path / "SEARCH.md").read_text()
@@ -108,7 +108,7 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
         "kendall_tau": {"tau": 1.0, "low": 0.5, "high": 1.0},
     }
     (tmp_path / "docs").mkdir()
-    monkeypatch.setattr(page, "HERE", tmp_path / "benchmarks")
+    monkeypatch.setattr(page, "FOLDER", tmp_path / "benchmarks")
     publish.write("stand_alone", report)
     text = (tmp_path / "benchmarks" / "TRAINING.md").read_text()
     assert (
@@ -130,7 +130,7 @@ def test_a_study_with_other_options_is_a_section_of_its_own(tmp_path, monkeypatc
     (tmp_path / "results").mkdir()
     report = {"machine": "made up", "date": "2020-02-03", "budgets": 5, "pairs": 1, "ours": {}}
     (tmp_path / "exact_front.py").write_text(f"print({json.dumps(json.dumps(report))})")
-    monkeypatch.setattr(page, "HERE", tmp_path)
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
     monkeypatch.setitem(
         publish.SECTIONS,
         "short",
