@@ -24,7 +24,7 @@ class _Space(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class _Supernet(click.ParamType):
+class SupernetType(click.ParamType):
     name = "name or folder"
 
     def convert(self, value, param, ctx) -> TrainedSupernet:
@@ -120,7 +120,7 @@ def device_option(what: str) -> Callable:
 supernet_option = click.option(
     "--supernet",
     "trained",
-    type=_Supernet(),
+    type=SupernetType(),
     default="fmnist",
     show_default=True,
     help=(

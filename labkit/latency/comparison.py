@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.latency.devices import Device, device_names, get_device
+from labkit.latency.devices import Device
 from labkit.latency.measured.latency_file import read, whole_subnets
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.plausibility import check_steady
 from labkit.latency.measured.prediction_error import prediction_error, spearman
-from labkit.latency.measured.table_files import HOST, has_host_table
+from labkit.latency.measured.table_files import HOST, has_host_table, table_files
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.space import Arch, SearchSpace
+from labkit.space.binding import file_stem
 from labkit.storage.atomic_write import write_json
 from labkit.tables.costs import macs_table
 
@@ -48,8 +49,8 @@ def representative_archs(space: SearchSpace, seed: int = 0) -> dict[str, Arch]:
 
 def measured_names(space: SearchSpace) -> list[str]:
     """Devices that have a measured table for `space`; this machine once it was measured."""
-    boards = [get_device(name) for name in device_names() if name != HOST]
-    names = [board.name for board in boards if space.name in getattr(board, "files", ())]
+    stems = {file_stem(space), space.name}
+    names = [name for name, files in sorted(table_files().items()) if stems & files.keys()]
     return [HOST, *names] if has_host_table(space) else names
 
 

@@ -32,6 +32,7 @@ from labkit.latency.measured.table_files import (
 from labkit.latency.simulated.device_file import PRECISIONS, DeviceError, read_device_file
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import SearchSpace
+from labkit.space.binding import file_stem
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import AdditiveTable
 
@@ -111,7 +112,10 @@ class SimulatedDevice(Device):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredDevice(Device):
-    """A board with one latency file for each space, by the space's name."""
+    """A board with one latency file for each space, by the file's stem.
+
+    A table that ships is called like its space, an imported one also carries the space's digest.
+    """
 
     files: Mapping[str, Path]
 
@@ -127,12 +131,13 @@ class MeasuredDevice(Device):
 
     def latency_file(self, space: SearchSpace) -> Path:
         """The latency file for `space`; raises DeviceError where there is none."""
-        if space.name not in self.files:
+        path = self.files.get(file_stem(space)) or self.files.get(space.name)
+        if path is None:
             raise DeviceError(
                 f"device {self.name!r} has no latency table for space {space.name!r}, only for "
                 f"{', '.join(self.files)}; measure one on the board with a kit (`labkit lut pack`)"
             )
-        return self.files[space.name]
+        return path
 
 
 @dataclass(frozen=True, kw_only=True)

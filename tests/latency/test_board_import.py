@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from labkit.latency.measured import table_files
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
+from labkit.space.binding import file_stem
 from labkit.space.presets import FMNIST
 
 
@@ -39,6 +41,19 @@ def test_a_board_can_have_tables_for_several_spaces(tmp_path):
     board_import.import_table(save(made_up(FMNIST), tmp_path / "b.json"), "my-board")
     device = get_device("my-board")
     assert device.latency_table(TINY).space == TINY and device.latency_table(FMNIST).space == FMNIST
+
+
+def test_a_board_is_measured_for_a_space_that_does_not_ship(tmp_path):
+    """Of the name of another space, but not of its content: both have their table."""
+    mine = replace(TINY, stem_width=24)
+    path = save(made_up(mine), tmp_path / "mine.json")
+    with pytest.raises(TableError, match="was made for space 'tiny' .*, not for space 'tiny'"):
+        board_import.import_table(path, "my-board")
+    board_import.import_table(path, "my-board", mine)
+    board_import.import_table(save(made_up(), tmp_path / "tiny.json"), "my-board")
+    device = get_device("my-board")
+    assert set(device.files) == {file_stem(mine), file_stem(TINY)}
+    assert device.latency_table(mine).space == mine and device.latency_table(TINY).space == TINY
 
 
 FIRST = next(iter(timed_blocks(TINY)))
@@ -95,9 +110,7 @@ BAD = {
     "alone took 5000 ms, no whole subnet more than": (
         lambda v: v["pieces"][FIRST].update(median_ms=5000.0, low_ms=5000.0, high_ms=5000.0)
     ),
-    "measured for space 'fmnist'|another version of space 'fmnist'": lambda v: v.update(
-        space="fmnist"
-    ),
+    "was made for space 'fmnist' .*, not for space 'fmnist'": lambda v: v.update(space="fmnist"),
     "blocks are missing, such as": lambda v: v.update(
         pieces=made_up(FMNIST)["pieces"]
     ),  # another space's blocks
@@ -115,7 +128,9 @@ BAD = {
     ),
     "spread -1": lambda v: v["pieces"][FIRST].update(spread=-1),
     "exactly the fields": lambda v: v["pieces"][FIRST].pop("repeats"),
-    "another version of space": lambda v: v.update(space_sha256="0" * 64),
+    r"was made for space 'tiny' \(0{12}\), not for space 'tiny'": lambda v: v.update(
+        space_sha256="0" * 64
+    ),
     "unknown space 'mars'": lambda v: v.update(space="mars"),
     "schema 7": lambda v: v.update(schema=7),
     "another kind of file": lambda v: v.update(what="accuracy"),
@@ -197,7 +212,7 @@ def test_a_mark_at_the_beginning_and_what_a_killed_write_leaves_do_no_harm(tmp_p
     board_import.import_table(path, "my-board")
     table = table_files.table_path("my-board", TINY)
     table.with_name(f".{table.name}.x1.json").write_text("{")
-    assert list(get_device("my-board").files) == ["tiny"]
+    assert list(get_device("my-board").files) == [file_stem(TINY)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from labkit.latency.measured import measurement as measure
 from labkit.latency.measured import runtimes, table_files
 from labkit.latency.measured.blocks import (
     block_counts,
-    space_digest,
     table_from_times,
     timed_blocks,
 )
@@ -94,8 +93,8 @@ def test_block_counts():
 
 
 def test_space_digest_tells_versions_apart():
-    assert space_digest(TINY) == space_digest(replace(TINY))
-    assert space_digest(TINY) != space_digest(replace(TINY, stem_width=24))
+    assert TINY.digest == replace(TINY).digest
+    assert TINY.digest != replace(TINY, stem_width=24).digest
 
 
 # ---- calibration ----
@@ -242,6 +241,7 @@ def test_host_is_measured_once_and_kept(monkeypatch):
     assert len(calls) == 4
     other = replace(TINY, stem_width=24)  # another version of the space
     assert not table_files.has_host_table(other)
+    assert table_files.table_path("host", other) != table_files.table_path("host", TINY)
 
 
 def test_this_machines_label_says_where_its_table_contradicts_itself():
@@ -283,7 +283,7 @@ def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
             main()
         return stop.value.code
 
-    assert ship("--ship", "lab-pc", "--space", "tiny") == 0
+    assert ship("--ship", "lab-pc", "--supernet", "tiny") == 0
     assert (
         "lab-pc" in device_names()
         and (tmp_path / "data" / "latency" / "lab-pc" / "tiny.json").is_file()
@@ -291,7 +291,7 @@ def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
     assert get_device("lab-pc").latency_table(TINY).space == TINY
     for wrong, message in (
         (["--ship", "host"], "taken"),
-        (["--ship", "lab-pc", "--space", "mars"], "unknown space 'mars'"),
+        (["--ship", "lab-pc", "--supernet", "mars"], "unknown supernet 'mars'"),
         (["--ship", "lab-pc", "--threads", "0"], "0 is not in the range"),
         (["--threads", "2"], "--runtime and --threads are for a table that ships"),
     ):

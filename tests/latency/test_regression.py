@@ -19,6 +19,7 @@ from labkit.latency.measured.regression import features, fit_macs, fit_regressio
 from labkit.latency.measured.subnet_sample import SubnetSample
 from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import Arch, mid_channels
+from labkit.space.binding import file_stem
 from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage.errors import MissingPackage
@@ -97,7 +98,8 @@ def test_host_regression_learns_from_what_was_measured(tmp_path, monkeypatch):
     assert spearman(host_regression(FMNIST, 60)(genes), table(genes)) > 0.95
     assert get_device("host").latency_regression(FMNIST).space == FMNIST
     assert asked == [
-        (tmp_path / "latency-regression" / "fmnist.json", count) for count in (60, 200)
+        (tmp_path / "latency-regression" / f"{file_stem(FMNIST)}.json", count)
+        for count in (60, 200)
     ]
 
 

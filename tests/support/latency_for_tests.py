@@ -14,7 +14,6 @@ from labkit.latency.measured import measurement as measure
 from labkit.latency.measured import runtimes
 from labkit.latency.measured.blocks import (
     block_counts,
-    space_digest,
     table_from_times,
     timed_blocks,
 )
@@ -83,7 +82,7 @@ def made_up(
         "schema": 1,
         "what": "latency",
         "space": space.name,
-        "space_sha256": space_digest(space),
+        "space_sha256": space.digest,
         "made": {
             "cpu": "made up",
             "runtime": "onnxruntime",

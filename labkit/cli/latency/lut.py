@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import device_option, json_option, show, supernet_option
+from labkit.cli.options import SupernetType, device_option, json_option, show, supernet_option
+from labkit.space.binding import file_stem
 from labkit.storage.paths import data_dir
 
 MEASURED = (
@@ -108,15 +109,20 @@ def pack(trained, out, subnets) -> None:
     """
     from labkit.latency.kit.packing import pack as run
 
-    click.echo(
-        f"kit written to {run(trained.space, out, subnets=subnets)}; on the board: python3 {out.name}"
-    )
+    path = run(trained.space, out, subnets=subnets)
+    click.echo(f"kit written to {path}; on the board: python3 {out.name}")
 
 
 @lut.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--name", required=True, help="What to call the board, such as my-pi.")
-def import_(file, name) -> None:
+@click.option(
+    "--supernet",
+    "trained",
+    type=SupernetType(),
+    help="Supernet that the kit was packed for (default: the one that the file names).",
+)
+def import_(file, name, trained) -> None:
     """Make a board's latency.json a device like any other, after validating all of it.
 
     A table that the board has for the same space is replaced.
@@ -124,14 +130,15 @@ def import_(file, name) -> None:
     from labkit.latency.kit.board_import import import_table, replaced_tables
 
     before = replaced_tables(name)
-    space = import_table(file, name).table.space.name
-    if space in before:
+    space = import_table(file, name, trained and trained.space).table.space
+    replaced = before.get(file_stem(space))
+    if replaced:
         click.echo(
-            f"this replaces the table that {name!r} had for space {space!r} ({before[space]})"
+            f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
         )
     click.echo(
-        f"device {name!r} is ready for space {space!r}: labkit search --supernet {space} --device"
-        f" {name}"
+        f"device {name!r} is ready for space {space.name!r}: labkit search --supernet"
+        f" {space.name} --device {name}"
     )
 
 
@@ -150,10 +157,8 @@ def export(trained, device, out) -> None:
 
     # Every machine has a `host`, and the tables that ship: those names cannot be imported.
     reserved = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
-    click.echo(
-        f"written to {export_table(trained.space, device, out)}; on another machine: labkit lut import"
-        f" {out.name} --name {'NAME' if reserved else device.name}"
-    )
+    path, name = export_table(trained.space, device, out), "NAME" if reserved else device.name
+    click.echo(f"written to {path}; on another machine: labkit lut import {out.name} --name {name}")
 
 
 @lut.command()

@@ -20,17 +20,18 @@ from labkit.space import SearchSpace
 from labkit.storage.paths import data_dir
 
 
-def import_table(path: Path, name: str) -> LatencyTable:
+def import_table(path: Path, name: str, space: SearchSpace | None = None) -> LatencyTable:
     """Validate the latency.json of a board (or a zip that holds it) and make it the device `name`.
 
-    Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that
-    cannot be.
+    `space` is the one that it was measured for; None takes the space of that name that ships with
+    labkit. Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name
+    that cannot be.
     """
     check_board_name(name)
     if (data_dir() / "latency" / name).exists():
         raise ValueError(f"device name {name!r} is taken by a table that ships; choose another")
     value = read_json(path)
-    space = validate(value, path)
+    space = validate(value, path, space)
     check_plausible(value, path, space)
     return write_table(value, table_path(name, space), space)
 
@@ -53,14 +54,14 @@ def ship_table(
 
 
 def replaced_tables(name: str) -> dict[str, str]:
-    """Space name -> date and processor of the table that an import for that space replaces."""
+    """File stem -> date and processor of a board's table, which an import of it replaces."""
     tables = {}
-    for space, path in table_files().get(name, {}).items():
+    for stem, path in table_files().get(name, {}).items():
         provenance = recorded_provenance(path)
-        tables[space] = "damaged"
+        tables[stem] = "damaged"
         if provenance is not None:
             date, cpu = provenance.get("date"), provenance.get("cpu")
-            tables[space] = f"{date or 'unknown date'}, {cpu or 'unknown processor'}"
+            tables[stem] = f"{date or 'unknown date'}, {cpu or 'unknown processor'}"
     return tables
 
 

@@ -8,10 +8,7 @@ their keys in the field `pieces`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -93,8 +90,3 @@ def block_counts(space: SearchSpace, genes: np.ndarray) -> np.ndarray:
     """(N,) number of elastic blocks of each arch."""
     depths = genes[:, space.depth_columns]
     return sum(np.array(stage.depths)[depths[:, s]] for s, stage in enumerate(space.stages))
-
-
-def space_digest(space: SearchSpace) -> str:
-    """SHA-256 of the space's content, which differs for an older version of the same space."""
-    return hashlib.sha256(json.dumps(asdict(space), sort_keys=True).encode()).hexdigest()

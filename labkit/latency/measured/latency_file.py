@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.latency.measured.blocks import space_digest, timed_blocks
+from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import Timing
 from labkit.space import Arch, SearchSpace
+from labkit.space.binding import require_space, space_fields
 from labkit.space.presets import get_space
 from labkit.storage.json_fields import is_number
 
@@ -30,8 +31,7 @@ def contents(space: SearchSpace, archs: Sequence[Arch]) -> dict:
     """What a latency file of `space` lists: its blocks by key, and the whole subnets `archs`."""
     return {
         "schema": SCHEMA,
-        "space": space.name,
-        "space_sha256": space_digest(space),
+        **space_fields(space),
         "pieces": list(timed_blocks(space)),
         "subnets": [arch.to_json() for arch in archs],
     }
@@ -114,12 +114,7 @@ def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> Searc
             space = get_space(name)
         except ValueError as error:
             raise TableError(f"{path}: {error}") from None
-    _require(name == space.name, f"{path}: measured for space {name!r}, not {space.name!r}")
-    _require(
-        value.get("space_sha256") == space_digest(space),
-        f"{path}: measured for another version of space {space.name!r}; make a new kit and measure"
-        " again",
-    )
+    require_space(value, path, space, TableError, "make a new kit and measure again")
     return space
 
 

@@ -16,6 +16,7 @@ from labkit.latency.measured.latency_file import read, whole_subnets
 from labkit.latency.measured.subnet_sample import measure_sample
 from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import SearchSpace, mid_channels, network
+from labkit.space.binding import file_stem
 from labkit.storage.errors import MissingPackage
 from labkit.storage.paths import cache_dir
 from labkit.tables.costs import AdditiveTable, block_table_shape, macs_table
@@ -104,7 +105,7 @@ def host_regression(
     anything is measured.
     """
     _ridge()
-    path = cache_dir() / "latency-regression" / f"{space.name}.json"
+    path = cache_dir() / "latency-regression" / f"{file_stem(space)}.json"
     sample = measure_sample(space, path, samples, progress=progress)
     return fit_regression(space, sample.genes, sample.milliseconds)
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labkit.latency.measured.blocks import space_digest
 from labkit.latency.measured.latency_file import check_ms, check_timing
 from labkit.latency.measured.measurement import anchor_block, provenance_of
 from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import DEFAULT, TimingLimits, TimingRun, time_all
 from labkit.space import SearchSpace
+from labkit.space.binding import space_fields
 from labkit.storage.atomic_write import write_json
 
 SCHEMA = 2
@@ -105,8 +105,7 @@ def _write(path: Path, space: SearchSpace, seed: int, provenance: Mapping, run: 
     value = {
         "schema": SCHEMA,
         "what": "latency of subnets",
-        "space": space.name,
-        "space_sha256": space_digest(space),
+        **space_fields(space),
         "seed": seed,
         **run.to_json(),
         "made": provenance,
@@ -120,7 +119,7 @@ def _read(path: Path, space: SearchSpace, seed: int) -> tuple[TimingRun | None, 
     try:
         value = read_json(path)
         header = (value.get("schema"), value.get("space_sha256"), value.get("seed"))
-        if header != (SCHEMA, space_digest(space), seed):
+        if header != (SCHEMA, space.digest, seed):
             return None, {}
         for name, timings in value["rounds"].items():
             for timing in timings:

@@ -1,7 +1,9 @@
 """Where latency files lie, and the table of this machine, which is measured when it is first used.
 
-data/latency/<device>/<space>.json         tables that ship
-<cache>/latency/<device>/<space>.json      this machine ('host') and imported boards
+    data/latency/<device>/<space>.json              tables that ship
+    <cache>/latency/<device>/<space>-<digest>.json  this machine ('host') and imported boards
+
+The digest of a space's content keeps two spaces of one name apart.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from labkit.latency.measured.blocks import space_digest
 from labkit.latency.measured.latency_file import read
 from labkit.latency.measured.lookup_table import LatencyTable, build_table, write_table
 from labkit.latency.measured.measurement import measure
@@ -18,6 +19,7 @@ from labkit.latency.measured.runtimes import default_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import machine_state
 from labkit.space import SearchSpace
+from labkit.space.binding import file_stem
 from labkit.space.presets import get_space
 from labkit.storage.paths import cache_dir, data_dir
 
@@ -26,7 +28,7 @@ HOST = "host"  # the device name of this machine
 
 def table_path(device: str, space: SearchSpace) -> Path:
     """Where the latency file of an imported board, or of this machine, is kept."""
-    return cache_dir() / "latency" / device / f"{space.name}.json"
+    return cache_dir() / "latency" / device / f"{file_stem(space)}.json"
 
 
 def shipped_path(device: str, space: SearchSpace) -> Path:
@@ -35,7 +37,7 @@ def shipped_path(device: str, space: SearchSpace) -> Path:
 
 
 def table_files() -> dict[str, dict[str, Path]]:
-    """Device name -> space name -> latency file, of all measured devices except this machine."""
+    """Device name -> file stem -> latency file, of all measured devices except this machine."""
     files: dict[str, dict[str, Path]] = {}
     for root in (data_dir() / "latency", cache_dir() / "latency"):
         for path in sorted(root.glob("*/[!.]*.json")):  # a killed write leaves a file with a dot
@@ -66,7 +68,7 @@ def has_host_table(space: SearchSpace) -> bool:
         value = read_json(table_path(HOST, space))
     except TableError:
         return False
-    return value.get("space_sha256") == space_digest(space) and _is_current(value.get("made"))
+    return value.get("space_sha256") == space.digest and _is_current(value.get("made"))
 
 
 def unsteady_spaces() -> list[str]:
