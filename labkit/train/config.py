@@ -78,20 +78,19 @@ class TrainConfig:
 
     def _check_recipe(self, recipe: Recipe) -> None:
         """Raise ValueError for an option that the recipe lacks, or has no use for."""
-        contradictions = {
-            "trains one arch: say which (arch)": recipe.one_arch and self.arch is None,
-            "trains many archs; leave out arch": self.arch is not None and not recipe.one_arch,
-            f"makes its own teacher; leave out teacher ({self.teacher})": (
-                self.teacher is not None and recipe.phases
-            ),
-            f"does not draw archs by number; leave out random_archs ({self.random_archs})": (
-                self.random_archs is not None and not recipe.random_archs
-            ),
-            "has no phases to give schedules to": self.phase_schedules and not recipe.phases,
-        }
-        for message, holds in contradictions.items():
-            if holds:
-                raise ValueError(f"recipe {self.recipe!r} {message}")
+        message = None
+        if recipe.one_arch and self.arch is None:
+            message = "trains one arch: say which (arch)"
+        elif self.arch is not None and not recipe.one_arch:
+            message = "trains many archs; leave out arch"
+        elif self.teacher is not None and recipe.phases:
+            message = f"makes its own teacher; leave out teacher ({self.teacher})"
+        elif self.random_archs is not None and not recipe.random_archs:
+            message = f"does not draw archs by number; leave out random_archs ({self.random_archs})"
+        elif self.phase_schedules and not recipe.phases:
+            message = "has no phases to give schedules to"
+        if message is not None:
+            raise ValueError(f"recipe {self.recipe!r} {message}")
 
     @property
     def only(self) -> Arch | None:

@@ -81,14 +81,10 @@ def train(
         run.begin(resume=resume, outputs=("curve.csv", "supernet.safetensors"))
         network = state.supernet
         trained = replayed(network, config.batch) if can_replay(config, ranks) else network
-        evaluator = Evaluator(
-            state.average,
-            dataset,
-            "val-search",
-            images=CURVE_IMAGES,
-            recalibration_images=CURVE_IMAGES,
-        )
-        step_options = {
+        counts = {"images": CURVE_IMAGES, "recalibration_images": CURVE_IMAGES}
+        evaluator = Evaluator(state.average, dataset, "val-search", **counts)
+        options = {
+            "smoothing": config.label_smoothing,
             "stats": ranks.statistics(),
             "autocast": AUTOCAST.get(config.precision),
             "scaler": state.grad_scaler,
@@ -101,14 +97,7 @@ def train(
             archs = recipe.archs(space, rng, phase)
             state.optimizer.zero_grad()
             loss = training_step(
-                trained,
-                recipe,
-                archs,
-                images,
-                labels,
-                config.label_smoothing,
-                state.teacher,
-                **step_options,
+                trained, recipe, archs, images, labels, teacher=state.teacher, **options
             )
             loss = ranks.mean(loss)
             run.report(loss)
@@ -154,11 +143,10 @@ def _curve_row(run: Run, loss: float, evaluator: Evaluator, config: TrainConfig)
 
 def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:
     """What the header of the weights says about the run that trained them."""
-    kind = "gpu" if ranks.device.type == "cuda" else "cpu"
     hours = {
-        f"{name}_hours": round(seconds / 3600, 3)
-        for name, seconds in state.seconds.items()
-        if seconds or name in (kind, "wall")
+        f"{kind}_hours": round(seconds / 3600, 3)
+        for kind, seconds in state.seconds.items()
+        if seconds or kind != ("cpu" if ranks.device.type == "cuda" else "gpu")
     }
     origin = {"teacher_sha256": state.teacher_sha256, "initial": state.initial}
     return {

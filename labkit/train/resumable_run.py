@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.optim import SGD, Optimizer
 from tqdm.auto import tqdm
 
 from labkit.storage import tensor_file
@@ -55,7 +56,7 @@ class RunState:
 
     def __init__(self, options: dict, defaults: dict | None = None) -> None:
         self.options, self.defaults = options, defaults or {}
-        self.step = 0  # how many were taken
+        self.step = 0  # steps that were taken
         self.seconds = {"cpu": 0.0, "gpu": 0.0, "wall": 0.0}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -181,8 +182,9 @@ class Run:
             while state.step < self.total:
                 yield state.step
                 state.step += 1
-                due = 0 in (state.step % self.checkpoint_every, state.step % self.steps_per_epoch)
-                if self.path and self.ranks.leads and (due or state.step == self.total):
+                often = state.step % self.checkpoint_every == 0
+                due = often or self.ends_epoch(state.step - 1) or state.step == self.total
+                if due and self.path and self.ranks.leads:
                     self._save_checkpoint()
         self.count_time()
 
@@ -229,12 +231,12 @@ class Run:
         return Diverged(f"{what}; {self.remedy}{checkpoint}")
 
 
-def with_buffers(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def with_buffers(optimizer: Optimizer) -> Optimizer:
     """An SGD or Adam whose buffers are zero from the start, instead of absent until the first step.
 
     So every checkpoint of a run holds the same tensors. The first step is the same.
     """
-    sgd = isinstance(optimizer, torch.optim.SGD)
+    sgd = isinstance(optimizer, SGD)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             for name in ("momentum_buffer",) if sgd else ("exp_avg", "exp_avg_sq"):
@@ -244,9 +246,7 @@ def with_buffers(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     return optimizer
 
 
-def buffers_of(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def buffers_of(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The buffers of an optimizer, named after the parameters: `momentum_buffer.NAME`."""
     return {
         f"{kind}.{name}": buffer

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from labkit.train.config import TrainConfig
 from labkit.train.progressive_shrinking import channel_orders, sort_channels
 from labkit.train.resumable_run import RunState, buffers_of, with_buffers
 
+CPU = torch.device("cpu")
+OPTIONAL = (dict, NoneType)
+
 
 class TrainState(RunState):
     """The state of a training run of `total` steps.
@@ -32,27 +36,23 @@ class TrainState(RunState):
     schema = "labkit-checkpoint-1"
     saved = {
         "curve": list,
-        "scaler": (dict, type(None)),
-        "teacher_sha256": (str, type(None)),
-        "initial": (dict, type(None)),
+        "scaler": OPTIONAL,
+        "initial": OPTIONAL,
+        "teacher_sha256": (str, NoneType),
     }
 
-    def __init__(
-        self, config: TrainConfig, device: torch.device | None = None, total: int = 1
-    ) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device = CPU, total: int = 1) -> None:
         super().__init__(asdict(config), defaults=asdict(TrainConfig()))
         torch.manual_seed(config.seed)
         self.config = config
-        self._place = {"device": device or torch.device("cpu"), "dtype": config.dtype}
+        self._place = {"device": device, "dtype": config.dtype}
         space = get_space(config.space)
         self.supernet = Supernet(space, config.only).to(**self._place)
         self.average = Supernet(space, config.only).requires_grad_(False).to(**self._place)
         self.average.load_state_dict(self.supernet.state_dict())
         self.optimizer = with_buffers(_optimizer(self.supernet, config))
         # float16 has a short range: losses are scaled up so that small gradients are not lost.
-        self.grad_scaler = torch.amp.GradScaler(
-            self._place["device"].type, enabled=config.precision == "float16"
-        )
+        self.grad_scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.teacher: Supernet | None = None
         self.teacher_sha256: str | None = None  # of the outside teacher's file, when the run began
         if config.teacher is not None:
@@ -175,6 +175,7 @@ def _optimizer(supernet: Supernet, config: TrainConfig) -> torch.optim.SGD:
 
 
 def write_curve(path: Path, rows: list[dict]) -> None:
+    """Write a CSV file with a line for each epoch."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
@@ -194,14 +195,12 @@ def load_teacher(path: Path, space: SearchSpace) -> Supernet:
     Raises CheckpointError if it cannot.
     """
     teacher, _ = weights_file.load(path)
-    if (teacher.space.in_channels, teacher.space.num_classes) != (
-        space.in_channels,
-        space.num_classes,
-    ):
+    source = teacher.space
+    if (source.in_channels, source.num_classes) != (space.in_channels, space.num_classes):
         raise CheckpointError(
-            f"teacher {path}: space {teacher.space.name!r} has {teacher.space.in_channels} image "
-            f"channels and {teacher.space.num_classes} classes, {space.name!r} has "
-            f"{space.in_channels} and {space.num_classes}"
+            f"teacher {path}: space {source.name!r} has {source.in_channels} image channels and "
+            f"{source.num_classes} classes, {space.name!r} has {space.in_channels} and "
+            f"{space.num_classes}"
         )
     if teacher.only not in (None, teacher.space.largest()):
         raise CheckpointError(

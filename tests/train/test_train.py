@@ -279,7 +279,7 @@ def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monk
     seen = []
     monkeypatch.setattr(
         "labkit.train.loop.training_step",
-        lambda *args, **options: seen.append(args[6]) or training_step(*args, **options),
+        lambda *args, **options: seen.append(options["teacher"]) or training_step(*args, **options),
     )
     train(config, tmp_path / "run", progress=False)
     teacher = pretrained.load(tmp_path / "teacher.safetensors")[0]

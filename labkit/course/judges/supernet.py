@@ -426,6 +426,7 @@ EXERCISES = (
         sort_judge,
         (
             "labkit.train.progressive_shrinking.channel_orders",
+            "labkit.train.progressive_shrinking.by_importance",
             "labkit.train.progressive_shrinking.sort_channels",
         ),
     ),
