@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from labkit.accounting.records import RecordError, amount, field, machine_text, read_json
+from labkit.accounting.records import RecordError, machine_text
+from labkit.storage.json_fields import Fields, read_json
 from labkit.storage.paths import data_dir
 
 NOT_MEASURED = "not measured"
 UNITS = {"cpu_hours": "CPU hours", "gpu_hours": "GPU hours"}
 ONCE_FOR_ALL = "OFA with progressive shrinking"  # the published row that others are compared with
 
-# Our own methods: name, parts paid once, parts paid for each device.
-OURS = (
+# The lab's methods: name, parts paid once, parts paid for each device.
+MEASURED_METHODS = (
     ("Once-for-all, search with a predictor", ("supernet", "pairs"), ("table", "search")),
     ("Once-for-all, gradient search", ("supernet",), ("table", "gradient-search")),
     ("One network trained for each device", (), ("stand-alone",)),
@@ -36,12 +37,10 @@ OURS = (
 
 @dataclass(frozen=True)
 class Part:
-    """One item of a method's cost: None hours where nobody has measured it; `how` is a source, or
-    machine and date.
-    """
+    """One item of a method's cost; `how` it is known is a source, or a machine and a date."""
 
     what: str
-    hours: float | None
+    hours: float | None  # None: nobody has measured it
     how: str = NOT_MEASURED
     energy_kwh: float | None = None
 
@@ -89,18 +88,16 @@ def _sum(parts: Sequence[Part], name: str = "hours") -> Fraction | None:
     floats.
     """
     values = [getattr(part, name) for part in parts]
-    return (
-        None
-        if None in values
-        else sum((Fraction(str(float(value))) for value in values), Fraction())
-    )
+    if None in values:
+        return None
+    return sum((Fraction(str(float(value))) for value in values), Fraction())
 
 
 def break_even(method: Method, other: Method) -> int | None:
-    """Number of devices from which on `method` costs less than `other`; None if it never does or is
-    not known.
+    """Number of devices from which on `method` costs less than `other`.
 
-    Raises ValueError if their hours are of two kinds.
+    None if it never does, or if a part of one of them was not measured. Raises ValueError if their
+    hours are of two kinds.
     """
     if method.unit != other.unit:
         raise ValueError(
@@ -119,32 +116,25 @@ def break_even(method: Method, other: Method) -> int | None:
 def published(path: Path | None = None) -> list[Method]:
     """The methods of the published table. Raises RecordError if its file is missing or damaged."""
     path = path or data_dir() / "published" / "search_cost.json"
-    value = read_json(path, "labkit-published-cost-1")
-    source, methods = field(path, value, "source", str), []
-    for i, entry in enumerate(field(path, value, "methods", list)):
-        where = f"methods[{i}]"
-        parts = {
-            when: tuple(
-                Part(
-                    field(path, part, "what", str, where),
-                    amount(path, part, "gpu_hours", where),
-                    source,
-                )
-                for part in field(path, entry, when, list, where)
-            )
-            for when in ("once", "per_device")
-        }
-        methods.append(
-            Method(
-                field(path, entry, "name", str, where),
-                UNITS["gpu_hours"],
-                **parts,
-                **{
-                    name: amount(path, entry, name, where)
-                    for name in ("top1_percent", "co2_lbs_for_40")
-                },
-            )
+    table = Fields(read_json(path, RecordError), path, RecordError)
+    table.require_schema("labkit-published-cost-1")
+    source = table.text("source")
+
+    def parts(entry: Fields, name: str) -> tuple[Part, ...]:
+        items = entry.objects(name)
+        return tuple(Part(item.text("what"), item.amount("gpu_hours"), source) for item in items)
+
+    methods = [
+        Method(
+            entry.text("name"),
+            UNITS["gpu_hours"],
+            parts(entry, "once"),
+            parts(entry, "per_device"),
+            float(entry.amount("top1_percent")),
+            float(entry.amount("co2_lbs_for_40")),
         )
+        for entry in table.objects("methods")
+    ]
     if ONCE_FOR_ALL not in {method.name for method in methods}:
         raise RecordError(
             f"{path}: methods: {ONCE_FOR_ALL!r} is not among them; restore the file from the"
@@ -154,7 +144,7 @@ def published(path: Path | None = None) -> list[Method]:
 
 
 def measured(records: Sequence[dict]) -> list[Method]:
-    """Our own methods from what `labkit.accounting.records.records` returns.
+    """The lab's methods from what `labkit.accounting.records.records` returns.
 
     For each kind of hours, the methods of which at least one part was measured in it.
     """
@@ -164,18 +154,13 @@ def measured(records: Sequence[dict]) -> list[Method]:
         for record in records:
             if key in record:
                 runs.setdefault(record["what"], []).append(record)
-        for name, *parts in OURS:
-            if any(what in runs for what in (*parts[0], *parts[1])):
-                methods.append(
-                    Method(
-                        name,
-                        unit,
-                        *(
-                            tuple(_mean(what, runs.get(what, []), key) for what in whats)
-                            for whats in parts
-                        ),
-                    )
+        for name, once, per_device in MEASURED_METHODS:
+            if not runs.keys().isdisjoint((*once, *per_device)):
+                once, per_device = (
+                    tuple(_mean(what, runs.get(what, []), key) for what in parts)
+                    for parts in (once, per_device)
                 )
+                methods.append(Method(name, unit, once, per_device))
     return methods
 
 
@@ -196,14 +181,13 @@ def _mean(what: str, runs: Sequence[dict], key: str) -> Part:
 def cost_rows(
     methods: Sequence[Method], devices: int, reference: Method | None = None
 ) -> list[dict]:
-    """One row a method, for a table: hours once, for each device and for `devices`, and how they
-    are known.
+    """One row for each method: hours once, for each device and for `devices`, and their sources.
 
     With a `reference`, also the number of devices from which on that one is cheaper ("never" if
     there is none). What is not known reads "not measured".
     """
 
-    def known(value: float | Fraction | None) -> float | str:
+    def figure(value: float | Fraction | None) -> float | str:
         return NOT_MEASURED if value is None else float(value)
 
     rows = []
@@ -211,19 +195,18 @@ def cost_rows(
         row = {
             "method": method.name,
             "unit": method.unit,
-            "once": known(_sum(method.once)),
-            "per device": known(_sum(method.per_device)),
-            f"total for {devices}": known(method.total(devices)),
-            "energy (kWh)": known(method.energy_kwh(devices)),
+            "once": figure(_sum(method.once)),
+            "per device": figure(_sum(method.per_device)),
+            f"total for {devices}": figure(method.total(devices)),
+            "energy (kWh)": figure(method.energy_kwh(devices)),
         }
         if reference is not None:
             row[f"{reference.name} is cheaper from"] = _cheaper_from(reference, method)
-        hows: dict[str, list[str]] = {}
+        sources: dict[str, list[str]] = {}
         for part in method.parts:
-            hows.setdefault(part.how, []).append(
-                part.what if part.hours is None else f"{part.what} {part.hours:g} h"
-            )
-        row["how"] = " | ".join(f"{', '.join(whats)}: {how}" for how, whats in hows.items())
+            hours = "" if part.hours is None else f" {part.hours:g} h"
+            sources.setdefault(part.how, []).append(f"{part.what}{hours}")
+        row["how"] = " | ".join(f"{', '.join(parts)}: {how}" for how, parts in sources.items())
         rows.append(row)
     return rows
 

@@ -103,7 +103,7 @@ def test_second_order_is_the_unrolled_gradient(problem, epsilon, monkeypatch):
         name: 0.1 * torch.randn(w.shape, generator=generator, dtype=w.dtype)
         for name, w in weights.items()
     }
-    ours = bilevel.second_order(
+    approximate = bilevel.second_order(
         loss,
         weights,
         alphas,
@@ -114,8 +114,8 @@ def test_second_order_is_the_unrolled_gradient(problem, epsilon, monkeypatch):
         momentum=MOMENTUM,
         velocity=velocity,
     )
-    theirs = exact(loss, weights, alphas, training, validation, velocity)
-    flat = [torch.cat([g.flatten() for g in gradients]) for gradients in (ours, theirs)]
+    expected = exact(loss, weights, alphas, training, validation, velocity)
+    flat = [torch.cat([g.flatten() for g in gradients]) for gradients in (approximate, expected)]
     assert (flat[0] - flat[1]).norm() < 0.01 * flat[1].norm()
 
     # The second term alone is right as well, and not too small to matter.
@@ -156,14 +156,14 @@ def test_the_difference_step_is_the_papers():
     """
     for scale in (1.0, 1000.0):
         loss, weights, alphas, training, validation = perceptron()
-        seen = []
+        evaluated = []
 
-        def spy(w, a, batch, loss=loss, seen=seen, scale=scale):
-            seen.append({name: value.detach().clone() for name, value in w.items()})
+        def spy(w, a, batch, loss=loss, evaluated=evaluated, scale=scale):
+            evaluated.append({name: value.detach().clone() for name, value in w.items()})
             return scale * loss(w, a, batch)
 
         bilevel.second_order(spy, weights, alphas, training, validation, xi=XI / scale)
-        plus, minus = seen[-2:]
+        plus, minus = evaluated[-2:]
         for side in (plus, minus):
             distance = math.sqrt(sum((side[n] - weights[n]).square().sum().item() for n in weights))
             assert distance == pytest.approx(0.01, rel=1e-6)

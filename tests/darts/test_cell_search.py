@@ -50,12 +50,12 @@ class Interrupted(Exception):
 
 def stop_after(monkeypatch, target, name, calls):
     """Let `target.name` run `calls` times, then fail as a pulled plug would."""
-    original, left = getattr(target, name), [calls]
+    original, remaining = getattr(target, name), [calls]
 
     def limited(*arguments, **keywords):
-        if not left[0]:
+        if not remaining[0]:
             raise Interrupted
-        left[0] -= 1
+        remaining[0] -= 1
         return original(*arguments, **keywords)
 
     monkeypatch.setattr(target, name, limited)
@@ -64,19 +64,19 @@ def stop_after(monkeypatch, target, name, calls):
 @pytest.mark.parametrize("order", [1, 2])
 def test_a_resumed_search_is_the_same_search(tmp_path, monkeypatch, order):
     config = replace(TINY, order=order)
-    whole = search_cell(config, tmp_path / "whole", progress=False)
+    uninterrupted = search_cell(config, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
         stop_after(patch, CellSearchState, "advance", 4)
         with pytest.raises(Interrupted):
             search_cell(config, tmp_path / "parts", progress=False, checkpoint_every=2)
     parts = search_cell(config, tmp_path / "parts", resume=True, progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(whole.alphas, parts.alphas))
-    assert whole.history == parts.history and whole.genotype == parts.genotype
-    assert [row["epoch"] for row in whole.history] == [1, 2]
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted.alphas, parts.alphas))
+    assert uninterrupted.history == parts.history and uninterrupted.genotype == parts.genotype
+    assert [row["epoch"] for row in uninterrupted.history] == [1, 2]
     written = json.loads((tmp_path / "parts" / "genotype.json").read_text())
-    assert Genotype.from_json(written["genotype"]) == whole.genotype
+    assert Genotype.from_json(written["genotype"]) == uninterrupted.genotype
     # It searched: the architecture weights have left their start, as far as Adam goes in six steps.
-    moved = (whole.alphas.normal - initial_alphas(1, config.seed).normal).abs().max()
+    moved = (uninterrupted.alphas.normal - initial_alphas(1, config.seed).normal).abs().max()
     assert 0.05 < moved < 6.5 * 0.05
 
 
@@ -124,7 +124,7 @@ def test_resuming_another_run_is_refused(tmp_path):
     checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, header)
     with pytest.raises(CheckpointError, match="header: field losses: want"):
         search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
-    whole = {**header, "losses": []}
+    intact = {**header, "losses": []}
     for change, message in (
         ({"step": "1"}, "field step: want int, got '1'"),
         ({"losses": None}, "field losses: want"),
@@ -133,13 +133,13 @@ def test_resuming_another_run_is_refused(tmp_path):
         ({"step": -1}, "step -1 is not one of this run's 3"),
         ({"step": 99}, "step 99 is not one of this run's 3"),
     ):
-        checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, {**whole, **change})
+        checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, {**intact, **change})
         with pytest.raises(CheckpointError, match=message):
             search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
     (tmp_path / ".checkpoint.safetensors.abc.safetensors").write_bytes(
         b"half of one, from a write that was killed"
     )
-    checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, whole)
+    checkpoint.save(tmp_path / "checkpoint.safetensors", tensors, intact)
     search_cell(replace(TINY, epochs=1), tmp_path, resume=True, progress=False)
     assert not list(tmp_path.glob(".checkpoint*"))
     with pytest.raises(
@@ -192,7 +192,7 @@ def test_a_batch_larger_than_the_data(tmp_path):
 
 
 def test_resumed_training_is_the_same_training(tmp_path, monkeypatch):
-    whole = train_derived(CELL, TINY_TRAINING, tmp_path / "whole", progress=False)
+    uninterrupted = train_derived(CELL, TINY_TRAINING, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
         stop_after(patch, torch.optim.SGD, "step", 4)
         with pytest.raises(Interrupted):
@@ -200,11 +200,12 @@ def test_resumed_training_is_the_same_training(tmp_path, monkeypatch):
                 CELL, TINY_TRAINING, tmp_path / "parts", progress=False, checkpoint_every=2
             )
     parts = train_derived(CELL, TINY_TRAINING, tmp_path / "parts", resume=True, progress=False)
-    theirs = parts.network.state_dict()
+    expected = parts.network.state_dict()
     assert all(
-        torch.equal(tensor, theirs[name]) for name, tensor in whole.network.state_dict().items()
+        torch.equal(tensor, expected[name])
+        for name, tensor in uninterrupted.network.state_dict().items()
     )
-    assert whole.history == parts.history
+    assert uninterrupted.history == parts.history
     with pytest.raises(CheckpointError, match="genotype="):
         train_derived(
             random_genotype(np.random.default_rng(2), 2),

@@ -91,20 +91,20 @@ def test_random_genotypes_are_valid_and_repeatable(seed, nodes, edges):
     assert genotype == random_genotype(np.random.default_rng(seed), nodes, edges)
     for cell in (genotype.normal, genotype.reduce):
         assert len(cell) == nodes
-        for node, chosen in enumerate(cell):
-            assert len({state for _, state in chosen}) == edges
-            assert all(name != "none" and 0 <= state < node + 2 for name, state in chosen)
+        for node, inputs in enumerate(cell):
+            assert len({state for _, state in inputs}) == edges
+            assert all(name != "none" and 0 <= state < node + 2 for name, state in inputs)
     assert Genotype.from_json(json.dumps(genotype.to_json())) == genotype
 
 
 def test_random_genotypes_are_uniform():
     rng = np.random.default_rng(0)
-    seen = [
+    sampled = [
         edge for _ in range(400) for node in random_genotype(rng, 2).normal[1:] for edge in node
     ]
     for key, choices in ((0, PRIMITIVES[1:]), (1, range(3))):
-        counts = [sum(edge[key] == choice for edge in seen) for choice in choices]
-        expected = len(seen) / len(counts)
+        counts = [sum(edge[key] == choice for edge in sampled) for choice in choices]
+        expected = len(sampled) / len(counts)
         assert (
             sum((c - expected) ** 2 / expected for c in counts) < 25
         )  # chi-squared, 6 degrees: p < 0.001

@@ -1,4 +1,4 @@
-"""The mixture against the archs it is made of, expected cost and probability against enumeration."""
+"""The mixture against its archs; expected cost and probability against enumeration."""
 
 import math
 
@@ -51,7 +51,7 @@ def probability(space, genes, probabilities):
     expand ratios.
     """
     mask = space.gene_mask(genes[None])[0]
-    return math.prod(p[g].item() for p, g, there in zip(probabilities, genes, mask) if there)
+    return math.prod(p[g].item() for p, g, active in zip(probabilities, genes, mask) if active)
 
 
 @settings(max_examples=15, deadline=None)
@@ -89,11 +89,11 @@ def test_depths_mix_as_the_mean_of_the_outputs():
     x = torch.randn(2, 1, 16, 16, dtype=torch.float64)
 
     def last_features(depth):
-        probabilities, seen = one_hot(SPACE, genes), []
+        probabilities, features = one_hot(SPACE, genes), []
         probabilities[SPACE.depth_columns[1]] = torch.tensor(depth).double()
-        supernet.final.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        supernet.final.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
         mixed_forward(supernet, x, probabilities)
-        return seen[0]
+        return features[0]
 
     torch.testing.assert_close(
         last_features([0.3, 0.7]), 0.3 * last_features([1.0, 0.0]) + 0.7 * last_features([0.0, 1.0])
@@ -132,10 +132,8 @@ def test_expected_cost_and_probability_against_enumeration(space, seed, make):
     np.testing.assert_allclose(log(archs), np.log(weights), rtol=1e-9)
     limit = float(np.median(table(archs)))
     within = table(archs) <= limit
-    found = best(space, log, [Budget(table, limit)]).genes
-    assert probability(space, found, probabilities) == pytest.approx(
-        weights[within].max(), rel=1e-9
-    )
+    mode = best(space, log, [Budget(table, limit)]).genes
+    assert probability(space, mode, probabilities) == pytest.approx(weights[within].max(), rel=1e-9)
 
 
 def test_certain_probabilities_give_finite_tables():

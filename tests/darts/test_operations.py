@@ -65,12 +65,12 @@ def test_receptive_field(name, reach):
     op = operation(name, 2, 1, searching=False).eval()
     x = torch.rand(1, 2, 15, 15, requires_grad=True)
     op(x)[:, :, 7, 7].sum().backward()
-    seen = torch.zeros(15)
+    gradient_sum = torch.zeros(15)
     for _ in range(20):  # ReLU and max switch paths off: several draws show all of them
         x = torch.rand(1, 2, 15, 15, requires_grad=True)
         op(x)[:, :, 7, 7].sum().backward()
-        seen += x.grad.abs().sum((0, 1, 2))
-    touched = seen.nonzero().flatten() - 7
+        gradient_sum += x.grad.abs().sum((0, 1, 2))
+    touched = gradient_sum.nonzero().flatten() - 7
     assert (touched.min(), touched.max()) == (-reach, reach)
 
 

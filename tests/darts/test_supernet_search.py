@@ -98,17 +98,17 @@ def test_a_known_optimum_under_a_budget(supernet, dataset, monkeypatch, seed, sh
     monkeypatch.setattr(supernet_search, "Evaluator", Measured)
     budget = budget_at(share)
     config = GradientConfig(steps=100, batch=16, seed=seed)
-    found = gradient_search(supernet, dataset, budget, config, progress=False)
+    result = gradient_search(supernet, dataset, budget, config, progress=False)
     archs = SPACE.encode(list(SPACE.enumerate()))
     within = gains(archs)[MACS(archs) <= budget.limit]
-    assert gains(found.genes[None])[0] >= np.quantile(within, 0.95)
-    assert found.history[-1]["cost"] == pytest.approx(
+    assert gains(result.genes[None])[0] >= np.quantile(within, 0.95)
+    assert result.history[-1]["cost"] == pytest.approx(
         budget.limit, rel=0.15
     )  # the price has settled
     alone = gradient_search(
         supernet, dataset, budget, replace(config, candidates=1), progress=False
     )
-    assert (alone.genes == found.candidates[0]).all() and not len(alone.accuracies)
+    assert (alone.genes == result.candidates[0]).all() and not len(alone.accuracies)
 
 
 def test_candidates_are_drawn_within_the_budget():
@@ -127,7 +127,7 @@ def test_candidates_are_drawn_within_the_budget():
 
 def test_repeats_resumes_and_refuses(supernet, dataset, tmp_path, monkeypatch):
     budget = budget_at(0.4)
-    whole = gradient_search(supernet, dataset, budget, SHORT, progress=False)
+    uninterrupted = gradient_search(supernet, dataset, budget, SHORT, progress=False)
     state, calls = supernet_search.GradientSearchState, []
     original = state.advance
 
@@ -171,10 +171,10 @@ def test_repeats_resumes_and_refuses(supernet, dataset, tmp_path, monkeypatch):
     parts = gradient_search(
         supernet, dataset, budget, SHORT, out=tmp_path, resume=True, progress=False
     )
-    assert parts.history == whole.history
-    assert all((a == b).all() for a, b in zip(parts.probabilities, whole.probabilities))
+    assert parts.history == uninterrupted.history
+    assert all((a == b).all() for a, b in zip(parts.probabilities, uninterrupted.probabilities))
     other = gradient_search(supernet, dataset, budget, replace(SHORT, seed=1), progress=False)
-    assert other.history != whole.history
+    assert other.history != uninterrupted.history
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(
@@ -190,11 +190,11 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(
 
 def test_limits_of_numpys_types_can_be_noted(supernet, dataset, tmp_path):
     budget = replace(budget_at(0.5), limit=np.int64(budget_at(0.5).limit))
-    found = gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, progress=False)
+    result = gradient_search(supernet, dataset, budget, SHORT, out=tmp_path, progress=False)
     again = gradient_search(
         supernet, dataset, budget, SHORT, out=tmp_path, resume=True, progress=False
     )
-    assert found.history == again.history
+    assert result.history == again.history
 
 
 def test_the_supernet_is_left_alone(supernet, dataset):

@@ -31,13 +31,13 @@ def test_joint_batch_norm_is_torchs_where_the_joint_batch_is_the_only_one(group)
         .requires_grad_()
     )
     weight, bias = (torch.randn(6, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    ours = DistributedStatistics().normalize("here", x, weight, bias, 1e-3)
-    theirs = F.batch_norm(x, None, None, weight, bias, training=True, eps=1e-3)
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    pull = torch.randn_like(ours)
+    joint = DistributedStatistics().normalize("here", x, weight, bias, 1e-3)
+    expected = F.batch_norm(x, None, None, weight, bias, training=True, eps=1e-3)
+    torch.testing.assert_close(joint, expected, rtol=1e-12, atol=1e-12)
+    pull = torch.randn_like(joint)
     for a, b in zip(
-        torch.autograd.grad(ours, (x, weight, bias), pull),
-        torch.autograd.grad(theirs, (x, weight, bias), pull),
+        torch.autograd.grad(joint, (x, weight, bias), pull),
+        torch.autograd.grad(expected, (x, weight, bias), pull),
     ):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
@@ -88,8 +88,8 @@ def test_two_processes_end_with_the_weights_of_one_with_the_joint_batch(tmp_path
         "--seed",
         "3",
     ]
-    done = torchrun(tmp_path / "two", *options)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = torchrun(tmp_path / "two", *options)
+    assert process.returncode == 0, process.stderr[-3000:]
     config = TrainConfig(
         epochs=1, steps_per_epoch=5, batch=8, erase=0.5, precision="float64", seed=3
     )

@@ -40,10 +40,10 @@ def trained(config, out, device="cuda", **options):
     return checkpoint.read(out / "checkpoint.safetensors")
 
 
-def assert_same_weights(ours, theirs, within):
-    assert ours[1]["step"] == theirs[1]["step"] and ours[0].keys() == theirs[0].keys()
-    for name, tensor in theirs[0].items():
-        assert (ours[0][name] - tensor).abs().max() < within, name
+def assert_same_weights(actual, expected, within):
+    assert actual[1]["step"] == expected[1]["step"] and actual[0].keys() == expected[0].keys()
+    for name, tensor in expected[0].items():
+        assert (actual[0][name] - tensor).abs().max() < within, name
 
 
 class Killed(Exception):
@@ -76,7 +76,8 @@ def test_a_gpu_ends_with_the_weights_of_a_cpu(tmp_path, monkeypatch, short_curve
     )
     recorded = []
     monkeypatch.setattr(
-        "labkit.train.loop.replayed", lambda *given: recorded.append(given) or replayed(*given)
+        "labkit.train.loop.replayed",
+        lambda *arguments: recorded.append(arguments) or replayed(*arguments),
     )
     gpu = trained(config, tmp_path / "gpu")
     assert len(recorded) == (recipe == "alone")
@@ -96,7 +97,7 @@ def test_processes_that_talk_through_nccl_end_with_the_weights_of_one_that_does_
     ranks = min(
         2, torch.cuda.device_count()
     )  # nccl gives every process a GPU of its own; one alone talks to itself
-    done = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -128,8 +129,8 @@ def test_processes_that_talk_through_nccl_end_with_the_weights_of_one_that_does_
         timeout=300,
         env={**os.environ, "NCCL_DEBUG": "INFO"},
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "NCCL INFO" in done.stdout + done.stderr  # the collectives did go through it
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "NCCL INFO" in process.stdout + process.stderr  # the collectives did go through it
     config = TrainConfig(epochs=1, steps_per_epoch=5, precision="float64", erase=0.5, **SMALL)
     assert_same_weights(
         checkpoint.read(tmp_path / "nccl" / "checkpoint.safetensors"),
@@ -144,20 +145,23 @@ def test_half_precision_learns_what_single_precision_learns(tmp_path, short_curv
     half = trained(TrainConfig(precision=precision, **options), tmp_path / "half")
     single = trained(TrainConfig(**options), tmp_path / "single")
     assert all(tensor.dtype == torch.float32 for tensor in half[0].values())
-    ours, theirs = ([row["loss"] for row in run[1]["curve"]] for run in (half, single))
-    assert ours[-1] < ours[0] - 0.3 and ours == pytest.approx(theirs, abs=0.15)
+    actual, expected = ([row["loss"] for row in run[1]["curve"]] for run in (half, single))
+    assert actual[-1] < actual[0] - 0.3 and actual == pytest.approx(expected, abs=0.15)
     moved = max((half[0][name] - tensor).abs().max() for name, tensor in single[0].items())
     assert moved > 1e-5  # it did compute in another precision
 
 
 def test_float16_scales_its_losses_and_a_resumed_run_knows_how_far(tmp_path, short_curves):
     config = TrainConfig(epochs=2, steps_per_epoch=10, precision="float16", **SMALL)
-    whole = trained(config, tmp_path / "whole")
-    assert whole[1]["scaler"]["scale"] > 1 and whole[1]["scaler"]["_growth_tracker"] > 0
+    uninterrupted = trained(config, tmp_path / "whole")
+    assert (
+        uninterrupted[1]["scaler"]["scale"] > 1
+        and uninterrupted[1]["scaler"]["_growth_tracker"] > 0
+    )
     killed_after_an_epoch(config, tmp_path / "parts")
     assert checkpoint.read(tmp_path / "parts" / "checkpoint.safetensors")[1]["step"] == 10
     parts = trained(config, tmp_path / "parts", resume=True)
-    assert parts[1]["scaler"] == whole[1]["scaler"] and parts[1]["step"] == 20
+    assert parts[1]["scaler"] == uninterrupted[1]["scaler"] and parts[1]["step"] == 20
 
 
 @pytest.mark.parametrize("recipe", ["progressive", "alone"])
@@ -168,9 +172,9 @@ def test_a_resumed_run_on_a_gpu_ends_with_the_weights_of_an_uninterrupted_one(
     config = TrainConfig(
         recipe=recipe, epochs=2, steps_per_epoch=7, precision="float64", arch=arch, **SMALL
     )
-    whole = trained(config, tmp_path / "whole")
+    uninterrupted = trained(config, tmp_path / "whole")
     killed_after_an_epoch(config, tmp_path / "parts")
-    assert_same_weights(trained(config, tmp_path / "parts", resume=True), whole, 1e-9)
+    assert_same_weights(trained(config, tmp_path / "parts", resume=True), uninterrupted, 1e-9)
 
 
 def test_a_gpu_judges_subnets_as_a_cpu_does():

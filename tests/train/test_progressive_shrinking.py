@@ -47,14 +47,14 @@ def test_momenta_and_average_move_with_their_weights():
 
 
 def test_phases_open_one_dimension_after_the_other():
-    recipe, seen = RECIPES["progressive"], []
+    recipe, opened = RECIPES["progressive"], []
     for step in range(100):
         phase = recipe.phase_at(step, 100)
         archs = recipe.archs(FMNIST, np.random.default_rng(step), phase)
         assert len(archs) == phase.archs
         for arch in archs:
             FMNIST.validate(arch)
-        seen.append(
+        opened.append(
             [
                 len({a.resolution for a in archs} - {28}) > 0,
                 any(b.kernel < 7 for a in archs for s in a.stages for b in s),
@@ -62,7 +62,7 @@ def test_phases_open_one_dimension_after_the_other():
                 any(b.expand < 4 for a in archs for s in a.stages for b in s),
             ]
         )
-    assert [int(np.argmax(column)) // 10 for column in np.array(seen).T] == [3, 4, 5, 7]
+    assert [int(np.argmax(column)) // 10 for column in np.array(opened).T] == [3, 4, 5, 7]
     assert (
         first_steps(recipe.phases, 100) == [0, 30, 40, 55, 65, 75, 85]
         and recipe.sorted_at(100) == 75
@@ -75,8 +75,8 @@ def test_a_teacher_shares_the_loss_with_the_labels():
     arch = FMNIST.largest()
     got = training_step(supernet, RECIPES["progressive"], [arch], images, labels, 0.0, teacher)
     with torch.no_grad():
-        ours, theirs = (net(images, arch).double().log_softmax(1) for net in (supernet, teacher))
-    by_hand = -(ours[range(4), labels] + (theirs.exp() * ours).sum(1)).mean() / 2
+        log_p, log_q = (net(images, arch).double().log_softmax(1) for net in (supernet, teacher))
+    by_hand = -(log_p[range(4), labels] + (log_q.exp() * log_p).sum(1)).mean() / 2
     assert got == pytest.approx(by_hand.item(), rel=1e-5)
 
 
@@ -85,8 +85,8 @@ def test_a_resumed_run_keeps_teacher_and_sorting(tmp_path, monkeypatch):
     monkeypatch.setattr("labkit.train.loop.CURVE_IMAGES", 100)
     config = replace(TrainConfig(recipe="progressive"), epochs=1, steps_per_epoch=10, batch=8)
     train(config, tmp_path / "whole", progress=False)
-    whole = checkpoint.read(tmp_path / "whole" / "checkpoint.safetensors")[0]
-    assert any(name.startswith("teacher.") for name in whole)
+    uninterrupted = checkpoint.read(tmp_path / "whole" / "checkpoint.safetensors")[0]
+    assert any(name.startswith("teacher.") for name in uninterrupted)
     for cut in (
         3,
         5,
@@ -105,6 +105,6 @@ def test_a_resumed_run_keeps_teacher_and_sorting(tmp_path, monkeypatch):
                 train(config, tmp_path / f"cut{cut}", progress=False, checkpoint_every=1)
         train(config, tmp_path / f"cut{cut}", resume=True, progress=False)
         resumed = checkpoint.read(tmp_path / f"cut{cut}" / "checkpoint.safetensors")[0]
-        assert resumed.keys() == whole.keys() and all(
-            torch.equal(resumed[n], whole[n]) for n in whole
+        assert resumed.keys() == uninterrupted.keys() and all(
+            torch.equal(resumed[n], uninterrupted[n]) for n in uninterrupted
         )

@@ -25,14 +25,15 @@ import safetensors.torch, labkit.train.loop
 from labkit.train import TrainConfig, train
 torch.set_num_threads(1)
 labkit.train.loop.CURVE_IMAGES = 100
-whole = safetensors.torch.save_file
+save_file = safetensors.torch.save_file
 def half(tensors, path, metadata):
-    whole(tensors, path, metadata)
+    save_file(tensors, path, metadata)
     if '"step": 4' in metadata["header"]:
         os.truncate(path, os.path.getsize(path) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
 safetensors.torch.save_file = half
-train(TrainConfig(epochs=1, steps_per_epoch=6, batch=8), sys.argv[1], progress=False, checkpoint_every=2)
+config = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
+train(config, sys.argv[1], progress=False, checkpoint_every=2)
 """
 
 # A child whose files may not grow beyond a limit once it has trained three steps: a disk that fills
@@ -52,8 +53,9 @@ def filling(*args, **options):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     return step(*args, **options)
 labkit.train.loop.training_step = filling
+config = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
 try:
-    train(TrainConfig(epochs=1, steps_per_epoch=6, batch=8), sys.argv[1], progress=False, checkpoint_every=2)
+    train(config, sys.argv[1], progress=False, checkpoint_every=2)
 except OSError as error:
     sys.exit(f"STOPPED {error}")
 """
@@ -66,7 +68,7 @@ def few_images_in_curves(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def uninterrupted(tmp_path_factory):
     """The tensors of an uninterrupted run."""
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("whole")
@@ -86,11 +88,11 @@ def child(code, *arguments):
     )
 
 
-def resumes_to(whole, out):
+def assert_resumes_to(uninterrupted, out):
     train(TINY, out, resume=True, progress=False)
-    ours = checkpoint.read(out / "checkpoint.safetensors")[0]
-    assert ours.keys() == whole.keys() and all(
-        torch.equal(ours[name], whole[name]) for name in whole
+    resumed = checkpoint.read(out / "checkpoint.safetensors")[0]
+    assert resumed.keys() == uninterrupted.keys() and all(
+        torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted
     )
     assert sorted(path.name for path in out.iterdir()) == [
         "checkpoint.safetensors",
@@ -99,7 +101,7 @@ def resumes_to(whole, out):
     ]
 
 
-def test_killed_while_a_checkpoint_is_written(tmp_path, whole):
+def test_killed_while_a_checkpoint_is_written(tmp_path, uninterrupted):
     dead = child(KILLED_WHILE_WRITING, tmp_path)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     stray = [
@@ -109,17 +111,17 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, whole):
     with pytest.raises(checkpoint.CheckpointError):
         checkpoint.read(stray[0])
     assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == 2
-    resumes_to(whole, tmp_path)
+    assert_resumes_to(uninterrupted, tmp_path)
 
 
-def test_a_disk_that_fills_up_stops_the_run_with_the_last_checkpoint_whole(tmp_path, whole):
+def test_a_disk_that_fills_up_stops_the_run_with_the_last_checkpoint_whole(tmp_path, uninterrupted):
     stopped = child(DISK_FULL, tmp_path)
     assert stopped.returncode == 1 and "STOPPED stopped after step 4" in stopped.stderr, (
         stopped.stderr
     )
     assert "go on with --resume" in stopped.stderr
     assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == 2
-    resumes_to(whole, tmp_path)
+    assert_resumes_to(uninterrupted, tmp_path)
 
 
 def test_no_room_for_a_checkpoint_is_an_error_before_training(tmp_path, monkeypatch):
@@ -137,7 +139,7 @@ def test_no_room_for_a_checkpoint_is_an_error_before_training(tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, whole):
+def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, uninterrupted):
     """It lacks fields, which then mean what the code did at that time."""
     first = (
         "space",
@@ -155,10 +157,10 @@ def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, whole):
         "seed",
     )
 
-    left = iter(range(3))
+    countdown = iter(range(3))
 
     def dies(*args, **options):
-        next(left)  # StopIteration at the fourth step
+        next(countdown)  # StopIteration at the fourth step
         return training_step(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -178,14 +180,14 @@ def test_a_checkpoint_of_before_newer_options_resumes(tmp_path, whole):
             **{field: header[field] for field in ("step", "cpu_seconds", "wall_seconds", "curve")},
         },
     )
-    resumes_to(whole, tmp_path)
+    assert_resumes_to(uninterrupted, tmp_path)
 
 
-def test_killed_between_the_last_checkpoint_and_the_curve(tmp_path, whole):
+def test_killed_between_the_last_checkpoint_and_the_curve(tmp_path, uninterrupted):
     train(TINY, tmp_path, progress=False)
     for name in ("curve.csv", "supernet.safetensors"):
         (tmp_path / name).unlink()
-    resumes_to(whole, tmp_path)  # which looks for both
+    assert_resumes_to(uninterrupted, tmp_path)  # which looks for both
 
 
 def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):

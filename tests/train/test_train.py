@@ -63,10 +63,10 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     assert checkpoint.read(tmp_path / "cut" / "checkpoint.safetensors")[1]["step"] == 4
     train(TINY, tmp_path / "cut", resume=True, progress=False)
     for file in ("checkpoint.safetensors", "supernet.safetensors"):
-        ours, theirs = weights(tmp_path / "cut" / file), weights(tmp_path / "whole" / file)
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            assert torch.equal(ours[name], theirs[name]), name
+        resumed, expected = weights(tmp_path / "cut" / file), weights(tmp_path / "whole" / file)
+        assert resumed.keys() == expected.keys()
+        for name in resumed:
+            assert torch.equal(resumed[name], expected[name]), name
     rows = list(csv.DictReader(open(tmp_path / "cut" / "curve.csv")))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     supernet, record = pretrained.load(tmp_path / "whole" / "supernet.safetensors")
@@ -165,9 +165,9 @@ def test_learning_rate_warms_up_and_ends_at_zero():
 def test_checkpoints_are_validated(tmp_path):
     path = tmp_path / "w.safetensors"
     pretrained.save(path, Supernet(FMNIST), {"config": {}})
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     for content in (
-        whole[: len(whole) // 2],
+        intact[: len(intact) // 2],
         b"",
         b"{}",
         b"\x80\x04N.",
@@ -276,15 +276,17 @@ def test_an_outside_teacher_teaches_and_is_part_of_the_checkpoint(tmp_path, monk
         epochs=1,
         teacher=str(tmp_path / "teacher.safetensors"),
     )
-    seen = []
+    teachers = []
     monkeypatch.setattr(
         "labkit.train.loop.training_step",
-        lambda *args, **options: seen.append(options["teacher"]) or training_step(*args, **options),
+        lambda *args, **options: (
+            teachers.append(options["teacher"]) or training_step(*args, **options)
+        ),
     )
     train(config, tmp_path / "run", progress=False)
     teacher = pretrained.load(tmp_path / "teacher.safetensors")[0]
-    assert len(seen) == 3 and all(
-        torch.equal(p, q) for p, q in zip(seen[0].parameters(), teacher.parameters())
+    assert len(teachers) == 3 and all(
+        torch.equal(p, q) for p, q in zip(teachers[0].parameters(), teacher.parameters())
     )
     assert "teacher.classifier.weight" in weights(tmp_path / "run" / "checkpoint.safetensors")
     record = pretrained.load(tmp_path / "run" / "supernet.safetensors")[1]
