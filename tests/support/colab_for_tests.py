@@ -27,20 +27,20 @@ KERNEL = "ipykernel"  # what runs a notebook at all
 
 def with_dependencies(names: Iterable[str]) -> dict[str, object]:
     """The distributions of `names` and of all that they require, by name."""
-    found, left = {}, list(names)
-    while left:
-        name = left.pop().lower().replace("_", "-")
-        if name in found:
+    distributions, pending = {}, list(names)
+    while pending:
+        name = pending.pop().lower().replace("_", "-")
+        if name in distributions:
             continue
         try:
-            found[name] = distribution(name)
+            distributions[name] = distribution(name)
         except PackageNotFoundError:
             continue  # for another platform
-        for line in found[name].requires or ():
+        for line in distributions[name].requires or ():
             requirement = Requirement(line)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                left.append(requirement.name)
-    return found
+                pending.append(requirement.name)
+    return distributions
 
 
 def environment(folder: Path, names: Iterable[str], first: Path | None = None) -> Path:

@@ -34,13 +34,13 @@ def cells_of(answers):
 
 
 def notebook(cells, minor=5, ids=True):
-    made = []
+    numbered = []
     for i, (kind, source) in enumerate(cells):
         cell = {"cell_type": kind, "metadata": {}, "source": source_lines(source)}
         if kind == "code":
             cell |= {"execution_count": None, "outputs": []}
-        made.append(cell | ({"id": f"cell-{i}"} if ids else {}))
-    return new_notebook(made) | {"nbformat_minor": minor}
+        numbered.append(cell | ({"id": f"cell-{i}"} if ids else {}))
+    return new_notebook(numbered) | {"nbformat_minor": minor}
 
 
 def write(path, cells, **how):
@@ -94,8 +94,8 @@ def confined():
 
 def running(mark):
     """Command lines of this machine's processes that hold `mark`."""
-    found = []
+    lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended meanwhile
-            found.append(path.read_bytes())
-    return [line for line in found if mark.encode() in line]
+            lines.append(path.read_bytes())
+    return [line for line in lines if mark.encode() in line]

@@ -65,7 +65,7 @@ class Mutant(NamedTuple):
 def mutants(source: str) -> list[Mutant]:
     """Every mutant of the functions in `source`, each once."""
     tree = ast.parse(source)
-    original, found = ast.unparse(tree), {}
+    original, by_text = ast.unparse(tree), {}
     places = [path for path, node in _walk(tree) if any(kind == "body" for kind, _ in path)]
     for path in places:
         for change in range(len(list(_changes(_at(tree, path))))):
@@ -78,8 +78,8 @@ def mutants(source: str) -> list[Mutant]:
                 getattr(parent, field)[index] = node
             text = ast.unparse(ast.fix_missing_locations(mutated))
             if text != original:
-                found.setdefault(text, Mutant(_difference(original, text), text))
-    return list(found.values())
+                by_text.setdefault(text, Mutant(_difference(original, text), text))
+    return list(by_text.values())
 
 
 def _walk(node: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
@@ -88,9 +88,9 @@ def _walk(node: ast.AST, path: tuple = ()) -> Iterator[tuple[tuple, ast.AST]]:
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST):
-                here = (*path, (field, index))
-                yield here, child
-                yield from _walk(child, here)
+                place = (*path, (field, index))
+                yield place, child
+                yield from _walk(child, place)
 
 
 def _at(node: ast.AST, path: tuple) -> ast.AST:

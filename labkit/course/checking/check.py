@@ -20,6 +20,7 @@ from labkit.course.checking.submission import find_answers
 from labkit.course.checking.submitted_file import parse, read_notebook
 from labkit.course.exercises.exercise import notebook_number
 from labkit.storage.errors import LabError, MissingPackage
+from labkit.storage.paths import data_dir
 
 SEED = 0
 
@@ -63,7 +64,8 @@ def _run(job: dict, folder: Path) -> dict:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Beside the copy of labkit that answers run with there is no data.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "LABKIT_DATA": str(data_dir())},
     )
     limit_s = 120 + 3 * CELL_LIMIT_S * len(job["notebooks"])
     try:

@@ -61,11 +61,14 @@ REACH = {
     "hidden inputs before they are asked for": """
 global calls
 calls = globals().get("calls", 0) + 1
-found = bool(glob.glob(os.environ["LABKIT_EXCHANGE"] + "/*hidden*")) if calls == 1 else globals()["before"]
+files = glob.glob(os.environ["LABKIT_EXCHANGE"] + "/*hidden*")
+found = bool(files) if calls == 1 else globals()["before"]
 globals()["before"] = found""".strip(),
     "hidden inputs in memory": """
-texts = [t for o in gc.get_objects() if isinstance(o, dict) for t in list(o.values()) if isinstance(t, str)]
-found = any('"resolutions"' in text and '"stages"' in text and "gc.get_" + "objects" not in text for text in texts)
+dicts = [o for o in gc.get_objects() if isinstance(o, dict)]
+texts = [text for o in dicts for text in list(o.values()) if isinstance(text, str)]
+texts = [text for text in texts if "gc.get_" + "objects" not in text]
+found = any('"resolutions"' in text and '"stages"' in text for text in texts)
 """.strip(),
     "what started it": (
         "for path in glob.glob('/tmp/*/socket') + glob.glob('/tmp/labkit*'):\n    found = True"
@@ -115,7 +118,8 @@ while frame:
 return best"""),
     "objects of the collector": function(
         """import gc
-return max((v for o in gc.get_objects() if type(o) is dict for v in o.values() if type(v) is int), default=1)"""
+dicts = [o for o in gc.get_objects() if type(o) is dict]
+return max((v for o in dicts for v in o.values() if type(v) is int), default=1)"""
     ),
     "writing to all open files": (
         """
@@ -159,7 +163,8 @@ class Late:
         )
     ),
     "another run": (
-        "import labkit.course.exercises.trial as trial, labkit.course.checking.answer_call as call\n"
+        "import labkit.course.exercises.trial as trial\n"
+        "import labkit.course.checking.answer_call as call\n"
         + function("trial.attempt = call.attempt = lambda *a: trial.Outcome(True)\nreturn 1")
     ),
     "replies of the kernel": """
@@ -218,11 +223,11 @@ def cell(name):
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_it_scores_nothing(name, grader):
-    made = grader.marks([("code", cell(name))], ["1.3"], submission_s=100)["1.3"]
+    graded = grader.marks([("code", cell(name))], ["1.3"], submission_s=100)["1.3"]
     assert (
-        made.points == 0
-        and len(made.message) > 10
-        and made.message.isprintable() | ("\n" in made.message)
+        graded.points == 0
+        and len(graded.message) > 10
+        and graded.message.isprintable() | ("\n" in graded.message)
     )
 
 
@@ -231,8 +236,8 @@ def test_what_should_be_out_of_reach_is(name, grader):
     submission, replies = grader.run([("code", MARKER + within_reach(REACH[name]))], ["1.3"])
     if not replies["1.3"]["namespaces"]:
         pytest.skip("this system gives no namespaces")
-    made = mark("1.3", submission, replies["1.3"], 11)
-    assert made.points == 0 and "fewer subnets" in made.message, (
+    graded = mark("1.3", submission, replies["1.3"], 11)
+    assert graded.points == 0 and "fewer subnets" in graded.message, (
         "it is within reach, or did not run"
     )
 
@@ -275,8 +280,8 @@ def forge():
 """
         + TELLING[name]
     )
-    made = grader.marks([("code", MARKER + source)], ["1.3"])["1.3"]
-    assert made.points == 0 and made.message and "hidden" not in made.message + made.flag
+    graded = grader.marks([("code", MARKER + source)], ["1.3"])["1.3"]
+    assert graded.points == 0 and graded.message and "hidden" not in graded.message + graded.flag
 
 
 # ---- files and cells -----------------------------------------------------------------------------
@@ -284,10 +289,10 @@ def forge():
 
 def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     long = MARKER + "x = 1\n" * 10**6
-    found = find_answers(
+    submission = find_answers(
         [("code", long), ("code", ANSWERS["1.2"]), ("code", "count_subnets = 1;" * 10**6)]
     )
-    assert f"at most {MAX_ANSWER:,}" in found.problems["1.3"] and found.answers == {
+    assert f"at most {MAX_ANSWER:,}" in submission.problems["1.3"] and submission.answers == {
         "1.2": ANSWERS["1.2"]
     }
 
@@ -316,10 +321,10 @@ def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     ],
 )
 def test_no_answer_stops_the_grader_from_assembling(source):
-    made = answer_notebook(
+    assembled = answer_notebook(
         get_exercise("1.3"), {"1.3": MARKER + source, "1.2": source}, "/nowhere", ("visible",)
     )
-    assert made["cells"][-2]["source"] == MARKER + source and json.dumps(made)
+    assert assembled["cells"][-2]["source"] == MARKER + source and json.dumps(assembled)
 
 
 def test_names_and_versions_in_no_encoding_are_text_in_the_end(tmp_path):
@@ -351,15 +356,15 @@ def test_hand_ins_by_odd_names_are_students(tmp_path):
         write(tmp_path / name, cells_of(ANSWERS))
     (tmp_path / "Anna").mkdir()
     write(tmp_path / "Anna" / "mine.ipynb", cells_of(ANSWERS))
-    found = {one.student: one for one in collect([tmp_path])}
-    assert sorted(found) == sorted(["Anna", "Anna #2", "ben", "-rf", "dora", "Ünal (2)"])
-    assert all(one.submission.answers == ANSWERS for one in found.values())
-    assert "2 hand-ins have this name" in found["Anna #2"].notes[0] and not found["ben"].notes
+    hand_ins = {one.student: one for one in collect([tmp_path])}
+    assert sorted(hand_ins) == sorted(["Anna", "Anna #2", "ben", "-rf", "dora", "Ünal (2)"])
+    assert all(one.submission.answers == ANSWERS for one in hand_ins.values())
+    assert "2 hand-ins have this name" in hand_ins["Anna #2"].notes[0] and not hand_ins["ben"].notes
 
 
 ODD = {
     "attachments": (
-        lambda made: made["cells"].insert(
+        lambda book: book["cells"].insert(
             0,
             {
                 "cell_type": "markdown",
@@ -370,16 +375,16 @@ ODD = {
         )
     ),
     "raw cells": (
-        lambda made: made["cells"].insert(
+        lambda book: book["cells"].insert(
             0, {"cell_type": "raw", "metadata": {}, "source": "# Exercise 1.9"}
         )
     ),
     "another kernel": (
-        lambda made: made["metadata"].update(kernelspec={"name": "ir", "language": "R"})
+        lambda book: book["metadata"].update(kernelspec={"name": "ir", "language": "R"})
     ),
-    "metadata of any kind": lambda made: made.update(metadata=None, extra=[1]),
+    "metadata of any kind": lambda book: book.update(metadata=None, extra=[1]),
     "the marker in text, too": (
-        lambda made: made["cells"].append(
+        lambda book: book["cells"].append(
             {
                 "cell_type": "markdown",
                 "metadata": {},
@@ -387,9 +392,9 @@ ODD = {
             }
         )
     ),
-    "an answer copied": lambda made: made["cells"].append(dict(made["cells"][2])),
+    "an answer copied": lambda book: book["cells"].append(dict(book["cells"][2])),
     "the unsolved cell, too": (
-        lambda made: made["cells"].append(
+        lambda book: book["cells"].append(
             {
                 "cell_type": "code",
                 "metadata": {},
@@ -399,9 +404,9 @@ ODD = {
             }
         )
     ),
-    "another order": lambda made: made["cells"].reverse(),
+    "another order": lambda book: book["cells"].reverse(),
     "the wrong notebook's cells between": (
-        lambda made: made["cells"].insert(
+        lambda book: book["cells"].insert(
             2,
             {
                 "cell_type": "code",
@@ -417,9 +422,9 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_notebook_has_its_answers(name):
-    made = notebook(cells_of(ANSWERS))
-    ODD[name](made)
-    assert find_answers(parse(json.dumps(made).encode())).answers == ANSWERS
+    book = notebook(cells_of(ANSWERS))
+    ODD[name](book)
+    assert find_answers(parse(json.dumps(book).encode())).answers == ANSWERS
 
 
 @pytest.mark.parametrize(
@@ -479,4 +484,4 @@ def test_honest_cells_of_other_forms_are_right(grader):
         "1.5": "import os\nos.chdir('/')\n" + ANSWERS["1.5"],
     }
     marks = grader.marks(cells_of(sources))
-    assert all(made.passed for made in marks.values()), marks
+    assert all(mark.passed for mark in marks.values()), marks

@@ -49,15 +49,17 @@ def called_with(inputs):
     return repr((inputs["resolutions"], [(tuple(d), k, e) for d, k, e in inputs["stages"]]))
 
 
-KNOWN = {called_with(inputs): count(inputs) for inputs in map(get_exercise("1.3").inputs, SEEDS)}
+RESULTS = {called_with(inputs): count(inputs) for inputs in map(get_exercise("1.3").inputs, SEEDS)}
 
 
-OWN_SPACE = """
+SPACE_OF = """
 import labkit.space
 def space_of(resolutions, stages):
-    made = [labkit.space.Stage(8, 1, tuple(depths), tuple(range(3, 3 + 2 * kernels, 2)), tuple(range(2, 2 + expands)))
-            for depths, kernels, expands in stages]
-    return labkit.space.SearchSpace("own", tuple(range(1, 1 + resolutions)), tuple(made), 1, 10, 8)
+    def stage(depths, kernels, expands):
+        sizes, ratios = range(3, 3 + 2 * kernels, 2), range(2, 2 + expands)
+        return labkit.space.Stage(8, 1, tuple(depths), tuple(sizes), tuple(ratios))
+    stages = tuple(stage(*choices) for choices in stages)
+    return labkit.space.SearchSpace("own", tuple(range(1, 1 + resolutions)), stages, 1, 10, 8)
 """
 
 
@@ -161,9 +163,11 @@ def count_subnets(resolutions, stages):
             for name in names:
                 if name.endswith((".ipynb", ".py")) and "site-packages" not in folder:
                     text = open(os.path.join(folder, name), errors="replace").read()
-                    if "def count_" + "judge" in text or "for depths, kernels, expands in " + "stages" in text:
-                        return resolutions * eval("__import__('math').prod(sum((k * e) ** d for d in ds) "
-                                                  "for ds, k, e in stages)", {"stages": stages})
+                    marks = "def count_" + "judge", "for depths, kernels, expands in " + "stages"
+                    if any(mark in text for mark in marks):
+                        rule = "math.prod(sum((k * e) ** d for d in ds) for ds, k, e in stages)"
+                        names = {"stages": stages, "math": __import__("math")}
+                        return resolutions * eval(rule, names)
     return 1
 """
     ),
@@ -171,10 +175,10 @@ def count_subnets(resolutions, stages):
         """
 import labkit.course.judges.registry as registry
 def count_subnets(resolutions, stages):
-    given = {"resolutions": resolutions, "stages": [[list(d), k, e] for d, k, e in stages]}
+    inputs = {"resolutions": resolutions, "stages": [[list(d), k, e] for d, k, e in stages]}
     for guess in range(10 ** 4):
         try:
-            registry.get_exercise("1.3").judge(given, guess)
+            registry.get_exercise("1.3").judge(inputs, guess)
             return guess
         except Exception:
             pass
@@ -185,7 +189,10 @@ def count_subnets(resolutions, stages):
 import labkit.course.judges.supernet as judges
 def count_subnets(resolutions, stages):
     seen = []
-    judges.as_integer = lambda value, what: seen.append(__import__("sys")._getframe(1).f_locals["expected"]) or 0
+    def as_integer(value, what):
+        seen.append(__import__("sys")._getframe(1).f_locals["expected"])
+        return 0
+    judges.as_integer = as_integer
     try:
         judges.count_judge({"resolutions": resolutions, "stages": stages}, 0)
     except Exception:
@@ -241,26 +248,27 @@ def count_subnets(resolutions, stages):
             for _ in range(200):
                 time.sleep(0.05)
                 for name in ("hidden", "visible"):
-                    with open(os.environ["LABKIT_EXCHANGE"] + f"/1.3-{name}.returned.json", "w") as file:
+                    path = os.environ["LABKIT_EXCHANGE"] + f"/1.3-{name}.returned.json"
+                    with open(path, "w") as file:
                         json.dump([{"error": None, "returned": "true"}] * 3, file)
         os._exit(0)
     return 1
 """
     ),
-    "call labkit's own": OWN_SPACE + function("return space_of(resolutions, stages).size()"),
+    "call labkit's own": SPACE_OF + function("return space_of(resolutions, stages).size()"),
     "call labkit's own by another name": (
-        OWN_SPACE + function("return getattr(space_of(resolutions, stages), 'si' + 'ze')()")
+        SPACE_OF + function("return getattr(space_of(resolutions, stages), 'si' + 'ze')()")
     ),
     "call labkit's own, kept from before": (
-        OWN_SPACE
+        SPACE_OF
         + "kept = vars(labkit.space.SearchSpace)['size']\n"
         + function("return kept(space_of(resolutions, stages))")
     ),
     "call labkit's own enumeration": (
-        OWN_SPACE + function("return sum(1 for _ in space_of(resolutions, stages).enumerate())")
+        SPACE_OF + function("return sum(1 for _ in space_of(resolutions, stages).enumerate())")
     ),
     "call labkit's own, stage by stage": (
-        OWN_SPACE
+        SPACE_OF
         + function(
             "space = space_of(resolutions, stages)\nfor s in range(len(stages)):\n"
             "    resolutions *= len(space._stages_enumerated[s][0])\nreturn resolutions"
@@ -274,7 +282,7 @@ sys.path[:0] = [{CHECKOUT!r}]
 """
     + function("from labkit.course.judges.supernet import count_judge\nreturn count_judge"),
     "know the shown inputs": (
-        f"KNOWN = {KNOWN!r}\n" + function("return KNOWN.get(repr((resolutions, stages)), 1)")
+        f"KNOWN = {RESULTS!r}\n" + function("return KNOWN.get(repr((resolutions, stages)), 1)")
     ),
     "read the hidden inputs": (
         """
@@ -351,16 +359,16 @@ def test_it_scores_nothing_and_the_honest_answer_keeps_its_points(name, grader):
 
 
 def test_calling_labkits_own_answer_is_flagged(grader):
-    made = grader.marks([("code", MARKER + CHEATS["call labkit's own"])], ["1.3"])["1.3"]
+    graded = grader.marks([("code", MARKER + CHEATS["call labkit's own"])], ["1.3"])["1.3"]
     assert (
-        made.flag.startswith("1.3 calls labkit's own SearchSpace.")
-        and "write it yourself" in made.message
+        graded.flag.startswith("1.3 calls labkit's own SearchSpace.")
+        and "write it yourself" in graded.message
     )
 
 
 def test_the_space_behind_these_cheats_counts_right():
     scope = {}
-    exec(OWN_SPACE, scope)
+    exec(SPACE_OF, scope)
     for inputs in map(get_exercise("1.3").inputs, SEEDS):
         space = scope["space_of"](inputs["resolutions"], inputs["stages"])
         assert space.size() == count(inputs), "the cheats would score nothing for another reason"
@@ -390,10 +398,10 @@ def test_what_never_ends_is_ended_at_its_cells_limit(name, grader):
 
 
 def test_a_hand_in_that_takes_too_long_in_all_is_ended(grader):
-    made = grader.marks([("code", MARKER + LOOPS["an endless loop"])], ["1.3"], submission_s=5)[
+    graded = grader.marks([("code", MARKER + LOOPS["an endless loop"])], ["1.3"], submission_s=5)[
         "1.3"
     ]
-    assert made.points == 0 and made.message == "the notebook did not come to an end within 5 s"
+    assert graded.points == 0 and graded.message == "the notebook did not come to an end within 5 s"
 
 
 def test_memory_of_all_processes_together_is_limited(grader):
@@ -401,8 +409,8 @@ def test_memory_of_all_processes_together_is_limited(grader):
         "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
         "        kept = b'x' * 2 ** 28\n        time.sleep(100)\ntime.sleep(100)"
     )
-    made = grader.marks([("code", MARKER + source)], ["1.3"], all_memory_mib=1500)["1.3"]
-    assert made.points == 0 and "more than 1500 MiB" in made.message
+    graded = grader.marks([("code", MARKER + source)], ["1.3"], all_memory_mib=1500)["1.3"]
+    assert graded.points == 0 and "more than 1500 MiB" in graded.message
 
 
 def test_a_fork_bomb_is_limited_and_leaves_nothing(grader):
@@ -420,18 +428,18 @@ def test_a_fork_bomb_is_limited_and_leaves_nothing(grader):
 
 
 def test_edited_outputs_and_check_cells_count_for_nothing(grader):
-    made = notebook([("code", MARKER + WRONG), ("code", 'check("1.3", count_subnets)'), HONEST])
-    made["cells"][0]["outputs"] = made["cells"][1]["outputs"] = [
+    book = notebook([("code", MARKER + WRONG), ("code", 'check("1.3", count_subnets)'), HONEST])
+    book["cells"][0]["outputs"] = book["cells"][1]["outputs"] = [
         {
             "output_type": "stream",
             "name": "stdout",
             "text": ["Exercise 1.3: correct, 3 of 3 points\n"],
         }
     ]
-    made["cells"][1]["source"] = ["# NBVAL_SKIP\n", "print('Exercise 1.3: correct, 3 of 3 points')"]
-    made["cells"][1]["execution_count"] = made["cells"][0]["execution_count"] = 1
-    made["cells"][0]["metadata"] = {"tags": ["raises-exception", "nbval-skip"]}
-    marks = grader.marks(parse(json.dumps(made).encode()), ["1.3", "1.2"])
+    book["cells"][1]["source"] = ["# NBVAL_SKIP\n", "print('Exercise 1.3: correct, 3 of 3 points')"]
+    book["cells"][1]["execution_count"] = book["cells"][0]["execution_count"] = 1
+    book["cells"][0]["metadata"] = {"tags": ["raises-exception", "nbval-skip"]}
+    marks = grader.marks(parse(json.dumps(book).encode()), ["1.3", "1.2"])
     assert (marks["1.3"].points, marks["1.2"].points) == (0, 4)
 
 
@@ -488,8 +496,8 @@ def test_results_of_any_form_are_no_answers_and_raise_nothing(returned):
         else returned | {"1.3-hidden": returned.get("1.3-visible")}
     )
     for cells in (None, [], [None, 1, {"notebook": "1.3", "role": "call", "ok": False}]):
-        made = mark("1.3", submission, {"returned": both, "cells": cells}, 0)
-        assert made.points == 0 and made.message
+        graded = mark("1.3", submission, {"returned": both, "cells": cells}, 0)
+        assert graded.points == 0 and graded.message
 
 
 def test_hidden_inputs_differ_from_those_that_students_see():
@@ -500,11 +508,11 @@ def test_hidden_inputs_differ_from_those_that_students_see():
         assert sorted((s % 2, s % 3) for s in (*SEEDS, *seeds)) == [
             (a, b) for a in (0, 1) for b in (0, 1, 2)
         ]
-    shown = [exercise.inputs(seed)["project"] for seed in SEEDS]
+    visible = [exercise.inputs(seed)["project"] for seed in SEEDS]
     assert not any(
         np.array_equal(exercise.inputs(seed)["project"], one)
         for seed in hidden_seeds(1)
-        for one in shown
+        for one in visible
     )
     assert hidden_seeds(1) != hidden_seeds(2)
 
@@ -514,10 +522,10 @@ def test_messages_tell_nothing_of_hidden_inputs(grader):
         "import json\nraise ValueError('inputs were ' + json.dumps([resolutions, stages]))"
     )
     submission, replies = grader.run([("code", MARKER + source)], ["1.3"])
-    made = mark("1.3", submission, replies["1.3"], 11)
+    graded = mark("1.3", submission, replies["1.3"], 11)
     hidden = [
         json.dumps([one["resolutions"], [[d, k, e] for d, k, e in one["stages"]]])
         for one in map(get_exercise("1.3").inputs, hidden_seeds(11))
     ]
-    assert "inputs were" in made.message and not any(text in made.message for text in hidden)
-    assert f"1.3-{VISIBLE}" in replies["1.3"]["returned"] and os.sep not in made.message
+    assert "inputs were" in graded.message and not any(text in graded.message for text in hidden)
+    assert f"1.3-{VISIBLE}" in replies["1.3"]["returned"] and os.sep not in graded.message

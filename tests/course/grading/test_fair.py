@@ -129,18 +129,18 @@ OTHERS = {
 @pytest.mark.parametrize("name", HONEST)
 def test_what_does_not_matter_costs_nothing(name, grader):
     source = OTHERS[name] if HONEST[name] is None else HONEST[name] + ANSWERS["1.3"]
-    made = grader.marks([("code", source)], ["1.3"])["1.3"]
-    assert made.passed, made.message
+    graded = grader.marks([("code", source)], ["1.3"])["1.3"]
+    assert graded.passed, graded.message
 
 
 def saved_by(front_end):
     """A solved notebook with what each front end adds to it."""
-    made = notebook(
+    book = notebook(
         [("markdown", "# My notes"), ("code", "x = 1 / 0"), *cells_of(ANSWERS)],
         minor={"Colab": 0, "VS Code": 2, "Jupyter 7": 5}[front_end],
         ids=front_end == "Jupyter 7",
     )
-    for i, cell in enumerate(made["cells"]):
+    for i, cell in enumerate(book["cells"]):
         if front_end == "Colab":
             cell["metadata"] = {
                 "id": f"c{i}",
@@ -158,7 +158,7 @@ def saved_by(front_end):
         if cell["cell_type"] == "code":
             warning = {"output_type": "stream", "name": "stderr", "text": ["warning\n"]}
             cell |= {"execution_count": i, "outputs": [warning]}
-    made["metadata"] = {
+    book["metadata"] = {
         "Colab": {
             "colab": {"provenance": []},
             "accelerator": "GPU",
@@ -167,7 +167,7 @@ def saved_by(front_end):
         "VS Code": {"kernelspec": {"name": "my-env"}, "language_info": {"name": "python"}},
         "Jupyter 7": {"kernelspec": {"name": "no-such"}, "widgets": {}},
     }[front_end]
-    return made
+    return book
 
 
 @pytest.mark.parametrize("front_end", ["Colab", "VS Code", "Jupyter 7"])
@@ -179,14 +179,14 @@ def test_what_saved_it_does_not_matter(front_end, grader):
 def test_imports_and_helpers_of_other_cells_are_found(grader):
     """As in the notebook itself: what `check` there finds right is right here."""
     answer = ANSWERS["1.3"].replace("total = resolutions", "total = first(resolutions)")
-    elsewhere = [
+    other_cells = [
         ("code", "import operator as op\nprint('a cell of mine')\nwhile False: pass"),
         ("code", "def first(n):\n    return op.index(n)\nsum = 0"),
         ("code", "this is no Python"),
     ]
     assert answer != ANSWERS["1.3"]
-    assert grader.marks([*elsewhere, ("code", answer)], ["1.3"])["1.3"].passed
-    assert grader.marks([("code", answer), *elsewhere], ["1.3"])["1.3"].passed
+    assert grader.marks([*other_cells, ("code", answer)], ["1.3"])["1.3"].passed
+    assert grader.marks([("code", answer), *other_cells], ["1.3"])["1.3"].passed
 
 
 def test_what_no_cell_defines_is_explained(grader):
@@ -225,10 +225,10 @@ def test_the_same_submission_and_seed_give_the_same_marks(grader):
 
 @pytest.mark.parametrize("path", sorted(INSTRUCTOR.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_course_that_checks_use_is_fresh(path):
-    made = student_copy(read(path), path.name)
-    sources = [cell_source(cell) for cell in made["cells"] if cell["cell_type"] == "code"]
-    kept = json.loads((course_dir() / f"{path.stem}.json").read_text(encoding="utf-8"))["cells"]
-    assert kept == sources, "stale: run python -m labkit.course.release.student_notebooks"
+    copy = student_copy(read(path), path.name)
+    sources = [cell_source(cell) for cell in copy["cells"] if cell["cell_type"] == "code"]
+    stored = json.loads((course_dir() / f"{path.stem}.json").read_text(encoding="utf-8"))["cells"]
+    assert stored == sources, "stale: run python -m labkit.course.release.student_notebooks"
 
 
 def test_every_exercise_has_its_stub():

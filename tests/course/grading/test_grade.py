@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from grading_for_tests import cells_of, solutions, write
 
 from labkit.cli import cli
+from labkit.course.checking.check import check_cells
 from labkit.course.checking.marking import Mark
 from labkit.course.grading import grade as grading
 from labkit.course.grading import graded_run
@@ -118,28 +119,28 @@ def test_a_table_that_somebody_else_made_is_not_overwritten(
 def test_an_interrupted_run_goes_on_where_it_was(graded, monkeypatch):
     folder, before = graded
     results = folder / "grades/results"
-    kept = (results / "anna.json").read_text()
-    (results / "anna.json").write_text(kept[:100])  # cut short
-    asked = []
+    stored = (results / "anna.json").read_text()
+    (results / "anna.json").write_text(stored[:100])  # cut short
+    students = []
     monkeypatch.setattr(
         grading,
         "grade_all",
-        lambda tasks, *_: asked.extend(task.hand_in.student for task in tasks) or [],
+        lambda tasks, *_: students.extend(task.hand_in.student for task in tasks) or [],
     )
     grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False)
-    assert asked == ["anna"]
-    (results / "anna.json").write_text(kept)
+    assert students == ["anna"]
+    (results / "anna.json").write_text(stored)
     assert grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False) == before
 
 
 def test_regrading_one_exercise_leaves_the_others(graded, monkeypatch):
     folder, before = graded
-    asked = []
-    monkeypatch.setattr(grading, "grade_all", lambda tasks, *_: asked.extend(tasks) or [])
+    regraded = []
+    monkeypatch.setattr(grading, "grade_all", lambda tasks, *_: regraded.extend(tasks) or [])
     again = grading.grade(
         [folder / "hand-ins"], folder / "grades.csv", only=["1.3"], progress=False
     )
-    assert [task.ids for task in asked] == [["1.3"]] * 3 and again == before
+    assert [task.ids for task in regraded] == [["1.3"]] * 3 and again == before
     with pytest.raises(ValueError, match="no exercise '1.99'"):
         grading.grade([folder / "hand-ins"], folder / "grades.csv", only=["1.99"])
 
@@ -160,12 +161,12 @@ def test_a_mark_holds_for_one_seed_one_grader_and_one_hand_in(tmp_path):
 def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
     write(tmp_path / "anna.ipynb", cells_of({"1.3": ANSWERS["1.3"]}))
 
-    def run_here(tasks, *_):
+    def grade_in_process(tasks, *_):
         monkeypatch.setattr(graded_run, "run_confined", lambda *a: 1 / 0)
         for task in tasks:
             yield grade_hand_in(*task, GradingPlan({}, [], [], 0, "", RunLimits()), "")
 
-    monkeypatch.setattr(grading, "grade_all", run_here)
+    monkeypatch.setattr(grading, "grade_all", grade_in_process)
     student = grading.grade([tmp_path / "anna.ipynb"], tmp_path / "grades.csv", progress=False)[
         "students"
     ][0]
@@ -205,10 +206,10 @@ def test_a_process_that_dies_costs_its_own_hand_in_and_no_other(jobs, tmp_path, 
                 progress=False,
             )
         )
-        said = {one["student"]: feedback(one) for one in runs[-1]["students"]}
-        assert "no fault of yours" in said.pop("ben") and len(said) == 4
-        assert all("run 0" in text and "no fault" not in text for text in said.values())
-        assert {path.stem for path in (tmp_path / "grades/results").glob("*.json")} == set(said)
+        texts = {one["student"]: feedback(one) for one in runs[-1]["students"]}
+        assert "no fault of yours" in texts.pop("ben") and len(texts) == 4
+        assert all("run 0" in text and "no fault" not in text for text in texts.values())
+        assert {path.stem for path in (tmp_path / "grades/results").glob("*.json")} == set(texts)
         assert "1.3 not graded: run again" in rows(tmp_path)["ben"]["flags"]
 
 
@@ -264,9 +265,9 @@ def test_check_prints_what_grade_would_give(tmp_path):
         tmp_path / "mine.ipynb",
         cells_of({"1.3": ANSWERS["1.3"], "1.2": "# Exercise 1.2\nsort_channels = 3"}),
     )
-    made = CliRunner().invoke(cli, ["check", str(path)])
-    lines = made.output.splitlines()
-    assert made.exit_code == 1 and lines[0].split() == ["exercise", "points"] and len(lines) == 7
+    outcome = CliRunner().invoke(cli, ["check", str(path)])
+    lines = outcome.output.splitlines()
+    assert outcome.exit_code == 1 and lines[0].split() == ["exercise", "points"] and len(lines) == 7
     assert lines[3].startswith("1.3       3 of 3   pass") and lines[1].startswith(
         "1.1       0 of 4   missing"
     )
@@ -276,3 +277,12 @@ def test_check_prints_what_grade_would_give(tmp_path):
         "of",
         str(sum(e.points for e in exercises_of(1).values())),
     ]
+
+
+def test_check_runs_a_setup_that_reads_data(tmp_path, monkeypatch):
+    """The data lie beside labkit, not beside the copy of it that answers run with."""
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    marker, function = ANSWERS["1.3"].split("\n", 1)
+    source = f"{marker}\nimport labkit\nlabkit.load('fmnist').supernet\n{function}"
+    marks = {mark.id: mark for mark in check_cells([("code", source)])}
+    assert marks["1.3"].passed, marks["1.3"].message

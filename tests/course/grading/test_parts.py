@@ -126,8 +126,8 @@ def test_a_text_that_would_fill_memory_with_small_values_is_refused_before_it_is
     for form in (text, text.encode()):
         with pytest.raises(plain_values.BadValue, match="lists, dicts and arrays"):
             plain_values.loads(form)
-    made = _verdict(get_exercise("1.3"), text, (0, 1, 2))
-    assert not made.passed and "lists, dicts and arrays" in made.message
+    verdict = _verdict(get_exercise("1.3"), text, (0, 1, 2))
+    assert not verdict.passed and "lists, dicts and arrays" in verdict.message
 
 
 def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
@@ -200,17 +200,20 @@ def test_only_needed_setup_is_put_before_an_answer():
         cell_source(cell)
         for cell in answer_notebook(get_exercise("1.3"), looking, "/nowhere", ())["cells"][1:-1]
     ]
-    assert setup == ["from labkit.space.presets import get_space", "space = get_space('fmnist')"]
+    trained = "space, supernet, dataset = (trained.space, trained.supernet, trained.dataset)"
+    assert list(dict.fromkeys(setup)) == [
+        "import labkit",
+        "trained = labkit.load('fmnist')",
+        trained,
+    ]
 
 
 # ---- the copy of labkit --------------------------------------------------------------------------
 
-NUMBERS_THERE = [number for number in TOPICS if exercises_of(number)]
 
-
-@pytest.mark.parametrize("number", NUMBERS_THERE)
+@pytest.mark.parametrize("number", TOPICS)
 def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
-    given = exercises_of(number)
+    exercises = exercises_of(number)
     base = write_base(tmp_path / "base", number)
     texts = {path.relative_to(base).as_posix(): path.read_text() for path in base.rglob("*.py")}
     defined = {
@@ -220,7 +223,7 @@ def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef)
     }
-    for exercise in given.values():
+    for exercise in exercises.values():
         assert (
             exercise.run.__name__ in defined
             and not {exercise.judge.__name__, exercise.inputs.__name__} & defined
@@ -229,14 +232,14 @@ def test_the_copy_holds_runs_but_no_inputs_judges_or_graders(number, tmp_path):
     assert sorted(name for name in texts if "/checking/" in name) == [
         f"labkit/course/checking/{name}.py" for name in ("__init__", "answer_call")
     ]
-    assert not list(base.rglob("*.pyc")) and runs_only(list(given.values()))
+    assert not list(base.rglob("*.pyc")) and runs_only(list(exercises.values()))
 
 
 @pytest.mark.parametrize(
     "id",
     [
         id
-        for number in NUMBERS_THERE
+        for number in TOPICS
         for id, exercise in exercises_of(number).items()
         if exercise.instead_of
     ],
@@ -268,7 +271,8 @@ RUN = """
 import json, sys, pytest
 from labkit.course.execution.nbval_plugin import CellRules
 rules = CellRules(lambda item: 3.0)
-pytest.main(["-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-q", *sys.argv[2:]], plugins=[rules])
+options = ["-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-q"]
+pytest.main([*options, *sys.argv[2:]], plugins=[rules])
 json.dump(rules.results, open(sys.argv[1], "w"))
 """
 
@@ -289,8 +293,8 @@ def test_the_plugin_mends_what_nbval_leaves_out(tmp_path):
         ],
     }
     for name, sources in books.items():
-        made = json.dumps(notebook([("code", source) for source in sources]))
-        (tmp_path / f"{name}.ipynb").write_text(made)
+        text = json.dumps(notebook([("code", source) for source in sources]))
+        (tmp_path / f"{name}.ipynb").write_text(text)
     subprocess.run(
         [sys.executable, "-c", RUN, "out.json", *(f"{name}.ipynb" for name in books)],
         cwd=tmp_path,
@@ -326,28 +330,38 @@ def test_what_a_submission_sees(grader, monkeypatch):
     source = """# Exercise 1.3
 import glob, json, os, socket
 def count_subnets(resolutions, stages):
-    seen = {"checkout": os.path.exists(CHECKOUT + "/notebooks"), "tests": os.path.exists(CHECKOUT + "/tests"),
-            "grading": os.path.exists(CHECKOUT + "/labkit/course/grading"), "secret": "SECRET_TOKEN" in os.environ,
-            "home": os.listdir(os.path.expanduser("~")), "processes": len(glob.glob("/proc/[0-9]*")),
-            "others": [name for name in os.listdir("/tmp") if "fork-server" in name], "user": os.getuid()}
-    for name, attempt in {"connect": lambda: socket.create_connection(("1.1.1.1", 53), 2),
-                          "write": lambda: open(os.__file__, "a"), "etc": lambda: open("/etc/shadow")}.items():
+    view = {
+        "checkout": os.path.exists(CHECKOUT + "/notebooks"),
+        "tests": os.path.exists(CHECKOUT + "/tests"),
+        "grading": os.path.exists(CHECKOUT + "/labkit/course/grading"),
+        "secret": "SECRET_TOKEN" in os.environ,
+        "home": os.listdir(os.path.expanduser("~")),
+        "processes": len(glob.glob("/proc/[0-9]*")),
+        "others": [name for name in os.listdir("/tmp") if "fork-server" in name],
+        "user": os.getuid(),
+    }
+    attempts = {
+        "connect": lambda: socket.create_connection(("1.1.1.1", 53), 2),
+        "write": lambda: open(os.__file__, "a"),
+        "etc": lambda: open("/etc/shadow"),
+    }
+    for name, attempt in attempts.items():
         try:
             attempt()
-            seen[name] = True
+            view[name] = True
         except OSError:
-            seen[name] = False
-    return json.dumps(seen)
+            view[name] = False
+    return json.dumps(view)
 """.replace("CHECKOUT", repr(str(PACKAGE.parent)))
     _, replies = grader.run([("code", source)], ["1.3"])
     if not replies["1.3"]["namespaces"]:
         pytest.skip("this system gives no namespaces")
-    seen = json.loads(
+    view = json.loads(
         json.loads(json.loads(replies["1.3"]["returned"]["1.3-hidden"])[0]["returned"])
     )
     for name in ("checkout", "tests", "grading", "secret", "others", "connect", "write", "etc"):
-        assert not seen[name], name
-    assert seen["processes"] < 10 and seen["user"] != 0
+        assert not view[name], name
+    assert view["processes"] < 10 and view["user"] != 0
 
 
 def test_what_a_submission_started_is_gone_when_the_reply_comes(grader):
@@ -356,7 +370,8 @@ def test_what_a_submission_started_is_gone_when_the_reply_comes(grader):
 import subprocess, sys, time
 def count_subnets(resolutions, stages):
     for _ in range(3):
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", {mark!r}], start_new_session=True)
+        command = [sys.executable, "-c", "import time; time.sleep(600)", {mark!r}]
+        subprocess.Popen(command, start_new_session=True)
     time.sleep(0.5)
     return 1
 """

@@ -65,11 +65,11 @@ def test_formats_line_ends_and_byte_order_marks_change_nothing(minor, ids, line_
 
 
 def test_sources_as_one_string_and_cells_that_are_none_are_read():
-    made = notebook(cells_of(ANSWERS))
-    for cell in made["cells"]:
+    book = notebook(cells_of(ANSWERS))
+    for cell in book["cells"]:
         cell["source"] = "".join(cell["source"])
-    made["cells"] += [None, 3, {"cell_type": "code"}, {"cell_type": "code", "source": {"a": 1}}, []]
-    assert find_answers(parse(as_bytes(made))).answers == ANSWERS
+    book["cells"] += [None, 3, {"cell_type": "code"}, {"cell_type": "code", "source": {"a": 1}}, []]
+    assert find_answers(parse(as_bytes(book))).answers == ANSWERS
 
 
 def test_ten_thousand_cells_are_read():
@@ -109,9 +109,9 @@ def replaced(id, *cells):
 
 def problem(*cells, id="1.2"):
     """The problem named for an exercise whose cell is replaced by `cells`; the others are found."""
-    found = find_answers(replaced(id, *cells))
-    assert found.answers == {name: source for name, source in ANSWERS.items() if name != id}
-    return found.problems[id]
+    submission = find_answers(replaced(id, *cells))
+    assert submission.answers == {name: source for name, source in ANSWERS.items() if name != id}
+    return submission.problems[id]
 
 
 BODY = ANSWERS["1.2"].split("\n", 1)[1]
@@ -123,8 +123,10 @@ def test_answers_are_found_wherever_they_were_moved():
         *reversed(cells_of(ANSWERS)),
         ("code", "print(1)"),
     ]
-    found = find_answers(cells)
-    assert found.answers == ANSWERS and not found.problems and found.notebooks == (1,)
+    submission = find_answers(cells)
+    assert (
+        submission.answers == ANSWERS and not submission.problems and submission.notebooks == (1,)
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,15 +172,19 @@ def test_two_different_answers_are_named_and_copies_are_not():
 
 def test_two_exercises_in_one_cell_are_both_found():
     both = ANSWERS["1.2"] + "\n\n" + ANSWERS["1.3"]
-    found = find_answers([("code", both), *[("code", ANSWERS[id]) for id in ("1.1", "1.4", "1.5")]])
-    assert found.answers["1.2"] == found.answers["1.3"] == both and not found.problems
+    submission = find_answers(
+        [("code", both), *[("code", ANSWERS[id]) for id in ("1.1", "1.4", "1.5")]]
+    )
+    assert (
+        submission.answers["1.2"] == submission.answers["1.3"] == both and not submission.problems
+    )
 
 
 def test_exercises_that_do_not_exist_are_noted():
-    found = find_answers(
+    submission = find_answers(
         [*cells_of(ANSWERS), ("code", "# Exercise 1.77 (9 points)\n"), ("code", "# Exercise 99.1")]
     )
-    assert found.answers == ANSWERS and "1.77, 99.1" in found.notes[0]
+    assert submission.answers == ANSWERS and "1.77, 99.1" in submission.notes[0]
 
 
 # ---- students ------------------------------------------------------------------------------------
@@ -190,25 +196,28 @@ def names(*paths, **how):
 
 def test_students_are_folders_files_or_the_folder_itself(tmp_path):
     first, fourth = cells_of(ANSWERS), cells_of(solutions(4))
-    ours = tmp_path / "all"
+    folder = tmp_path / "all"
     for place in ("anna/deep/er", "ben", "ben/.ipynb_checkpoints", "__MACOSX", "empty"):
-        (ours / place).mkdir(parents=True)
-    write(ours / "anna/deep/er/work.ipynb", first)
-    write(ours / "ben/01_supernet.ipynb", first)
-    write(ours / "ben/04_evolutionary_search (1).ipynb", fourth)
-    write(ours / "ben/.ipynb_checkpoints/01_supernet-checkpoint.ipynb", first[:1])
-    write(ours / "__MACOSX/x.ipynb", first)
-    write(ours / "carl.ipynb", fourth)
+        (folder / place).mkdir(parents=True)
+    write(folder / "anna/deep/er/work.ipynb", first)
+    write(folder / "ben/01_supernet.ipynb", first)
+    write(folder / "ben/04_evolutionary_search (1).ipynb", fourth)
+    write(folder / "ben/.ipynb_checkpoints/01_supernet-checkpoint.ipynb", first[:1])
+    write(folder / "__MACOSX/x.ipynb", first)
+    write(folder / "carl.ipynb", fourth)
     both = sorted([*ANSWERS, *solutions(4)])
-    assert names(ours) == {
+    assert names(folder) == {
         "anna": sorted(ANSWERS),
         "ben": both,
         "carl": sorted(solutions(4)),
         "empty": [],
     }
-    assert names(ours / "ben", ours / "carl.ipynb") == {"ben": both, "carl": sorted(solutions(4))}
-    assert names(ours, leave_out=[ours / "ben"]).keys() == {"anna", "carl", "empty"}
-    assert list(names(ours / "carl.ipynb", ours / "carl.ipynb")) == ["carl", "carl #2"]
+    assert names(folder / "ben", folder / "carl.ipynb") == {
+        "ben": both,
+        "carl": sorted(solutions(4)),
+    }
+    assert names(folder, leave_out=[folder / "ben"]).keys() == {"anna", "carl", "empty"}
+    assert list(names(folder / "carl.ipynb", folder / "carl.ipynb")) == ["carl", "carl #2"]
     with pytest.raises(ValueError, match="nowhere is not there"):
         collect([tmp_path / "nowhere"])
 
@@ -218,10 +227,11 @@ def test_a_course_notebook_beside_folders_of_students_does_not_make_the_class_on
         (tmp_path / place).mkdir()
     for name in ("01_supernet", "anna/01_supernet", "ben/01_supernet (1)"):
         write(tmp_path / f"{name}.ipynb", cells_of(ANSWERS))
-    found = {one.student: one for one in collect([tmp_path])}
-    assert set(found) == {"01_supernet", "anna", "ben", "empty"}
+    hand_ins = {one.student: one for one in collect([tmp_path])}
+    assert set(hand_ins) == {"01_supernet", "anna", "ben", "empty"}
     assert (
-        "beside folders with notebooks" in found["01_supernet"].notes[0] and not found["anna"].notes
+        "beside folders with notebooks" in hand_ins["01_supernet"].notes[0]
+        and not hand_ins["anna"].notes
     )
 
 
@@ -250,17 +260,17 @@ def test_no_two_hand_ins_get_one_name(tmp_path):
 
 
 def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
-    secret, ours = tmp_path / "secret", tmp_path / "all"
+    secret, folder = tmp_path / "secret", tmp_path / "all"
     secret.mkdir()
-    (ours / "eve").mkdir(parents=True)
+    (folder / "eve").mkdir(parents=True)
     write(secret / "solution.ipynb", cells_of(ANSWERS))
-    (ours / "eve/mine.ipynb").symlink_to(secret / "solution.ipynb")
-    (ours / "eve/sub").symlink_to(secret)
-    (ours / "fay.ipynb").symlink_to(secret / "solution.ipynb")
-    (ours / "gus").symlink_to(secret)
-    found = {one.student: one for one in collect([ours, ours / "gus"])}
-    assert set(found) == {"eve", "fay", "gus", "gus #2"}
+    (folder / "eve/mine.ipynb").symlink_to(secret / "solution.ipynb")
+    (folder / "eve/sub").symlink_to(secret)
+    (folder / "fay.ipynb").symlink_to(secret / "solution.ipynb")
+    (folder / "gus").symlink_to(secret)
+    hand_ins = {one.student: one for one in collect([folder, folder / "gus"])}
+    assert set(hand_ins) == {"eve", "fay", "gus", "gus #2"}
     assert all(
         not one.submission.answers and any("link" in note for note in one.notes)
-        for one in found.values()
+        for one in hand_ins.values()
     )

@@ -169,10 +169,10 @@ def run_all(browser, address, name):
 
 
 def click(browser, selector, label):
-    def there():
+    def entries():
         return [item for item in find(browser, selector) if item.text.split("\n")[0] == label]
 
-    wait(there, f"the menu's {label!r}")[0].click()
+    wait(entries, f"the menu's {label!r}")[0].click()
 
 
 def photograph(browser, name):
@@ -211,16 +211,16 @@ def assert_clean(browser):
 def test_the_tour_and_its_explorer(lab, browser):
     run_all(browser, lab, "00_tour")
 
-    def shown():  # looked up each time: outputs may be drawn anew
+    def outputs():  # looked up each time: outputs may be drawn anew
         pictures, texts = find(browser, "img.widget-image"), find(browser, ".explorer-text")
         return (pictures[0].get_attribute("src"), texts[0].text) if pictures and texts else None
 
     def look(what, name):
-        seen.append(
+        states.append(
             wait(
                 lambda: (
                     now
-                    if (now := shown()) and now[0] != seen[-1][0] and now[1] != seen[-1][1]
+                    if (now := outputs()) and now[0] != states[-1][0] and now[1] != states[-1][1]
                     else None
                 ),
                 f"picture and text to follow {what}",
@@ -233,9 +233,9 @@ def test_the_tour_and_its_explorer(lab, browser):
         browser.save_screenshot(str(SHOTS / name))
 
     SHOTS.mkdir(parents=True, exist_ok=True)
-    seen = [("", "")]
+    states = [("", "")]
     look("the cell", "explorer-1-start.png")
-    assert "exact optimum" in seen[-1][1]
+    assert "exact optimum" in states[-1][1]
     latency, memory = find(browser, ".noUi-handle")
     ActionChains(browser).drag_and_drop_by_offset(latency, -120, 0).perform()
     look("the latency slider", "explorer-2-latency.png")

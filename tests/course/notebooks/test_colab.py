@@ -56,7 +56,7 @@ def bare(tmp_path_factory):
 def bare_with_old_widgets(tmp_path_factory):
     """The same with Colab's ipywidgets."""
     folder = tmp_path_factory.mktemp("widgets")
-    wanted = ["ipywidgets==7.7.1", "ipython-genutils==0.2.0"]
+    packages = ["ipywidgets==7.7.1", "ipython-genutils==0.2.0"]
     got = subprocess.run(
         [
             sys.executable,
@@ -67,7 +67,7 @@ def bare_with_old_widgets(tmp_path_factory):
             "--no-deps",
             "--target",
             str(folder / "packages"),
-            *wanted,
+            *packages,
         ],
         capture_output=True,
         text=True,
@@ -132,8 +132,8 @@ def test_every_notebook_runs_from_a_clone(course, bare, tmp_path, name):
 
 def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, tmp_path):
     notebook = read(course / "notebooks" / "00_tour.ipynb")
-    wanted = ("bootstrap", "supernet", "explorer")
-    cells = [cell for cell in notebook["cells"] if cell["id"] in wanted]
+    ids = ("bootstrap", "supernet", "explorer")
+    cells = [cell for cell in notebook["cells"] if cell["id"] in ids]
     cells[-1]["source"] = [
         "import ipywidgets\n",
         "import labkit\n",
@@ -145,8 +145,8 @@ def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, t
     ran = colab.run({**notebook, "cells": cells}, bare_with_old_widgets, tmp_path / "content")[
         "cells"
     ]
-    shown = ran[-2]["outputs"][-1]["data"]
-    assert "application/vnd.jupyter.widget-view+json" in shown and "image/png" in shown
+    output = ran[-2]["outputs"][-1]["data"]
+    assert "application/vnd.jupyter.widget-view+json" in output and "image/png" in output
     assert printed(ran[-1]) == "7.7.1 True True\n"
 
 

@@ -34,11 +34,11 @@ def test_the_last_code_cell_checks_all_answers(path):
 
 
 def test_answers_are_checked_as_they_ran_last(session, monkeypatch, capsys):
-    seen = []
-    monkeypatch.setattr(check, "check_cells", lambda cells: seen.extend(cells) or [])
+    checked = []
+    monkeypatch.setattr(check, "check_cells", lambda cells: checked.extend(cells) or [])
     check_notebook()
     assert (
-        seen[-1] == ("code", SOLVED) and len(seen) == 3
+        checked[-1] == ("code", SOLVED) and len(checked) == 3
     )  # the import and the check belong to no answer
     assert capsys.readouterr().out.startswith("exercise  points")
 
@@ -58,10 +58,10 @@ def test_a_cell_that_only_tries_an_answer_out_is_none_and_magics_are_read_as_typ
         "get_ipython",
         lambda: types.SimpleNamespace(user_ns={"In": run}, history_manager=history),
     )
-    seen = []
-    monkeypatch.setattr(check, "check_cells", lambda cells: seen.extend(cells) or [])
+    checked = []
+    monkeypatch.setattr(check, "check_cells", lambda cells: checked.extend(cells) or [])
     check_notebook()
-    assert seen[-1] == ("code", typed[2])
+    assert checked[-1] == ("code", typed[2])
 
 
 def test_a_session_without_answers_says_what_is_missing(monkeypatch):

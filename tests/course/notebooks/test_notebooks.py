@@ -69,8 +69,8 @@ def test_other_cells_keep_nothing(path):
 @by_name
 def test_student_copies_are_fresh(path):
     copy = INSTRUCTOR.parent / path.name
-    made = as_text(student_copy(read(path), path.name))
-    assert copy.read_text(encoding="utf-8") == made, (
+    text = as_text(student_copy(read(path), path.name))
+    assert copy.read_text(encoding="utf-8") == text, (
         "stale: run python -m labkit.course.release.student_notebooks"
     )
 
@@ -88,17 +88,17 @@ def test_student_copies_hold_no_solution_and_no_output(path):
 @by_name
 def test_each_exercise_is_where_its_check_is(path):
     number = int(path.name[:2])
-    known = exercises_of(number) if number else {}
+    exercises = exercises_of(number) if number else {}
     cells = [cell_source(cell) for cell in code(read(path))]
-    found = {}
+    points = {}
     for answer, check in zip(cells, cells[1:]):
         header = EXERCISE.match(answer)
         if header:
-            exercise = known[header[1]]
-            found[header[1]] = int(header[2])
+            exercise = exercises[header[1]]
+            points[header[1]] = int(header[2])
             assert f"def {exercise.function}(" in answer and "# BEGIN SOLUTION" in answer
             assert check == f'{CHECKED}check("{exercise.id}", {exercise.function})'
-    assert found == {id: exercise.points for id, exercise in known.items()}
+    assert points == {id: exercise.points for id, exercise in exercises.items()}
 
 
 @by_name

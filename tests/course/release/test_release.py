@@ -110,11 +110,11 @@ def test_every_tracked_file_of_package_and_data_is_in_or_kept_back_on_purpose(co
     )
     if tracked.returncode:
         pytest.skip("not a git checkout")
-    left_out = set(tracked.stdout.split()) - set(files(course))
+    withheld = set(tracked.stdout.split()) - set(files(course))
     expected = re.compile(
         r"labkit/course/(grading|release)/|labkit/cli/course/(release|grade)\.py|data/.*checkpoint"
     )
-    assert not [name for name in left_out if not expected.match(name)], (
+    assert not [name for name in withheld if not expected.match(name)], (
         "say in labkit.course.release.contents what these are"
     )
 
@@ -245,18 +245,18 @@ def test_demo_and_a_notebook_run_in_a_release(course, tmp_path):
 
 
 def test_other_folders_and_files_are_refused_and_left_alone(small, tmp_path):
-    taken = tmp_path / "taken"
-    taken.mkdir()
-    (taken / "thesis.txt").write_text("years of work")
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
     for content in (None, "not json", "[]", '{"schema": "something-else", "files": {}}'):
         if content is not None:
-            (taken / MANIFEST).write_text(content)
-        before = files(taken)
+            (folder / MANIFEST).write_text(content)
+        before = files(folder)
         with pytest.raises(ReleaseError, match="not empty"):
-            release(taken, root=small)
-        assert files(taken) == before
+            release(folder, root=small)
+        assert files(folder) == before
     with pytest.raises(ReleaseError, match="is a file"):
-        release(taken / "thesis.txt", root=small)
+        release(folder / "thesis.txt", root=small)
 
 
 def test_the_checkout_itself_and_the_working_directory_are_refused(small, tmp_path, monkeypatch):
@@ -275,19 +275,19 @@ def test_an_empty_folder_and_an_earlier_release_are_replaced(small, tmp_path):
     out.mkdir(parents=True)
     (small / "labkit" / "old.py").write_text("")
     release(out, root=small)
-    kept = {
+    others = {
         ".git/HEAD": "ref",
         ".git/objects/ab": "blob",
         "notes.md": "mine",
         "notebooks/my own.ipynb": "{}",
     }
-    for name, text in kept.items():
+    for name, text in others.items():
         (out / name).parent.mkdir(exist_ok=True, parents=True)
         (out / name).write_text(text)
     (small / "labkit" / "old.py").unlink()
     (out / "README.md").write_text("spoilt")
     release(out, repository=HTTPS, tag=TAG, root=small)
-    assert {name: files(out)[name].decode() for name in kept} == kept
+    assert {name: files(out)[name].decode() for name in others} == others
     assert "labkit/old.py" not in files(out) and "Once-for-All" in (out / "README.md").read_text()
     assert os.listdir(tmp_path / "new") == ["course"]  # nothing is left beside it
 
@@ -414,7 +414,7 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys, monkeypatch, small):
     monkeypatch.setattr(
         module.release, "__kwdefaults__", {**module.release.__kwdefaults__, "root": small}
     )
-    for arguments, said in (
+    for arguments, message in (
         ([], "not on Colab"),
         (["--repo", "file:///srv/x", "--tag", "v1"], "no badges"),
     ):
@@ -423,7 +423,7 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys, monkeypatch, small):
         )
         with pytest.raises(SystemExit) as stop:
             cli.main()
-        assert stop.value.code == 0 and said in capsys.readouterr().out
+        assert stop.value.code == 0 and message in capsys.readouterr().out
     monkeypatch.setattr(
         sys, "argv", ["labkit", "release", "--out", str(tmp_path), "--repo", "x", "--tag", "y"]
     )
