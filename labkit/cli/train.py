@@ -143,7 +143,7 @@ def train(
     An interrupted run goes on with the same options and --resume. Several processes, on one machine
     or many:
 
-        torchrun --nproc-per-node 2 -m labkit.train --out runs/first
+        torchrun --nproc-per-node 2 -m labkit train --out runs/first
     """
     import torch
 

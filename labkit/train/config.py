@@ -121,7 +121,8 @@ class TrainConfig:
 
 def quick_precision(device: str | None, recipe: str) -> str:
     """The precision to train in on `device` ("cpu", "cuda" or None for a GPU if there is one)."""
-    replayed = RECIPES[recipe].one_arch  # as a CUDA graph, which is quick in single precision
+    # An unknown recipe is refused by the configuration, which names the known ones.
+    replayed = recipe in RECIPES and RECIPES[recipe].one_arch  # as a CUDA graph, quick in float32
     if device == "cpu" or not torch.cuda.is_available() or replayed:
         return "float32"
     # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.

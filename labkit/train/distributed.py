@@ -1,6 +1,6 @@
 """Several processes train one network: each takes a part of every batch, all keep the same weights.
 
-`torchrun --nproc-per-node N -m labkit.train ...` starts them. A single process is a world of one,
+`torchrun --nproc-per-node N -m labkit train ...` starts them. A single process is a world of one,
 and runs the same code; only one that torchrun did not start has nobody to talk to.
 """
 

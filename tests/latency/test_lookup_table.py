@@ -92,11 +92,6 @@ def test_block_counts():
     ]
 
 
-def test_space_digest_tells_versions_apart():
-    assert TINY.digest == replace(TINY).digest
-    assert TINY.digest != replace(TINY, stem_width=24).digest
-
-
 # ---- calibration ----
 
 
