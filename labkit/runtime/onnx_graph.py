@@ -45,7 +45,7 @@ def filler(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Graph:
-    """Nodes and weights of one model. Each method adds nodes and returns the name of their output."""
+    """Nodes and weights of one model. Its methods add nodes and return the name of their output."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -138,7 +138,7 @@ class Graph:
 def model_of(
     operators: Sequence[Operator], weights: Weights = filler, batch: int | str = 1
 ) -> onnx.ModelProto:
-    """A model of `operators`: maps (batch, channels, side, side) -> maps, or logits (batch, classes).
+    """A model of `operators`, from maps (batch, C, side, side) to maps or logits (batch, classes).
 
     Raises ValueError when `weights` gives arrays of other shapes.
     """

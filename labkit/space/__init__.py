@@ -1,16 +1,11 @@
-"""Search spaces, architectures and genes. Nothing in this room imports torch."""
+"""Search spaces, architectures, genes and the operators of networks. Nothing here imports torch."""
 
 from labkit.space.arch import Arch, Block
 from labkit.space.network import mid_channels, se_channels
+from labkit.space.operators import make_divisible
 from labkit.space.presets import get_space, spaces
-from labkit.space.search_space import (
-    ACTIVATIONS,
-    BlockShape,
-    SearchSpace,
-    Stage,
-    block_name,
-    make_divisible,
-)
+from labkit.space.search_space import SearchSpace
+from labkit.space.stage import ACTIVATIONS, BlockShape, Stage, block_name
 
 __all__ = [
     "ACTIVATIONS",

@@ -20,7 +20,8 @@ class Block(NamedTuple):
 class Arch:
     """One subnet: an input resolution in pixels and, stage by stage, its blocks.
 
-    >>> Arch(28, ((Block(3, 2),), (Block(5, 4), Block(3, 3))))
+    >>> print(Arch(28, ((Block(3, 2),), (Block(5, 4), Block(3, 3)))))
+    28px k3e2 | k5e4 k3e3
     """
 
     resolution: int

@@ -13,8 +13,9 @@ from functools import lru_cache, partial
 from itertools import groupby
 
 from labkit.space.arch import Arch
-from labkit.space.operators import Operator, convolution, global_pool, out_side
-from labkit.space.search_space import BlockShape, SearchSpace, make_divisible
+from labkit.space.operators import Operator, convolution, global_pool, make_divisible, out_side
+from labkit.space.search_space import SearchSpace
+from labkit.space.stage import BlockShape
 
 
 def mid_channels(in_channels: int, expand: float) -> int:
@@ -34,7 +35,7 @@ def se_channels(channels: int) -> int:
 
 
 def stem(space: SearchSpace, resolution: int) -> tuple[Operator, ...]:
-    """What comes before the elastic blocks: a 3x3 convolution and, in some spaces, a fixed block."""
+    """What comes before the elastic blocks: a 3x3 convolution and perhaps a fixed block."""
     convolved = convolution(
         space.in_channels,
         space.stem_width,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from labkit.space.search_space import SearchSpace, Stage, make_divisible
+from labkit.space.operators import make_divisible
+from labkit.space.search_space import SearchSpace
+from labkit.space.stage import Stage
 
 
 def _mobilenet_v3(name: str, width: float) -> SearchSpace:

@@ -19,9 +19,7 @@ EPS = 1e-5  # as in torch and in most spaces (`SearchSpace.bn_eps`)
 class BatchStatistics:
     """Normalize by the statistics of the batch itself: what training does."""
 
-    def normalize(
-        self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS
-    ) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
@@ -32,9 +30,7 @@ class DistributedStatistics(BatchStatistics):
     What `torch.nn.SyncBatchNorm` does on GPUs, on any device.
     """
 
-    def normalize(
-        self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS
-    ) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         return _JointBatchNorm.apply(x, weight, bias, eps)
 
 
@@ -81,9 +77,7 @@ class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
     `Supernet.extract`.
     """
 
-    def normalize(
-        self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS
-    ) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         mean, variance = self.of(name, len(weight))
         if torch.is_grad_enabled():
             return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
@@ -121,9 +115,7 @@ class Recorder(BatchStatistics):
     def next_batch(self) -> None:
         self.batches += 1
 
-    def normalize(
-        self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float = EPS
-    ) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         if name not in self.stats:
             self.stats[name] = (torch.zeros_like(weight), torch.ones_like(weight))
         mean, variance = self.stats[name]

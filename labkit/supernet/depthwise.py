@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 
 class _FastDepthwise(torch.autograd.Function):
@@ -32,26 +33,12 @@ class _FastDepthwise(torch.autograd.Function):
             grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, k // 2, groups=c)
         if ctx.needs_input_grad[1]:
             if h <= 8:
-                image = x.contiguous(memory_format=torch.contiguous_format).view(1, n * c, h, w)
-                filters = grad.contiguous(memory_format=torch.contiguous_format).view(
-                    n * c, 1, h, w
-                )
+                image = x.contiguous().view(1, n * c, h, w)
+                filters = grad.contiguous().view(n * c, 1, h, w)
                 per_image = F.conv2d(image, filters, None, 1, k // 2, groups=n * c)  # (1, NC, K, K)
                 grad_weight = per_image.view(n, c, 1, k, k).sum(0)
             else:  # a filter as large as the map costs more than oneDNN's kernel does
-                grad_weight = torch.ops.aten.convolution_backward(
-                    grad,
-                    x,
-                    weight,
-                    None,
-                    [1, 1],
-                    [k // 2, k // 2],
-                    [1, 1],
-                    False,
-                    [0, 0],
-                    c,
-                    [False, True, False],
-                )[1]
+                grad_weight = conv2d_weight(x, weight.shape, grad, 1, k // 2, groups=c)
         return grad_x, grad_weight
 
 

@@ -96,7 +96,7 @@ class ElasticDepthwise(nn.Module):
 
 
 class ElasticSqueezeExcite(nn.Module):
-    """Squeeze-excite whose bottleneck follows the channels that come in (MobileNetV3, section 5.3)."""
+    """Squeeze-excite whose bottleneck follows its input channels (MobileNetV3, section 5.3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

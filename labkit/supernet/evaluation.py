@@ -8,7 +8,6 @@ section 3.2).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 from labkit.data.datasets import DataSet, normalize, resize
 from labkit.space import Arch
 from labkit.supernet.batch_norm import BatchNormStats, Recorder
-from labkit.supernet.prefix_tree import Walk, path_of, tree_of
+from labkit.supernet.prefix_tree import TreeWalk, path_of, tree_of
 from labkit.supernet.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
@@ -29,8 +28,8 @@ BATCH = 100  # small enough for the activations to stay in the cache: twice as f
 class Evaluator:
     """Accuracy of subnets of one supernet on one split, each with its own batch-norm statistics.
 
-    The images are normalized once and resized once for each resolution, then kept. `images` takes
-    that many, spread over the split, instead of all. Raises ValueError for a number below 1.
+    Images are normalized once, and resized once for each resolution. With `images`, that many are
+    used, spread over the split, instead of all. Raises ValueError for a number below 1.
     """
 
     def __init__(
@@ -44,14 +43,18 @@ class Evaluator:
         batch: int = BATCH,
     ) -> None:
         self.supernet, self.batch = supernet, batch
-        like = next(supernet.parameters())
-        self.device = like.device
-        train, held_out = dataset.splits["train"], dataset.splits[split]
-        picked = spread(len(train.images), recalibration_images)
-        self._calibration = normalize(train.images[picked].to(self.device), dataset, like.dtype)
-        judged = spread(len(held_out.images), len(held_out.images) if images is None else images)
-        self._images = normalize(held_out.images[judged].to(self.device), dataset, like.dtype)
-        self.labels = held_out.labels[judged].to(self.device)
+        weights = next(supernet.parameters())
+        self.device = weights.device
+
+        def normalized(images: Tensor) -> Tensor:
+            return normalize(images.to(self.device), dataset, weights.dtype)
+
+        train, test = dataset.splits["train"], dataset.splits[split]
+        calibration = spread(len(train.images), recalibration_images)
+        self._calibration = normalized(train.images[calibration])
+        evaluated = spread(len(test.images), len(test.images) if images is None else images)
+        self._images = normalized(test.images[evaluated])
+        self.labels = test.labels[evaluated].to(self.device)
         self._resized: dict[int, tuple[Tensor, Tensor]] = {}
 
     def _at(self, resolution: int) -> tuple[Tensor, Tensor]:
@@ -77,8 +80,8 @@ class Evaluator:
         """Top-1 accuracy in percent."""
         return self._percent(hits(self.logits(arch, stats), self.labels))
 
-    def _percent(self, right: int) -> float:
-        return 100 * right / len(self.labels)
+    def _percent(self, count: int) -> float:
+        return 100 * count / len(self.labels)
 
     @torch.inference_mode()
     def accuracies(self, archs: Sequence[Arch], progress: bool = False) -> list[float]:
@@ -89,30 +92,21 @@ class Evaluator:
         arch of another space.
         """
         for arch in archs:
-            self.supernet.check(arch)  # the blocks would take what they are given
-        results = [0.0] * len(archs)
-        walk = Walk(self.supernet, self.batch)
-        by_resolution: dict[int, list[int]] = defaultdict(list)
-        for i, arch in enumerate(archs):
-            by_resolution[arch.resolution].append(i)
+            self.supernet.check(arch)  # a block alone does not know which choices it has
+        counts = [0] * len(archs)
+        walk = TreeWalk(self.supernet, self.batch)
         with tqdm(total=len(archs), desc="accuracy", unit="arch", disable=not progress) as bar:
-            for resolution, members in by_resolution.items():
+            for resolution in dict.fromkeys(arch.resolution for arch in archs):
+                members = [i for i, arch in enumerate(archs) if arch.resolution == resolution]
                 tree = tree_of([path_of(archs[i]) for i in members])
                 calibration, images = self._at(resolution)
                 walk.calibrate(tree, calibration)
-                right = [0] * len(members)
                 for labels, chunk in zip(self.labels.split(CHUNK), images.split(CHUNK)):
-
-                    def count(
-                        i: int, logits: Tensor, labels: Tensor = labels, right: list[int] = right
-                    ) -> None:
-                        right[i] += hits(logits, labels)
-                        bar.update(len(labels) / len(self.labels))
-
-                    walk.logits(tree, chunk, count)
-                for i, total in zip(members, right):
-                    results[i] = self._percent(total)
-        return results
+                    share = len(labels) / len(self.labels)
+                    for i, logits in walk.logits(tree, chunk):
+                        counts[members[i]] += hits(logits, labels)
+                        bar.update(share)
+        return [self._percent(count) for count in counts]
 
 
 def hits(logits: Tensor, labels: Tensor) -> int:

@@ -3,23 +3,22 @@
 What enters a block, and that block's batch-norm statistics, depend only on the images and the
 blocks before. Archs of one resolution therefore form a tree: those whose first blocks are the same
 share the way from the root to where they part. Each stretch between two forks runs batch by batch,
-so that activations stay in the cache; only at a fork are they kept, for the branches.
+so that activations stay in the cache; only at a fork are they stored, for the branches.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.space import Arch, Block, SearchSpace, block_name
+from labkit.space import Arch, Block, SearchSpace, block_name, network
 from labkit.supernet.batch_norm import BatchNormStats, Recorder
 from labkit.supernet.supernet import Supernet
-from labkit.tables.costs import macs_table
 
 Path = tuple[tuple[str, Block], ...]  # an arch's blocks by name, in order
 
@@ -31,9 +30,8 @@ class Stretch:
     blocks: Path
     ends: list[int]  # archs that end here
     branches: list[Stretch]
-    stats: BatchNormStats = field(
-        default_factory=BatchNormStats
-    )  # of these blocks, and of the head if an arch ends
+    # of these blocks, and of the head if an arch ends here
+    stats: BatchNormStats = field(default_factory=BatchNormStats)
 
 
 def path_of(arch: Arch) -> Path:
@@ -50,7 +48,7 @@ def tree_of(paths: Sequence[Path]) -> Stretch:
 
 
 def _stretch(paths: Sequence[Path], members: list[int], depth: int) -> Stretch:
-    begin = depth
+    start = depth
     while True:
         ends = [i for i in members if len(paths[i]) == depth]
         onward: dict[tuple[str, Block], list[int]] = defaultdict(list)
@@ -59,86 +57,71 @@ def _stretch(paths: Sequence[Path], members: list[int], depth: int) -> Stretch:
                 onward[paths[i][depth]].append(i)
         if ends or len(onward) != 1:
             branches = [_stretch(paths, below, depth) for below in onward.values()]
-            return Stretch(paths[members[0]][begin:depth], ends, branches)
+            return Stretch(paths[members[0]][start:depth], ends, branches)
         depth += 1
 
 
-class Walk:
-    """Runs images through all archs of a tree. Buffers for the activations at forks are used again
-    and again.
+class TreeWalk:
+    """Runs images through all archs of a tree.
+
+    Buffers for the activations at forks are used again and again.
     """
 
     def __init__(self, supernet: Supernet, batch: int) -> None:
         self.supernet, self.batch = supernet, batch
         self._buffers: dict[int, Tensor] = {}  # by depth in the tree, flat
 
-    def calibrate(self, tree: Stretch, images: Tensor) -> None:
-        """Set the statistics of every stretch, as `labkit.supernet.evaluation.recalibrate` does for
-        one arch.
-        """
-        self._calibrate(tree, images, 0, root=True)
+    def calibrate(self, stretch: Stretch, inputs: Tensor, depth: int = 0) -> None:
+        """Set the statistics of a stretch and of all that follow it.
 
-    def _calibrate(self, stretch: Stretch, inputs: Tensor, depth: int, root: bool = False) -> None:
-        recorder, kept = Recorder(), None
-        for begin in range(0, len(inputs), self.batch):
-            recorder.next_batch()
-            x = self._through(stretch, inputs[begin : begin + self.batch], recorder, root)
-            if stretch.branches:
-                kept = self._keep(depth, kept, x, begin, len(inputs))
-            if stretch.ends:
-                self.supernet.finish(x, recorder)
+        They are those that `labkit.supernet.evaluation.recalibrate` finds for one arch. `inputs`
+        are images at the root of the tree, where `depth` is 0.
+        """
+        recorder = Recorder()
+        outputs, _ = self._run(stretch, inputs, recorder, depth)
         stretch.stats = recorder.stats
         for branch in stretch.branches:
-            self._calibrate(branch, kept, depth + 1)
+            self.calibrate(branch, outputs, depth + 1)
 
-    def logits(self, tree: Stretch, images: Tensor, report: Callable[[int, Tensor], None]) -> None:
-        """Call `report` with each arch's position and its logits (N, classes); `calibrate` comes
-        first.
-        """
-        self._logits(tree, images, 0, report, root=True)
-
-    def _logits(
-        self,
-        stretch: Stretch,
-        inputs: Tensor,
-        depth: int,
-        report: Callable[[int, Tensor], None],
-        root: bool = False,
-    ) -> None:
-        kept, logits = None, []
-        for begin in range(0, len(inputs), self.batch):
-            x = self._through(stretch, inputs[begin : begin + self.batch], stretch.stats, root)
-            if stretch.branches:
-                kept = self._keep(depth, kept, x, begin, len(inputs))
-            if stretch.ends:
-                logits.append(self.supernet.finish(x, stretch.stats))
+    def logits(
+        self, stretch: Stretch, inputs: Tensor, depth: int = 0
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The position of each arch and its logits (N, classes); `calibrate` comes first."""
+        outputs, logits = self._run(stretch, inputs, stretch.stats, depth)
         for i in stretch.ends:
-            report(i, torch.cat(logits))
+            yield i, torch.cat(logits)
         for branch in stretch.branches:
-            self._logits(branch, kept, depth + 1, report)
+            yield from self.logits(branch, outputs, depth + 1)
 
-    def _through(
-        self, stretch: Stretch, x: Tensor, stats: Recorder | BatchNormStats, root: bool
-    ) -> Tensor:
-        if root:
-            x = self.supernet.begin(x, stats)
-        for name, block in stretch.blocks:
-            x = self.supernet.blocks[name](x, stats, block)
-        return x
+    def _run(
+        self, stretch: Stretch, inputs: Tensor, stats: Recorder | BatchNormStats, depth: int
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """What enters the branches (N, C, H, W), and the logits of each batch if archs end."""
+        outputs, logits = None, []
+        for start in range(0, len(inputs), self.batch):
+            x = inputs[start : start + self.batch]
+            if isinstance(stats, Recorder):
+                stats.next_batch()
+            if depth == 0:
+                x = self.supernet.begin(x, stats)
+            for name, block in stretch.blocks:
+                x = self.supernet.blocks[name](x, stats, block)
+            if stretch.branches:
+                if outputs is None:
+                    outputs = self._buffer(depth, len(inputs), x)
+                outputs[start : start + len(x)].copy_(x)
+            if stretch.ends:
+                logits.append(self.supernet.finish(x, stats))
+        return outputs, logits
 
-    def _keep(self, depth: int, kept: Tensor | None, x: Tensor, begin: int, total: int) -> Tensor:
-        """Copy a batch's activations (B, C, H, W) to its place among those of all `total` images,
-        channels last.
-        """
-        if kept is None:
-            _, c, h, w = x.shape
-            size = total * c * h * w
-            buffer = self._buffers.get(depth)
-            if buffer is None or len(buffer) < size:
-                buffer = self._buffers[depth] = torch.empty(size, dtype=x.dtype, device=x.device)
-            kept = buffer[:size].view(total, h, w, c).permute(0, 3, 1, 2)
-        kept[begin : begin + len(x)].copy_(x)
-        return kept
+    def _buffer(self, depth: int, count: int, like: Tensor) -> Tensor:
+        """Room for the activations (count, C, H, W) of all images, channels last."""
+        _, c, h, w = like.shape
+        size = count * c * h * w
+        buffer = self._buffers.get(depth)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers[depth] = like.new_empty(size)
+        return buffer[:size].view(count, h, w, c).permute(0, 3, 1, 2)
 
 
 def sample_families(
@@ -164,20 +147,16 @@ def work(space: SearchSpace, genes: np.ndarray) -> tuple[float, float]:
     What comes before and after the elastic blocks counts as not shared: a few percent, that only
     its first part is.
     """
-    table = macs_table(space)
-    column = {(shape.stage, shape.index): b for b, shape in enumerate(space.blocks)}
-    seen, shared = set(), 0.0
-    for arch, row in zip(space.decode(genes), genes):
+    alone, shared, prefixes = 0, 0, set()
+    for arch in space.decode(genes):
         path = path_of(arch)
-        shared += table.base[row[0]]
-        steps = [
-            (s, i, block) for s, blocks in enumerate(arch.stages) for i, block in enumerate(blocks)
-        ]
-        for length, (s, i, (kernel, expand)) in enumerate(steps, 1):
-            if (arch.resolution, path[:length]) not in seen:
-                seen.add((arch.resolution, path[:length]))
-                stage = space.stages[s]
-                shared += table.blocks[
-                    row[0], column[s, i], stage.kernels.index(kernel), stage.expands.index(expand)
-                ]
-    return float(table(genes).sum()), float(shared)
+        parts = network.parts(network.operators(space, arch))
+        macs = {part: sum(o.macs for o in members) for part, members in parts.items()}
+        alone += sum(macs.values())
+        shared += sum(macs.values())
+        for length, (name, _) in enumerate(path, 1):
+            prefix = arch.resolution, path[:length]
+            if prefix in prefixes:
+                shared -= macs[f"blocks.{name}"]
+            prefixes.add(prefix)
+    return float(alone), float(shared)

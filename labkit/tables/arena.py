@@ -1,5 +1,4 @@
-"""The memory arena of a subnet on a microcontroller, as a maximum over operators plus a sum over
-operators.
+"""The memory arena of a subnet on a microcontroller: a maximum plus a sum over operators.
 
 TensorFlow Lite Micro takes all memory from one arena. From one end grow the activations, whose
 places are given back: what they need is the largest, over the operators, of the tensors that are
@@ -69,7 +68,7 @@ class MicroOperator(NamedTuple):
 
 
 class MicroGraph(NamedTuple):
-    """Operators of the converted network, and the int8 tensors that they read and write, in bytes."""
+    """The converted network: its operators, and the int8 tensors that they read and write."""
 
     operators: list[MicroOperator]
     schedule: Schedule
@@ -96,12 +95,12 @@ def _aligned(size: int) -> int:
 
 
 def peak_bytes(operators: Sequence[Operator]) -> int:
-    """The most that is alive at once."""
+    """Bytes of the tensors that are alive at once, where these are largest."""
     return max(micro_graph(operators).schedule.alive())
 
 
 def persistent_bytes(operators: Sequence[Operator]) -> int:
-    """What stays allocated for `operators`, without the interpreter's own."""
+    """Bytes that stay allocated for `operators`, without what the interpreter itself needs."""
     return sum(operator.persistent for operator in micro_graph(operators).operators)
 
 
@@ -111,19 +110,20 @@ def planned_peak(buffers: Sequence[Buffer]) -> int:
     Largest first, each goes to the first gap that holds it among those already placed and alive
     with it.
     """
-    placed: list[tuple[int, int, Buffer]] = []  # offset, end
-    for new in sorted(buffers, key=lambda buffer: -buffer.size):  # stable, as the planner's sort is
+    placed: list[tuple[int, Buffer]] = []  # offsets
+    for buffer in sorted(buffers, key=lambda buffer: -buffer.size):  # stable, as the planner's is
+        alive_with_it = sorted(
+            (start, start + other.size)
+            for start, other in placed
+            if other.first <= buffer.last and buffer.first <= other.last
+        )
         offset = 0
-        for low, high in sorted(
-            (low, high)
-            for low, high, old in placed
-            if old.first <= new.last and new.first <= old.last
-        ):
-            if low - offset >= new.size:
+        for start, end in alive_with_it:
+            if start - offset >= buffer.size:
                 break
-            offset = max(offset, high)
-        placed.append((offset, offset + new.size, new))
-    return max(high for _, high, _ in placed)
+            offset = max(offset, end)
+        placed.append((offset, buffer))
+    return max(offset + buffer.size for offset, buffer in placed)
 
 
 def planned_bytes(space: SearchSpace, arch: Arch) -> int:
@@ -140,12 +140,11 @@ def planned_bytes(space: SearchSpace, arch: Arch) -> int:
 
 @dataclass(frozen=True, eq=False)
 class PeakTable(MaxTable):
-    """The largest of base, blocks, and pairs of neighbors with the same expand ratio: `pairs` (R,
-    B, E).
+    """The largest of base, blocks, and `pairs` (R, B, E) of neighbors with equal expand ratios.
 
     The interpreter gives large tensors their places first. Around them, the input that a shortcut
-    keeps lies behind the block's two widest tensors. Its sum is kept for the next shortcut: where
-    the next block's widest tensors are as large, they leave it no place before the first kept
+    needs lies behind the block's two widest tensors. Its sum waits for the next shortcut: where the
+    next block's widest tensors are as large, they leave it no place before the first waiting
     tensor, only one behind it.
     """
 
@@ -153,24 +152,18 @@ class PeakTable(MaxTable):
 
     def _stage_values(self, s: int) -> np.ndarray:
         values, configs = super()._stage_values(s), self.space.stage_configs(s)
-        first = next(b for b, shape in enumerate(self.space.blocks) if shape.stage == s)
-        depth, codes = (
-            np.array(self.space.stages[s].depths)[configs[:, 0]],
-            self.space.valid_codes(s),
-        )
-        for i in range(self.space.stages[s].max_depth - 1):
-            same = (depth > i + 1) & (configs[:, 2 + 2 * i] == configs[:, 4 + 2 * i])
-            pair = np.where(
-                same, self.pairs[:, first + i, configs[:, 2 + 2 * i]], -np.inf
-            )  # (R, configs)
-            values[:, codes] = np.maximum(values[:, codes], pair)
+        stage, codes = self.space.stages[s], self.space.valid_codes(s)
+        depth = np.array(stage.depths)[configs[:, 0]]
+        for i in range(stage.max_depth - 1):
+            expand, next_expand = configs[:, 2 + 2 * i], configs[:, 4 + 2 * i]
+            entries = self.pairs[:, self.space.first_block(s) + i, expand]  # (R, configs)
+            is_pair = (depth > i + 1) & (expand == next_expand)
+            values[:, codes] = np.maximum(values[:, codes], np.where(is_pair, entries, -np.inf))
         return values
 
 
 class ArenaTable(MaxPlusSum):
-    """The arena as exact search can take it. What it predicts may be less than what the planner
-    needs.
-    """
+    """The arena as exact search can take it: at most what the planner needs."""
 
     def planned(self, genes: np.ndarray) -> int:
         """`planned_bytes` of the arch of genes (G,)."""
@@ -180,8 +173,10 @@ class ArenaTable(MaxPlusSum):
 # One object for all microcontrollers: exact search sees that their limits are on one cost.
 @lru_cache(maxsize=4)
 def arena_table(space: SearchSpace) -> ArenaTable:
-    """Bytes of arena of int8 subnets, batch 1: activations (`maximum`) and persistent buffers
-    (`total`)."""
+    """Bytes of arena of int8 subnets, batch 1: activations plus persistent buffers.
+
+    The former are its `maximum`, the latter its `total`.
+    """
 
     def pair(shape: BlockShape, kernel: int, expand: int, side: int) -> int:
         if not shape.has_shortcut:

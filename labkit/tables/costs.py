@@ -96,12 +96,11 @@ class BlockTable(Separable):
 
     def _stage_values(self, s: int) -> np.ndarray:
         configs, stage = self.space.stage_configs(s), self.space.stages[s]
-        first = next(b for b, shape in enumerate(self.space.blocks) if shape.stage == s)
         depth = np.array(stage.depths)[configs[:, 0]]
         total = self._neutral
         for i in range(stage.max_depth):
             kernel, expand = configs[:, 1 + 2 * i], configs[:, 2 + 2 * i]
-            entries = self.blocks[:, first + i, kernel, expand]  # (R, configs)
+            entries = self.blocks[:, self.space.first_block(s) + i, kernel, expand]  # (R, configs)
             total = self.combine(total, np.where(i < depth, entries, self._neutral))
         out = np.full((len(self.base), self.space.stage_sizes[s]), np.nan)
         out[:, self.space.valid_codes(s)] = total
@@ -153,7 +152,7 @@ def macs_table(space: SearchSpace) -> AdditiveTable:
     >>> from labkit.space import get_space
     >>> space = get_space("fmnist")
     >>> macs_table(space)(space.encode([space.smallest(), space.largest()]))
-    array([ 627096., 8217024.])
+    array([ 697184., 8216640.])
     """
     return AdditiveTable.of_operators(space, lambda operators: sum(o.macs for o in operators))
 

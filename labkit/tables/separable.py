@@ -1,13 +1,12 @@
-"""Functions of an arch that are put together stage by stage: what costs and predictors have in
-common.
+"""Functions of an arch that consist of one term for each stage: most costs and predictors.
 
 Given the resolution, such a function is a sum (MACs, latency, predicted accuracy) or a maximum
 (activation memory) of one term for each stage, and a term may depend on everything inside its
 stage. A whole stage is then one table lookup, a population is one matrix product and one gather,
 and `labkit.search.exact` can prove which arch is best.
 
-Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions, C_s codes of stage
-s.
+Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions, C_s codes of
+stage s.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ class Separable:
     link: Link | None = None
 
     def stage_values(self, s: int) -> np.ndarray:
-        """(R, C_s): the term of every configuration of stage `s`, in the order of
-        `space.stage_codes`.
+        """(R, C_s): the term of every configuration of stage `s`, by its code.
 
-        Codes that no arch has may hold anything.
+        Entries of codes that no arch has may be anything.
         """
         raise NotImplementedError
 
     @cached_property
     def _flat(self) -> np.ndarray:
-        """(sum over s of R * C_s,) the terms of all stages, codes of no arch filled in from the
-        arch they mean.
+        """(sum over s of R * C_s,) the terms of all stages.
+
+        A code of no arch has the term of the arch that it means.
         """
         return np.concatenate(
             [
@@ -80,11 +79,12 @@ class StageTable(Separable):
         self.space, self.base, self.link = space, np.asarray(base, dtype=float), link
         self.stages = tuple(np.asarray(values, dtype=float) for values in stages)
         base = (len(space.resolutions),)
-        want = [base + (int(size),) for size in space.stage_sizes]
-        if self.base.shape != base or [values.shape for values in self.stages] != want:
+        expected = [base + (int(size),) for size in space.stage_sizes]
+        shapes = [values.shape for values in self.stages]
+        if self.base.shape != base or shapes != expected:
             raise ValueError(
-                f"a stage table for {space.name!r} has base {base} and stages {want}; "
-                f"got {self.base.shape} and {[values.shape for values in self.stages]}"
+                f"a stage table for {space.name!r} has base {base} and stages {expected}; "
+                f"got {self.base.shape} and {shapes}"
             )
         for s, values in enumerate(self.stages):
             if not np.isfinite(values[:, space.valid_codes(s)]).all():
@@ -111,9 +111,8 @@ class Joint:
     def __init__(self, tables: Sequence[Separable]) -> None:
         space = tables[0].space
         if any(table.space != space for table in tables):
-            raise ValueError(
-                f"tables of different spaces: {', '.join(sorted({t.space.name for t in tables}))}"
-            )
+            names = sorted({table.space.name for table in tables})
+            raise ValueError(f"tables of different spaces: {', '.join(names)}")
         self._tables = [(table._flat, table.base, table.combine, table.link) for table in tables]
         sizes = len(space.resolutions) * space.stage_sizes
         self._weights = space.stage_weights.T.copy()  # (S, G)
@@ -128,11 +127,10 @@ class Joint:
             # round alike. `reduce` would add the stages of a single arch pairwise, so not as it
             # adds those of two.
             terms = flat.take(index)  # (S, N)
-            total = (
-                combine.reduce(terms, axis=0)
-                if len(genes) > 1
-                else combine.accumulate(terms, axis=0)[-1]
-            )
+            if len(genes) > 1:
+                total = combine.reduce(terms, axis=0)
+            else:
+                total = combine.accumulate(terms, axis=0)[-1]
             combine(total, base.take(genes[:, 0]), out=row)
             if link is not None:
                 row[:] = link(row)
@@ -156,9 +154,11 @@ class MaxPlusSum:
         return self._joint(genes).sum(0)
 
     def floor(self) -> Separable:
-        """A maximum over stages that is nowhere above this cost: what a stage's configuration costs
-        at least, whatever the other stages are. A limit on it takes out only archs that exceed
-        it."""
+        """A maximum over stages that is nowhere above this cost.
+
+        Its terms are what a stage's configuration costs at least, whatever the other stages are, so
+        a limit on it takes out only archs that exceed the limit.
+        """
         return _Floor(self)
 
 
@@ -182,30 +182,28 @@ class _Floor(Separable):
 
 
 def highest(function: Separable | MaxPlusSum) -> float:
-    """The largest value of all archs, exactly: given the resolution, stages do not depend on each
-    other.
-    """
+    """The largest value of all archs, exactly: at one resolution, stages are independent."""
     space = function.space
 
-    def tops(values: Callable[[int], np.ndarray]) -> np.ndarray:  # (S, R)
-        return np.array(
-            [values(s)[:, space.valid_codes(s)].max(1) for s in range(len(space.stages))]
-        )
+    def largest(values: Callable[[int], np.ndarray]) -> np.ndarray:  # (S, R)
+        stages = range(len(space.stages))
+        return np.array([values(s)[:, space.valid_codes(s)].max(1) for s in stages])
 
-    if not isinstance(function, MaxPlusSum):
-        values = function.combine(
-            function.combine.reduce(tops(function.stage_values)), function.base
-        )
-        return float((values if function.link is None else function.link(values)).max())
-    peak, total = function.maximum, function.total
-    most = tops(total.stage_values)
-    # Whichever stage has the peak gives up some of its share of the sum for it; the others need
-    # not.
-    with_peak = tops(lambda s: peak.stage_values(s) + total.stage_values(s)) - most
-    return float((total.base + most.sum(0) + np.maximum(with_peak.max(0), peak.base)).max())
+    if isinstance(function, MaxPlusSum):
+        peak, total = function.maximum, function.total
+        terms = largest(total.stage_values)
+        # The stage that has the peak gives up some of its share of the sum for it, no other does.
+        with_peak = largest(lambda s: peak.stage_values(s) + total.stage_values(s)) - terms
+        values = total.base + terms.sum(0) + np.maximum(with_peak.max(0), peak.base)  # (R,)
+    else:
+        terms = largest(function.stage_values)
+        values = function.combine(function.combine.reduce(terms), function.base)
+        if function.link is not None:
+            values = function.link(values)
+    return float(values.max())
 
 
-def require_own(space: SearchSpace, functions: Iterable[object]) -> None:
+def require_space(space: SearchSpace, functions: Iterable[object]) -> None:
     """Raise ValueError for a table of another space: its genes may well have the same shape."""
     for function in functions:
         if isinstance(function, (Separable, MaxPlusSum)) and function.space != space:

@@ -9,7 +9,7 @@ from spaces_for_tests import make_it_bite, small_spaces
 
 from labkit.space.presets import FMNIST
 from labkit.supernet.evaluation import recalibrate
-from labkit.supernet.prefix_tree import Walk, path_of, sample_families, tree_of, work
+from labkit.supernet.prefix_tree import TreeWalk, path_of, sample_families, tree_of, work
 from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import macs_table
 
@@ -49,7 +49,11 @@ def test_statistics_and_logits_are_those_of_one_arch_at_a_time():
     calibration, images = (torch.randn(n, 1, side, side, generator=generator) for n in (30, 25))
     blocks = sum(len(path_of(arch)) for arch in archs)
     with torch.inference_mode():
-        tree, walk, found = tree_of([path_of(arch) for arch in archs]), Walk(supernet, batch=10), {}
+        tree, walk, found = (
+            tree_of([path_of(arch) for arch in archs]),
+            TreeWalk(supernet, batch=10),
+            {},
+        )
         calls = []
         hooks = [
             block.register_forward_hook(lambda *_: calls.append(1))
@@ -62,7 +66,8 @@ def test_statistics_and_logits_are_those_of_one_arch_at_a_time():
             len(calls) == 3 * sum(len(stretch.blocks) for stretch in stretches(tree)) < 3 * blocks
         )
         for chunk in images.split(15):  # the second chunk is a smaller one
-            walk.logits(tree, chunk, lambda i, logits: found.setdefault(i, []).append(logits))
+            for i, logits in walk.logits(tree, chunk):
+                found.setdefault(i, []).append(logits)
         for i, arch in enumerate(archs):
             stats = recalibrate(supernet, arch, calibration.split(10))
             alone = torch.cat(

@@ -80,12 +80,15 @@ def stand_in(reference: dict) -> str:
     return ""
 
 
-# ---- by MACs ---------------------------------------------------------------------------------------
+# ---- by MACs -------------------------------------------------------------------------------------
 
 
 @lru_cache
 def _ofa_archs(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Archs of the space spread over the range of MACs: random ones, and mutants of the extremes."""
+    """Genes (N, G) over the whole range of MACs, and their millions of MACs (N,).
+
+    They are random archs, and mutants of the smallest and the largest.
+    """
     space, rng = get_space(name), np.random.default_rng(0)
     ends = space.encode([space.smallest(), space.largest()])
     mutants = [
@@ -108,7 +111,7 @@ def _mobilenet_v2_of(macs_m: float, resolution: int) -> list[Operator]:
         mobilenet_v2(side, hundredths / 100)
         for side in range(resolution - 16, resolution + 17, 8)
         for hundredths in range(10, 150, 2)
-    ]  # widths come in steps of 8 channels: the side fills in
+    ]  # widths come in steps of 8 channels, so the side has to vary too
     return min(candidates, key=lambda operators: abs(math.log(macs_of(operators) / 1e6 / macs_m)))
 
 
@@ -116,24 +119,15 @@ def macs_of(operators: list[Operator]) -> int:
     return sum(operator.macs for operator in operators)
 
 
-# ---- written down ----------------------------------------------------------------------------------
+# ---- written down --------------------------------------------------------------------------------
 
 
 def mobilenet_v1(
     resolution: int, width: float = 1.0, in_channels: int = 3, classes: int = 1000
 ) -> list[Operator]:
     """MobileNetV1 (arXiv 1704.04861, table 1)."""
-    rows = (
-        (64, 1),
-        (128, 2),
-        (128, 1),
-        (256, 2),
-        (256, 1),
-        (512, 2),
-        *[(512, 1)] * 5,
-        (1024, 2),
-        (1024, 1),
-    )
+    rows = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)]  # channels, stride
+    rows += [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
     channels, side = int(32 * width), out_side(resolution, 2)
     operators = [convolution(in_channels, channels, 3, resolution, 2)]
     for out, stride in rows:
@@ -227,7 +221,7 @@ PLAIN = {
 }
 
 
-# ---- from torchvision ------------------------------------------------------------------------------
+# ---- from torchvision ----------------------------------------------------------------------------
 
 TORCHVISION = ("mobilenet_v3_large", "mobilenet_v3_small", "resnet18", "resnet50")
 
@@ -246,11 +240,8 @@ def torchvision_operators(name: str, resolution: int) -> list[Operator]:
 
     class Tracer(fx.Interpreter):
         def call_module(self, target, args, kwargs):
-            result, module, x = (
-                super().call_module(target, args, kwargs),
-                self.fetch_attr(target),
-                args[0],
-            )
+            result, module = super().call_module(target, args, kwargs), self.fetch_attr(target)
+            x = args[0]
             if isinstance(module, nn.Conv2d):
                 sizes = module.in_channels, module.out_channels, module.kernel_size[0], x.shape[-1]
                 depthwise = module.groups > 1
@@ -269,7 +260,8 @@ def torchvision_operators(name: str, resolution: int) -> list[Operator]:
             maps = [a for a in args if isinstance(a, torch.Tensor)]
             if len(maps) == 2:  # the addition of a shortcut, or the scale of a squeeze-excite
                 kind = "add" if maps[0].shape == maps[1].shape else "scale"
-                operators.append(Operator(kind, *result.shape[1:2] * 2, result.shape[-1]))
+                channels, side = result.shape[1], result.shape[-1]
+                operators.append(Operator(kind, channels, channels, side))
             return result
 
     with torch.device("meta"):

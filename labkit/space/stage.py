@@ -1,0 +1,105 @@
+"""A stage of a search space, and the blocks that it consists of."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ACTIVATIONS = ("relu", "relu6", "h_swish")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of blocks with one output width; the first of them has the stage's stride.
+
+    A stage of depth d runs its first d blocks, as in OFA. Raises ValueError for choices that no
+    network can have.
+
+    >>> Stage(width=16, stride=2, depths=(1, 2)).block_choices  # 3 kernel sizes, 3 expand ratios
+    9
+    """
+
+    width: int
+    stride: int
+    depths: tuple[int, ...]
+    kernels: tuple[int, ...] = (3, 5, 7)
+    expands: tuple[int, ...] = (3, 4, 6)
+    act: str = "h_swish"
+    se: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("depths", "kernels", "expands"):
+            values = tuple(getattr(self, field))
+            object.__setattr__(self, field, values)  # lists will do, but a space is a key of caches
+            if not all(map(is_whole, values)):
+                raise ValueError(f"stage {field} must be whole numbers, got {values}")
+            if not is_ascending(values):
+                raise ValueError(f"stage {field} must be positive and ascending, got {values}")
+        if self.expands[0] == 1 and len(self.expands) > 1:
+            raise ValueError(
+                "expand ratio 1 means no expansion, which shares no weights with"
+                f" {self.expands[1:]}"
+            )
+        if any(k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"kernel sizes must be odd, got {self.kernels}")
+        check_activation("act", self.act)
+        if not is_positive(self.width) or not is_positive(self.stride) or self.stride > 2:
+            raise ValueError(
+                f"stage width {self.width} and stride {self.stride}: want >= 1 and 1 or 2"
+            )
+
+    @property
+    def max_depth(self) -> int:
+        return self.depths[-1]
+
+    @property
+    def block_choices(self) -> int:
+        """Number of choices for one block."""
+        return len(self.kernels) * len(self.expands)
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_positive(value: object) -> bool:
+    """Whether it is a whole number of at least 1."""
+    return is_whole(value) and value >= 1
+
+
+def is_ascending(values: Sequence[int]) -> bool:
+    """Whether there are values, all different, from at least 1 on upwards."""
+    return bool(values) and list(values) == sorted(set(values)) and values[0] >= 1
+
+
+def check_activation(field: str, name: str) -> None:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{field}: unknown activation {name!r}, known: {', '.join(ACTIVATIONS)}")
+
+
+class BlockShape(NamedTuple):
+    """What of a block does not depend on its own kernel size and expand ratio."""
+
+    stage: int
+    index: int  # position inside the stage
+    in_channels: int
+    out_channels: int
+    stride: int
+    act: str
+    se: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name among the blocks of a supernet or subnet."""
+        return block_name(self.stage, self.index)
+
+    @property
+    def has_shortcut(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+def block_name(stage: int, index: int) -> str:
+    """Name of a block among the modules of a supernet or subnet."""
+    return f"stage{stage}_block{index}"
