@@ -1,6 +1,4 @@
-"""A subnet's forms for experiments, and its memory over a schedule, against closed forms and the
-cost tables.
-"""
+"""A subnet's forms and its memory over a schedule, against closed forms and the cost tables."""
 
 import builtins
 
@@ -27,9 +25,7 @@ FEW = TimingLimits(
 
 @pytest.fixture(scope="module")
 def subnet():
-    """With statistics that are not those of a fresh batch norm, so that folding has something to
-    do.
-    """
+    """A subnet with random statistics, so that folding has something to do."""
     torch.manual_seed(0)
     network = Subnet(SPACE, ARCH)
     for module in network.modules():

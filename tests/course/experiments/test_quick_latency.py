@@ -14,9 +14,7 @@ from labkit.space import network
 
 
 class Scripted:
-    """A runtime in which every call moves the clock by a time of its own: a subnet's by 0.1 ms for
-    each block.
-    """
+    """A runtime in which a block's call takes 0.2 ms and a subnet's 0.1 ms for each block."""
 
     name, version, threads, batch = "scripted", "1", 1, 1
 

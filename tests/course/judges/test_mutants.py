@@ -1,6 +1,4 @@
-"""A one-line slip in a solution is rejected, for every slip, unless it changes nothing that
-matters.
-"""
+"""Every slip of one line in a solution is rejected, unless it changes nothing that matters."""
 
 import json
 import resource
@@ -19,10 +17,9 @@ from labkit.course.judges.registry import get_exercise
 REVIEWED = json.loads(
     (Path(__file__).parents[2] / "support" / "equivalent_mutants.json").read_text(encoding="utf-8")
 )
-ROOM = (
-    2 << 30
-)  # bytes more than there are; a mutant that drops nothing from a search would fill all memory
-# a mutant that loops for ever is stopped, and counts as rejected; a right answer takes milliseconds
+# Bytes beyond what the process has; a mutant that drops nothing from a search would fill memory.
+EXTRA_MEMORY = 2 << 30
+# A mutant that loops for ever is stopped and counts as rejected; a right answer takes milliseconds.
 CPU_SECONDS = 3
 
 ANSWERS = {}
@@ -49,7 +46,9 @@ def alarm():
 def little_memory():
     before = resource.getrlimit(resource.RLIMIT_DATA)
     pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stack
-    resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + ROOM, before[1]))
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (pages * resource.getpagesize() + EXTRA_MEMORY, before[1])
+    )
     yield
     resource.setrlimit(resource.RLIMIT_DATA, before)
 

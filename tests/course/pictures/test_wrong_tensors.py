@@ -1,6 +1,4 @@
-"""The picture of a wrong tensor: where it differs, only where it helps, and never instead of the
-message.
-"""
+"""The picture of a wrong tensor: where it differs, only where it helps, beside the message."""
 
 import importlib
 import pkgutil
