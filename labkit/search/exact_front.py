@@ -111,7 +111,9 @@ def front(
             remaining = int(np.searchsorted(bound.cost, below, side="right"))
             bar.update(len(bound) - remaining - bar.n)
     genes = np.stack(archs)
-    return _front_of(space, cost(genes), accuracy(genes), genes)
+    total, value = cost(genes), accuracy(genes)
+    points = pareto_front(total, value)
+    return Front(space, total[points], value[points], genes[points])
 
 
 def front_bound(
@@ -134,11 +136,12 @@ def front_bound(
     for terms in stage_terms(space, [accuracy, cost, *(budget.cost for budget in caps)]):
         terms = terms.capped([budget.limit for budget in caps])
         if terms is not None:
-            parts.append(_front_at(space, terms))
-    total, value, genes = (np.concatenate(part) for part in zip(*parts))
+            parts.append(_front_at(terms))
+    total, value, choices = (np.concatenate(part) for part in zip(*parts))
     if accuracy.link is not None:
         value = accuracy.link(value)
-    return _front_of(space, total, value, genes)
+    points = pareto_front(total, value)
+    return Front(space, total[points], value[points], assemble(space, choices[points]))
 
 
 def _as_cap(budget: Budget) -> Budget | None:
@@ -152,18 +155,12 @@ def _as_cap(budget: Budget) -> Budget | None:
     return None
 
 
-def _front_of(space: SearchSpace, cost: np.ndarray, value: np.ndarray, genes: np.ndarray) -> Front:
-    points = pareto_front(cost, value)
-    return Front(space, cost[points], value[points], genes[points])
-
-
-def _front_at(space: SearchSpace, terms: StageTerms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cost (P,), value (P,) and genes (P, G) along the front of one global choice."""
+def _front_at(terms: StageTerms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cost (P,), value (P,) and choices (P, 1 + S) along the front of one global choice."""
     terms = terms.select([pareto_front(stage[1], stage[0]) for stage in terms.stages])
     value, cost = terms.stages[0][:2]
-    configs = [terms.configs[0]]
-    for stage, stage_configs in zip(terms.stages[1:], terms.configs[1:]):
+    choices = np.column_stack([np.full(len(cost), terms.global_choice), terms.configs[0]])
+    for stage, configs in zip(terms.stages[1:], terms.configs[1:]):
         cost, value, i, j = front_of_sums(cost, value, stage[1], stage[0])
-        configs = [indices[i] for indices in configs] + [stage_configs[j]]
-    genes = assemble(space, np.full(len(cost), terms.global_choice), configs)
-    return cost + terms.base[1], value + terms.base[0], genes
+        choices = np.column_stack([choices[i], configs[j]])
+    return cost + terms.base[1], value + terms.base[0], choices

@@ -51,6 +51,8 @@ class StageTerms:
         The last tables, one for each cap, are maxima over the stages. A maximum is at most its cap
         exactly when all its terms are.
         """
+        if not caps:
+            return self
         first, limits = len(self.base) - len(caps), np.array(caps, dtype=float)
         if (self.base[first:] > limits).any():
             return None
@@ -78,18 +80,16 @@ def stage_terms(space: SearchSpace, tables: Sequence[Separable]) -> list[StageTe
     ]
 
 
-def assemble(
-    space: SearchSpace, global_choices: np.ndarray, configs: Sequence[np.ndarray]
-) -> np.ndarray:
-    """(P, G) genes from global choices (P,) and, for each stage, indices (P,) of configurations.
+def assemble(space: SearchSpace, choices: np.ndarray) -> np.ndarray:
+    """(P, G) genes from choices (P, 1 + S): a global choice, then a configuration of each stage.
 
     A global choice is the first gene, the resolution.
     """
-    genes = np.empty((len(global_choices), space.num_genes), dtype=np.int8)
-    genes[:, 0] = global_choices
-    for s, (column, indices) in enumerate(zip(space.depth_columns, configs)):
-        table = space.stage_configs(s)
-        genes[:, column : column + table.shape[1]] = table[indices]
+    genes = np.empty((len(choices), space.num_genes), dtype=np.int8)
+    genes[:, 0] = choices[:, 0]
+    for s, column in enumerate(space.depth_columns):
+        configs = space.stage_configs(s)
+        genes[:, column : column + configs.shape[1]] = configs[choices[:, 1 + s]]
     return genes
 
 

@@ -83,8 +83,8 @@ class Subproblem:
         return (spent + base + levels <= limits).all(0)
 
     def genes(self, space: SearchSpace, picks: np.ndarray) -> np.ndarray:  # (G,)
-        configs = [configs[[i]] for configs, i in zip(self._terms.configs, picks)]
-        return assemble(space, np.array([self._terms.global_choice]), configs)[0]
+        configs = [configs[i] for configs, i in zip(self._terms.configs, picks)]
+        return assemble(space, np.array([[self._terms.global_choice, *configs]]))[0]
 
 
 class Subproblems:
