@@ -31,6 +31,13 @@ def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:
 
     Those are the weights in the device's precision, and what an int8 TFLite file keeps beside them
     for each channel and operator.
+
+    >>> from labkit.latency.devices import get_device
+    >>> from labkit.space.presets import FMNIST
+    >>> device = get_device("mcu-64k")
+    >>> genes = FMNIST.encode([FMNIST.smallest(), FMNIST.largest()])
+    >>> flash_table(FMNIST, device)(genes) <= device.flash_bytes
+    array([ True, False])
     """
 
     def size(operators: Sequence[Operator]) -> int:

@@ -47,7 +47,16 @@ class LatencyTable:
 
 
 def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> Calibration:
-    """Fit `raw` to whole subnets: genes (N, G) and their latency (N,), N >= 4."""
+    """Fit `raw` to whole subnets: genes (N, G) and their latency (N,), N >= 4.
+
+    >>> from labkit.latency.devices import get_device
+    >>> from labkit.space.presets import FMNIST
+    >>> raw = get_device("pi4").latency_table(FMNIST)
+    >>> genes = FMNIST.sample(np.random.default_rng(0), 20)
+    >>> measured_ms = 0.1 + 0.8 * raw(genes) + 0.01 * block_counts(FMNIST, genes)
+    >>> [round(number, 6) for number in calibrate(raw, genes, measured_ms)]
+    [0.8, 0.1, 0.01]
+    """
     if len(genes) < MIN_CALIBRATION:
         raise ValueError(
             f"calibration needs at least {MIN_CALIBRATION} measured subnets, got {len(genes)}"
