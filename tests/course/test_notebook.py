@@ -9,6 +9,7 @@ from labkit.course import check_notebook
 from labkit.course.checking import check
 from labkit.course.handout.notebook_file import cell_source, read
 from labkit.course.handout.student_copy import INSTRUCTOR
+from labkit.course.notebook import _session_cells
 from labkit.storage.errors import LabError, MissingPackage
 
 NOTEBOOKS = [path for path in sorted(INSTRUCTOR.glob("*.ipynb")) if path.name[:2] != "00"]
@@ -92,3 +93,23 @@ def test_the_table_of_a_session(session, capsys):
     assert [line.split()[0] for line in lines[:1]] == ["exercise"]
     assert next(line for line in lines if line.startswith("1.3 ")).split()[1:4] == ["0", "of", "3"]
     assert lines[-1].split() == ["all", "0", "of", "18"]
+
+
+def test_the_answers_of_a_session_are_those_that_ran_last(monkeypatch):
+    class Shell:
+        user_ns = {
+            "In": [
+                "",
+                "# Exercise 1.3\nold",
+                "x = 1",
+                "# Exercise 1.2\nfirst",
+                "# Exercise 1.3\nnew",
+            ]
+        }
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
+    assert _session_cells() == [
+        ("code", "x = 1"),
+        ("code", "# Exercise 1.3\nnew"),
+        ("code", "# Exercise 1.2\nfirst"),
+    ]
