@@ -1,5 +1,4 @@
-"""What a search method costs for N devices: published figures beside those this package measured
-itself.
+"""What a search method costs for N devices: published figures beside measured ones.
 
 A method has parts that are paid once and parts that are paid for every device; its total for N
 devices is once + N * per device. Published figures are GPU hours on ImageNet (OFA, arXiv

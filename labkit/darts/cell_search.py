@@ -1,4 +1,4 @@
-"""DARTS: search a cell by gradient descent on architecture weights, resumable at any step.
+"""DARTS: the search of a cell by gradient descent on architecture weights.
 
 The training split is halved; network weights learn on one half, architecture weights on the other,
 one step each in turn (DARTS, arXiv 1806.09055, algorithm 1 and section 3.1). Validation and test
@@ -97,8 +97,9 @@ class CellSearchState(RunState):
         )
 
     def advance(self, training: Batch, validation: Batch) -> float:
-        """One step of the architecture weights, then one of the weights; returns the training loss
-        before it.
+        """One step of the architecture weights, then one of the weights.
+
+        Returns the training loss before it.
         """
         config = self.config
         if config.order == 2:

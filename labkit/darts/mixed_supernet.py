@@ -125,8 +125,9 @@ def mixture_loss(
 
 
 def relaxed(logits: list[Tensor], temperature: float, generator: torch.Generator) -> list[Tensor]:
-    """A draw from the Gumbel softmax, differentiable over the logits: at low temperature nearly
-    one-hot.
+    """A draw from the Gumbel softmax for each vector of logits, differentiable over the logits.
+
+    At a low temperature it is nearly one-hot.
     """
     choices = []
     for logit in logits:
@@ -137,11 +138,10 @@ def relaxed(logits: list[Tensor], temperature: float, generator: torch.Generator
 
 
 def expected_cost(table: AdditiveTable, probabilities: Probabilities) -> Tensor:
-    """Mean cost of archs drawn from `probabilities`, differentiable (ProxylessNAS, arXiv
-    1812.00332, eq. 5).
+    """Mean cost of archs drawn from `probabilities`, differentiable over them.
 
-    Exact: choices are independent, and a block's cost counts with the probability that its stage is
-    that deep.
+    As in ProxylessNAS (arXiv 1812.00332, eq. 5). It is exact: choices are independent, and a
+    block's cost counts with the probability that its stage is that deep.
     """
     space = table.space
     like = probabilities[0]
@@ -152,10 +152,10 @@ def expected_cost(table: AdditiveTable, probabilities: Probabilities) -> Tensor:
             table.blocks[:, b, : len(kernel), : len(expand)], dtype=like.dtype, device=like.device
         )
         depths = space.stages[shape.stage].depths
-        deep_enough = probabilities[space.depth_columns[shape.stage]][
-            next(i for i, d in enumerate(depths) if d > shape.index) :
-        ].sum()
-        total = total + deep_enough * torch.einsum("rke,k,e->r", costs, kernel, expand)
+        shallowest = next(i for i, depth in enumerate(depths) if depth > shape.index)
+        depth_probabilities = probabilities[space.depth_columns[shape.stage]]
+        present = depth_probabilities[shallowest:].sum()
+        total = total + present * torch.einsum("rke,k,e->r", costs, kernel, expand)
     return probabilities[0] @ total
 
 

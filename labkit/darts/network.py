@@ -48,9 +48,7 @@ def initial_alphas(nodes: int, seed: int) -> Alphas:
 
 
 class MixedOp(nn.Module):
-    """All operations on one edge; the output is their sum, weighted by `weights` (O,) (DARTS, eq.
-    2).
-    """
+    """All operations on one edge: their sum, weighted by `weights` (O,) (DARTS, eq. 2)."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -147,8 +145,9 @@ class DerivedCell(nn.Module):
 
 
 def _drop_path(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Zero whole images' paths with probability `rate`, scale up the others (as FractalNet, arXiv
-    1605.07648).
+    """Zero whole images' paths with probability `rate` and scale up the others.
+
+    As in FractalNet (arXiv 1605.07648).
     """
     keep = (torch.rand(len(x), 1, 1, 1, generator=generator) >= rate).to(x)
     return x * keep / (1 - rate)

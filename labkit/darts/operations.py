@@ -31,8 +31,9 @@ class Zero(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the map without losing half of the pixels: two strided pointwise convolutions, one
-    pixel apart.
+    """Halve the map without losing half of the pixels.
+
+    Two strided pointwise convolutions read it one pixel apart.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, searching: bool) -> None:

@@ -46,10 +46,10 @@ DRAWS = 10_000  # from the final distribution, for candidates within budget
 
 @dataclass(frozen=True)
 class GradientConfig:
-    """How a gradient search runs. With the defaults it takes about a minute of one CPU core on
-    `fmnist`.
+    """How a gradient search runs.
 
-    The price is in nats of cross entropy for an expected cost of twice the budget.
+    With the defaults it takes about a minute of one CPU core on `fmnist`. The price is in nats of
+    cross entropy for an expected cost of twice the budget.
     """
 
     steps: int = 100
