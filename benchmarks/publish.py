@@ -160,8 +160,8 @@ def pareto_quality(report: dict) -> str:
     return (
         f"**NSGA-II against pymoo** (`pareto_quality.py`; {report['peer']}; as many evaluations"
         f" each; medians of {report['seeds']} seeds). Hypervolume is the share of the exact"
-        " front's. Ours is of the archive of all it evaluated, so pymoo's last column is its"
-        " like.\n\n"
+        " front's. Ours is that of the archive of all archs it evaluated, so it compares with"
+        " pymoo's last column.\n\n"
         + page.table(
             (
                 "predictor",
