@@ -36,7 +36,7 @@ from labkit.storage.config_fields import check_not_negative, check_positive, che
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import AdditiveTable
-from labkit.tables.separable import require_space
+from labkit.tables.separable import check_tables
 from labkit.train.batches import Batches
 from labkit.train.distributed import World
 from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
@@ -168,7 +168,7 @@ def gradient_search(
             f"gradient search needs a cost that adds up over the blocks of {space.name!r} (an "
             f"AdditiveTable); {budget.name} is a {type(table).__name__}"
         )
-    require_space(space, [table])
+    check_tables(space, [table])
     if limit == 0:
         raise ValueError(
             f"gradient search prices what exceeds {budget} as a share of the limit, which cannot be"

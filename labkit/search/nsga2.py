@@ -22,7 +22,7 @@ from labkit.search.pareto import nondominated
 from labkit.search.random import FeasibleStart
 from labkit.search.scoring import Scorer
 from labkit.space import SearchSpace
-from labkit.tables.separable import Joint, is_separable, require_space
+from labkit.tables.separable import Joint, check_tables, is_separable
 
 ARCHIVE = 100_000  # archs in the archive before it is reduced to its front
 Population = tuple[np.ndarray, np.ndarray]  # genes (N, G) and points (N, M)
@@ -111,7 +111,7 @@ def _evaluator(
     space: SearchSpace, functions: Sequence[GenesFunction]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Function of genes (N, G) -> (N, M): minus the first of `functions`, then the others."""
-    require_space(space, functions)
+    check_tables(space, functions)
     joint = Joint(functions) if all(is_separable(f, space) for f in functions) else None
     signs = np.array([-1.0] + [1.0] * (len(functions) - 1))
 

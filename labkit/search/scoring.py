@@ -9,7 +9,7 @@ import numpy as np
 
 from labkit.search.budgets import Budget, GenesFunction
 from labkit.space import Arch, SearchSpace
-from labkit.tables.separable import Joint, is_separable, require_space
+from labkit.tables.separable import Joint, check_tables, is_separable
 
 REMEMBERED_ARCHS = 500_000  # after so many, a `CachedAccuracy` starts anew
 
@@ -92,7 +92,7 @@ class Scorer:
     def __init__(
         self, space: SearchSpace, accuracy: GenesFunction, limits: Sequence[Budget]
     ) -> None:
-        require_space(space, [accuracy, *(budget.cost for budget in limits)])
+        check_tables(space, [accuracy, *(budget.cost for budget in limits)])
         self.space, self.limits = space, tuple(limits)
         for budget in limits:
             if any(other.name == budget.name and other.cost is not budget.cost for other in limits):

@@ -18,7 +18,7 @@ import numpy as np
 from labkit.search.budgets import Budget
 from labkit.search.pareto import nondominated
 from labkit.space import SearchSpace
-from labkit.tables.separable import MaxPlusSum, Separable, is_separable, require_space
+from labkit.tables.separable import MaxPlusSum, Separable, check_tables, is_separable
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def require_exact(space: SearchSpace, accuracy: object, limits: Sequence[Budget]
 
     Raises ValueError for tables of another space.
     """
-    require_space(space, [accuracy, *(budget.cost for budget in limits)])
+    check_tables(space, [accuracy, *(budget.cost for budget in limits)])
     if not is_separable(accuracy, space) or accuracy.combine is not np.add:
         raise TypeError(
             f"exact search needs a predictor that adds up over the stages of {space.name!r}, not a "

@@ -6,10 +6,12 @@ An `Arch` is one choice. Gene matrices (`labkit.space.genes`) hold many archs at
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from labkit.space.arch import Arch, Block
@@ -77,6 +79,16 @@ class SearchSpace(StageCodes):
             )
         if self.choices.max() > 127:
             raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything that this space is.
+
+        What is measured or fitted for a space records it: two spaces of one name, or two versions
+        of a space, have different digests.
+        """
+        content = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:  # (B,)

@@ -203,7 +203,7 @@ def highest(function: Separable | MaxPlusSum) -> float:
     return float(values.max())
 
 
-def require_space(space: SearchSpace, functions: Iterable[object]) -> None:
+def check_tables(space: SearchSpace, functions: Iterable[object]) -> None:
     """Raise ValueError for a table of another space: its genes may well have the same shape."""
     for function in functions:
         if isinstance(function, (Separable, MaxPlusSum)) and function.space != space:
