@@ -197,6 +197,9 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
     "arguments, message",
     [
         (["search", "--device", "pi5"], "unknown device 'pi5', known: host"),
+        (["measure", "mnist"], "unknown supernet 'mnist', known: fmnist"),
+        (["measure", "fmnist", "--pairs", "11"], "11 pairs of 'fmnist' are too few to fit"),
+        (["measure", "ofa-mbv3"], "ofa-mbv3/supernet.safetensors does not exist"),
         (["search", "--supernet", "mnist"], "unknown supernet 'mnist', known: fmnist"),
         (["search", "--device", "pi4", "--max-latency-ms", "-3"], "-3.0 is not in the range x>=0"),
         (
