@@ -696,3 +696,20 @@ def test_a_front_says_which_of_its_points_are_shown(capsys, monkeypatch, space, 
     count = int(head.split()[0])
     step = int(head.split("one in ")[1].rstrip(":")) if says == "one in " else 1
     assert code == 0 and says in head and len(points) == -(-count // step)
+
+
+@pytest.mark.slow
+def test_a_supernet_of_ones_own_is_used_like_a_shipped_one(capsys, tmp_path):
+    folder = str(tmp_path / "mine")
+    short = ["--epochs", "1", "--steps-per-epoch", "3", "--batch", "8"]
+    assert run(capsys, "train", "--out", folder, *short)[0] == 0
+    code, _, err = run(capsys, "search", "--supernet", folder, "--device", "pi4")
+    assert code == 2 and f"make it again with `labkit measure {folder}`" in err
+    errors = as_json(capsys, "measure", folder, "--pairs", "14")["held_out"]
+    answer = as_json(capsys, "search", "--supernet", folder, "--device", "pi4")
+    assert answer["supernet"] == "mine" and answer["space"] == "fmnist"
+    assert answer["predictor"] == "fitted to 14 measured subnets"
+    assert answer["predictor_rmse"] == errors["separable"]["rmse"]
+    arch = json.dumps(answer["arch"])
+    measured = as_json(capsys, "evaluate", "--supernet", folder, "--arch", arch)
+    assert 0 <= measured["accuracy"] <= 100 and measured["weights"].startswith(folder)
