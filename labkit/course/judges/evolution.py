@@ -486,7 +486,7 @@ EXERCISES = (
         mutate_inputs,
         mutate_run,
         mutate_judge,
-        ("labkit.space.SearchSpace.mutate", "labkit.search.evolution.Variation.mutants"),
+        ("labkit.space.genes.GeneMatrices.mutate", "labkit.search.evolution.Variation.mutants"),
     ),
     Exercise(
         "4.3",
@@ -495,7 +495,7 @@ EXERCISES = (
         cross_inputs,
         cross_run,
         cross_judge,
-        ("labkit.space.SearchSpace.crossover", "labkit.search.evolution.Variation.crossed"),
+        ("labkit.space.genes.GeneMatrices.crossover", "labkit.search.evolution.Variation.crossed"),
     ),
     Exercise(
         "4.4",

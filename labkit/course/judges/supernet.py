@@ -437,9 +437,12 @@ EXERCISES = (
         count_inputs,
         count_run,
         count_judge,
-        tuple(
-            f"labkit.space.SearchSpace.{name}"
-            for name in ("size", "enumerate", "stage_configs", "valid_codes", "_stages_enumerated")
+        (
+            "labkit.space.SearchSpace.size",
+            "labkit.space.SearchSpace.enumerate",
+            "labkit.space.stage_codes.StageCodes.stage_configs",
+            "labkit.space.stage_codes.StageCodes.valid_codes",
+            "labkit.space.stage_codes.StageCodes._configurations",
         ),
     ),
     Exercise(

@@ -2,12 +2,15 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import exercises as answers
 import numpy as np
 import pytest
 
+import labkit
 from labkit.course import check
+from labkit.course.checking.emptied_functions import OWN_ANSWER, emptied, locate
 from labkit.course.exercises.exercise import Outcome, Wrong
 from labkit.course.exercises.plain_values import plain
 from labkit.course.exercises.trial import attempt, judge, try_answer
@@ -133,6 +136,13 @@ def test_check_prints_in_a_notebook_and_raises_under_pytest(capsys, monkeypatch)
     monkeypatch.delenv("PYTEST_VERSION")
     check("1.3", unsolved)
     assert capsys.readouterr().out.startswith("Exercise 1.3: 0 of 3 points\n  not solved yet")
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_functions_that_are_no_answer_are_where_they_are_said_to_be(id):
+    for name in EXERCISES[id].instead_of:
+        for file, inside in locate(Path(labkit.__file__).parents[1], name):
+            assert OWN_ANSWER in emptied(file.read_text(encoding="utf-8"), [inside], id)
 
 
 @pytest.mark.parametrize("id", ["9.1", "1.99", "one", ""])
