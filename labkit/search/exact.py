@@ -10,13 +10,13 @@ The search takes these steps:
 1. **Divide** (`subproblems.py`). Every global choice is a subproblem of its own: from now on an
    arch is one configuration per stage, and stages interact in nothing but the budgets.
 2. **Thin the stages** (`stage_terms.py`). A configuration is dropped if another one of its stage is
-   worth no less and costs no more under any budget. Of thousands some dozens are left.
+   worth no less and costs no more under any budget. Of thousands, about a hundred remain.
 3. **Bound** (`lagrangian.py`). Suppose that a budget's cost has a price: whatever the stages spend
    is paid for, whatever they leave of the limit is paid back. Now each stage can choose for itself,
    and what all stages are worth together is never less than the value of any arch within budget.
    This holds at any price; the ellipsoid method finds prices that make the bound low. Archs within
    budget that turn up on the way are remembered: the best of them is the best value so far.
-4. **Enumerate what the bound leaves** (`lagrangian.py`, too). Each configuration loses something
+4. **Enumerate what the bound leaves** (also `lagrangian.py`). Each configuration loses something
    against the best one of its stage. An arch that beats the best value so far must lose less, over
    all its stages, than the distance of that value from the bound. Few configurations lose so
    little, and all their combinations are looked at, stage after stage, with bounds on what can
