@@ -36,16 +36,8 @@ def se_channels(channels: int) -> int:
 
 def stem(space: SearchSpace, resolution: int) -> tuple[Operator, ...]:
     """What comes before the elastic blocks: a 3x3 convolution and perhaps a fixed block."""
-    convolved = convolution(
-        space.in_channels,
-        space.stem_width,
-        3,
-        resolution,
-        space.stem_stride,
-        act=space.stem_act,
-        norm=True,
-        part="stem",
-    )
+    sizes = space.in_channels, space.stem_width, 3, resolution, space.stem_stride
+    convolved = convolution(*sizes, act=space.stem_act, norm=True, part="stem")
     if space.first_width is None:
         return (convolved,)
     shape = BlockShape(-1, 0, space.stem_width, space.first_width, 1, space.first_act)
@@ -66,16 +58,8 @@ def block(
     operators = []
     if expand > 1:
         operators.append(layer(shape.in_channels, middle, 1, side, act=shape.act, name="expand"))
-    depthwise = layer(
-        middle,
-        middle,
-        kernel,
-        side,
-        shape.stride,
-        depthwise=True,
-        act=shape.act,
-        name="depthwise",
-    )
+    sizes = middle, middle, kernel, side, shape.stride
+    depthwise = layer(*sizes, depthwise=True, act=shape.act, name="depthwise")
     out = depthwise.out_side
     operators.append(depthwise)
     if shape.se:

@@ -63,13 +63,7 @@ def _proxyless(name: str, width: float) -> SearchSpace:
         head_act="relu6",
         bn_eps=1e-3,
         stages=tuple(
-            Stage(
-                w(c),
-                stride,
-                tuple(range(min(2, deepest), deepest + 1)),
-                expands=(3, 4, 6),
-                act="relu6",
-            )
+            Stage(w(c), stride, tuple(range(min(2, deepest), deepest + 1)), act="relu6")
             for c, stride, deepest in rows
         ),
     )

@@ -47,7 +47,7 @@ def test_block_model_equals_the_torch_block(shape, kernel, expand, side):
 
 
 def test_pieces_run_one_after_another_are_the_whole_network():
-    """Stem, blocks and head are cut at the right places: chained, they give the network's output."""
+    """Stem, blocks and head are cut at the right places: chained, they are the whole network."""
     space, arch = RICH, RICH.largest()
     x = torch.randn(1, 3, arch.resolution, arch.resolution)
     whole = run_model(graph.network_model(space, arch), x)

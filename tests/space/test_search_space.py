@@ -260,7 +260,7 @@ def test_resolutions_are_positive_whole_numbers_and_ascend(resolutions):
 
 @pytest.mark.parametrize("depth", [8, 21])
 def test_a_stage_of_more_configurations_than_memory_holds_is_named(depth):
-    """Its archs can be drawn and counted all the same; a table has a number for each configuration."""
+    """Its archs can be drawn and counted; a table would have a number for each configuration."""
     space = SearchSpace("deep", (16,), (Stage(8, 1, (1,)), Stage(8, 1, (depth,))), 1, 2, 8)
     assert space.decode(space.sample(np.random.default_rng(0), 3)) and space.size() == 9 ** (
         depth + 1
