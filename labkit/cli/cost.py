@@ -24,11 +24,11 @@ def cost(trained, count, picture, as_json) -> None:
     from labkit.accounting import search_cost as accounting
     from labkit.accounting.records import records
 
-    published, ours = accounting.published(), accounting.measured(records(trained.space.name))
+    published, measured = accounting.published(), accounting.measured(records(trained.space.name))
     reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
     rows = {
         "published": accounting.cost_rows(published, count, reference),
-        "ours": accounting.cost_rows(ours, count),
+        "ours": accounting.cost_rows(measured, count),
     }
     lines = []
     for title, table in rows.items():
@@ -43,7 +43,7 @@ def cost(trained, count, picture, as_json) -> None:
         from labkit.course.pictures.search_cost import cost_figure
         from labkit.course.pictures.style import save_figure
 
-        save_figure(cost_figure(published, ours, count), picture)
+        save_figure(cost_figure(published, measured, count), picture)
 
 
 def _hours(value: float | str) -> str:

@@ -88,8 +88,8 @@ def _to_microcontroller(space, subnet, dataset, out, split, images, as_json) -> 
                 f" {split}"
             ),
             (
-                f"int8   {model.int8_accuracy:.2f} %, loses {model.accuracy_drop:.2f} points to torch"
-                " in float32"
+                f"int8   {model.int8_accuracy:.2f} %, loses {model.accuracy_drop:.2f} points to"
+                " torch in float32"
             ),
             (
                 f"arena  {model.arena_bytes / 1000:.1f} kB: {model.activation_bytes / 1000:.1f}"

@@ -73,9 +73,9 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
         return getattr(space, text)()
     if not text.lstrip().startswith("{"):
         if not os.path.isfile(text):
-            shown = text if len(text) <= 100 else text[:100] + "..."
+            excerpt = text if len(text) <= 100 else text[:100] + "..."
             raise ValueError(
-                f"arch {shown!r} is neither 'largest', 'smallest', JSON nor a file that is there"
+                f"arch {excerpt!r} is neither 'largest', 'smallest', JSON nor a file that is there"
             )
         try:
             text = Path(text).read_text(encoding="utf-8-sig")  # some editors begin it with a mark

@@ -169,10 +169,10 @@ def _warn_of_budgets_without_effect(budgets) -> None:
         if budget.name not in OPTIONS:
             continue
         option, unit, unit_name = OPTIONS[budget.name]
-        most = highest(budget.cost)
-        if budget.limit >= most:  # perhaps a limit in another unit than the option's
+        highest_cost = highest(budget.cost)
+        if budget.limit >= highest_cost:  # perhaps a limit in another unit than the option's
             click.echo(
                 f"labkit: {option} {budget.limit / unit:.9g} excludes no subnet; none needs more"
-                f" than {most / unit:.6g} {unit_name}",
+                f" than {highest_cost / unit:.6g} {unit_name}",
                 err=True,
             )

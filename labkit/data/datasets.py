@@ -116,7 +116,9 @@ def load(name: str = "fashion-mnist") -> DataSet:
 
 
 def normalize(images: Tensor, dataset: DataSet, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(N, C, H, W) uint8 -> `dtype`, with mean 0 and standard deviation 1 over the training images."""
+    """Images (N, C, H, W) as uint8 -> `dtype`, with mean 0 and deviation 1 over the training
+    images.
+    """
     mean, std = (
         torch.tensor(v, device=images.device, dtype=dtype).view(1, -1, 1, 1)
         for v in (dataset.mean, dataset.std)

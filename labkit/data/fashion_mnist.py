@@ -26,7 +26,7 @@ class DataError(LabError):
 
 
 def unpack_fashion_mnist() -> Path:
-    """Verify the embedded files and unpack them where torchvision looks for them; return its root."""
+    """Verify the embedded files, unpack them where torchvision looks for them, return its root."""
     source, root = data_dir() / "fashion-mnist", cache_dir() / "fashion-mnist"
     for name, sha256 in FASHION_MNIST_SHA256.items():
         packed, unpacked = source / f"{name}.gz", root / "FashionMNIST" / "raw" / name

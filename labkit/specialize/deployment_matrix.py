@@ -76,7 +76,7 @@ class DeploymentMatrix:
         return self.choices[s].owner == self.targets[d].name
 
     def serves_all(self, s: int) -> bool:
-        """Whether subnet `s` meets every device's limits and is as good there as the device's own."""
+        """Whether subnet `s` meets all limits and is on each device as good as the device's own."""
         return not (self.too_slow[s] | ~self.fits[s]).any() and bool(self.loss[s].max() < 0.05)
 
     def verdict(self, s: int) -> str:
@@ -85,8 +85,8 @@ class DeploymentMatrix:
         worst = max(self.loss[s][~fails], default=0.0)
         worse = f"up to {worst:.1f} points worse" if worst >= 0.05 else ""
         if fails.any():
-            elsewhere = f", elsewhere {worse}" if worse else ""
-            return f"fails on {fails.sum()} of {len(fails)}{elsewhere}"
+            losses = f", elsewhere {worse}" if worse else ""
+            return f"fails on {fails.sum()} of {len(fails)}{losses}"
         return f"fits everywhere, {worse or 'as good as each own'}"
 
     def slowdown(self) -> float:

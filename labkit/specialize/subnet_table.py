@@ -86,11 +86,11 @@ def subnet_table(
     images; InfeasibleBudget for a budget that no subnet meets.
     """
     supernet, dataset = trained.supernet, trained.dataset
-    chosen_for = targets(trained.space, requests, seed)
-    rows = [predicted_row(target, trained.predictor, seed) for target in chosen_for]
+    table_targets = targets(trained.space, requests, seed)
+    rows = [predicted_row(target, trained.predictor, seed) for target in table_targets]
     _add_accuracies(rows, supernet, dataset)
     _add_latencies(rows, trained)
-    return SubnetTable(chosen_for, rows)
+    return SubnetTable(table_targets, rows)
 
 
 def predicted_row(target: Target, model: AccuracyModel, seed: int) -> dict:
@@ -122,8 +122,8 @@ def _add_accuracies(rows: Sequence[dict], supernet, dataset) -> None:
 
 def _add_latencies(rows: Sequence[dict], trained: TrainedSupernet) -> None:
     """On this machine whole subnets are measured; elsewhere the table's sum is all there is."""
-    here = [row for row in rows if row["device"] == HOST]
-    if here:
-        timings = measure_archs(trained.space, [row["arch"] for row in here])
-        for row, timing in zip(here, timings):
+    host_rows = [row for row in rows if row["device"] == HOST]
+    if host_rows:
+        timings = measure_archs(trained.space, [row["arch"] for row in host_rows])
+        for row, timing in zip(host_rows, timings):
             row["measured_ms"] = timing.median_ms
