@@ -44,14 +44,17 @@ def records_path() -> Path:
     return data_dir() / "records.json"
 
 
-def records(space: str = "fmnist") -> list[dict]:
-    """Every record of `space`. Files that are not there are records that nobody has made yet.
+def records(space: str = "fmnist", folder: Path | None = None) -> list[dict]:
+    """Every record of `space`, and of the trained supernet in `folder`.
 
-    Raises RecordError for a file that is damaged.
+    Without `folder` it is the supernet of that name that ships. Files that are not there are
+    records that nobody has made yet. Raises RecordError for a file that is damaged.
     """
+    folder = folder or data_dir() / "supernets" / space
     ledger = [record for record in _ledger() if record["space"] == space]
-    for path, what, header in _headers(space):
-        source = path.relative_to(data_dir()).as_posix()
+    for path, what, header in _headers(folder):
+        shipped = path.is_relative_to(data_dir())
+        source = (path.relative_to(data_dir()) if shipped else path).as_posix()
         hours = {unit: header.pop(unit) for unit in HOURS if unit in header}
         # A run that began on a GPU and went on on a CPU is a record of each.
         for unit, value in hours.items():
@@ -82,12 +85,12 @@ def _ledger() -> list[dict]:
     return [validated(record) for record in ledger.objects("records")]
 
 
-def _headers(space: str) -> Iterator[tuple[Path, str, dict]]:
-    """Path, what and header of each file in data/ that may say what it cost."""
+def _headers(folder: Path) -> Iterator[tuple[Path, str, dict]]:
+    """Path, what and header of each file of a trained supernet that may say what it cost."""
     # Imported here because the published table does without.
     from safetensors import SafetensorError, safe_open
 
-    path = data_dir() / "supernets" / space / "supernet.safetensors"
+    path = folder / "supernet.safetensors"
     try:
         if path.is_file():
             with safe_open(path, framework="numpy") as file:

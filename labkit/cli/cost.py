@@ -24,7 +24,10 @@ def cost(trained, count, picture, as_json) -> None:
     from labkit.accounting import search_cost as accounting
     from labkit.accounting.records import records
 
-    published, measured = accounting.published(), accounting.measured(records(trained.space.name))
+    published, measured = (
+        accounting.published(),
+        accounting.measured(records(trained.space.name, trained.path)),
+    )
     reference = next(method for method in published if method.name == accounting.ONCE_FOR_ALL)
     rows = {
         "published": accounting.cost_rows(published, count, reference),

@@ -45,16 +45,14 @@ class _Device(click.ParamType):
 
 class _Picture(click.Path):
     def convert(self, value, param, ctx) -> Path:
-        path = super().convert(
-            value, param, ctx
-        )  # what cannot be drawn is said before the work, not after it
+        """A path that can be drawn to; what is wrong with it shows before the work, not after."""
+        path = super().convert(value, param, ctx)
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
             self.fail(
                 f"{str(path)!r} is no picture; name it like picture.png, .svg or .pdf", param, ctx
             )
-        folder = next(
-            parent for parent in path.absolute().parents if parent.exists()
-        )  # those below it are made
+        # Folders below the first that exists are made later.
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             self.fail(
                 f"cannot write {str(path)!r}: {str(folder)!r} is no folder that can be written;"

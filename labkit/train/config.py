@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from labkit.space import Arch
+from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.config_fields import (
     check_fraction,
@@ -56,8 +56,12 @@ class TrainConfig:
     initial: str | None = None  # weights file of a supernet to begin with; None: random weights
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
 
+    @property
+    def search_space(self) -> SearchSpace:
+        return get_space(self.space)
+
     def __post_init__(self) -> None:
-        space = get_space(self.space)
+        space = self.search_space
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
         check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")

@@ -11,7 +11,6 @@ import numpy as np
 from labkit.data import datasets
 from labkit.runtime.machine import machine
 from labkit.space import SearchSpace
-from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
 from labkit.supernet import weights_file
 from labkit.supernet.evaluation import Evaluator
@@ -51,7 +50,7 @@ def train(
     divide; DataError for images that are not there; Diverged where the loss or the weights are no
     longer numbers.
     """
-    out, space, recipe = Path(out), get_space(config.space), config.resolved_recipe
+    out, space, recipe = Path(out), config.search_space, config.resolved_recipe
     dataset = _load_dataset(config, space)
     with world(device) as ranks:
         batches = Batches(

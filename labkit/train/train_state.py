@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from labkit.space import Arch, SearchSpace
-from labkit.space.presets import get_space
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
 from labkit.storage.tensor_file import CheckpointError
@@ -42,11 +41,13 @@ class TrainState(RunState):
     }
 
     def __init__(self, config: TrainConfig, device: torch.device = CPU, total: int = 1) -> None:
-        super().__init__(asdict(config), defaults=asdict(TrainConfig()))
+        space = config.search_space
+        # With the space's digest, a checkpoint of another version of the space is refused.
+        digest = {"space_sha256": space.digest}
+        super().__init__({**asdict(config), **digest}, {**asdict(TrainConfig()), **digest})
         torch.manual_seed(config.seed)
         self.config = config
         self._place = {"device": device, "dtype": config.dtype}
-        space = get_space(config.space)
         self.supernet = Supernet(space, config.only).to(**self._place)
         self.average = Supernet(space, config.only).requires_grad_(False).to(**self._place)
         self.average.load_state_dict(self.supernet.state_dict())

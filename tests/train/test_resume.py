@@ -10,7 +10,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from labkit.space.presets import FMNIST, spaces
 from labkit.storage import tensor_file as checkpoint
+from labkit.storage.tensor_file import CheckpointError
 from labkit.train import TrainConfig, train
 from labkit.train.step import training_step
 
@@ -206,3 +208,13 @@ def test_a_checkpoint_with_an_option_that_is_not_known_is_refused(tmp_path):
         checkpoint.save(path, tensors, {**header, **change})
         with pytest.raises(checkpoint.CheckpointError, match=message):
             train(replace(TINY, steps_per_epoch=1), tmp_path, resume=True, progress=False)
+
+
+def test_a_checkpoint_of_another_version_of_the_space_is_refused(tmp_path, monkeypatch):
+    """Its tensors have the same shapes, and would be trained on as another network's."""
+    train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False)
+    monkeypatch.setitem(spaces, "fmnist", replace(FMNIST, bn_eps=1e-3))
+    with pytest.raises(
+        CheckpointError, match=f"made with space_sha256='{FMNIST.digest}', this run"
+    ):
+        train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False, resume=True)
