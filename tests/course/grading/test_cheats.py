@@ -271,7 +271,7 @@ def count_subnets(resolutions, stages):
         SPACE_OF
         + function(
             "space = space_of(resolutions, stages)\nfor s in range(len(stages)):\n"
-            "    resolutions *= len(space._stages_enumerated[s][0])\nreturn resolutions"
+            "    resolutions *= len(space._configurations[s][0])\nreturn resolutions"
         )
     ),
     "import labkit from where it was installed": f"""
