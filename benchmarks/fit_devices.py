@@ -16,9 +16,9 @@ import sys
 import numpy as np
 from scipy.optimize import minimize
 
+from labkit.comparison.published_latencies import check, held_out_error
+from labkit.comparison.reference_networks import networks
 from labkit.latency.devices import load_simulated
-from labkit.latency.published_latencies import check, held_out_error
-from labkit.latency.simulated.reference_networks import networks
 from labkit.latency.simulated.roofline import Roofline
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.paths import data_dir

@@ -23,9 +23,9 @@ import numpy as np
 import page
 from tqdm import tqdm
 
+from labkit.comparison.prediction_error import prediction_error
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
-from labkit.latency.measured.prediction_error import prediction_error
 from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space

@@ -20,11 +20,11 @@ import page
 from latency_error import TITLE
 from tqdm import tqdm
 
+from labkit.comparison.prediction_error import SAMPLES, compare_predictors
 from labkit.course.pictures.latency import latency_predictors
 from labkit.course.pictures.style import save_figure
 from labkit.latency.measured.lookup_table import calibrate, load_table, write_table
 from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
-from labkit.latency.measured.prediction_error import SAMPLES, compare_predictors
 from labkit.latency.measured.runtimes import get_runtime
 from labkit.latency.measured.subnet_sample import measure_sample
 from labkit.space import SearchSpace

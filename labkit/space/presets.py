@@ -8,6 +8,8 @@ from labkit.space.operators import make_divisible
 from labkit.space.search_space import SearchSpace
 from labkit.space.stage import Stage
 
+IMAGENET_RESOLUTIONS = tuple(range(128, 225, 16))
+
 
 def _mobilenet_v3(name: str, width: float) -> SearchSpace:
     """The OFA paper's space (arXiv 1908.09791, section 4.1): MobileNetV3 with elastic blocks."""
@@ -15,7 +17,6 @@ def _mobilenet_v3(name: str, width: float) -> SearchSpace:
     def w(channels: int) -> int:
         return make_divisible(channels * width)
 
-    depths, expands = (2, 3, 4), (3, 4, 6)
     rows = (
         (24, 2, "relu", False),
         (40, 2, "relu", True),
@@ -25,7 +26,7 @@ def _mobilenet_v3(name: str, width: float) -> SearchSpace:
     )
     return SearchSpace(
         name=name,
-        resolutions=(128, 144, 160, 176, 192, 208, 224),
+        resolutions=IMAGENET_RESOLUTIONS,
         in_channels=3,
         num_classes=1000,
         stem_width=w(16),
@@ -33,8 +34,7 @@ def _mobilenet_v3(name: str, width: float) -> SearchSpace:
         final_width=w(960),
         feature_width=w(1280),
         stages=tuple(
-            Stage(w(c), stride, depths, expands=expands, act=act, se=se)
-            for c, stride, act, se in rows
+            Stage(w(c), stride, depths=(2, 3, 4), act=act, se=se) for c, stride, act, se in rows
         ),
     )
 
@@ -52,7 +52,7 @@ def _proxyless(name: str, width: float) -> SearchSpace:
     rows = ((24, 2, 4), (40, 2, 4), (80, 2, 4), (96, 1, 4), (192, 2, 4), (320, 1, 1))
     return SearchSpace(
         name=name,
-        resolutions=(128, 144, 160, 176, 192, 208, 224),
+        resolutions=IMAGENET_RESOLUTIONS,
         in_channels=3,
         num_classes=1000,
         stem_width=w(32),
@@ -90,16 +90,12 @@ FMNIST = SearchSpace(
 # The same family on color images, for machines with internet (torchvision downloads CIFAR-10).
 CIFAR10 = replace(FMNIST, name="cifar10", resolutions=(24, 28, 32), in_channels=3)
 
-spaces: dict[str, SearchSpace] = {
-    space.name: space
-    for space in (
-        FMNIST,
-        CIFAR10,
-        _mobilenet_v3("ofa-mbv3", 1.0),
-        _mobilenet_v3("ofa-mbv3-w1.2", 1.2),
-        _proxyless("ofa-proxyless-w1.3", 1.3),
-    )
-}
+OFFICIAL = (
+    _mobilenet_v3("ofa-mbv3", 1.0),
+    _mobilenet_v3("ofa-mbv3-w1.2", 1.2),
+    _proxyless("ofa-proxyless-w1.3", 1.3),
+)
+spaces: dict[str, SearchSpace] = {space.name: space for space in (FMNIST, CIFAR10, *OFFICIAL)}
 
 
 def get_space(name: str) -> SearchSpace:

@@ -1,1 +1,1 @@
-"""The supernet: elastic operators, subnets, batch-norm recalibration, evaluation, weights on disk."""
+"""The supernet: elastic operators, subnets, batch-norm recalibration, evaluation, weight files."""

@@ -1,6 +1,4 @@
-"""Simulated devices: layer lists against torchvision and closed forms, the roofline, files, limits,
-checks.
-"""
+"""Simulated devices: operators of an arch, the roofline, device files, memory limits."""
 
 from __future__ import annotations
 
@@ -12,13 +10,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-import torchvision
-from fvcore.nn import FlopCountAnalysis
 
-from labkit.cli.latency.text import published_text
 from labkit.latency.devices import (
     HOST,
-    TRUSTED_ERROR,
     DeviceError,
     SimulatedDevice,
     device_names,
@@ -26,8 +20,6 @@ from labkit.latency.devices import (
     load_simulated,
 )
 from labkit.latency.memory import flash_table, sram_table
-from labkit.latency.published_latencies import PublishedLatency, check, held_out_error
-from labkit.latency.simulated import reference_networks as references
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import network
 from labkit.space.operators import convolution
@@ -43,9 +35,6 @@ def devices() -> list[SimulatedDevice]:
     return [get_device(name) for name in SIMULATED]
 
 
-# ---- layer lists ----
-
-
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
 def test_layers_of_an_arch_have_its_macs(name):
     space = get_space(name)
@@ -53,65 +42,6 @@ def test_layers_of_an_arch_have_its_macs(name):
     archs = space.decode(genes)
     macs = [sum(o.macs for o in network.operators(space, arch)) for arch in archs]
     np.testing.assert_array_equal(macs, macs_table(space)(genes))
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_torchvision_layers_have_the_macs_that_fvcore_counts(name):
-    model = getattr(torchvision.models, name)(weights=None).eval()
-    counter = FlopCountAnalysis(model, torch.zeros(1, 3, 64, 64)).unsupported_ops_warnings(False)
-    by_operator = counter.by_operator()
-    assert (
-        references.macs_of(references.torchvision_operators(name, 64))
-        == by_operator["conv"] + by_operator["linear"]
-    )
-
-
-def test_our_mobilenet_v2_is_torchvisions():
-    for width in (1.0, 0.35):
-        model = torchvision.models.mobilenet_v2(weights=None, width_mult=width).eval()
-        by_operator = (
-            FlopCountAnalysis(model, torch.zeros(1, 3, 96, 96))
-            .unsupported_ops_warnings(False)
-            .by_operator()
-        )
-        layers = references.mobilenet_v2(96, width)
-        assert references.macs_of(layers) == by_operator["conv"] + by_operator["linear"]
-        kernels = sum(
-            p.numel() for n, p in model.named_parameters() if n.endswith("weight") and p.dim() > 1
-        )
-        assert sum(layer.weights for layer in layers) == kernels
-
-
-def test_shortcuts_of_torchvision_networks_are_layers():
-    """ResNet-18 has 8 residual blocks and 2 poolings."""
-    kinds = [operator.kind for operator in references.torchvision_operators("resnet18", 64)]
-    assert kinds.count("add") == 8 and kinds.count("pool") == 2
-
-
-@pytest.mark.parametrize("ops, published", [("p,c1,s,c1,s,s", 16.3), ("c3,c3,p,s,c3,s", 114.9)])
-def test_nas_bench_201_macs_match_the_published_ones(ops, published):
-    """The benchmark counts a few elementwise operations too, hence the tolerance of 1M."""
-    assert references.macs_of(references.nas_bench_201(ops)) / 1e6 == pytest.approx(
-        published, abs=1
-    )
-
-
-def test_mlperf_tiny_networks_have_their_published_macs():
-    """arXiv 2106.07597: 12.5M MACs for image classification, 7.5M for visual wake words."""
-    assert references.macs_of(references.resnet8(32)) / 1e6 == pytest.approx(12.5, abs=0.1)
-    assert references.macs_of(references.PLAIN["mlperf_tiny_vww"](96)) / 1e6 == pytest.approx(
-        7.5, abs=0.1
-    )
-
-
-def test_stand_ins_have_the_macs_they_stand_for():
-    for device in devices():
-        for reference in device.references:
-            if references.stand_in(reference):
-                for layers in references.networks(reference):
-                    assert references.macs_of(layers) / 1e6 == pytest.approx(
-                        reference["macs_m"], rel=0.1
-                    )
 
 
 # ---- the roofline ----
@@ -156,41 +86,6 @@ def test_all_devices_are_there_and_say_that_they_are_simulated():
         assert device.kind == "simulated" and device.label.startswith("simulated")
         assert device.title and all(device.sources.values())
         assert (device.sram_bytes is None) == (device.name not in MICROCONTROLLERS)
-
-
-def test_recorded_held_out_errors_are_those_of_today_and_rule_the_label():
-    for device in devices():
-        error = held_out_error(check(device))
-        if error is None:
-            assert device.held_out_error is None
-        else:
-            assert device.held_out_error == pytest.approx(error, abs=1e-3)
-        trusted = error is not None and error <= TRUSTED_ERROR
-        assert ("order of magnitude" in device.label) == (not trusted)
-
-
-def test_the_pi_is_checked_on_the_32_px_networks_only():
-    held_out = [row.network for row in check(get_device("pi4")) if row.role == "held-out"]
-    assert len(held_out) == 2 and all("32 px" in name for name in held_out)
-
-
-def test_fit_references_are_met():
-    """What a device was fitted to it must reproduce; 10 % leaves room for the few parameters."""
-    for device in devices():
-        for row in check(device):
-            if row.role == "fit":
-                assert abs(row.error) < 0.1, (device.name, row)
-
-
-def test_check_reports_what_it_replaces():
-    rows = check(get_device("pixel1"))
-    assert all("only MACs are published" in row.stand_in for row in rows)
-    row = next(row for row in check(get_device("pi4")) if row.network == "mobilenet_v2 224 px")
-    assert (
-        row.error == pytest.approx(row.simulated_ms / row.published_ms - 1)
-        and row.stand_in == ""
-        and row.source
-    )
 
 
 def test_limits_of_the_small_microcontroller_bite():
@@ -332,21 +227,6 @@ def test_a_device_file_nested_without_end_is_named(tmp_path):
         load_simulated(path)
 
 
-def test_the_check_says_what_was_held_out_and_what_that_means():
-    rows = [
-        PublishedLatency("net a", "fit", 10.0, 11.0, 0.1, "", "paper a"),
-        PublishedLatency(
-            "net b", "held-out", 20.0, 10.0, -0.5, "only MACs are published", "paper b"
-        ),
-    ]
-    text = published_text(get_device("pi4"), rows)
-    assert "held-out references 50 %, above the 30 %" in text
-    a, b = text.splitlines()[-2:]
-    assert a.split() == "net a fit 10 ms 11 ms +10 % paper a".split()
-    assert b.split() == "net b held-out 20 ms 10 ms -50 % paper b [only MACs are published]".split()
-    assert "order of magnitude only" in published_text(get_device("pi4"), rows[:1])
-
-
 def test_a_device_answers_without_torch():
     code = (
         "import sys; from labkit.latency.devices import get_device, device_names; from"
@@ -367,16 +247,3 @@ def test_devices_follow_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     assert "my-pi" in device_names() and "pi4" not in device_names()
     assert get_device("my-pi").name == "my-pi"
-
-
-@pytest.mark.parametrize(
-    "reference, missing",
-    [
-        ({"network": "mobilenet_v2"}, "'mobilenet_v2' needs 'resolution', this one has network"),
-        ({"network": "ofa-mbv3", "resolution": 224}, "'ofa-mbv3' needs 'macs_m'"),
-        ({"network": "mcunet", "macs_m": 12}, "'mcunet' needs 'resolution'"),
-    ],
-)
-def test_a_reference_says_what_its_network_takes(reference, missing):
-    with pytest.raises(ValueError, match=missing):
-        references.networks(reference)

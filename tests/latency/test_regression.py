@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from latency_for_tests import TINY, made_up, save
 from scipy.stats import spearmanr
 
+from labkit.comparison.prediction_error import compare_predictors, prediction_error, spearman
 from labkit.latency.devices import DeviceError, get_device
 from labkit.latency.kit import board_import
 from labkit.latency.measured import plausibility, regression
-from labkit.latency.measured.prediction_error import compare_predictors, prediction_error, spearman
 from labkit.latency.measured.regression import features, fit_macs, fit_regression, host_regression
 from labkit.latency.measured.subnet_sample import SubnetSample
 from labkit.latency.measured.untrusted_json import TableError

@@ -206,12 +206,12 @@ def test_round_trip_is_exact(name):
 
 def test_older_releases_load(exported):
     space = get_space("ofa-mbv3")
-    old = {
-        f"module.{k.replace('.conv.', '.mobile_inverted_conv.', 1) if k.startswith('blocks') else k}": (
-            v
-        )
-        for k, v in exported.items()
-    }
+
+    def older(name: str) -> str:
+        in_block = name.startswith("blocks")
+        return name.replace(".conv.", ".mobile_inverted_conv.", 1) if in_block else name
+
+    old = {f"module.{older(name)}": value for name, value in exported.items()}
     old = {k.replace("classifier.linear.", "classifier.linear.linear."): v for k, v in old.items()}
     assert any("mobile_inverted_conv" in k for k in old)
     weights, _ = official.from_official(space, old)

@@ -40,7 +40,7 @@ def small_spaces(draw):
 
 @st.composite
 def problems(draw):
-    """A space, all its genes, and a source of tables: of small integers (many ties) or of floats."""
+    """A space, all its genes, and a source of tables: small integers (many ties) or floats."""
     space = draw(small_spaces())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     ties = draw(st.booleans())

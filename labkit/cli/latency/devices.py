@@ -38,7 +38,7 @@ def devices(check, as_json) -> None:
         )
     if check:
         from labkit.cli.latency.text import published_text
-        from labkit.latency import published_latencies as published
+        from labkit.comparison import published_latencies as published
 
         for device, row in zip(listed, rows):
             if device.kind != "simulated":

@@ -153,7 +153,7 @@ def import_(file, name, trained) -> None:
 )
 def export(trained, device, out) -> None:
     """Write a measured device's latency file, for others to import."""
-    from labkit.latency.comparison import export_table
+    from labkit.latency.table_export import export_table
 
     # Every machine has a `host`, and the tables that ship: those names cannot be imported.
     reserved = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
@@ -172,7 +172,7 @@ def compare(trained, names, as_json) -> None:
     first.
     """
     from labkit.cli.latency.text import comparison_text
-    from labkit.latency.comparison import measured_names, side_by_side
+    from labkit.comparison.side_by_side import measured_names, side_by_side
     from labkit.latency.devices import get_device
 
     space = trained.space

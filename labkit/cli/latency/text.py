@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from labkit.latency.comparison import STATE
+from labkit.comparison.published_latencies import PublishedLatency, held_out_error
+from labkit.comparison.side_by_side import STATE
 from labkit.latency.devices import TRUSTED_ERROR, SimulatedDevice
-from labkit.latency.published_latencies import PublishedLatency, held_out_error
 
 TITLE_WIDTH = 22
 CALIBRATION = {
@@ -19,7 +19,7 @@ CALIBRATION = {
 def comparison_text(comparison: dict) -> str:
     """A column for each device, in groups of lines: latencies, ratios, state.
 
-    `comparison` is what `labkit.latency.comparison.side_by_side` returns.
+    `comparison` is what `labkit.comparison.side_by_side.side_by_side` returns.
     """
     devices = comparison["devices"]
     width = max(22, *(len(device["name"]) + 2 for device in devices))

@@ -623,7 +623,7 @@ EXERCISES = (
         agreement_judge,
         (
             "labkit.tables.predictor_quality.kendall_tau",
-            "labkit.latency.measured.prediction_error.prediction_error",
+            "labkit.comparison.prediction_error.prediction_error",
         ),
     ),
     Exercise(

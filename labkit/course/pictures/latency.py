@@ -168,7 +168,7 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
 def latency_predictors(rows: Sequence[dict]) -> Figure:
     """Mean error and rank correlation of three predictors, over the number of measured subnets.
 
-    `rows` are fields of `labkit.latency.measured.prediction_error.PredictionError`.
+    `rows` are fields of `labkit.comparison.prediction_error.PredictionError`.
     """
     figure, (error, rank) = row_of_panels(2, 4.5, 3.8)
     styles = {"MACs only": (RED, "s"), "regression": (BLUE, "o"), "table": (GREEN, "D")}

@@ -10,12 +10,13 @@ from latency_for_tests import TINY, here, made_up, own_cache, save  # noqa: F401
 from scipy.stats import spearmanr
 
 from labkit.cli.latency.text import comparison_text
-from labkit.latency.comparison import export_table, measured_names, side_by_side
+from labkit.comparison.side_by_side import measured_names, side_by_side
 from labkit.latency.devices import get_device
 from labkit.latency.kit import board_import
 from labkit.latency.measured import lookup_table as lut
 from labkit.latency.measured import table_files
 from labkit.latency.measured.untrusted_json import TableError
+from labkit.latency.table_export import export_table
 from labkit.space import Arch
 from labkit.tables.costs import macs_table
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labkit.comparison.reference_networks import describe, networks, stand_in
 from labkit.latency.devices import SimulatedDevice
-from labkit.latency.simulated.reference_networks import describe, networks, stand_in
 
 
 class PublishedLatency(NamedTuple):

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.comparison.prediction_error import prediction_error, spearman
 from labkit.latency.devices import Device
-from labkit.latency.measured.latency_file import read, whole_subnets
+from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.lookup_table import build_table
-from labkit.latency.measured.plausibility import check_steady
-from labkit.latency.measured.prediction_error import prediction_error, spearman
 from labkit.latency.measured.table_files import HOST, has_host_table, table_files
-from labkit.latency.measured.untrusted_json import TableError, read_json
+from labkit.latency.measured.untrusted_json import read_json
 from labkit.space import Arch, SearchSpace
 from labkit.space.binding import file_stem
-from labkit.storage.atomic_write import write_json
 from labkit.tables.costs import macs_table
 
 RANDOM_ARCHS = 2000  # rank correlation is taken over
@@ -97,30 +95,3 @@ def _measurement(space: SearchSpace, path: Path) -> dict:
         "drifted": len(value["drifted"]),
         "blocks": len(value["pieces"]),
     }
-
-
-def export_table(space: SearchSpace, device: Device, path: Path) -> Path:
-    """Copy a measured device's latency file to `path`, for `labkit lut import` on another machine.
-
-    Raises ValueError for a simulated device and for a path that is no .json file.
-    """
-    source, on_host = device.latency_file(space), device.name == HOST
-    if source is None:
-        raise ValueError(
-            f"device {device.name!r} is {device.kind}; only measured devices have a latency file to"
-            " share"
-        )
-    if path.suffix != ".json" or path.is_dir():
-        raise ValueError(
-            f"a latency file is a .json file, got {str(path)!r}; name it like {device.name}.json"
-        )
-    if on_host and not has_host_table(space):
-        raise ValueError("this machine has not been measured yet; run `labkit lut measure` first")
-    try:
-        value = read(source, space)
-        check_steady(value, source)
-    except TableError as error:
-        advice = "measure it again with `labkit lut measure`" if on_host else "import it again"
-        raise TableError(f"{error}. Nobody could import it: {advice}") from None
-    write_json(path, value)
-    return path
