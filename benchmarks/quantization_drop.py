@@ -20,9 +20,9 @@ import page
 from tqdm import tqdm
 
 from labkit.deploy.deployment import calibration_images, split_images
-from labkit.deploy.onnx.deployment import VERIFY_IMAGES
+from labkit.deploy.onnx.deployment import ONNX_VERIFY_IMAGES
 from labkit.deploy.onnx.export import accuracy, export
-from labkit.deploy.onnx.quantization import CALIBRATION_IMAGES, PERCENTILE, quantize
+from labkit.deploy.onnx.quantization import ONNX_CALIBRATION_IMAGES, PERCENTILE, quantize
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision, sha256
@@ -90,8 +90,8 @@ def run(space: SearchSpace, path: Path, count: int) -> None:
             continue
         subnet = supernet.extract(arch, evaluator.recalibrate(arch))
         images, labels = split_images(dataset, "test", arch.resolution)
-        verified = export(space, subnet, images[:VERIFY_IMAGES])
-        calibration = calibration_images(dataset, arch.resolution, CALIBRATION_IMAGES)
+        verified = export(space, subnet, images[:ONNX_VERIFY_IMAGES])
+        calibration = calibration_images(dataset, arch.resolution, ONNX_CALIBRATION_IMAGES)
         int8 = quantize(verified.model, calibration)
         fp32_accuracy = accuracy(verified.model, images, labels)
         int8_accuracy = accuracy(int8, images, labels)

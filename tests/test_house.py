@@ -93,6 +93,15 @@ def test_module_names_are_not_told_apart_by_an_ending():
         assert sorted(stems) == sorted(set(stems)), f"{folder}: {sorted(names)}"
 
 
+def test_a_class_name_means_one_class():
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_identifiers_are_nouns_of_the_field():
     names = [(name, path) for path in MODULES for name in identifiers(path)]
     riddles = [

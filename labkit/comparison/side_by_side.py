@@ -20,7 +20,7 @@ from labkit.space import Arch, SearchSpace
 from labkit.space.binding import file_stem
 from labkit.tables.costs import macs_table
 
-RANDOM_ARCHS = 2000  # rank correlation is taken over
+RANKED_ARCHS = 2000  # rank correlation is taken over
 # Of MACs: which random subnets are shown beside the smallest and the largest.
 QUANTILES = (0.1, 0.5, 0.9)
 # What is shown of the state of a machine.
@@ -37,7 +37,7 @@ def representative_archs(space: SearchSpace, seed: int = 0) -> dict[str, Arch]:
     >>> list(representative_archs(FMNIST))
     ['smallest', '10 % by MACs', '50 % by MACs', '90 % by MACs', 'largest']
     """
-    genes = space.sample(np.random.default_rng(seed), RANDOM_ARCHS)
+    genes = space.sample(np.random.default_rng(seed), RANKED_ARCHS)
     order = np.argsort(macs_table(space)(genes), kind="stable")
     rows = [order[int(quantile * (len(order) - 1))] for quantile in QUANTILES]
     names = [f"{100 * quantile:.0f} % by MACs" for quantile in QUANTILES]
@@ -60,7 +60,7 @@ def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -
     """
     archs = representative_archs(space, seed)
     genes = space.encode(list(archs.values()))
-    random_genes = space.sample(np.random.default_rng(seed), RANDOM_ARCHS)
+    random_genes = space.sample(np.random.default_rng(seed), RANKED_ARCHS)
     tables = [device.latency_table(space) for device in devices]
     latencies = [table(genes) for table in tables]
     random_latencies = [table(random_genes) for table in tables]

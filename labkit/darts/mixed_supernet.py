@@ -31,7 +31,7 @@ from labkit.data.datasets import resize
 from labkit.space import SearchSpace, block_name, mid_channels, se_channels
 from labkit.supernet.depthwise import depthwise_conv
 from labkit.supernet.elastic import ElasticBlock, ElasticDepthwise, ElasticSqueezeExcite
-from labkit.supernet.supernet import BATCH, Supernet
+from labkit.supernet.supernet import BATCH_STATISTICS, Supernet
 from labkit.tables.costs import AdditiveTable
 from labkit.tables.separable import StageTable
 
@@ -46,7 +46,7 @@ def mixed_forward(supernet: Supernet, x: Tensor, probabilities: Probabilities) -
     play no part.
     """
     space = supernet.space
-    x, b = supernet.begin(x, BATCH), 0
+    x, b = supernet.begin(x, BATCH_STATISTICS), 0
     for s, stage in enumerate(space.stages):
         depth, outputs = probabilities[space.depth_columns[s]], []
         for i in range(stage.max_depth):
@@ -63,7 +63,7 @@ def mixed_forward(supernet: Supernet, x: Tensor, probabilities: Probabilities) -
                 outputs.append(x)
             b += 1
         x = sum(p * y for p, y in zip(depth, outputs))
-    return supernet.finish(x, BATCH)
+    return supernet.finish(x, BATCH_STATISTICS)
 
 
 def _mixed_block(
@@ -74,15 +74,15 @@ def _mixed_block(
     expands: tuple[int, ...],
     expand: Tensor,
 ) -> Tensor:
-    y = x if block.expand is None else block.expand(x, BATCH)  # all channels
+    y = x if block.expand is None else block.expand(x, BATCH_STATISTICS)  # all channels
     depthwise, norm = block.depthwise.get_submodule("0"), block.depthwise.get_submodule("1")
     y = depthwise_conv(y, mixed_kernel(depthwise, kernels, kernel), depthwise.stride)
-    y = block.depthwise.act(norm(y, BATCH))
+    y = block.depthwise.act(norm(y, BATCH_STATISTICS))
     widths = [mid_channels(x.shape[1], e) for e in expands]
     y = y * _present(widths, expand)
     if block.se is not None:
         y = _mixed_squeeze_excite(block.se, y, widths, expand)
-    y = block.project(y, BATCH)
+    y = block.project(y, BATCH_STATISTICS)
     return x + y if block.has_shortcut else y
 
 

@@ -17,8 +17,8 @@ from labkit.space import Arch
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
-TOLERANCE = 1e-4  # largest difference of a logit, float model against torch
-BATCH = 64
+LOGIT_TOLERANCE = 1e-4  # largest difference of a logit, float model against torch
+INFERENCE_BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +74,16 @@ def calibration_images(dataset: DataSet, resolution: int, count: int) -> Tensor:
 def torch_logits(subnet: Subnet, images: Tensor) -> np.ndarray:
     """(N, classes) logits of `subnet` in torch."""
     with torch.inference_mode():
-        return torch.cat([subnet(batch) for batch in images.split(BATCH)]).numpy()
+        return torch.cat([subnet(batch) for batch in images.split(INFERENCE_BATCH)]).numpy()
 
 
 def check_agreement(
-    logits: np.ndarray, subnet: Subnet, images: Tensor, *, model: str, tolerance: float = TOLERANCE
+    logits: np.ndarray,
+    subnet: Subnet,
+    images: Tensor,
+    *,
+    model: str,
+    tolerance: float = LOGIT_TOLERANCE,
 ) -> float:
     """The largest absolute difference between `logits` (N, classes) of a model and torch's.
 

@@ -29,7 +29,7 @@ from labkit.latency.measured.table_files import (
     table_path,
     unsteady_spaces,
 )
-from labkit.latency.simulated.device_file import PRECISIONS, DeviceError, read_device_file
+from labkit.latency.simulated.device_file import VALUE_BYTES, DeviceError, read_device_file
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem
@@ -61,7 +61,7 @@ class Device:
 
     @property
     def bytes_per_value(self) -> int:
-        return PRECISIONS[self.precision]
+        return VALUE_BYTES[self.precision]
 
     @property
     def label(self) -> str:

@@ -17,8 +17,10 @@ from tqdm.auto import tqdm
 
 from labkit.storage.errors import LabError
 
-CHUNK = 1 << 18  # bytes
-MAX_BYTES = 1 << 30  # far above every checkpoint that this package knows; protects the disk
+READ_BYTES = 1 << 18  # bytes
+MAX_DOWNLOAD_BYTES = (
+    1 << 30
+)  # far above every checkpoint that this package knows; protects the disk
 TIMEOUT = 30  # seconds without a byte
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,7 +34,12 @@ class Interrupted(DownloadError):
 
 
 def download(
-    url: str, partial: Path, *, attempts: int = 3, max_bytes: int = MAX_BYTES, progress: bool = True
+    url: str,
+    partial: Path,
+    *,
+    attempts: int = 3,
+    max_bytes: int = MAX_DOWNLOAD_BYTES,
+    progress: bool = True,
 ) -> None:
     """Fill `partial` with the file at `url`.
 
@@ -115,7 +122,7 @@ def _receive(
     with open(partial, "ab" if size else "wb") as file, bar:
         while True:
             try:
-                chunk = response.read(CHUNK)
+                chunk = response.read(READ_BYTES)
             except (OSError, HTTPException) as error:
                 raise Interrupted(
                     f"{response.url}: the connection ended after {size} bytes ({error})"

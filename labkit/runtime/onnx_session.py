@@ -7,7 +7,7 @@ from types import ModuleType
 from labkit.runtime import timing
 from labkit.storage.errors import MissingPackage
 
-MISSING = (
+MISSING_ONNXRUNTIME = (
     "onnxruntime is not installed: pip install -e '.[deploy]' in the checkout (or pip install onnx "
     "onnxruntime), or measure with runtime 'torch'"
 )
@@ -18,7 +18,7 @@ def require_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingPackage(MISSING) from error
+        raise MissingPackage(MISSING_ONNXRUNTIME) from error
     return onnxruntime
 
 

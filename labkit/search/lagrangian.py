@@ -24,7 +24,7 @@ from labkit.search.subproblems import Subproblem
 
 PRICE_STEPS = 200  # of the ellipsoid method; each costs one product over all configurations
 FACTORS = (0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0)  # how prices are varied for more bounds
-CHUNK = 1_000_000  # partial archs that are made at a time
+PARTIAL_ARCHS_AT_ONCE = 1_000_000  # partial archs that are made at a time
 
 
 class PricedBound:
@@ -137,7 +137,9 @@ def _best_above(subproblem: Subproblem, prices: np.ndarray, floor: float) -> np.
         options = options[np.argsort(loss[options], kind="stable")]
         counts = np.searchsorted(loss[options], may_lose)  # (N,) each may add the first so many
         chunks = []
-        for rows in np.array_split(np.arange(len(value)), -(-int(counts.sum()) // CHUNK) or 1):
+        for rows in np.array_split(
+            np.arange(len(value)), -(-int(counts.sum()) // PARTIAL_ARCHS_AT_ONCE) or 1
+        ):
             before = np.repeat(rows, counts[rows])
             first = np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
             added = options[np.arange(len(before)) - first]

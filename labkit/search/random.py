@@ -18,7 +18,7 @@ from labkit.search.scoring import Scorer, SearchResult
 from labkit.search.stage_terms import can_bound
 from labkit.space import SearchSpace
 
-BATCH = 1000  # archs that are drawn and scored at a time
+ARCHS_AT_ONCE = 1000  # archs that are drawn and scored at a time
 RANDOM_ROUNDS = 10  # of as many random archs as are asked for, before archs are repaired
 REPAIR_STEPS = 6  # halvings of the share of genes taken over
 BLIND_BATCHES = 100  # of random archs before giving up on costs that cannot be minimized
@@ -42,8 +42,8 @@ def random_search(
     scorer = Scorer(space, accuracy, limits)
     start = FeasibleStart(scorer)
     best_genes, best_score, history = None, -np.inf, []
-    for first in range(0, evaluations, BATCH):
-        genes = start.draw(rng, min(BATCH, evaluations - first))
+    for first in range(0, evaluations, ARCHS_AT_ONCE):
+        genes = start.draw(rng, min(ARCHS_AT_ONCE, evaluations - first))
         scores = scorer(genes)
         i = int(scores.argmax())
         if scores[i] > best_score:
@@ -99,7 +99,7 @@ def _search_blindly(scorer: Scorer, rng: np.random.Generator) -> np.ndarray:
     """One arch within budgets of which some cannot be minimized exactly, from many random ones."""
     batches = []
     for _ in range(BLIND_BATCHES):
-        genes = scorer.space.sample(rng, BATCH)
+        genes = scorer.space.sample(rng, ARCHS_AT_ONCE)
         feasible = np.flatnonzero(scorer(genes) > -np.inf)
         if len(feasible):
             return genes[feasible[0]]
@@ -108,12 +108,12 @@ def _search_blindly(scorer: Scorer, rng: np.random.Generator) -> np.ndarray:
     for budget, cost in zip(scorer.limits, costs):
         if not (cost <= budget.limit).any():  # no arch meets this one, even alone
             raise InfeasibleBudget(budget, cost.min(), proven=False)
-    within = np.ones(BLIND_BATCHES * BATCH, dtype=bool)
+    within = np.ones(BLIND_BATCHES * ARCHS_AT_ONCE, dtype=bool)
     for i, (budget, cost) in enumerate(zip(scorer.limits, costs)):
         if not (cost[within] <= budget.limit).any():
             raise InfeasibleBudget(budget, cost[within].min(), scorer.limits[:i], proven=False)
         within &= cost <= budget.limit
     raise ValueError(
-        f"the accuracy function gave none of {BLIND_BATCHES * BATCH} random archs a number above"
-        " minus infinity"
+        f"the accuracy function gave none of {len(within)} random archs a number above minus"
+        " infinity"
     )

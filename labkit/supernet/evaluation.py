@@ -21,8 +21,10 @@ from labkit.supernet.prefix_tree import TreeWalk, path_of, tree_of
 from labkit.supernet.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
-CHUNK = 2500  # images whose activations are kept at a time where archs part
-BATCH = 100  # small enough for the activations to stay in the cache: twice as fast as 500
+IMAGES_AT_FORKS = 2500  # images whose activations are kept at a time where archs part
+EVALUATION_BATCH = (
+    100  # small enough for the activations to stay in the cache: twice as fast as 500
+)
 
 
 class Evaluator:
@@ -40,7 +42,7 @@ class Evaluator:
         *,
         images: int | None = None,
         recalibration_images: int = RECALIBRATION_IMAGES,
-        batch: int = BATCH,
+        batch: int = EVALUATION_BATCH,
     ) -> None:
         self.supernet, self.batch = supernet, batch
         weights = next(supernet.parameters())
@@ -101,7 +103,9 @@ class Evaluator:
                 tree = tree_of([path_of(archs[i]) for i in members])
                 calibration, images = self._at(resolution)
                 walk.calibrate(tree, calibration)
-                for labels, chunk in zip(self.labels.split(CHUNK), images.split(CHUNK)):
+                for labels, chunk in zip(
+                    self.labels.split(IMAGES_AT_FORKS), images.split(IMAGES_AT_FORKS)
+                ):
                     share = len(labels) / len(self.labels)
                     for i, logits in walk.logits(tree, chunk):
                         counts[members[i]] += hits(logits, labels)

@@ -12,7 +12,7 @@ from labkit.supernet.batch_norm import BatchNormStats, BatchStatistics, ElasticB
 from labkit.supernet.elastic import ElasticDepthwise, elastic_part
 from labkit.supernet.subnet import Subnet
 
-BATCH = BatchStatistics()
+BATCH_STATISTICS = BatchStatistics()
 
 
 class _NoInitialization(TorchFunctionMode):
@@ -85,7 +85,7 @@ class Supernet(nn.Module):
                 f"images have {x.shape[1]} channels, space {self.space.name!r} wants "
                 f"{self.space.in_channels}; is this another data set's space?"
             )
-        stats = BATCH if stats is None else stats
+        stats = BATCH_STATISTICS if stats is None else stats
         x = self.begin(x, stats)  # (N, C, H, W)
         for s, blocks in enumerate(arch.stages):
             for i, block in enumerate(blocks):

@@ -23,7 +23,7 @@ from labkit.train.resumable_run import first_difference
 # Precisions of the arithmetic under which weights stay float32 (autocast).
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "float64", *AUTOCAST)
-SEEDS = 2**32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
+SEED_LIMIT = 2**32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
 
@@ -69,8 +69,10 @@ class TrainConfig:
         check_positive(self, "learning_rate")
         check_not_negative(self, "weight_decay", "warmup_epochs")
         check_fraction(self, "momentum", "label_smoothing", "ema_decay")
-        if self.seed >= SEEDS:
-            raise ValueError(f"seed of a training must be from 0 to {SEEDS - 1}, got {self.seed}")
+        if self.seed >= SEED_LIMIT:
+            raise ValueError(
+                f"seed of a training must be from 0 to {SEED_LIMIT - 1}, got {self.seed}"
+            )
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase is a share of the images, from 0 to 1, got {self.erase}")
         if self.precision not in PRECISIONS:

@@ -122,9 +122,8 @@ def run_operators(operators, weights, x):
             groups = operator.in_channels if operator.kind == "depthwise" else 1
             bias = weights[f"{place}.bias"] if operator.bias else None
             padding = operator.kernel // 2
-            y = nn.functional.conv2d(
-                x := inputs[0], weight, bias, operator.stride, padding, 1, groups
-            )
+            x = inputs[0]
+            y = nn.functional.conv2d(x, weight, bias, operator.stride, padding, 1, groups)
             assert x.shape[1:] == (operator.in_channels, operator.side, operator.side)
         if operator.norm:
             norm = f"{operator.place}.1"

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from labkit.accounting.records import machine_text
+from labkit.accounting.search_cost import NOT_MEASURED
 from labkit.runtime.machine import machine
-
-NOT_MEASURED = "not measured"
 
 
 @dataclass

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from labkit.course.explorer.recommendations import Recommendation, Recommender
     from labkit.search import SearchResult
 
-DPI = 92
+LIVE_DPI = 92
 FRONT_STYLE = {"color": BLUE}
 LIMIT_STYLE = {"color": GRAY, "linestyle": ":"}
 RESULT_STYLE = {"color": RED, "marker": "o", "linestyle": "none"}
@@ -101,7 +101,7 @@ class LivePicture:
 
     def __init__(self, explorer: Recommender, device: str) -> None:
         self.explorer, self.figure = explorer, frame(explorer, device)
-        self.figure.set_dpi(DPI)
+        self.figure.set_dpi(LIVE_DPI)
         self.canvas = FigureCanvasAgg(self.figure)
         self.canvas.draw()
         self.width = self.canvas.get_width_height()[0]  # pixels

@@ -34,7 +34,7 @@ SYSTEM_PATHS = (
     "/etc/alternatives",
     "/etc/localtime",
 )
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+DEVICE_FILES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _new_root(folder: Path, limits: RunLimits, readable: list[Path], hidden: lis
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
     for path in [*map(Path, SYSTEM_PATHS), *readable]:
         _bind(path, root)
-    for path in DEVICES:
+    for path in DEVICE_FILES:
         target = root / path[1:]
         target.parent.mkdir(exist_ok=True)
         target.touch()

@@ -20,8 +20,10 @@ from labkit.tables.separable import Separable
 
 PERTURBATION = 0.2  # standard deviation; the best scores of a stage are about as far apart
 STEPS = 12  # how often at most an SRAM limit is lowered until it matters
-TOLERANCE = 0.05  # points of predicted accuracy below the optimum that still count as right
-COSTS = {
+ACCURACY_TOLERANCE = (
+    0.05  # points of predicted accuracy below the optimum that still count as right
+)
+LIMITED_COSTS = {
     "latency_ms": ("latency", "ms"),
     "sram_bytes": ("SRAM", "bytes"),
     "flash_bytes": ("flash", "bytes"),
@@ -86,7 +88,7 @@ def _limits(seed: int) -> tuple[tuple[str, float], ...]:
     perturbed = _is_perturbed(seed)
     space, tables = _tables(perturbed)
     rng = np.random.default_rng(seed)
-    order = tuple(COSTS)[seed % 3 :] + tuple(COSTS)[: seed % 3]
+    order = tuple(LIMITED_COSTS)[seed % 3 :] + tuple(LIMITED_COSTS)[: seed % 3]
     smallest, some = space.encode([space.smallest()]), space.sample(rng, 500)
     share = rng.uniform(0.06, 0.3) if order[0] == "sram_bytes" else rng.uniform(0.3, 0.7)
     limits = {order[0]: float(np.floor(np.quantile(tables[order[0]](some), share)))}
@@ -112,7 +114,7 @@ def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
             break
         loss = optimum.accuracy - tighter.accuracy
         steps.append((loss, spent))
-        if loss > 2 * TOLERANCE:
+        if loss > 2 * ACCURACY_TOLERANCE:
             break
         optimum = tighter
     return max(steps)[1]
@@ -128,7 +130,7 @@ def _optimum(perturbed: bool, limits: tuple[tuple[str, float], ...]) -> SearchRe
     return best(
         space,
         tables["score"],
-        [Budget(tables[name], limit, *COSTS[name]) for name, limit in limits],
+        [Budget(tables[name], limit, *LIMITED_COSTS[name]) for name, limit in limits],
     )
 
 
@@ -144,10 +146,10 @@ def choose_judge(inputs: dict, returned: object) -> None:
     r, stages, configurations = _read_choice(inputs["resolutions"], returned)
     values = {
         name: [float(stage[name][i]) for stage, i in zip(stages, configurations)]
-        for name in ("score", *COSTS)
+        for name in ("score", *LIMITED_COSTS)
     }
     limits = inputs["limits"]
-    for name, (what, unit) in COSTS.items():
+    for name, (what, unit) in LIMITED_COSTS.items():
         spent = (max if name == "sram_bytes" else sum)(values[name])
         if spent > limits[name] * (1 + 1e-9):
             raise Wrong(
@@ -160,11 +162,11 @@ def choose_judge(inputs: dict, returned: object) -> None:
     )
     optimum = _optimum(perturbed, tuple(limits.items())).accuracy
     gap = optimum - accuracy
-    if gap > TOLERANCE:
+    if gap > ACCURACY_TOLERANCE:
         raise Wrong(
             f"the subnet meets all limits and is predicted to get {accuracy:.2f} % right, {gap:.2f}"
             f" points below the best that meets them ({optimum:.2f} %); full points for a gap of at"
-            f" most {TOLERANCE}"
+            f" most {ACCURACY_TOLERANCE}"
         )
 
 

@@ -22,7 +22,7 @@ from labkit.course.judges.capstone import choose_inputs, choose_judge
 
 # ---- 5.1 a batch norm disappears in a convolution ------------------------------------------------
 
-CONVOLUTIONS = {  # channels in, channels out, groups, whether there is a bias
+FOLDED_CONVOLUTIONS = {  # channels in, channels out, groups, whether there is a bias
     "dense, without a bias": (4, 4, 1, False),
     "depthwise, with a bias": (6, 6, 6, True),
     "in 3 groups, with a bias": (6, 9, 3, True),
@@ -33,7 +33,7 @@ NORM = ("gamma", "beta", "mean", "variance")
 def fold_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     cases = []
-    for in_channels, out_channels, groups, has_bias in CONVOLUTIONS.values():
+    for in_channels, out_channels, groups, has_bias in FOLDED_CONVOLUTIONS.values():
         tensors = {
             "weight": rng.normal(size=(out_channels, in_channels // groups, 3, 3)),
             "bias": rng.normal(size=out_channels) if has_bias else None,
@@ -55,7 +55,7 @@ def fold_inputs(seed: int) -> dict:
 def fold_run(function: Callable, inputs: dict) -> object:
     answers = []
     for case, (in_channels, out_channels, groups, has_bias) in zip(
-        inputs["cases"], CONVOLUTIONS.values()
+        inputs["cases"], FOLDED_CONVOLUTIONS.values()
     ):
         conv = nn.Conv2d(
             in_channels, out_channels, 3, padding=1, groups=groups, bias=has_bias
@@ -88,7 +88,7 @@ def _tensors(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, torch.Tensor | 
 
 def fold_judge(inputs: dict, returned: object) -> None:
     for answer, case, (kind, (_, out_channels, groups, _)) in zip(
-        as_items(returned, len(CONVOLUTIONS)), inputs["cases"], CONVOLUTIONS.items()
+        as_items(returned, len(FOLDED_CONVOLUTIONS)), inputs["cases"], FOLDED_CONVOLUTIONS.items()
     ):
         require_fields(answer, {"folded", "unchanged"})
         weight, bias = as_items(answer["folded"], 2, "what fold returns")

@@ -23,7 +23,7 @@ from labkit.latency.devices import SimulatedDevice
 from labkit.latency.simulated.roofline import rate_kind, values_moved
 from labkit.space.operators import Operator
 
-LINE_STYLES = ((ORANGE, "s"), (BLUE, "o"))  # color and marker, before and after
+BEFORE_AND_AFTER = ((ORANGE, "s"), (BLUE, "o"))  # color and marker, before and after
 KINDS = {"dense": "D", "pointwise": "o", "depthwise": "^"}
 
 
@@ -75,7 +75,7 @@ def predicted_and_measured(
         fontsize=9,
         color=GRAY,
     )
-    for (name, predicted), (color, marker) in zip(predictions.items(), LINE_STYLES):
+    for (name, predicted), (color, marker) in zip(predictions.items(), BEFORE_AND_AFTER):
         error = 100 * np.mean(np.abs(predicted / measured - 1))
         panel.scatter(
             measured,
@@ -138,7 +138,7 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
             linestyle=":",
         )
         panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GRAY)
-    for (name, operators), (color, _) in zip(networks.items(), LINE_STYLES):
+    for (name, operators), (color, _) in zip(networks.items(), BEFORE_AND_AFTER):
         for kind, marker in KINDS.items():
             layers = [o for o in operators if o.macs and rate_kind(o) == kind]
             panel.scatter(

@@ -22,8 +22,8 @@ from labkit.storage.atomic_write import write_atomic
 from labkit.supernet.subnet import Subnet
 from labkit.tables.arena import arena_table
 
-VERIFY_IMAGES = 64
-CALIBRATION_IMAGES = 256
+LITERT_VERIFY_IMAGES = 64
+LITERT_CALIBRATION_IMAGES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ def deploy_micro(
         raise ValueError(f"accuracy needs images, got {images}")
     resolution = subnet.arch.resolution
     inputs, labels = split_images(dataset, split, resolution, images)
-    model = float_model(space, subnet, inputs[:VERIFY_IMAGES])
-    model = quantize(model, calibration_images(dataset, resolution, CALIBRATION_IMAGES))
+    model = float_model(space, subnet, inputs[:LITERT_VERIFY_IMAGES])
+    model = quantize(model, calibration_images(dataset, resolution, LITERT_CALIBRATION_IMAGES))
     int8_logits, arena = run(model, inputs, progress), MicroInterpreter(model).arena()
     write_atomic(path, lambda temporary: temporary.write_bytes(model))
     return MicroDeployment(

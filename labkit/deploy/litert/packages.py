@@ -10,7 +10,7 @@ from labkit.deploy.quiet import quiet
 from labkit.storage.errors import MissingPackage
 
 PACKAGES = ("litert_torch", "ai_edge_quantizer", "tflite_micro")
-MISSING = (
+MISSING_LITERT = (
     "deploying to a microcontroller needs litert-torch, ai-edge-quantizer and tflite-micro, which"
     " want other versions of some packages than Jupyter does: pip install -e '.[mcu]' in the"
     " checkout, in an environment of its own (`make test-mcu` makes one, .venv-mcu, which has"
@@ -21,7 +21,7 @@ MISSING = (
 def require_packages() -> None:
     """Raise MissingPackage, which names the extra, unless all of them are installed."""
     if not all(map(find_spec, PACKAGES)):
-        raise MissingPackage(MISSING)
+        raise MissingPackage(MISSING_LITERT)
 
 
 @contextmanager
@@ -31,4 +31,4 @@ def importing_packages() -> Iterator[None]:
         with quiet():
             yield
     except ImportError as error:
-        raise MissingPackage(MISSING) from error
+        raise MissingPackage(MISSING_LITERT) from error

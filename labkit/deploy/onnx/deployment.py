@@ -13,7 +13,7 @@ from labkit.deploy.deployment import (
     split_images,
 )
 from labkit.deploy.onnx.export import accuracy, export
-from labkit.deploy.onnx.quantization import CALIBRATION_IMAGES, quantize
+from labkit.deploy.onnx.quantization import ONNX_CALIBRATION_IMAGES, quantize
 from labkit.runtime.onnx_graph import onnx
 from labkit.runtime.timing import onnx_call, time_all
 from labkit.space import SearchSpace
@@ -21,7 +21,7 @@ from labkit.storage.atomic_write import write_atomic
 from labkit.supernet.subnet import Subnet
 from labkit.tables.costs import activation_table
 
-VERIFY_IMAGES = 256
+ONNX_VERIFY_IMAGES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,10 @@ def deploy(
     require_file_name(path, ".onnx", "ONNX Runtime")
     resolution = subnet.arch.resolution
     images, labels = split_images(dataset, split, resolution)
-    verified = export(space, subnet, images[:VERIFY_IMAGES], path)
+    verified = export(space, subnet, images[:ONNX_VERIFY_IMAGES], path)
     models, int8_fields = {"float": verified.model}, {}
     if int8:
-        calibration = calibration_images(dataset, resolution, CALIBRATION_IMAGES)
+        calibration = calibration_images(dataset, resolution, ONNX_CALIBRATION_IMAGES)
         models["int8"] = quantize(verified.model, calibration)
         int8_path = path.with_suffix(".int8.onnx")
         write_atomic(int8_path, lambda temporary: onnx.save(models["int8"], temporary))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.deploy.deployment import (
-    BATCH,
-    TOLERANCE,
+    INFERENCE_BATCH,
+    LOGIT_TOLERANCE,
     check_agreement,
     require_eval_mode,
     top1_percent,
@@ -75,7 +75,7 @@ def export(
     images: Tensor,
     path: Path | None = None,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float = LOGIT_TOLERANCE,
 ) -> Verified:
     """Build the ONNX model of `subnet`, verify it on `images` (N, C, r, r) and write it to `path`.
 
@@ -97,7 +97,9 @@ def run(model: onnx.ModelProto | Path, images: Tensor) -> np.ndarray:
     """(N, classes) logits of an ONNX model on images (N, C, r, r)."""
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     session = open_session(source)
-    batches = [session.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)]
+    batches = [
+        session.run(None, {"input": batch.numpy()})[0] for batch in images.split(INFERENCE_BATCH)
+    ]
     return np.concatenate(batches)
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from labkit.deploy.deployment import BATCH
+from labkit.deploy.deployment import INFERENCE_BATCH
 from labkit.deploy.quiet import quiet
 from labkit.runtime.onnx_graph import onnx
 from labkit.runtime.onnx_session import require_onnxruntime
 
-CALIBRATION_IMAGES = 512
+ONNX_CALIBRATION_IMAGES = 512
 # A range that leaves out the very rarest values loses less than one that stretches to the single
 # largest, or one that cuts off more: over five subnets of fmnist the logits are off by 0.087 (root
 # mean square), with 99.99 by 0.099; the two that lost most accuracy on val lose 0.24 and 0.28
@@ -45,8 +45,8 @@ def quantize(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             # Percentiles are taken over batches of one size, so an incomplete last one is skipped.
-            count = len(calibration) // BATCH * BATCH or len(calibration)
-            self.batches = iter(calibration[:count].split(BATCH))
+            count = len(calibration) // INFERENCE_BATCH * INFERENCE_BATCH or len(calibration)
+            self.batches = iter(calibration[:count].split(INFERENCE_BATCH))
 
         def get_next(self) -> dict | None:
             batch = next(self.batches, None)

@@ -14,7 +14,7 @@ from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields, read_json
 
 SCHEMA = 1
-PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
+VALUE_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
 ROLES = ("fit", "held-out", "other")
 EFFICIENCIES = ("dense", "pointwise", "depthwise")
 RATES = ("peak_gmacs", "bandwidth_gb", "overhead_us", "half_channels")
@@ -34,7 +34,7 @@ def read_device_file(path: Path) -> dict:
     fields.require_schema(SCHEMA)
     if fields.text("name") != path.stem:  # the file's name finds it, the field is shown
         fields.fail("name", f"{path.stem!r}, as the file is called")
-    precision = fields.choice("precision", tuple(PRECISIONS))
+    precision = fields.choice("precision", tuple(VALUE_BYTES))
     error = None if fields.value.get("held_out_error") is None else fields.amount("held_out_error")
     return {
         "name": path.stem,
@@ -42,7 +42,7 @@ def read_device_file(path: Path) -> dict:
         "precision": precision,
         "sram_bytes": _free_bytes(fields, "sram"),
         "flash_bytes": _free_bytes(fields, "flash"),
-        "roofline": _roofline(fields.object("parameters"), PRECISIONS[precision]),
+        "roofline": _roofline(fields.object("parameters"), VALUE_BYTES[precision]),
         "references": tuple(map(_reference, fields.objects("references"))),
         "sources": _sources(fields.object("parameters")),
         "held_out_error": error,

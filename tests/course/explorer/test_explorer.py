@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from labkit.course.explorer.explorer import Explorer
-from labkit.course.explorer.live_picture import DPI, LivePicture
+from labkit.course.explorer.live_picture import LIVE_DPI, LivePicture
 from labkit.course.explorer.panel import panel
 from labkit.course.explorer.recommendations import DEVICE_NAMES
 from labkit.course.pictures.display import png
@@ -105,7 +105,7 @@ def test_the_live_picture_is_the_static_one(explorer):
     for recommendation in recommendations:  # no mark stays in the next picture
         live_pixels, static_pixels = (
             pixels(live.png(recommendation)),
-            pixels(png(explorer.figure(recommendation), DPI)),
+            pixels(png(explorer.figure(recommendation), LIVE_DPI)),
         )
         assert (
             live_pixels.shape == static_pixels.shape

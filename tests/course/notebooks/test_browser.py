@@ -216,16 +216,12 @@ def test_the_tour_and_its_explorer(lab, browser):
         return (pictures[0].get_attribute("src"), texts[0].text) if pictures and texts else None
 
     def look(what, name):
-        states.append(
-            wait(
-                lambda: (
-                    now
-                    if (now := outputs()) and now[0] != states[-1][0] and now[1] != states[-1][1]
-                    else None
-                ),
-                f"picture and text to follow {what}",
-            )
-        )
+        def both_changed():
+            shown = outputs()
+            changed = shown and all(new != old for new, old in zip(shown, states[-1]))
+            return shown if changed else None
+
+        states.append(wait(both_changed, f"picture and text to follow {what}"))
         time.sleep(1)  # what is seen is the newest
         browser.execute_script(
             "arguments[0].scrollIntoView({block: 'end'})", find(browser, ".explorer-text")[0]
