@@ -23,9 +23,8 @@ from labkit.latency.simulated.roofline import Roofline
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.paths import data_dir
 
-PRIOR_WEIGHT = (
-    0.02  # a parameter off by a factor e costs as much as two references off by 10 % each
-)
+# A parameter off by a factor e costs as much as two references off by 10 % each.
+PRIOR_WEIGHT = 0.02
 PRIORS = {
     "dense": 0.5,
     "pointwise": 0.5,

@@ -17,8 +17,8 @@ from labkit.space import Arch
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
-LOGIT_TOLERANCE = 1e-4  # largest difference of a logit, float model against torch
-INFERENCE_BATCH = 64
+MAX_ERROR = 1e-4  # largest difference of a logit, float model against torch
+LOGITS_BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def calibration_images(dataset: DataSet, resolution: int, count: int) -> Tensor:
 def torch_logits(subnet: Subnet, images: Tensor) -> np.ndarray:
     """(N, classes) logits of `subnet` in torch."""
     with torch.inference_mode():
-        return torch.cat([subnet(batch) for batch in images.split(INFERENCE_BATCH)]).numpy()
+        return torch.cat([subnet(batch) for batch in images.split(LOGITS_BATCH)]).numpy()
 
 
 def check_agreement(
@@ -83,7 +83,7 @@ def check_agreement(
     images: Tensor,
     *,
     model: str,
-    tolerance: float = LOGIT_TOLERANCE,
+    tolerance: float = MAX_ERROR,
 ) -> float:
     """The largest absolute difference between `logits` (N, classes) of a model and torch's.
 

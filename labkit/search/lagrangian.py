@@ -137,9 +137,8 @@ def _best_above(subproblem: Subproblem, prices: np.ndarray, floor: float) -> np.
         options = options[np.argsort(loss[options], kind="stable")]
         counts = np.searchsorted(loss[options], may_lose)  # (N,) each may add the first so many
         chunks = []
-        for rows in np.array_split(
-            np.arange(len(value)), -(-int(counts.sum()) // PARTIAL_ARCHS_AT_ONCE) or 1
-        ):
+        parts = -(-int(counts.sum()) // PARTIAL_ARCHS_AT_ONCE) or 1
+        for rows in np.array_split(np.arange(len(value)), parts):
             before = np.repeat(rows, counts[rows])
             first = np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
             added = options[np.arange(len(before)) - first]

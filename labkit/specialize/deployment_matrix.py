@@ -51,9 +51,7 @@ class DeploymentMatrix:
     latency_is: Sequence[str]  # (D,) measured, simulated, ...
     accuracy_is: str
     tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
-    deployed: Sequence[OnnxDeployment] | None = (
-        None  # (S,) None where the subnets were not deployed
-    )
+    deployed: Sequence[OnnxDeployment] | None = None  # (S,) None where nothing was deployed
 
     @property
     def over_budget(self) -> np.ndarray:

@@ -22,9 +22,8 @@ from labkit.supernet.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
 IMAGES_AT_FORKS = 2500  # images whose activations are kept at a time where archs part
-EVALUATION_BATCH = (
-    100  # small enough for the activations to stay in the cache: twice as fast as 500
-)
+# Small enough for the activations to stay in the cache: twice as fast as 500.
+EVALUATION_BATCH = 100
 
 
 class Evaluator:
@@ -103,9 +102,8 @@ class Evaluator:
                 tree = tree_of([path_of(archs[i]) for i in members])
                 calibration, images = self._at(resolution)
                 walk.calibrate(tree, calibration)
-                for labels, chunk in zip(
-                    self.labels.split(IMAGES_AT_FORKS), images.split(IMAGES_AT_FORKS)
-                ):
+                parts = (tensor.split(IMAGES_AT_FORKS) for tensor in (self.labels, images))
+                for labels, chunk in zip(*parts):
                     share = len(labels) / len(self.labels)
                     for i, logits in walk.logits(tree, chunk):
                         counts[members[i]] += hits(logits, labels)

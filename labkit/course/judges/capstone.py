@@ -20,9 +20,8 @@ from labkit.tables.separable import Separable
 
 PERTURBATION = 0.2  # standard deviation; the best scores of a stage are about as far apart
 STEPS = 12  # how often at most an SRAM limit is lowered until it matters
-ACCURACY_TOLERANCE = (
-    0.05  # points of predicted accuracy below the optimum that still count as right
-)
+# Points of predicted accuracy below the optimum that still count as right.
+ACCURACY_TOLERANCE = 0.05
 LIMITED_COSTS = {
     "latency_ms": ("latency", "ms"),
     "sram_bytes": ("SRAM", "bytes"),

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.deploy.deployment import LOGIT_TOLERANCE, check_agreement, require_eval_mode
+from labkit.deploy.deployment import MAX_ERROR, check_agreement, require_eval_mode
 from labkit.deploy.litert.packages import importing_packages
 from labkit.deploy.quiet import quiet
 from labkit.space import SearchSpace, network
@@ -56,7 +56,7 @@ def with_same_padding(space: SearchSpace, subnet: Subnet) -> Subnet:
 
 
 def float_model(
-    space: SearchSpace, subnet: Subnet, images: Tensor, *, tolerance: float = LOGIT_TOLERANCE
+    space: SearchSpace, subnet: Subnet, images: Tensor, *, tolerance: float = MAX_ERROR
 ) -> bytes:
     """The subnet as a float32 TFLite model of one image (1, r, r, C).
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from labkit.deploy.deployment import (
-    INFERENCE_BATCH,
-    LOGIT_TOLERANCE,
+    LOGITS_BATCH,
+    MAX_ERROR,
     check_agreement,
     require_eval_mode,
     top1_percent,
@@ -75,7 +75,7 @@ def export(
     images: Tensor,
     path: Path | None = None,
     *,
-    tolerance: float = LOGIT_TOLERANCE,
+    tolerance: float = MAX_ERROR,
 ) -> Verified:
     """Build the ONNX model of `subnet`, verify it on `images` (N, C, r, r) and write it to `path`.
 
@@ -98,7 +98,7 @@ def run(model: onnx.ModelProto | Path, images: Tensor) -> np.ndarray:
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     session = open_session(source)
     batches = [
-        session.run(None, {"input": batch.numpy()})[0] for batch in images.split(INFERENCE_BATCH)
+        session.run(None, {"input": batch.numpy()})[0] for batch in images.split(LOGITS_BATCH)
     ]
     return np.concatenate(batches)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from labkit.deploy.deployment import INFERENCE_BATCH
+from labkit.deploy.deployment import LOGITS_BATCH
 from labkit.deploy.quiet import quiet
 from labkit.runtime.onnx_graph import onnx
 from labkit.runtime.onnx_session import require_onnxruntime
@@ -45,8 +45,8 @@ def quantize(model: onnx.ModelProto, calibration: Tensor) -> onnx.ModelProto:
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             # Percentiles are taken over batches of one size, so an incomplete last one is skipped.
-            count = len(calibration) // INFERENCE_BATCH * INFERENCE_BATCH or len(calibration)
-            self.batches = iter(calibration[:count].split(INFERENCE_BATCH))
+            count = len(calibration) // LOGITS_BATCH * LOGITS_BATCH or len(calibration)
+            self.batches = iter(calibration[:count].split(LOGITS_BATCH))
 
         def get_next(self) -> dict | None:
             batch = next(self.batches, None)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import parse_json
 
-MAX_FILE_BYTES = 20_000_000
+FILE_BYTES = 20_000_000
 UNREADABLE_ZIP = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -37,10 +37,8 @@ def read_bytes(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise TableError(f"{path} is not a file; pass latency.json, or a zip that holds it")
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise TableError(
-                f"{path} has {size} bytes, a latency file has at most {MAX_FILE_BYTES}"
-            )
+        if size > FILE_BYTES:
+            raise TableError(f"{path} has {size} bytes, a latency file has at most {FILE_BYTES}")
         return _from_zip(path) if zipfile.is_zipfile(path) else path.read_bytes()
     except (*UNREADABLE_ZIP, lzma.LZMAError) as error:
         raise TableError(f"{path} cannot be read: {error}; copy it from the board again") from None
@@ -62,13 +60,13 @@ def _from_zip(path: Path) -> bytes:
                 " the board first, it writes that file"
             )
         size = results[0].file_size
-        if size > MAX_FILE_BYTES:
+        if size > FILE_BYTES:
             raise TableError(
-                f"latency.json in {path} has {size} bytes, at most {MAX_FILE_BYTES} are read"
+                f"latency.json in {path} has {size} bytes, at most {FILE_BYTES} are read"
             )
         # The size in the archive's directory is a claim: never read more than the limit.
         with archive.open(results[0]) as file:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(FILE_BYTES)
 
 
 def climbs_out(name: str) -> bool:
