@@ -43,10 +43,12 @@ def mixed_forward(supernet: Supernet, x: Tensor, probabilities: Probabilities) -
     """Logits (N, classes) of the mixture on images (N, C, r, r) of one resolution.
 
     Batch norm uses the batch's statistics, as in training. The probabilities of the resolutions
-    play no part.
+    play no part. Raises ValueError for a space of several widths, whose archs it cannot mix.
     """
     space = supernet.space
-    x, b = supernet.begin(x, BATCH_STATISTICS), 0
+    require_one_width(space)
+    (width,) = space.widths
+    x, b = supernet.begin(x, BATCH_STATISTICS, width), 0
     for s, stage in enumerate(space.stages):
         depth, outputs = probabilities[space.depth_columns[s]], []
         for i in range(stage.max_depth):
@@ -63,7 +65,16 @@ def mixed_forward(supernet: Supernet, x: Tensor, probabilities: Probabilities) -
                 outputs.append(x)
             b += 1
         x = sum(p * y for p, y in zip(depth, outputs))
-    return supernet.finish(x, BATCH_STATISTICS)
+    return supernet.finish(x, BATCH_STATISTICS, width)
+
+
+def require_one_width(space: SearchSpace) -> None:
+    """Raise ValueError for a space whose archs differ in their width multiplier."""
+    if len(space.widths) > 1:
+        raise ValueError(
+            f"archs of space {space.name!r} have one of the widths {space.widths}, and a mixture"
+            " has one width; search with evolution or exactly, or take space.at(width)"
+        )
 
 
 def _mixed_block(
@@ -78,7 +89,7 @@ def _mixed_block(
     depthwise, norm = block.depthwise.get_submodule("0"), block.depthwise.get_submodule("1")
     y = depthwise_conv(y, mixed_kernel(depthwise, kernels, kernel), depthwise.stride)
     y = block.depthwise.act(norm(y, BATCH_STATISTICS))
-    widths = [mid_channels(x.shape[1], e) for e in expands]
+    widths = [mid_channels(x.shape[1], e, block.divisor) for e in expands]
     y = y * _present(widths, expand)
     if block.se is not None:
         y = _mixed_squeeze_excite(block.se, y, widths, expand)

@@ -27,6 +27,7 @@ from labkit.darts.mixed_supernet import (
     log_probability,
     mixture_loss,
     relaxed,
+    require_one_width,
 )
 from labkit.data.datasets import DataSet
 from labkit.search import Budget, best
@@ -156,13 +157,15 @@ def gradient_search(
 
     `budget.cost` must be an AdditiveTable (a lookup table of latencies, MACs, parameters). With
     `out`, a checkpoint follows the run in that folder; with `resume`, the run goes on from it.
-    Raises TypeError for another cost, ValueError for a table of another space or a limit of 0,
+    Raises TypeError for another cost, ValueError for a space of several widths, a table of another
+    space or a limit of 0,
     InfeasibleBudget if no arch meets the budget, OSError before the first step if the folder cannot
     be written, CheckpointError if the checkpoint belongs to another run, FloatingPointError if the
     loss of the mixture is no longer finite.
     """
     config = config or GradientConfig()
     space, table, limit = supernet.space, budget.cost, float(budget.limit)
+    require_one_width(space)
     if not isinstance(table, AdditiveTable):
         raise TypeError(
             f"gradient search needs a cost that adds up over the blocks of {space.name!r} (an "

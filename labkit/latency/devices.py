@@ -39,7 +39,7 @@ from labkit.tables.costs import AdditiveTable
 # Largest median held-out error of a device that is good for more than an order of magnitude.
 TRUSTED_ERROR = 0.30
 RUNTIME_TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}
-Progress = Callable[[float], None]
+Progress = Callable[[float], None] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +68,14 @@ class Device:
         """Whether its latencies are measured or simulated: to be shown beside each of them."""
         return self.kind
 
-    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         """Milliseconds of every block of `space`, batch 1.
 
         `progress` is told the share that is measured, where it has to be measured first.
         """
         raise NotImplementedError
 
-    def latency_regression(
-        self, space: SearchSpace, progress: Progress | None = None
-    ) -> AdditiveTable:
+    def latency_regression(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         """Milliseconds by regression on whole subnets; DeviceError where none were measured."""
         raise DeviceError(
             f"device {self.name!r} is {self.kind}, so there are no measured subnets for a"
@@ -106,7 +104,7 @@ class SimulatedDevice(Device):
         trusted = self.held_out_error is not None and self.held_out_error <= TRUSTED_ERROR
         return "simulated" if trusted else "simulated, order of magnitude"
 
-    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return self.roofline.table(space)
 
 
@@ -121,12 +119,10 @@ class MeasuredDevice(Device):
 
     kind = "measured"
 
-    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return load_table(self.latency_file(space), space).table
 
-    def latency_regression(
-        self, space: SearchSpace, progress: Progress | None = None
-    ) -> AdditiveTable:
+    def latency_regression(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return board_regression(space, self.latency_file(space))
 
     def latency_file(self, space: SearchSpace) -> Path:
@@ -151,12 +147,10 @@ class HostDevice(Device):
         spaces = unsteady_spaces()
         return f"measured, unsteady in {', '.join(spaces)}" if spaces else "measured"
 
-    def latency_table(self, space: SearchSpace, progress: Progress | None = None) -> AdditiveTable:
+    def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return host_table(space, progress=progress).table
 
-    def latency_regression(
-        self, space: SearchSpace, progress: Progress | None = None
-    ) -> AdditiveTable:
+    def latency_regression(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return host_regression(space, progress=progress)
 
     def latency_file(self, space: SearchSpace) -> Path:

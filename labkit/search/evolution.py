@@ -4,9 +4,10 @@ The best of a population become parents; half of the children are mutated parent
 each gene from either of two parents; children that break a budget are drawn again.
 
 Four things are added, because plain selection gets stuck far from the optimum: each score is kept
-once (copies of one arch would crowd out the rest), the best arch of each resolution stays among the
-parents, half of the crossings exchange whole stages, and a population that no longer improves is
-replaced by a new one, until the champions of all populations meet at the end.
+once (copies of one arch would crowd out the rest), the best arch of each global choice (resolution
+and width) stays among the parents, half of the crossings exchange whole stages, and a population
+that no longer improves is replaced by a new one, until the champions of all populations meet at the
+end.
 
 As in OFA, the genes of absent blocks stay in the matrices unseen and vary with the others;
 `SearchSpace.canonical` resets them when an arch leaves the search.
@@ -48,8 +49,8 @@ def evolve(
 
     `accuracy` is any function of a (N, G) gene matrix, higher is better. `mutation` is the chance
     of each stage's depth and each block to be drawn again, `resolution_mutation` that of the
-    resolution. Raises InfeasibleBudget when no arch meets the limits, and ValueError for parameters
-    out of range.
+    resolution and that of the width. Raises InfeasibleBudget when no arch meets the limits, and
+    ValueError for parameters out of range.
 
     >>> from labkit.space.presets import get_space
     >>> from labkit.tables.costs import macs_table
@@ -87,7 +88,7 @@ def evolve(
     for remaining in range(generations, 0, -1):
         if remaining == FINALE and champions:
             genes, scores = _concatenate([(genes, scores), *champions])
-        parents = select(genes[:, 0], scores, num_parents, len(space.resolutions))
+        parents = select(genes[:, 0], scores, num_parents, len(space.global_choices))
         genes, scores = genes[parents], scores[parents]  # (K, G), (K,), best first
         stalled = stalled + 1 if scores[0] <= best_score else 0
         best_score = max(best_score, scores[0])
@@ -107,11 +108,11 @@ def evolve(
     return SearchResult.of(space, genes[best], scorer.accuracy, limits, evaluations, history)
 
 
-def select(resolutions: np.ndarray, scores: np.ndarray, n: int, num_resolutions: int) -> np.ndarray:
+def select(choices: np.ndarray, scores: np.ndarray, n: int, num_choices: int) -> np.ndarray:
     """Indices of at most n parents, best first: of distinct scores, and the best arch of each
-    resolution among them.
+    global choice among them.
 
-    >>> select(np.array([0, 0, 0, 1]), np.array([70.0, 73.0, 73.0, 68.0]), n=2, num_resolutions=2)
+    >>> select(np.array([0, 0, 0, 1]), np.array([70.0, 73.0, 73.0, 68.0]), n=2, num_choices=2)
     array([1, 3])
     """
     order = (-scores).argsort(kind="stable")
@@ -120,10 +121,10 @@ def select(resolutions: np.ndarray, scores: np.ndarray, n: int, num_resolutions:
     distinct[0] = True
     np.less(ranked[1:], ranked[:-1], out=distinct[1:])
     order = order[distinct]
-    # A resolution that no arch has gets 0, the best arch of all.
-    leaders = (resolutions[order] == np.arange(num_resolutions)[:, None]).argmax(1)
+    # A global choice that no arch has gets 0, the best arch of all.
+    leaders = (choices[order] == np.arange(num_choices)[:, None]).argmax(1)
     selected = np.zeros(len(order), dtype=bool)
-    selected[: max(1, n - num_resolutions)] = True
+    selected[: max(1, n - num_choices)] = True
     selected[leaders] = True
     return order[selected][:n]
 
@@ -166,8 +167,8 @@ class Variation:
     """Mutation and crossover of parents (K, G).
 
     `mutation` is the chance of each depth and each block to be drawn again, `resolution_mutation`
-    that of the resolution. `acceptance` (2,) is the share of mutants and of crossed children that
-    met the budgets lately, as far as `record_acceptance` was told.
+    that of the resolution and of the width. `acceptance` (2,) is the share of mutants and of
+    crossed children that met the budgets lately, as far as `record_acceptance` was told.
     """
 
     def __init__(
@@ -177,7 +178,7 @@ class Variation:
         mutation: float,
         resolution_mutation: float,
     ) -> None:
-        self.rng, self.acceptance = rng, np.ones(2)
+        self.space, self.rng, self.acceptance = space, rng, np.ones(2)
         self._rates = np.full(space.num_genes, mutation, dtype=np.float32)
         self._rates[0] = resolution_mutation
         # A block is redrawn as a whole: its expand gene goes by the roll of its kernel gene.
@@ -190,15 +191,19 @@ class Variation:
         # A hair less, so that no product rounds up to a choice that does not exist.
         self._scale = (scale * (1 - 2.0**-21)).astype(np.float32)
         columns = np.arange(space.num_genes)
-        # (G,) 0 for the resolution, then 1 to S
+        # (G,) 0 for the global choice, then 1 to S
         self._stage_of = np.searchsorted(space.depth_columns, columns, side="right")
         self._num_stages = len(space.stages)
 
     def mutants(self, parents: np.ndarray, n: int) -> np.ndarray:  # (N, G)
-        """Random parents with the resolution, each depth and each block redrawn by chance."""
+        """Random parents with resolution, width, each depth and each block redrawn by chance."""
         roll = self.rng.random((n, len(self._rates)), dtype=np.float32)
         redraw = (roll < self._rates).take(self._roll_column, axis=1)
-        return np.where(redraw, (roll * self._scale).astype(np.int8), self._pick(parents, n))
+        picked = self._pick(parents, n)
+        mutants = np.where(redraw, (roll * self._scale).astype(np.int8), picked)
+        if len(self.space.widths) > 1:
+            mutants[:, 0] = self.space.redraw_global(self.rng, picked[:, 0], self._rates[0])
+        return mutants
 
     def crossed(self, parents: np.ndarray, n: int) -> np.ndarray:  # (N, G)
         """Two random parents each, mixed gene by gene or, every other child, stage by stage."""

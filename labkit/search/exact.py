@@ -2,8 +2,8 @@
 
 A space holds 10^11 archs and more, and yet the best one can be had in a fraction of a second, with
 nothing left to chance. This works for an accuracy and for costs that are *stage-separable*
-(`labkit.tables.separable`): once the global choices are made, which today means the input
-resolution, each of them is a sum or a maximum of one term per stage, whatever the other stages do.
+(`labkit.tables.separable`): once the global choice is made (an input resolution and a width
+multiplier), each of them is a sum or a maximum of one term per stage, whatever the other stages do.
 
 The search takes these steps:
 

@@ -57,9 +57,9 @@ def nsga2(
 ) -> ParetoSet:
     """Archs along the front of `accuracy` (maximized) against one or more `costs` (minimized).
 
-    `mutation` is the chance of the resolution, each stage's depth and each block of a mutant to be
-    drawn again. Raises InfeasibleBudget when no arch meets the limits, and ValueError for
-    parameters out of range and for an accuracy or a cost that is not finite.
+    `mutation` is the chance of the resolution, the width, each stage's depth and each block of a
+    mutant to be drawn again. Raises InfeasibleBudget when no arch meets the limits, and ValueError
+    for parameters out of range and for an accuracy or a cost that is not finite.
 
     >>> from labkit.space.presets import get_space
     >>> from labkit.tables.costs import macs_table

@@ -1,7 +1,7 @@
 """Stage-separable functions as exact search sees them: one term for each configuration of a stage.
 
-Every table gives its terms for one global choice after another (the first axis of its arrays;
-today a global choice is an input resolution). Given the global choice, an arch is one configuration
+Every table gives its terms for one global choice after another (the first axis of its arrays):
+an input resolution and a width multiplier. Given the global choice, an arch is one configuration
 per stage, and stages do not depend on each other.
 
 Shapes in trailing comments: T tables, K global choices, S stages, C configurations of a stage,
@@ -83,7 +83,7 @@ def stage_terms(space: SearchSpace, tables: Sequence[Separable]) -> list[StageTe
 def assemble(space: SearchSpace, choices: np.ndarray) -> np.ndarray:
     """(P, G) genes from choices (P, 1 + S): a global choice, then a configuration of each stage.
 
-    A global choice is the first gene, the resolution.
+    A global choice is the first gene.
     """
     genes = np.empty((len(choices), space.num_genes), dtype=np.int8)
     genes[:, 0] = choices[:, 0]

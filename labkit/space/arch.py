@@ -18,29 +18,33 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Arch:
-    """One subnet: an input resolution in pixels and, stage by stage, its blocks.
+    """One subnet: an input resolution in pixels, its blocks stage by stage, and a width multiplier.
 
     >>> print(Arch(28, ((Block(3, 2),), (Block(5, 4), Block(3, 3)))))
     28px k3e2 | k5e4 k3e3
+    >>> print(Arch(24, ((Block(3, 3),),), width=0.5))
+    24px x0.5 k3e3
     """
 
     resolution: int
     stages: tuple[tuple[Block, ...], ...]
+    width: float = 1.0  # times the space's nominal channel numbers
 
     @property
     def depths(self) -> tuple[int, ...]:
         return tuple(len(blocks) for blocks in self.stages)
 
     def to_json(self) -> dict:
-        return {
-            "resolution": self.resolution,
-            "stages": [[list(block) for block in blocks] for blocks in self.stages],
-        }
+        """A width only where it is not 1."""
+        stages = [[list(block) for block in blocks] for blocks in self.stages]
+        width = {} if self.width == 1 else {"width": self.width}
+        return {"resolution": self.resolution, **width, "stages": stages}
 
     @classmethod
     def from_json(cls, value: Mapping | str) -> Arch:
         """Read `{"resolution": r, "stages": [[[kernel, expand], ...], ...]}` (or its JSON text).
 
+        It may have a `"width"`, which is otherwise 1.
         Raises ValueError when the structure is another one. Whether the choices exist in a space
         is for `SearchSpace.validate` to say.
         """
@@ -54,7 +58,7 @@ class Arch:
                 tuple(Block(_as_int(k), _as_int(e)) for k, e in blocks)
                 for blocks in value["stages"]
             )
-            return cls(_as_int(value["resolution"]), stages)
+            return cls(_as_int(value["resolution"]), stages, _as_float(value.get("width", 1.0)))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 'an arch looks like {"resolution": 28, "stages": [[[kernel, expand], ...],'
@@ -63,10 +67,17 @@ class Arch:
 
     def __str__(self) -> str:
         stages = " | ".join(" ".join(f"k{k}e{e}" for k, e in blocks) for blocks in self.stages)
-        return f"{self.resolution}px {stages}"
+        width = "" if self.width == 1 else f"x{self.width:g} "
+        return f"{self.resolution}px {width}{stages}"
 
 
 def _as_int(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"expected an integer, got {value!r}")
     return int(value)
+
+
+def _as_float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)

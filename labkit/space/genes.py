@@ -2,17 +2,20 @@
 
 The columns are in the order
 
-    resolution | stage 0: depth, kernel, expand, kernel, expand, ... | stage 1: depth, ... | ...
+    global | stage 0: depth, kernel, expand, kernel, expand, ... | stage 1: depth, ... | ...
 
-and a gene is an index into the choices of its column. Rows are canonical: the kernel and expand
-genes of a block that is not there are 0, so one arch has exactly one row, and two archs are equal
-when their rows are.
+and a gene is an index into the choices of its column. The global choice is what all stages have in
+common: a resolution and a width (`GeneMatrices.global_choices`). Rows are canonical: the kernel and
+expand genes of a block that is not there are 0, so one arch has exactly one row, and two archs are
+equal when their rows are.
 
-Shapes in trailing comments: N archs, G genes, S stages, B blocks (present or not).
+Shapes in trailing comments: N archs, G genes, S stages, B blocks (present or not), R global
+choices.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -27,6 +30,7 @@ class GeneMatrices:
 
     name: str
     resolutions: tuple[int, ...]
+    widths: tuple[float, ...]
     stages: tuple[Stage, ...]
     blocks: tuple[BlockShape, ...]
 
@@ -42,9 +46,14 @@ class GeneMatrices:
         return np.array([self.depth_columns[b.stage] + 1 + 2 * b.index for b in self.blocks])
 
     @cached_property
+    def global_choices(self) -> tuple[tuple[int, float], ...]:  # (R,)
+        """Every pair of a resolution and a width, all widths of a resolution side by side."""
+        return tuple(itertools.product(self.resolutions, self.widths))
+
+    @cached_property
     def choices(self) -> np.ndarray:  # (G,)
         """Number of choices of each gene."""
-        counts = [len(self.resolutions)]
+        counts = [len(self.global_choices)]
         for stage in self.stages:
             block = [len(stage.kernels), len(stage.expands)]
             counts += [len(stage.depths)] + block * stage.max_depth
@@ -58,7 +67,7 @@ class GeneMatrices:
     def _depth_conditions(self) -> tuple[np.ndarray, np.ndarray]:
         """For each gene the depth column that it depends on, and the least gene there: (G,), (G,).
 
-        Resolution and depths depend on nothing, so any gene will do for them.
+        Global choice and depths depend on nothing, so any gene will do for them.
         """
         columns = np.zeros(self.num_genes, dtype=np.intp)
         least = np.full(self.num_genes, -1, dtype=np.int8)
@@ -69,7 +78,7 @@ class GeneMatrices:
         return columns, least
 
     def gene_mask(self, genes: np.ndarray) -> np.ndarray:
-        """(N, G) bool: which genes mean something (resolution, depths, present blocks)."""
+        """(N, G) bool: which genes mean something (global, depths, present blocks)."""
         columns, least = self._depth_conditions
         return genes[:, columns] >= least
 
@@ -82,7 +91,7 @@ class GeneMatrices:
     def validate(self, arch: Arch) -> None:
         """Raise ValueError, naming the wrong choice, for an arch of another space."""
 
-        def check(what: str, value: int, allowed: tuple[int, ...]) -> None:
+        def check(what: str, value: float, allowed: tuple[float, ...]) -> None:
             if value not in allowed:
                 raise ValueError(
                     f"{what} {value} is not in space {self.name!r}; "
@@ -90,6 +99,7 @@ class GeneMatrices:
                 )
 
         check("resolution", arch.resolution, self.resolutions)
+        check("width", arch.width, self.widths)
         if len(arch.stages) != len(self.stages):
             raise ValueError(
                 f"arch has {len(arch.stages)} stages, space {self.name!r} has {len(self.stages)}"
@@ -105,7 +115,7 @@ class GeneMatrices:
         genes = np.zeros((len(archs), self.num_genes), dtype=np.int8)
         for row, arch in zip(genes, archs):
             self.validate(arch)
-            row[0] = self.resolutions.index(arch.resolution)
+            row[0] = self.global_choices.index((arch.resolution, arch.width))
             for blocks, stage, column in zip(arch.stages, self.stages, self.depth_columns):
                 row[column] = stage.depths.index(len(blocks))
                 for i, (kernel, expand) in enumerate(blocks):
@@ -123,7 +133,8 @@ class GeneMatrices:
                 end = column + 1 + 2 * stage.depths[row[column]]
                 pairs = zip(row[column + 1 : end : 2], row[column + 2 : end : 2])
                 stages.append(tuple(Block(stage.kernels[k], stage.expands[e]) for k, e in pairs))
-            archs.append(Arch(self.resolutions[row[0]], tuple(stages)))
+            resolution, width = self.global_choices[row[0]]
+            archs.append(Arch(resolution, tuple(stages), width))
         return archs
 
     def check_genes(self, genes: np.ndarray) -> None:
@@ -148,7 +159,7 @@ class GeneMatrices:
     # ---- drawing and varying -------------------------------------------------------------------
 
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """(n, G) random archs, each choice uniform: resolution, depths, present blocks.
+        """(n, G) random archs, each choice uniform: global, depths, present blocks.
 
         As in OFA. It is not uniform over archs, which would put nearly every stage at full depth.
         """
@@ -172,8 +183,8 @@ class GeneMatrices:
     ) -> np.ndarray:
         """Redraw each stage's depth and each block with probability `rate`: new genes, (N, G).
 
-        The resolution has a rate of its own. A block is redrawn as a whole (kernel and expand
-        together), as in OFA; a block that a larger depth brings in is always drawn.
+        Resolution and width have a rate of their own. A block is redrawn as a whole (kernel and
+        expand together), as in OFA; a block that a larger depth brings in is always drawn.
         """
         n = len(genes)
         roll = rng.random((n, self.num_genes), dtype=np.float32)
@@ -182,7 +193,19 @@ class GeneMatrices:
         redraw[:, 0] = roll[:, 0] < resolution_rate
         alternatives = self.draw(rng, n)
         absent = ~self.gene_mask(genes)
-        return self.canonical(np.where(redraw | absent, alternatives, genes))
+        mutants = self.canonical(np.where(redraw | absent, alternatives, genes))
+        if len(self.widths) > 1:
+            mutants[:, 0] = self.redraw_global(rng, genes[:, 0], resolution_rate)
+        return mutants
+
+    def redraw_global(
+        self, rng: np.random.Generator, choices: np.ndarray, rate: float
+    ) -> np.ndarray:  # (N,)
+        """Global choices (N,) with the resolution and the width each redrawn by chance."""
+        widths, drawn = len(self.widths), rng.integers(len(self.global_choices), size=len(choices))
+        redraw = rng.random((2, len(choices))) < rate
+        resolution, width = np.where(redraw, np.divmod(drawn, widths), np.divmod(choices, widths))
+        return resolution * widths + width
 
     def crossover(
         self, rng: np.random.Generator, mothers: np.ndarray, fathers: np.ndarray

@@ -2,7 +2,8 @@
 
 Everything else that is said about a network follows from these lists: MACs, parameters, memory,
 simulated latency, the ONNX graph, the modules of the supernet and of a subnet. All channel numbers
-come from here and from `SearchSpace.blocks`.
+come from here and from `SearchSpace.blocks`. A stem, a block or a head is that of the nominal
+channel numbers of its space: for a width multiplier the space is `space.at(width)`.
 
 Callers name the module, as in `network.head(space, side)`.
 """
@@ -18,15 +19,16 @@ from labkit.space.search_space import SearchSpace
 from labkit.space.stage import BlockShape
 
 
-def mid_channels(in_channels: int, expand: float) -> int:
-    """Width of an inverted residual block between its two pointwise convolutions.
+def mid_channels(in_channels: int, expand: float, divisor: int = 8) -> int:
+    """Width of an inverted residual block between its two pointwise convolutions, a multiple of
+    `divisor`.
 
     Ratio 1 stands for a block without the first of them, whose middle is its input.
 
     >>> mid_channels(24, 3)
     72
     """
-    return make_divisible(round(in_channels * expand)) if expand > 1 else in_channels
+    return make_divisible(round(in_channels * expand), divisor) if expand > 1 else in_channels
 
 
 def se_channels(channels: int) -> int:
@@ -54,7 +56,7 @@ def block(
     has one, pointwise projection, and the shortcut's addition where the shape allows one.
     """
     layer = partial(convolution, norm=True, part=part)
-    middle = mid_channels(shape.in_channels, expand)
+    middle = mid_channels(shape.in_channels, expand, shape.divisor)
     operators = []
     if expand > 1:
         operators.append(layer(shape.in_channels, middle, 1, side, act=shape.act, name="expand"))
@@ -103,6 +105,7 @@ def operators(space: SearchSpace, arch: Arch) -> list[Operator]:
     Raises ValueError for an arch of another space.
     """
     space.validate(arch)
+    space = space.at(arch.width)
     result = [*stem(space, arch.resolution)]
     for shape, side in zip(space.blocks, block_sides(space, arch.resolution)):
         if shape.index < len(arch.stages[shape.stage]):

@@ -11,10 +11,11 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 
 from labkit.space.arch import Arch, Block
+from labkit.space.operators import make_divisible
 from labkit.space.stage import (
     BlockShape,
     Stage,
@@ -33,8 +34,10 @@ class SearchSpace(StageCodes):
     stem (3x3 convolution) -> optional fixed block (kernel 3, expand 1) -> elastic stages
     -> optional pointwise `final_width` -> global pooling -> optional `feature_width` -> classifier
 
-    `labkit.space.network` has the operators. Raises ValueError, naming the field, for values that
-    no network can have.
+    Channel numbers are those of width 1. An arch of width w has w times as many everywhere, rounded
+    to multiples of `divisor` (`at`), except for the bottlenecks of squeeze-excite units, which are
+    multiples of 8. `labkit.space.network` has the operators. Raises ValueError, naming the field,
+    for values that no network can have.
     """
 
     name: str
@@ -52,33 +55,40 @@ class SearchSpace(StageCodes):
     head_act: str = "h_swish"
     # added to every batch norm's variance; part of the function that weights were trained for
     bn_eps: float = 1e-5
+    widths: tuple[float, ...] = (1.0,)  # multipliers of all channel numbers but those of images
+    divisor: int = 8  # what channel numbers are multiples of, where a width scales them
 
     def __post_init__(self) -> None:
-        for field in ("resolutions", "stages"):
+        for field in ("resolutions", "stages", "widths"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         if not self.stages:
             raise ValueError(f"space {self.name!r} has no stages")
-        if not all(map(is_whole, self.resolutions)) or not is_ascending(self.resolutions):
-            raise ValueError(
-                f"space {self.name!r}: resolutions must be positive whole numbers and ascending,"
-                f" got {self.resolutions}"
-            )
-        optional = ("first_width", "final_width", "feature_width")
-        for field in ("in_channels", "num_classes", "stem_width", "stem_stride", *optional):
-            value = getattr(self, field)
-            if not is_positive(value) and not (value is None and field in optional):
-                raise ValueError(
-                    f"space {self.name!r}: {field} must be a whole number of at least 1, got"
-                    f" {value!r}"
-                )
         for field in ("stem_act", "first_act", "head_act"):
             check_activation(f"space {self.name!r}: {field}", getattr(self, field))
+        for problem in self._problems():
+            raise ValueError(f"space {self.name!r}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        """What is wrong with the values; each takes those before it to be right."""
+        if not all(map(is_whole, self.resolutions)) or not is_ascending(self.resolutions):
+            expected = "resolutions must be positive whole numbers and ascending"
+            yield f"{expected}, got {self.resolutions}"
+        optional = ("first_width", "final_width", "feature_width")
+        required = ("in_channels", "num_classes", "stem_width", "stem_stride", "divisor")
+        for field in (*required, *optional):
+            value = getattr(self, field)
+            if not is_positive(value) and not (value is None and field in optional):
+                yield f"{field} must be a whole number of at least 1, got {value!r}"
         if not (isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1):
-            raise ValueError(
-                f"space {self.name!r}: bn_eps must be a number between 0 and 1, got {self.bn_eps!r}"
-            )
+            yield f"bn_eps must be a number between 0 and 1, got {self.bn_eps!r}"
+        if not is_ascending(self.widths, least=0.01) or self.widths[-1] > 100:
+            yield f"widths must be between 0.01 and 100 and ascending, got {self.widths}"
         if self.choices.max() > 127:
-            raise ValueError(f"space {self.name!r}: a gene is one int8, at most 127 choices each")
+            yield "a gene is one int8, at most 127 choices each"
+        shortcuts = [block.has_shortcut for block in self.blocks]
+        for width in self.widths:
+            if [block.has_shortcut for block in self.at(width).blocks] != shortcuts:
+                yield f"other blocks have a shortcut at width {width:g} than at width 1"
 
     @cached_property
     def digest(self) -> str:
@@ -87,8 +97,19 @@ class SearchSpace(StageCodes):
         What is measured or fitted for a space records it: two spaces of one name, or two versions
         of a space, have different digests.
         """
-        content = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        # These fields came later: spaces that do not use them keep the digests in recorded files.
+        later = ("widths", (1.0,)), ("divisor", 8)
+        content = dict(item for item in asdict(self).items() if item not in later)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def at(self, width: float) -> SearchSpace:
+        """The space of the archs of one width: channel numbers times `width`, and no other width.
+
+        >>> from labkit.space import get_space
+        >>> get_space("ofa-mbv3").at(0.5).stages[3].width
+        56
+        """
+        return _scaled(self, width)
 
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:  # (B,)
@@ -97,7 +118,8 @@ class SearchSpace(StageCodes):
         for s, stage in enumerate(self.stages):
             for i in range(stage.max_depth):
                 stride = stage.stride if i == 0 else 1
-                shapes.append(BlockShape(s, i, width, stage.width, stride, stage.act, stage.se))
+                block = width, stage.width, stride, stage.act, stage.se, self.divisor
+                shapes.append(BlockShape(s, i, *block))
                 width = stage.width
         return tuple(shapes)
 
@@ -106,9 +128,9 @@ class SearchSpace(StageCodes):
         return sum(stage.max_depth for stage in self.stages[:s])
 
     def size(self) -> int:
-        """Exact number of archs: resolutions x product over stages of the sum over depths."""
+        """Exact number of archs: global choices x product over stages of the sum over depths."""
         per_stage = (sum(stage.block_choices**d for d in stage.depths) for stage in self.stages)
-        return len(self.resolutions) * math.prod(per_stage)
+        return len(self.global_choices) * math.prod(per_stage)
 
     def enumerate(self) -> Iterator[Arch]:
         """Every arch, one after another. For small spaces: `size()` says how many there are."""
@@ -117,9 +139,9 @@ class SearchSpace(StageCodes):
             blocks = [Block(k, e) for k in stage.kernels for e in stage.expands]
             return [run for d in stage.depths for run in itertools.product(blocks, repeat=d)]
 
-        for resolution in self.resolutions:
+        for resolution, width in self.global_choices:
             for stages in itertools.product(*map(stage_choices, self.stages)):
-                yield Arch(resolution, stages)
+                yield Arch(resolution, stages, width)
 
     def smallest(self) -> Arch:
         """The arch with the first choice everywhere.
@@ -135,7 +157,20 @@ class SearchSpace(StageCodes):
         return self._extreme(-1)
 
     def _extreme(self, i: int) -> Arch:
-        return Arch(
-            self.resolutions[i],
-            tuple((Block(s.kernels[i], s.expands[i]),) * s.depths[i] for s in self.stages),
-        )
+        stages = tuple((Block(s.kernels[i], s.expands[i]),) * s.depths[i] for s in self.stages)
+        return Arch(self.resolutions[i], stages, self.widths[i])
+
+
+@lru_cache(maxsize=256)
+def _scaled(space: SearchSpace, width: float) -> SearchSpace:
+    """`SearchSpace.at`: one object for equal arguments, because it caches its properties."""
+    if width == 1:
+        return space if space.widths == (1.0,) else replace(space, widths=(1.0,))
+
+    def scaled(part: SearchSpace | Stage, *fields: str) -> dict[str, int | None]:
+        numbers = {field: getattr(part, field) for field in fields}
+        return {f: n and make_divisible(n * width, space.divisor) for f, n in numbers.items()}
+
+    layers = scaled(space, "stem_width", "first_width", "final_width", "feature_width")
+    stages = tuple(replace(stage, **scaled(stage, "width")) for stage in space.stages)
+    return replace(space, widths=(1.0,), stages=stages, **layers)

@@ -69,9 +69,9 @@ def is_positive(value: object) -> bool:
     return is_whole(value) and value >= 1
 
 
-def is_ascending(values: Sequence[int]) -> bool:
-    """Whether there are values, all different, from at least 1 on upwards."""
-    return bool(values) and list(values) == sorted(set(values)) and values[0] >= 1
+def is_ascending(values: Sequence[float], least: float = 1) -> bool:
+    """Whether there are values, all different, from `least` on upwards."""
+    return bool(values) and list(values) == sorted(set(values)) and values[0] >= least
 
 
 def check_activation(field: str, name: str) -> None:
@@ -89,6 +89,7 @@ class BlockShape(NamedTuple):
     stride: int
     act: str
     se: bool = False
+    divisor: int = 8  # of the channels between its convolutions
 
     @property
     def name(self) -> str:

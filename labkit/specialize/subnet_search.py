@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
-from labkit.search.best_passing import best_passing
 from labkit.space import SearchSpace
+from labkit.specialize.best_passing import best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.arena import ArenaTable

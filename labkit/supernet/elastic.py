@@ -3,8 +3,9 @@
 A narrower layer uses the first channels of the wide one, a smaller kernel is the transformed center
 of the larger one (OFA, arXiv 1908.09791, section 3.3). How much is used follows from the input and
 the arguments of the call, and is all of it where an argument is None; no layer remembers an active
-size. A part of the network is called as `layer(x, stats)`, where `stats` normalizes for its batch
-norms, if it has any; a block takes the choice of the arch besides.
+size. A part of the network is called as `layer(x, stats, size)`, where `stats` normalizes for its
+batch norms, if it has any, and `size` is the number of channels that leave it; a block takes the
+choice of the arch besides.
 
 Shapes in trailing comments: N images, C channels, H and W pixels.
 """
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.space import Block, mid_channels, se_channels
+from labkit.space import Block, SearchSpace, mid_channels, se_channels
 from labkit.space.operators import Operator
 from labkit.supernet.batch_norm import EPS, ElasticBatchNorm, Statistics
 from labkit.supernet.depthwise import depthwise_conv
@@ -147,16 +148,14 @@ class ElasticConvNorm(nn.Module):
 class ElasticBlock(nn.Module):
     """Inverted residual block, elastic in kernel size and expand ratio.
 
-    `operators` are those of its largest choice, `kernels` its kernel sizes.
+    `operators` are those of its largest choice in `space`, `kernels` its kernel sizes.
     """
 
     def __init__(
-        self,
-        operators: Sequence[Operator],
-        kernels: Sequence[int] | None = None,
-        eps: float = EPS,
+        self, operators: Sequence[Operator], space: SearchSpace, kernels: Sequence[int] | None
     ) -> None:
         super().__init__()
+        self.divisor, eps = space.divisor, space.bn_eps
         layers = {operator.name: operator for operator in operators}
         self.has_shortcut = "add" in layers
         self.expand = ElasticConvNorm(layers["expand"], eps) if "expand" in layers else None
@@ -168,23 +167,25 @@ class ElasticBlock(nn.Module):
             # It starts as the identity, so that depth is elastic from the first step.
             nn.init.zeros_(self.project.get_submodule("1").weight)
 
-    def forward(self, x: Tensor, stats: Statistics, block: Block | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, stats: Statistics, size: int | None = None, block: Block | None = None
+    ) -> Tensor:
         kernel = None if block is None else block.kernel
-        middle = None if block is None else mid_channels(x.shape[1], block.expand)
+        middle = None if block is None else mid_channels(x.shape[1], block.expand, self.divisor)
         y = x  # (N, C_in, H, W)
         if self.expand is not None:
             y = self.expand(y, stats, middle)  # (N, middle, H, W)
         y = self.depthwise(y, stats, kernel)  # (N, middle, H / stride, W / stride)
         if self.se is not None:
             y = self.se(y)
-        y = self.project(y, stats)  # (N, C_out, H / stride, W / stride)
+        y = self.project(y, stats, size)  # (N, C_out, H / stride, W / stride)
         return y.add_(x) if self.has_shortcut else y
 
 
 class GlobalPool(nn.Module):
     """The mean over the map: (N, C, H, W) -> (N, C, 1, 1)."""
 
-    def forward(self, x: Tensor, stats: Statistics | None = None) -> Tensor:
+    def forward(self, x: Tensor, *unused: object) -> Tensor:
         return F.adaptive_avg_pool2d(x, 1)
 
 
@@ -196,20 +197,20 @@ class ElasticLinear(nn.Linear):
         nn.init.normal_(self.weight, std=0.01)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor, stats: Statistics | None = None) -> Tensor:
+    def forward(self, x: Tensor, *unused: object) -> Tensor:
         x = x.flatten(1)
         return F.linear(x, self.weight[:, : x.shape[1]], self.bias)
 
 
 def elastic_part(
-    operators: Sequence[Operator], kernels: Sequence[int] | None = None, eps: float = EPS
+    operators: Sequence[Operator], space: SearchSpace, kernels: Sequence[int] | None = None
 ) -> nn.Module:
     """The elastic module of one part of a network: of a block, or of a layer outside of blocks."""
     if len(operators) > 1:
-        return ElasticBlock(operators, kernels, eps)
+        return ElasticBlock(operators, space, kernels)
     (operator,) = operators
     if operator.kind == "pool":
         return GlobalPool()
     if operator.kind == "linear":
         return ElasticLinear(operator.in_channels, operator.out_channels)
-    return ElasticConvNorm(operator, eps)
+    return ElasticConvNorm(operator, space.bn_eps)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from labkit.data.datasets import DataSet, normalize, resize
 from labkit.space import Arch
 from labkit.supernet.batch_norm import BatchNormStats, Recorder
-from labkit.supernet.prefix_tree import TreeWalk, path_of, tree_of
+from labkit.supernet.prefix_tree import TreeWalk, global_choice, path_of, tree_of
 from labkit.supernet.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
@@ -95,12 +95,13 @@ class Evaluator:
         for arch in archs:
             self.supernet.check(arch)  # a block alone does not know which choices it has
         counts = [0] * len(archs)
-        walk = TreeWalk(self.supernet, self.batch)
         with tqdm(total=len(archs), desc="accuracy", unit="arch", disable=not progress) as bar:
-            for resolution in dict.fromkeys(arch.resolution for arch in archs):
-                members = [i for i, arch in enumerate(archs) if arch.resolution == resolution]
+            for resolution, width in dict.fromkeys(map(global_choice, archs)):
+                choice = resolution, width
+                members = [i for i, arch in enumerate(archs) if global_choice(arch) == choice]
                 tree = tree_of([path_of(archs[i]) for i in members])
                 calibration, images = self._at(resolution)
+                walk = TreeWalk(self.supernet, self.batch, width)
                 walk.calibrate(tree, calibration)
                 parts = (tensor.split(IMAGES_AT_FORKS) for tensor in (self.labels, images))
                 for labels, chunk in zip(*parts):

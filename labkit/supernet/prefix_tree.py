@@ -1,9 +1,10 @@
 """Many subnets at once, computing what they have in common once.
 
 What enters a block, and that block's batch-norm statistics, depend only on the images and the
-blocks before. Archs of one resolution therefore form a tree: those whose first blocks are the same
-share the way from the root to where they part. Each stretch between two forks runs batch by batch,
-so that activations stay in the cache; only at a fork are they stored, for the branches.
+blocks before. Archs of one global choice (resolution and width) therefore form a tree: those whose
+first blocks are the same share the way from the root to where they part. Each stretch between two
+forks runs batch by batch, so that activations stay in the cache; only at a fork are they stored,
+for the branches.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Stretch:
     stats: BatchNormStats = field(default_factory=BatchNormStats)
 
 
+def global_choice(arch: Arch) -> tuple[int, float]:
+    """What archs of one tree have in common."""
+    return arch.resolution, arch.width
+
+
 def path_of(arch: Arch) -> Path:
     return tuple(
         (block_name(s, i), block)
@@ -62,13 +68,13 @@ def _stretch(paths: Sequence[Path], members: list[int], depth: int) -> Stretch:
 
 
 class TreeWalk:
-    """Runs images through all archs of a tree.
+    """Runs images through all archs of a tree, which have one width.
 
     Buffers for the activations at forks are used again and again.
     """
 
-    def __init__(self, supernet: Supernet, batch: int) -> None:
-        self.supernet, self.batch = supernet, batch
+    def __init__(self, supernet: Supernet, batch: int, width: float = 1.0) -> None:
+        self.supernet, self.batch, self.width = supernet, batch, width
         self._buffers: dict[int, Tensor] = {}  # by depth in the tree, flat
 
     def calibrate(self, stretch: Stretch, inputs: Tensor, depth: int = 0) -> None:
@@ -103,15 +109,15 @@ class TreeWalk:
             if isinstance(stats, Recorder):
                 stats.next_batch()
             if depth == 0:
-                x = self.supernet.begin(x, stats)
+                x = self.supernet.begin(x, stats, self.width)
             for name, block in stretch.blocks:
-                x = self.supernet.blocks[name](x, stats, block)
+                x = self.supernet.run_block(x, name, block, stats, self.width)
             if stretch.branches:
                 if outputs is None:
                     outputs = self._buffer(depth, len(inputs), x)
                 outputs[start : start + len(x)].copy_(x)
             if stretch.ends:
-                logits.append(self.supernet.finish(x, stats))
+                logits.append(self.supernet.finish(x, stats, self.width))
         return outputs, logits
 
     def _buffer(self, depth: int, count: int, like: Tensor) -> Tensor:
@@ -155,7 +161,7 @@ def work(space: SearchSpace, genes: np.ndarray) -> tuple[float, float]:
         alone += sum(macs.values())
         shared += sum(macs.values())
         for length, (name, _) in enumerate(path, 1):
-            prefix = arch.resolution, path[:length]
+            prefix = global_choice(arch), path[:length]
             if prefix in prefixes:
                 shared -= macs[f"blocks.{name}"]
             prefixes.add(prefix)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-from labkit.space import Arch, SearchSpace, block_name, network
+from labkit.space import Arch, Block, SearchSpace, block_name, network
 from labkit.supernet.batch_norm import BatchNormStats, BatchStatistics, ElasticBatchNorm, Statistics
 from labkit.supernet.elastic import ElasticDepthwise, elastic_part
 from labkit.supernet.subnet import Subnet
@@ -31,7 +33,8 @@ class Supernet(nn.Module):
 
     `supernet(x, arch)` normalizes by the batch, as in training; `supernet(x, arch, stats)` uses the
     statistics that `labkit.supernet.evaluation.recalibrate` returned for that arch. There is no
-    active subnet: two calls with two archs do not disturb each other.
+    active subnet: two calls with two archs do not disturb each other. It is as wide as the largest
+    width of the space; a narrower arch uses the first channels of every layer.
 
     With `only`, it holds the weights of that arch and no more, freshly drawn for its own sizes:
     what a subnet is when it trains alone.
@@ -43,16 +46,22 @@ class Supernet(nn.Module):
         kernels = {}
         if only is None:
             kernels = {shape.name: space.stages[shape.stage].kernels for shape in space.blocks}
-        operators = network.operators(space, space.largest() if only is None else only)
-        for part, members in network.parts(operators).items():
+        self._channels: dict[float, dict[str, int]] = {}  # that leave each part, for each width
+        for width in space.widths if only is None else (only.width,):
+            largest = replace(space.largest(), width=width) if only is None else only
+            parts = network.parts(network.operators(space, largest))
+            self._channels[width] = {
+                part: layers[-1].out_channels for part, layers in parts.items()
+            }
+        for part, members in parts.items():  # those of the largest width
             group, _, name = part.rpartition(".")
             if group and group not in self._modules:
                 self.add_module(group, nn.ModuleDict())
-            module = elastic_part(members, kernels.get(name), space.bn_eps)
+            module = elastic_part(members, space, kernels.get(name))
             self.get_submodule(group).add_module(name, module)
-        parts = list(self._modules)
-        self._stem = parts[: parts.index("blocks")]
-        self._head = parts[parts.index("blocks") + 1 :]
+        names = list(self._modules)
+        self._stem = names[: names.index("blocks")]
+        self._head = names[names.index("blocks") + 1 :]
         for name, module in self.named_modules():
             if isinstance(module, ElasticBatchNorm):
                 module.name = name
@@ -86,15 +95,15 @@ class Supernet(nn.Module):
                 f"{self.space.in_channels}; is this another data set's space?"
             )
         stats = BATCH_STATISTICS if stats is None else stats
-        x = self.begin(x, stats)  # (N, C, H, W)
+        x = self.begin(x, stats, arch.width)  # (N, C, H, W)
         for s, blocks in enumerate(arch.stages):
             for i, block in enumerate(blocks):
-                layer = self.blocks[block_name(s, i)]
+                options = block_name(s, i), block, stats, arch.width
                 if recompute:
-                    x = checkpoint(layer, x, stats, block, use_reentrant=False)
+                    x = checkpoint(self.run_block, x, *options, use_reentrant=False)
                 else:
-                    x = layer(x, stats, block)
-        return self.finish(x, stats)
+                    x = self.run_block(x, *options)
+        return self.finish(x, stats, arch.width)
 
     def check(self, arch: Arch) -> None:
         """Raise ValueError unless the supernet holds the weights of `arch`.
@@ -105,18 +114,26 @@ class Supernet(nn.Module):
             raise ValueError(f"this network holds one arch ({self.only}), not {arch}")
         self.space.validate(arch)
 
-    def begin(self, x: Tensor, stats: Statistics) -> Tensor:
-        """Images -> what enters the first elastic block: the part that all archs share."""
+    def begin(self, x: Tensor, stats: Statistics, width: float) -> Tensor:
+        """Images -> what enters the first elastic block: the part that all archs of a global choice
+        share.
+        """
         # Up to twice as fast on CPUs. `contiguous` would leave images of one channel as they are.
-        x = x.to(memory_format=torch.channels_last)
-        for name in self._stem:
-            x = self._modules[name](x, stats)
-        return x
+        return self._run(self._stem, x.to(memory_format=torch.channels_last), stats, width)
 
-    def finish(self, x: Tensor, stats: Statistics) -> Tensor:
+    def run_block(
+        self, x: Tensor, name: str, block: Block, stats: Statistics, width: float
+    ) -> Tensor:
+        """What enters an elastic block -> what leaves it, with the arch's choice `block`."""
+        return self.blocks[name](x, stats, self._channels[width][f"blocks.{name}"], block)
+
+    def finish(self, x: Tensor, stats: Statistics, width: float) -> Tensor:
         """What leaves the last block -> logits (N, classes)."""
-        for name in self._head:
-            x = self._modules[name](x, stats)
+        return self._run(self._head, x, stats, width)
+
+    def _run(self, parts: list[str], x: Tensor, stats: Statistics, width: float) -> Tensor:
+        for name in parts:
+            x = self._modules[name](x, stats, self._channels[width][name])
         return x
 
     @torch.no_grad()

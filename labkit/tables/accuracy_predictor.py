@@ -1,19 +1,20 @@
 """Accuracy predictors: functions of genes, fitted to (arch, accuracy) pairs.
 
-The default is stage-separable: given the resolution, a sum of one free term per stage. It is a
+The default is stage-separable: given the global choice, a sum of one free term per stage. It is a
 Gaussian process whose kernel is a sum over stages,
 
     k(a, b) = base * [r = r'] + sum_s amplitude_s * exp(-d_s(a, b)^2 / 2),
 
-where r and r' are the resolutions of archs a and b, and d_s is the distance between what they do in
-stage s (and between their resolutions). The posterior mean of such a process is itself a sum of one
-function per stage (Duvenaud, Nickisch & Rasmussen, "Additive Gaussian Processes", arXiv 1112.4394),
-so every stage's term is tabulated once, and exact search can take the stages apart. What the sum
-predicts is a link of the accuracy, -log(100 - accuracy): errors multiply from stage to stage rather
-than add, and a monotone link leaves the order of archs as it is.
+where r and r' are the global choices of archs a and b, and d_s is the distance between what they do
+in stage s (and between their resolutions, and between their widths where there are several). The
+posterior mean of such a process is itself a sum of one function per stage (Duvenaud, Nickisch &
+Rasmussen, "Additive Gaussian Processes", arXiv 1112.4394), so every stage's term is tabulated once,
+and exact search can take the stages apart. What the sum predicts is a link of the accuracy,
+-log(100 - accuracy): errors multiply from stage to stage rather than add, and a monotone link
+leaves the order of archs as it is.
 
-Shapes in trailing comments: N archs, M other archs, R resolutions, S stages, C configurations of a
-stage.
+Shapes in trailing comments: N archs, M other archs, R global choices, S stages, C configurations of
+a stage, D global distances: of resolutions, and of widths where a space has several.
 
 This module predicts and fits with numpy alone.
 """
@@ -28,7 +29,7 @@ import numpy as np
 from labkit.space import SearchSpace
 from labkit.tables.separable import StageTable
 
-LENGTH_FIELDS = ("depth", "kernel", "expand", "resolution")
+LENGTH_FIELDS = ("depth", "kernel", "expand", "resolution", "width")
 
 
 def log_error(accuracy: np.ndarray) -> np.ndarray:
@@ -48,7 +49,7 @@ def accuracy_of(link: np.ndarray) -> np.ndarray:
 class SeparablePredictor(StageTable):
     """Predicted accuracy in percent: 100 - exp(-link), with a link that is a sum over stages.
 
-    The link of an arch at resolution r is base[r] + the sum over s of terms[s][r, c], where c is
+    The link of an arch at global choice r is base[r] + the sum over s of terms[s][r, c], where c is
     the configuration of stage s. `base` is (R,), `terms[s]` is (R, C) in the order of
     `space.stage_configs(s)`. Raises ValueError for terms of another shape.
     """
@@ -58,12 +59,12 @@ class SeparablePredictor(StageTable):
         stages = []
         for s, term in enumerate(self.terms):
             codes = space.valid_codes(s)
-            if term.shape != (len(space.resolutions), len(codes)):
+            if term.shape != (len(space.global_choices), len(codes)):
                 raise ValueError(
                     f"terms of stage {s} are {term.shape}, space {space.name!r} has "
-                    f"{len(space.resolutions)} resolutions and {len(codes)} configurations"
+                    f"{len(space.global_choices)} global choices and {len(codes)} configurations"
                 )
-            stages.append(np.zeros((len(space.resolutions), space.stage_sizes[s])))
+            stages.append(np.zeros((len(space.global_choices), space.stage_sizes[s])))
             stages[-1][:, codes] = term
         super().__init__(space, base, stages, link=accuracy_of)
 
@@ -73,14 +74,14 @@ class Kernel:
     """Hyperparameters of the additive process, all positive; `fit_kernel` finds all but `base`."""
 
     amplitude: np.ndarray  # (S,) prior variance of each stage's term
-    length: np.ndarray  # (4,) length scales of LENGTH_FIELDS
+    length: np.ndarray  # (3 + D,) length scales of LENGTH_FIELDS
     noise: float  # variance of a measured link around its prediction
-    base: float = 1.0  # prior variance of the level of each resolution
+    base: float = 1.0  # prior variance of the level of each global choice
 
     @classmethod
-    def from_log(cls, values: np.ndarray) -> Kernel:
+    def from_log(cls, values: np.ndarray, stages: int) -> Kernel:
         values = np.exp(values)
-        return cls(values[:-5], values[-5:-1], values[-1])
+        return cls(values[:stages], values[stages:-1], values[-1])
 
 
 def stage_distances(
@@ -113,6 +114,15 @@ def stage_distances(
     return np.maximum(np.stack(planes), 0)
 
 
+def global_distances(space: SearchSpace, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(D, N, M) squared distances between global choices a (N,) and b (M,): of the indices of their
+    resolutions and, in a space of several widths, of those of their widths.
+    """
+    digits = zip(np.divmod(a, len(space.widths)), np.divmod(b, len(space.widths)))
+    planes = [(x[:, None].astype(float) - y) ** 2 for x, y in digits]
+    return np.stack(planes[: 1 + (len(space.widths) > 1)])
+
+
 class _Process:
     """The Gaussian process on a fixed set of archs (N, G) with measured links `target` (N,).
 
@@ -125,12 +135,14 @@ class _Process:
         self.distances = [
             stage_distances(space, s, part, part) for s, part in enumerate(self.parts)
         ]
-        self.resolution = (genes[:, :1].astype(float) - genes[:, 0]) ** 2
+        self.choice_distances = global_distances(space, genes[:, 0], genes[:, 0])
 
     def covariance(self, kernel: Kernel) -> np.ndarray:
-        total = kernel.base * (self.resolution == 0)
+        total = kernel.base * (self.choice_distances == 0).all(0)
         for amplitude, distances in zip(kernel.amplitude, self.distances):
-            total = total + amplitude * _squared_exponential(distances, self.resolution, kernel)
+            total = total + amplitude * _squared_exponential(
+                distances, self.choice_distances, kernel
+            )
         total[np.diag_indices_from(total)] += kernel.noise
         return total
 
@@ -147,13 +159,12 @@ class _Process:
         return np.linalg.solve(factor.T, half), likelihood
 
 
-def _squared_exponential(
-    distances: np.ndarray, resolution: np.ndarray, kernel: Kernel
-) -> np.ndarray:
-    """(N, M) exp(-d^2 / 2) of squared distances in a stage (3, N, M) and in resolution (N, M)."""
-    scaled = resolution / kernel.length[3] ** 2
-    for plane, length in zip(distances, kernel.length):
-        scaled = scaled + plane / length**2
+def _squared_exponential(inside: np.ndarray, between: np.ndarray, kernel: Kernel) -> np.ndarray:
+    """(N, M) exp(-d^2 / 2) of squared distances inside a stage (3, N, M) and between global choices
+    (D, N, M).
+    """
+    lengths = np.roll(kernel.length, -3)  # those of global choices first
+    scaled = sum(plane / length**2 for plane, length in zip([*between, *inside], lengths))
     return np.exp(-0.5 * scaled)
 
 
@@ -180,21 +191,22 @@ def fit_kernel(
     process = _Process(space, genes, target)
     variance = target.var() + 1e-9
     stages = len(space.stages)
-    best = np.log(np.concatenate([np.full(stages, variance), np.full(4, 3.0), [0.1 * variance]]))
-    score = process.solve(Kernel.from_log(best))[1]
+    lengths = np.full(3 + len(process.choice_distances), 3.0)
+    best = np.log(np.concatenate([np.full(stages, variance), lengths, [0.1 * variance]]))
+    score = process.solve(Kernel.from_log(best, stages))[1]
     step = np.full(len(best), 1.5)
     while step.max() > 0.1:
         for i in range(len(best)):
             for direction in (1, -1):
                 trial = best.copy()
                 trial[i] += direction * step[i]
-                trial_score = process.solve(Kernel.from_log(trial))[1]
+                trial_score = process.solve(Kernel.from_log(trial, stages))[1]
                 if trial_score < score:
                     best, score = trial, trial_score
                     break
             else:
                 step[i] /= 2
-    return Kernel.from_log(best)
+    return Kernel.from_log(best, stages)
 
 
 def fit_separable(
@@ -241,15 +253,15 @@ def fit_separable(
             "the predictor's covariance is not positive definite; are there pairs with NaN?"
         )
 
-    resolutions = np.arange(len(space.resolutions))
-    resolution_distances = (resolutions[:, None] - genes[:, 0].astype(float)) ** 2  # (R, N)
-    base = level + kernel.base * np.array([weights[genes[:, 0] == r].sum() for r in resolutions])
+    choices = np.arange(len(space.global_choices))
+    choice_distances = global_distances(space, choices, genes[:, 0])  # (D, R, N)
+    base = level + kernel.base * np.array([weights[genes[:, 0] == r].sum() for r in choices])
     terms = []
     for s, part in enumerate(process.parts):
         distances = stage_distances(space, s, space.stage_configs(s), part)
         covariances = (
-            kernel.amplitude[s] * _squared_exponential(distances, squared_distance, kernel)
-            for squared_distance in resolution_distances
+            kernel.amplitude[s] * _squared_exponential(distances, choice_distances[:, r], kernel)
+            for r in choices
         )  # R of (C, N)
         terms.append(np.stack([covariance @ weights for covariance in covariances]))
     return SeparablePredictor(space, base, terms)

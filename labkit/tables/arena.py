@@ -185,7 +185,7 @@ def arena_table(space: SearchSpace) -> ArenaTable:
         return peak_bytes(operators) + _aligned(operators[0].inputs)
 
     peak = MaxTable.of_operators(space, peak_bytes)
-    pairs = MaxTable.build(space, lambda resolution: 0, pair).blocks[:, :, 0]
+    pairs = MaxTable.build(space, lambda resolution, width: 0, pair).blocks[:, :, 0]
     total = AdditiveTable.of_operators(space, persistent_bytes)
     return ArenaTable(
         PeakTable(space, peak.base, peak.blocks, pairs),

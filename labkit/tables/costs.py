@@ -1,6 +1,6 @@
 """What a subnet costs: MACs, parameters, activation memory, and any cost measured block by block.
 
-Two small classes hold every cost. Both are tables over (resolution, block, kernel, expand): an
+Two small classes hold every cost. Both are tables over (global choice, block, kernel, expand): an
 `AdditiveTable` adds its entries up over the blocks of an arch (MACs, parameters, latency), a
 `MaxTable` takes the largest (memory that operators use one after another). Evaluating a population
 is one matrix product, one gather and one reduction, whatever the table holds.
@@ -10,7 +10,7 @@ Units: one multiply-add is one MAC, and only convolutions and linear layers coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,8 @@ from labkit.space import BlockShape, SearchSpace, network
 from labkit.space.operators import Operator, alive_values
 from labkit.tables.separable import Separable
 
+# resolution, width -> cost of stem and head
+Base = Callable[[int, float], float]
 # block, kernel, expand ratio, side of the map that enters it -> cost
 Entry = Callable[[BlockShape, int, int, int], float]
 
@@ -28,6 +30,7 @@ Entry = Callable[[BlockShape, int, int, int], float]
 class BlockTable(Separable):
     """`base` (R,) for what is always there, `blocks` (R, B, K, E) for each choice of each block.
 
+    R are the space's global choices, in their order.
     Where stages differ in their number of choices, the surplus entries are NaN and never read.
     """
 
@@ -49,17 +52,13 @@ class BlockTable(Separable):
             )
 
     @classmethod
-    def build(cls, space: SearchSpace, base: Callable[[int], float], entry: Entry) -> BlockTable:
-        """Fill a table from functions of (resolution) and (block, kernel, expand, input side)."""
+    def build(cls, space: SearchSpace, base: Base, entry: Entry) -> BlockTable:
+        """Fill a table: `base` is what a global choice costs, `entry` what a block costs."""
         blocks = np.full(block_table_shape(space), np.nan)
-        for r, resolution in enumerate(space.resolutions):
-            sides = network.block_sides(space, resolution)
-            for b, (shape, side) in enumerate(zip(space.blocks, sides)):
-                stage = space.stages[shape.stage]
-                for k, kernel in enumerate(stage.kernels):
-                    for e, expand in enumerate(stage.expands):
-                        blocks[r, b, k, e] = entry(shape, kernel, expand, side)
-        return cls(space, np.array([base(r) for r in space.resolutions], dtype=float), blocks)
+        for index, choice in block_choices(space):
+            blocks[index] = entry(*choice)
+        bases = np.array([base(*choice) for choice in space.global_choices], dtype=float)
+        return cls(space, bases, blocks)
 
     @classmethod
     def of_operators(
@@ -67,10 +66,10 @@ class BlockTable(Separable):
     ) -> BlockTable:
         """Fill a table from a function of the operators of the stem, of a block or of the head."""
 
-        def base(resolution: int) -> float:
-            side = network.final_side(space, resolution)
+        def base(resolution: int, width: float) -> float:
+            scaled, side = space.at(width), network.final_side(space, resolution)
             return cls.combine(
-                cost(network.stem(space, resolution)), cost(network.head(space, side))
+                cost(network.stem(scaled, resolution)), cost(network.head(scaled, side))
             )
 
         costs: dict[tuple, float] = {}  # most blocks of a stage are alike
@@ -128,9 +127,24 @@ class MaxTable(BlockTable):
     _neutral = -np.inf
 
 
+def block_choices(space: SearchSpace) -> Iterator[tuple[tuple[int, ...], tuple]]:
+    """Every choice of every block: its place (r, b, k, e) in a table, and what it is.
+
+    That is the block at the global choice's width, its kernel size and expand ratio, and the side
+    of the map that enters it.
+    """
+    for r, (resolution, width) in enumerate(space.global_choices):
+        sides = network.block_sides(space, resolution)
+        for b, (shape, side) in enumerate(zip(space.at(width).blocks, sides)):
+            stage = space.stages[shape.stage]
+            for k, kernel in enumerate(stage.kernels):
+                for e, expand in enumerate(stage.expands):
+                    yield (r, b, k, e), (shape, kernel, expand, side)
+
+
 def block_table_shape(space: SearchSpace) -> tuple[int, int, int, int]:
     return (
-        len(space.resolutions),
+        len(space.global_choices),
         len(space.blocks),
         max(len(s.kernels) for s in space.stages),
         max(len(s.expands) for s in space.stages),

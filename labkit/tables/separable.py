@@ -1,11 +1,11 @@
 """Functions of an arch that consist of one term for each stage: most costs and predictors.
 
-Given the resolution, such a function is a sum (MACs, latency, predicted accuracy) or a maximum
-(activation memory) of one term for each stage, and a term may depend on everything inside its
-stage. A whole stage is then one table lookup, a population is one matrix product and one gather,
-and `labkit.search.exact` can prove which arch is best.
+Given the global choice (resolution and width), such a function is a sum (MACs, latency, predicted
+accuracy) or a maximum (activation memory) of one term for each stage, and a term may depend on
+everything inside its stage. A whole stage is then one table lookup, a population is one matrix
+product and one gather, and `labkit.search.exact` can prove which arch is best.
 
-Shapes in trailing comments: T tables, N archs, G genes, S stages, R resolutions, C_s codes of
+Shapes in trailing comments: T tables, N archs, G genes, S stages, R global choices, C_s codes of
 stage s.
 """
 
@@ -78,7 +78,7 @@ class StageTable(Separable):
     ) -> None:
         self.space, self.base, self.link = space, np.asarray(base, dtype=float), link
         self.stages = tuple(np.asarray(values, dtype=float) for values in stages)
-        base = (len(space.resolutions),)
+        base = (len(space.global_choices),)
         expected = [base + (int(size),) for size in space.stage_sizes]
         shapes = [values.shape for values in self.stages]
         if self.base.shape != base or shapes != expected:
@@ -114,9 +114,9 @@ class Joint:
             names = sorted({table.space.name for table in tables})
             raise ValueError(f"tables of different spaces: {', '.join(names)}")
         self._tables = [(table._flat, table.base, table.combine, table.link) for table in tables]
-        sizes = len(space.resolutions) * space.stage_sizes
+        sizes = len(space.global_choices) * space.stage_sizes
         self._weights = space.stage_weights.T.copy()  # (S, G)
-        self._weights[:, 0] = space.stage_sizes  # each resolution has its own row of codes
+        self._weights[:, 0] = space.stage_sizes  # each global choice has its own row of codes
         self._offsets = (np.cumsum(sizes) - sizes).astype(float)[:, None]  # (S, 1)
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:  # (T, N)
@@ -182,7 +182,7 @@ class _Floor(Separable):
 
 
 def highest(function: Separable | MaxPlusSum) -> float:
-    """The largest value of all archs, exactly: at one resolution, stages are independent."""
+    """The largest value of all archs, exactly: at one global choice, stages are independent."""
     space = function.space
 
     def largest(values: Callable[[int], np.ndarray]) -> np.ndarray:  # (S, R)

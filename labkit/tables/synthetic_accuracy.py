@@ -4,7 +4,8 @@ It stands in for a fitted predictor where a search needs one, and is called synt
 shown. It is stage-separable and seeded, and spans the accuracies that the OFA paper reports for its
 space.
 
-Shapes in trailing comments: C configurations of a stage, B blocks of a stage.
+Shapes in trailing comments: C configurations of a stage, B blocks of a stage, R global
+choices.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ def synthetic_accuracy(
     """Predicted top-1 accuracy in percent, between 71.5 and 77.
 
     "concave": each block adds to its stage's capacity by its kernel size, expand ratio and place,
-    and accuracy has diminishing returns in the capacity of each stage and in the resolution; no
-    noise. "rough": random terms instead, for each choice of each block and for each pair of
-    neighboring blocks of a stage, over a trend in depth, expand ratio, kernel size and resolution.
+    and accuracy has diminishing returns in the capacity of each stage, in the resolution and in the
+    width; no noise. "rough": random terms instead, for each choice of each block and for each pair
+    of neighboring blocks of a stage, over a trend in depth, expand ratio, kernel size, resolution
+    and width.
 
     Raises ValueError for another `kind`.
 
@@ -43,13 +45,14 @@ def synthetic_accuracy(
             f"unknown kind {kind!r} of synthetic predictor, known: {', '.join(builders)}"
         )
     rng = np.random.default_rng(seed)
-    resolutions = np.array(space.resolutions) / space.resolutions[-1]
-    base = np.sqrt(resolutions) * len(space.stages)
+    largest = space.global_choices[-1]
+    sizes = np.prod(np.array(space.global_choices) / largest, axis=1)  # (R,)
+    base = np.sqrt(sizes) * len(space.stages)
     stages = []
     for s in range(len(space.stages)):
         values = builders[kind](space, s, rng)  # (C,) with a span of about 1
-        table = np.zeros((len(resolutions), space.stage_sizes[s]))
-        weight_of_stages = 0.8 + 0.2 * resolutions[:, None]  # small images need smaller stages
+        table = np.zeros((len(sizes), space.stage_sizes[s]))
+        weight_of_stages = 0.8 + 0.2 * sizes[:, None]  # small images need smaller stages
         table[:, space.valid_codes(s)] = weight_of_stages * values
         stages.append(table)
     codes = [space.valid_codes(s) for s in range(len(stages))]

@@ -28,6 +28,7 @@ class Phase:
     kernels: int = 1
     depths: int = 1
     expands: int = 1
+    widths: int = 1
     archs: int = 1  # in each step
     rate: float = 1.0  # peak learning rate over the first phase's, if each has a schedule
 
@@ -42,22 +43,22 @@ class Phase:
             )
             for stage in space.stages
         )
-        return replace(space, resolutions=space.resolutions[-self.resolutions :], stages=stages)
+        resolutions, widths = space.resolutions[-self.resolutions :], space.widths[-self.widths :]
+        return replace(space, resolutions=resolutions, widths=widths, stages=stages)
 
 
 # Depth and expand ratio open in two halves, with 2 and 4 archs a step whose gradients add up, as in
-# OFA. Rates: its appendix B trains the full network at 2.6 and the elastic phases at 0.96, then
-# 0.08 and 0.24 twice.
+# OFA. Width multipliers, which OFA does not have, open with the expand ratios: until then only the
+# largest is trained. Rates: its appendix B trains the full network at 2.6 and the elastic phases at
+# 0.96, then 0.08 and 0.24 twice.
 PROGRESSIVE = (
     Phase("full", 0.3),
     Phase("resolution", 0.1, ALL_CHOICES, rate=0.96 / 2.6),
     Phase("kernel", 0.15, ALL_CHOICES, ALL_CHOICES, rate=0.96 / 2.6),
     Phase("depth, half", 0.1, ALL_CHOICES, ALL_CHOICES, 2, archs=2, rate=0.08 / 2.6),
     Phase("depth", 0.1, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, archs=2, rate=0.24 / 2.6),
-    Phase("expand, half", 0.1, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, 2, archs=4, rate=0.08 / 2.6),
-    Phase(
-        "expand", 0.15, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, ALL_CHOICES, archs=4, rate=0.24 / 2.6
-    ),
+    Phase("expand, half", 0.1, *[ALL_CHOICES] * 3, 2, 2, archs=4, rate=0.08 / 2.6),
+    Phase("expand", 0.15, *[ALL_CHOICES] * 5, archs=4, rate=0.24 / 2.6),
 )
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaces_for_tests import make_it_bite, small_spaces
+from spaces_for_tests import WIDE, make_it_bite, spaces_of_one_width
 
 from labkit.darts.mixed_supernet import expected_cost, log_probability, mixed_forward, mixed_kernel
 from labkit.search import Budget, best
@@ -55,7 +55,7 @@ def probability(space, genes, probabilities):
 
 
 @settings(max_examples=15, deadline=None)
-@given(small_spaces, st.integers(0, 2**32 - 1))
+@given(spaces_of_one_width, st.integers(0, 2**32 - 1))
 def test_a_certain_choice_is_the_arch_itself(space, seed):
     torch.manual_seed(seed % 1000)
     supernet = make_it_bite(Supernet(space)).double()
@@ -119,7 +119,7 @@ def test_loss_has_a_gradient_over_every_choice():
 
 
 @settings(max_examples=25, deadline=None)
-@given(small_spaces, st.integers(0, 1000), st.sampled_from((macs_table, params_table)))
+@given(spaces_of_one_width, st.integers(0, 1000), st.sampled_from((macs_table, params_table)))
 def test_expected_cost_and_probability_against_enumeration(space, seed, make):
     table, probabilities = make(space), random_probabilities(space, seed)
     archs = space.encode(list(space.enumerate()))
@@ -140,3 +140,8 @@ def test_certain_probabilities_give_finite_tables():
     log = log_probability(SPACE, one_hot(SPACE, SPACE.encode([SPACE.smallest()])[0]))
     assert log(SPACE.encode([SPACE.smallest()]))[0] == 0
     assert np.isfinite(log(SPACE.encode([SPACE.largest()]))[0])
+
+
+def test_archs_of_several_widths_are_not_mixed():
+    with pytest.raises(ValueError, match=r"space 'wide' have one of the widths \(0.5, 0.75, 1.0\)"):
+        mixed_forward(Supernet(WIDE), torch.zeros(1, 1, 16, 16), [])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from spaces_for_tests import make_it_bite
+from spaces_for_tests import WIDE, make_it_bite
 
 from labkit.darts import GradientConfig, gradient_search, supernet_search
 from labkit.darts.mixed_supernet import expected_cost, relaxed
@@ -216,7 +216,7 @@ def test_impossible_searches(supernet, dataset):
     ):
         gradient_search(supernet, dataset, Budget(other, 1e9, "MACs"), SHORT, progress=False)
     large_kernels = AdditiveTable.build(
-        SPACE, lambda _: 0.0, lambda shape, kernel, expand, side: float(kernel > 3)
+        SPACE, lambda *_: 0.0, lambda shape, kernel, expand, side: float(kernel > 3)
     )
     with pytest.raises(ValueError, match="exceeds large kernels <= 0 as a share of the limit"):
         gradient_search(
@@ -246,3 +246,8 @@ def test_relaxed_choices_are_draws_of_their_distribution():
     assert (draws.max(1).values > 0.9).double().mean() > 0.95
     shares = torch.bincount(draws.argmax(1), minlength=3) / len(draws)
     torch.testing.assert_close(shares, logit.softmax(0), atol=0.03, rtol=0)
+
+
+def test_a_space_of_several_widths_is_refused(dataset):
+    with pytest.raises(ValueError, match="space 'wide' have one of the widths"):
+        gradient_search(Supernet(WIDE), dataset, Budget(macs_table(WIDE), 1e6, "MACs"), SHORT)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from deploy_for_tests import tiny_data
 from networks_for_tests import RICH, shake
+from spaces_for_tests import WIDE
 from torch import nn
 
 from labkit.data.datasets import normalize, resize
@@ -30,7 +31,7 @@ def fmnist_subnet(arch: Arch, seed: int = 0) -> tuple[Subnet, torch.Tensor]:
     return shake(Subnet(FMNIST, arch), seed, images), images
 
 
-@pytest.mark.parametrize("space", [RICH, FMNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [RICH, WIDE, FMNIST], ids=lambda space: space.name)
 def test_network_equals_torch(space):
     torch.manual_seed(0)
     genes = space.sample(np.random.default_rng(0), 4)

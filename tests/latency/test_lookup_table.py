@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from latency_for_tests import COARSE, TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
+from spaces_for_tests import WIDE
 
 from labkit.cli import main
 from labkit.latency.devices import device_names, get_device
@@ -25,6 +26,7 @@ from labkit.latency.measured.blocks import (
 from labkit.latency.measured.latency_file import validate
 from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, get_space
+from labkit.tables.costs import macs_table
 
 # ---- timed blocks ----
 
@@ -294,3 +296,13 @@ def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
         assert ship(*wrong) == 2 and message in capsys.readouterr().err
     with pytest.raises(ValueError, match="taken by a table that ships"):
         board_import.import_table(save(made_up(), tmp_path / "latency.json"), "lab-pc")
+
+
+def test_stems_heads_and_blocks_of_every_width_are_timed():
+    """With MACs in place of times, the table is that of MACs."""
+    blocks = timed_blocks(WIDE)
+    assert {"stem-12px-x0.5", "head-8px", "head-8px-x0.75"} <= blocks.keys()
+    macs = {key: sum(o.macs for o in block.operators(WIDE)) for key, block in blocks.items()}
+    genes = WIDE.sample(np.random.default_rng(0), 100)
+    np.testing.assert_allclose(table_from_times(WIDE, macs)(genes), macs_table(WIDE)(genes))
+    assert measure.anchor_block(WIDE).key in blocks

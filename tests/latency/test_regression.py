@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from latency_for_tests import TINY, made_up, save
 from scipy.stats import spearmanr
+from spaces_for_tests import WIDE
 
 from labkit.comparison.prediction_error import compare_predictors, prediction_error, spearman
 from labkit.latency.devices import DeviceError, get_device
@@ -187,3 +188,13 @@ def test_spearman_is_scipys(pairs):
     a, b = np.array(pairs, dtype=float).T
     if len(set(a)) > 1 and len(set(b)) > 1:
         assert spearman(a, b) == pytest.approx(spearmanr(a, b)[0], abs=1e-9)
+
+
+def test_a_width_is_a_feature_where_there_are_several():
+    table, rng = get_device("pi4").latency_table(WIDE), np.random.default_rng(0)
+    genes, unseen = WIDE.sample(rng, 300), WIDE.sample(rng, 200)
+    columns = features(WIDE, genes)
+    archs = WIDE.decode(genes)
+    assert columns[:, :2].tolist() == [[arch.resolution, arch.width] for arch in archs]
+    fitted = fit_regression(WIDE, genes, table(genes))
+    assert np.abs(fitted(unseen) / table(unseen) - 1).mean() < 0.02

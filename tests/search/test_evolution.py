@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from spaces_for_tests import WIDE
 
-from labkit.search import Budget, InfeasibleBudget, evolve, random_search
+from labkit.search import Budget, InfeasibleBudget, best, evolve, random_search
 from labkit.search.evolution import Variation
 from labkit.search.random import FeasibleStart
 from labkit.search.scoring import Scorer
@@ -304,3 +305,20 @@ def test_the_largest_roll_below_a_rate_redraws_to_a_choice_that_is_there(rate):
     )
     mutants = Variation(space, Largest(), rate, rate).mutants(space.encode([space.smallest()]), 1)
     assert (mutants >= 0).all() and (mutants < space.choices).all()
+
+
+def test_it_finds_the_best_arch_of_several_widths():
+    accuracy = synthetic_accuracy(WIDE)
+    for limit in (3e5, 6e5, 1e6):
+        limits = [Budget(macs_table(WIDE), limit, "MACs")]
+        result = evolve(WIDE, accuracy, limits, rng=np.random.default_rng(0), generations=150)
+        assert result.accuracy == best(WIDE, accuracy, limits).accuracy
+
+
+def test_variation_redraws_resolution_and_width_independently():
+    parents = WIDE.sample(np.random.default_rng(0), 1)
+    mutants = Variation(WIDE, np.random.default_rng(1), 0.0, 0.4).mutants(parents, 9000)
+    assert (mutants[:, 1:] == parents[:, 1:]).all()
+    resolution, width = np.divmod(mutants[:, 0], 3) != np.array(divmod(parents[0, 0], 3))[:, None]
+    assert abs(resolution.mean() - 0.4 / 2) < 0.02 and abs(width.mean() - 0.4 * 2 / 3) < 0.02
+    assert abs((resolution & width).mean() - resolution.mean() * width.mean()) < 0.02

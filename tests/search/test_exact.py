@@ -170,12 +170,12 @@ def test_best_under_any_budgets(problem, kinds):
 @EXAMPLES
 @given(problems(), st.sampled_from(KINDS), st.sampled_from(KINDS))
 def test_values_that_are_alike_end_the_search_too(problem, kind, other_kind):
-    """Nothing but budgets tells archs of one resolution apart."""
+    """Nothing but budgets tells archs of one global choice apart."""
     space, genes, rng, numbers = problem
     accuracy = StageTable(
         space,
-        numbers(len(space.resolutions)),
-        [np.zeros((len(space.resolutions), size)) for size in space.stage_sizes],
+        numbers(len(space.global_choices)),
+        [np.zeros((len(space.global_choices), size)) for size in space.stage_sizes],
     )
     costs = [block_table(each, space, numbers) for each in (kind, other_kind)]
     limits = [
@@ -248,9 +248,9 @@ def test_costs_of_both_signs_that_cancel(problem, count, at_zero):
     tenths = [
         StageTable(
             space,
-            np.zeros(len(space.resolutions)),
+            np.zeros(len(space.global_choices)),
             [
-                rng.integers(-3, 4, (len(space.resolutions), size)) / 10
+                rng.integers(-3, 4, (len(space.global_choices), size)) / 10
                 for size in space.stage_sizes
             ],
         )

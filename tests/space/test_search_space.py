@@ -1,12 +1,13 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaces_for_tests import small_spaces
+from spaces_for_tests import WIDE, small_spaces
 
 from labkit.space import Arch, Block, SearchSpace, Stage, make_divisible
 from labkit.space.presets import get_space, spaces
@@ -275,3 +276,73 @@ def test_a_stage_of_more_configurations_than_memory_holds_is_named(depth):
 def test_make_divisible_loses_at_most_a_tenth(channels):
     rounded = make_divisible(channels)
     assert rounded % 8 == 0 and rounded >= 0.9 * channels and abs(rounded - channels) <= 8
+
+
+def test_a_width_scales_every_channel_number():
+    narrow = WIDE.at(0.75)
+    layers = narrow.stem_width, narrow.first_width, narrow.final_width, narrow.feature_width
+    assert layers == (12, 12, 24, 20) and [s.width for s in narrow.stages] == [20, 24]
+    assert narrow.widths == (1.0,) and narrow.at(1.0) is narrow
+    assert WIDE.at(1.0) == replace(WIDE, widths=(1.0,))
+    odd = SearchSpace("odd", (16,), (Stage(10, 1, (1,)),), 1, 2, stem_width=5)
+    assert odd.at(1.0) is odd, "what is not scaled is not rounded"
+    official = get_space("ofa-mbv3")
+    assert replace(official.at(1.2), name="ofa-mbv3-w1.2") == get_space("ofa-mbv3-w1.2")
+
+
+def test_the_global_choice_is_a_resolution_and_a_width():
+    assert WIDE.global_choices[:4] == ((12, 0.5), (12, 0.75), (12, 1.0), (16, 0.5))
+    assert WIDE.size() == 6 * WIDE.at(0.5).size() // 2
+    assert WIDE.smallest().width == 0.5 and WIDE.largest().width == 1.0
+    archs = WIDE.decode(WIDE.sample(np.random.default_rng(0), 6000))
+    counts = Counter((arch.resolution, arch.width) for arch in archs)
+    assert counts.keys() == set(WIDE.global_choices)
+    assert all(abs(count - 1000) < 150 for count in counts.values())
+    assert {(a.resolution, a.width) for a in WIDE.enumerate()} == set(WIDE.global_choices)
+
+
+def test_resolution_and_width_mutate_independently():
+    rng = np.random.default_rng(0)
+    genes = WIDE.sample(rng, 9000)
+    mutants = WIDE.mutate(rng, genes, rate=0.0, resolution_rate=0.4)
+    WIDE.check_genes(mutants)
+    assert (mutants[:, 1:] == genes[:, 1:]).all()
+    before, after = WIDE.decode(genes), WIDE.decode(mutants)
+    resolution = np.array([a.resolution != b.resolution for a, b in zip(before, after)])
+    width = np.array([a.width != b.width for a, b in zip(before, after)])
+    assert abs(resolution.mean() - 0.4 / 2) < 0.02 and abs(width.mean() - 0.4 * 2 / 3) < 0.02
+    assert abs((resolution & width).mean() - resolution.mean() * width.mean()) < 0.02
+
+
+def test_a_width_in_text_and_json_only_where_it_is_not_1():
+    arch = replace(WIDE.smallest(), width=0.5)
+    assert str(arch) == "12px x0.5 k3e2 | k3e2"
+    assert arch.to_json()["width"] == 0.5 and Arch.from_json(json.dumps(arch.to_json())) == arch
+    full = replace(arch, width=1.0)
+    assert str(full) == "12px k3e2 | k3e2" and full.to_json().keys() == {"resolution", "stages"}
+    assert Arch.from_json(full.to_json()) == full
+    with pytest.raises(ValueError, match="width 0.6 is not in space 'wide'; .* 0.5, 0.75, 1.0"):
+        WIDE.validate(replace(arch, width=0.6))
+    for wrong in ("0.5", True, None):
+        with pytest.raises(ValueError, match="an arch looks like"):
+            Arch.from_json({**arch.to_json(), "width": wrong})
+
+
+@pytest.mark.parametrize("widths", [(), (0.0, 1.0), (1.0, 0.5), (1.0, 1.0), (float("inf"),)])
+def test_widths_are_positive_and_ascend(widths):
+    with pytest.raises(ValueError, match="space 'wide': widths must be"):
+        replace(WIDE, widths=widths)
+
+
+def test_no_width_makes_or_breaks_a_shortcut():
+    """8 and 16 channels are both 8 at half the width, where multiples of 8 are asked for."""
+    with pytest.raises(ValueError, match="shortcut at width 0.5 than at width 1"):
+        SearchSpace("odd", (16,), (Stage(16, 1, (1,)),), 1, 2, 8, widths=(0.5, 1.0))
+    SearchSpace("even", (16,), (Stage(16, 1, (1,)),), 1, 2, 8, widths=(0.5, 1.0), divisor=4)
+
+
+def test_the_digest_of_a_space_of_one_width_is_that_of_before_there_were_widths():
+    digest = "24323487c56b3c9bae8ddb98bf3b65297cc1a11f333bd43474d48a3a934d1a66"
+    assert get_space("fmnist").digest == digest
+    others = (replace(WIDE, widths=(1.0,)), replace(WIDE, divisor=2), WIDE)
+    assert len({space.digest for space in others}) == 3

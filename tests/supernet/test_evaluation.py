@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from spaces_for_tests import make_it_bite
+from spaces_for_tests import WIDE, make_it_bite
 
 from labkit.data import datasets as data
 from labkit.space import Arch, Block
@@ -48,6 +48,17 @@ def test_many_archs_at_once_get_the_accuracies_of_one_at_a_time(evaluator):
     assert together == [evaluator.accuracy(arch) for arch in archs]
     assert together[0] == together[-1]
     assert evaluator.accuracies([]) == []
+
+
+def test_archs_of_different_widths_share_nothing_but_images():
+    few = {"images": 60, "recalibration_images": 40, "batch": 20}
+    evaluator = Evaluator(make_it_bite(Supernet(WIDE)), data.load(), "val", **few)
+    genes = WIDE.sample(np.random.default_rng(0), 1).repeat(12, 0)
+    genes[:, 0] = np.arange(12) % 6  # the same blocks at every global choice, twice
+    archs = WIDE.decode(genes)
+    together = evaluator.accuracies(archs)
+    assert together == [evaluator.accuracy(arch) for arch in archs]
+    assert together[:6] == together[6:]
 
 
 def test_spread_reaches_from_end_to_end():

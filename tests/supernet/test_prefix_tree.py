@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaces_for_tests import make_it_bite, small_spaces
+from spaces_for_tests import WIDE, make_it_bite, small_spaces
 
 from labkit.space.presets import FMNIST
 from labkit.supernet.evaluation import recalibrate
@@ -117,3 +117,10 @@ def test_work_by_counting():
         shared + 2 * table.base[r]
     )
     assert short[0] == short[1]
+
+
+def test_work_is_not_shared_between_widths():
+    genes = WIDE.sample(np.random.default_rng(0), 1).repeat(3, 0)
+    genes[:, 0] = [0, 1, 2]
+    apart, shared = work(WIDE, genes)
+    assert apart == shared == macs_table(WIDE)(genes).sum()

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from spaces_for_tests import make_it_bite
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spaces_for_tests import WIDE, make_it_bite, small_spaces
 
 from labkit.space import Arch
 from labkit.space.presets import spaces
@@ -179,3 +183,47 @@ def test_recomputed_activations_give_the_same_gradients(name):
     for at, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][at], gradient, rtol=1e-10, atol=1e-12)
     assert max(g.abs().max() for g in gradients[0].values()) > 1e-3
+
+
+def sliced(supernet, width):
+    """The supernet of one width: the first channels of every layer."""
+    narrow = Supernet(supernet.space.at(width))
+    weights = supernet.state_dict()
+    shapes = {name: tensor.shape for name, tensor in narrow.state_dict().items()}
+    assert shapes.keys() == weights.keys()
+    narrow.load_state_dict(
+        {name: weights[name][tuple(map(slice, shape))] for name, shape in shapes.items()}
+    )
+    return narrow
+
+
+@given(small_spaces | st.just(WIDE), st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_a_narrow_arch_uses_the_first_channels_of_every_layer(space, seed):
+    supernet = make_it_bite(Supernet(space), seed)
+    for arch in [space.smallest(), *random_archs(space, 2, seed)]:
+        x = images_for(space, arch)
+        stats = recalibrate(supernet, arch, [x])
+        plain, narrow = replace(arch, width=1.0), sliced(supernet, arch.width)
+        with torch.no_grad():
+            logits = supernet(x, arch, stats)
+            alone = narrow(x, plain, recalibrate(narrow, plain, [x]))
+            torch.testing.assert_close(logits, alone, rtol=0, atol=1e-5)
+            extracted = supernet.extract(arch, stats)
+            torch.testing.assert_close(logits, extracted(x), rtol=0, atol=1e-5)
+        plain_shapes = {
+            n: p.shape for n, p in Subnet(space.at(arch.width), plain).named_parameters()
+        }
+        assert {n: p.shape for n, p in extracted.named_parameters()} == plain_shapes
+
+
+def test_a_network_of_one_narrow_arch_is_as_narrow():
+    arch = WIDE.smallest()
+    alone = make_it_bite(Supernet(WIDE, arch))
+    assert alone.classifier.weight.shape == (4, 12)
+    x = images_for(WIDE, arch)
+    stats = recalibrate(alone, arch, [x])
+    with torch.no_grad():
+        torch.testing.assert_close(alone(x, arch, stats), alone.extract(arch, stats)(x))
+    recomputed = alone(x, arch, recompute=True)
+    torch.testing.assert_close(recomputed, alone(x, arch))

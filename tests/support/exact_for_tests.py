@@ -34,7 +34,13 @@ def small_spaces(draw):
         )
     )
     return SearchSpace(
-        "small", draw(subset([16, 24])), tuple(stages), in_channels=1, num_classes=2, stem_width=8
+        "small",
+        draw(subset([16, 24])),
+        tuple(stages),
+        in_channels=1,
+        num_classes=2,
+        stem_width=8,
+        widths=draw(st.sampled_from([(1.0,), (1.0,), (0.5, 1.0)])),
     )
 
 
@@ -61,13 +67,13 @@ KINDS = [AdditiveTable, MaxTable, arena]
 
 def block_table(kind, space, numbers):
     blocks = np.where(block_table_mask(space), numbers(block_table_shape(space)), np.nan)
-    return kind(space, numbers(len(space.resolutions)), blocks)
+    return kind(space, numbers(len(space.global_choices)), blocks)
 
 
 def stage_table(space, numbers, link=None):
     return StageTable(
         space,
-        numbers(len(space.resolutions)),
-        [numbers((len(space.resolutions), size)) for size in space.stage_sizes],
+        numbers(len(space.global_choices)),
+        [numbers((len(space.global_choices), size)) for size in space.stage_sizes],
         link,
     )

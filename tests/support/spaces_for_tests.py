@@ -1,5 +1,7 @@
 """Small search spaces that can be enumerated, and weights that make an equality test bite."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ stages = st.builds(
 )
 
 # At most 4 + 16 configurations a stage, 20 * 20 * 2 archs.
-small_spaces = st.builds(
+spaces_of_one_width = st.builds(
     SearchSpace,
     name=st.just("small"),
     resolutions=ascending((12, 16), most=2),
@@ -39,6 +41,30 @@ small_spaces = st.builds(
     first_width=st.sampled_from((None, 8)),
     final_width=st.sampled_from((None, 16)),
     feature_width=st.sampled_from((None, 16)),
+)
+
+# The same, half of them with archs of half the channels besides.
+small_spaces = spaces_of_one_width | spaces_of_one_width.map(
+    lambda space: replace(space, widths=(0.5, 1.0), divisor=4)
+)
+
+# Everything that a network can have, at three widths.
+WIDE = SearchSpace(
+    name="wide",
+    resolutions=(12, 16),
+    widths=(0.5, 0.75, 1.0),
+    divisor=4,
+    in_channels=1,
+    num_classes=4,
+    stem_width=16,
+    stem_stride=1,
+    first_width=16,
+    final_width=32,
+    feature_width=24,
+    stages=(
+        Stage(24, 2, (1, 2), kernels=(3, 5), expands=(2, 3), se=True),
+        Stage(32, 1, (1, 2), kernels=(3, 5), expands=(2, 3), act="relu"),
+    ),
 )
 
 

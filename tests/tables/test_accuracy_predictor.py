@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from sklearn.kernel_ridge import KernelRidge
+from spaces_for_tests import WIDE
 
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST
@@ -81,6 +82,40 @@ def test_it_learns_what_is_separable():
     report = cross_validate(FMNIST, genes, accuracy, [(np.arange(400), np.arange(400, 500))])
     assert report["separable"]["rmse"] < 0.6 * report["macs-only"]["rmse"]
     assert report["separable"]["kendall_tau"] > 0.5
+
+
+def test_it_learns_what_a_width_does():
+    """A function of resolution and width that no sum of the two is."""
+    rng = np.random.default_rng(0)
+    genes, unseen = WIDE.sample(rng, 250), WIDE.sample(rng, 200)
+
+    def accuracy(genes):
+        resolution, width = np.divmod(genes[:, 0], 3)
+        link = -3 + 0.4 * resolution + 0.3 * width + 0.1 * resolution * width
+        for s, column in enumerate(WIDE.depth_columns):
+            code = genes[:, column : column + 5] @ np.array([3, 1, 2, 1, 2])
+            link = link + (0.1 + 0.05 * width) * np.sin(0.3 * code + s)
+        return accuracy_of(link)
+
+    predictor = fit_separable(WIDE, genes, accuracy(genes), rng=rng)
+    errors = predictor(unseen) - accuracy(unseen)
+    assert np.sqrt(np.mean(errors**2)) < 0.02 * accuracy(unseen).std()
+
+
+def test_the_kernel_tells_widths_apart_by_their_own_length():
+    short, long = (
+        Kernel(np.ones(2), np.array([1.0, 1.0, 1.0, 2.0, length]), 1e-6, 1e-9)
+        for length in (0.1, 100.0)
+    )
+    genes = WIDE.encode(list(WIDE.enumerate()))
+    wide, narrow = genes[genes[:, 0] == 2][:50], genes[genes[:, 0] == 0][:50]
+    accuracy = 60 + wide[:, 1:].sum(1)
+    far, near = (
+        fit_separable(WIDE, wide, accuracy, rng=np.random.default_rng(0), kernel=kernel)(narrow)
+        for kernel in (short, long)
+    )
+    np.testing.assert_allclose(near, accuracy, atol=0.1)
+    assert np.ptp(far) < 1e-6, "nothing carries over"
 
 
 def test_same_seed_same_predictor():

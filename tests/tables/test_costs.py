@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from spaces_for_tests import small_spaces
+from spaces_for_tests import WIDE, small_spaces
 
 from labkit.space import mid_channels, se_channels
 from labkit.space.presets import spaces
@@ -19,6 +19,8 @@ from labkit.tables.costs import (
     params_table,
 )
 
+SPACES = {**spaces, "wide": WIDE}
+
 
 def random_genes(space, n, seed=0):
     ends = space.encode([space.smallest(), space.largest()])
@@ -29,6 +31,7 @@ def random_genes(space, n, seed=0):
     "name, archs",
     [
         ("fmnist", 10),
+        ("wide", 20),
         ("ofa-mbv3", 4),
         pytest.param("fmnist", 50, marks=pytest.mark.slow),
         pytest.param("ofa-mbv3-w1.2", 10, marks=pytest.mark.slow),
@@ -38,7 +41,7 @@ def random_genes(space, n, seed=0):
 def test_macs_and_parameters_equal_fvcore_and_torch(name, archs):
     fvcore = pytest.importorskip("fvcore.nn", reason="fvcore is in the extra `dev`")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
-    space = spaces[name]
+    space = SPACES[name]
     genes = random_genes(space, archs)
     for arch, macs, params in zip(
         space.decode(genes), macs_table(space)(genes), params_table(space)(genes)
@@ -94,9 +97,9 @@ def peak_by_simulation(space, arch):
     return peak
 
 
-@pytest.mark.parametrize("name, archs", [("fmnist", 30), ("ofa-mbv3", 4)])
+@pytest.mark.parametrize("name, archs", [("fmnist", 30), ("wide", 20), ("ofa-mbv3", 4)])
 def test_activation_memory_equals_a_walk_through_the_network(name, archs):
-    space = spaces[name]
+    space = SPACES[name]
     genes = random_genes(space, archs)
     for arch, peak in zip(space.decode(genes), activation_table(space, bytes_per_value=4)(genes)):
         assert peak == 4 * peak_by_simulation(space, arch)
@@ -127,7 +130,7 @@ def test_one_block_by_hand():
 def test_tables_add_and_maximize_over_the_blocks_that_are_there(space):
     rng = np.random.default_rng(0)
     shape = SimpleNamespace(
-        base=rng.random(len(space.resolutions)), blocks=rng.random(block_table_mask(space).shape)
+        base=rng.random(len(space.global_choices)), blocks=rng.random(block_table_mask(space).shape)
     )
     archs = list(space.enumerate())[::7]
     genes = space.encode(archs)

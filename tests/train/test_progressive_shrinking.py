@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from spaces_for_tests import make_it_bite
+from spaces_for_tests import WIDE, make_it_bite
 
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage import tensor_file as checkpoint
@@ -67,6 +67,15 @@ def test_phases_open_one_dimension_after_the_other():
         first_steps(recipe.phases, 100) == [0, 30, 40, 55, 65, 75, 85]
         and recipe.sorted_at(100) == 75
     )
+
+
+def test_widths_open_with_the_expand_ratios():
+    rng, widths = np.random.default_rng(0), []
+    for phase in RECIPES["progressive"].phases:
+        archs = [arch for _ in range(30) for arch in RECIPES["progressive"].archs(WIDE, rng, phase)]
+        WIDE.encode(archs)
+        widths.append({arch.width for arch in archs})
+    assert widths == [{1.0}] * 5 + [{0.75, 1.0}, {0.5, 0.75, 1.0}]
 
 
 def test_a_teacher_shares_the_loss_with_the_labels():

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from spaces_for_tests import make_it_bite
+from spaces_for_tests import WIDE, make_it_bite
 
 from labkit.data import datasets as data
 from labkit.data.augmentation import batch_of, plan_epoch
@@ -102,18 +102,23 @@ def test_an_unwritable_folder_is_an_error_before_training(tmp_path):
         train(TINY, blocked / "run", progress=False)
 
 
-def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest():
-    supernet = make_it_bite(Supernet(FMNIST))
-    images, labels = torch.randn(4, 1, 28, 28), torch.tensor([1, 2, 3, 4])
-    archs = RECIPES["sandwich"].archs(FMNIST, np.random.default_rng(0))
-    assert archs[:2] == [FMNIST.largest(), FMNIST.smallest()] and len(archs) == 3
+@pytest.mark.parametrize("space", [FMNIST, WIDE], ids=lambda space: space.name)
+def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest(space):
+    supernet, side, classes = (
+        make_it_bite(Supernet(space)),
+        space.resolutions[-1],
+        space.num_classes,
+    )
+    images, labels = torch.randn(4, 1, side, side), torch.tensor([0, 1, 2, 3])
+    archs = RECIPES["sandwich"].archs(space, np.random.default_rng(0))
+    assert archs[:2] == [space.largest(), space.smallest()] and len(archs) == 3
     training_step(supernet, RECIPES["sandwich"], archs, images, labels, 0.1)
     got = {name: p.grad.clone() for name, p in supernet.named_parameters() if p.grad is not None}
     supernet.zero_grad()
 
     # The same by definition: one sum of losses, cross entropy written out.
     teacher = supernet(images, archs[0])
-    smooth = torch.full((4, 10), 0.01)
+    smooth = torch.full((4, classes), 0.1 / classes)
     smooth[range(4), labels] += 0.9
     total = -(smooth * F.log_softmax(teacher, 1)).sum(1).mean()
     target = F.softmax(teacher, 1).detach()

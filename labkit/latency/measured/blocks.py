@@ -2,7 +2,7 @@
 
 A subnet runs a stem, its elastic blocks and a head, one after another. All of them are called
 blocks here. Blocks that compute the same (equal widths, stride, kernel size, expand ratio and
-feature map) share one timing, within a stage and across resolutions. Latency files list them by
+feature map) share one timing, within a stage and across global choices. Latency files list them by
 their keys in the field `pieces`.
 """
 
@@ -32,12 +32,14 @@ class TimedBlock(NamedTuple):
     shape: BlockShape | None = None
     kernel: int = 0
     expand: int = 0
+    width: float = 1.0  # of a stem or a head: a block's shape says it
 
     @property
     def key(self) -> str:
         """The block's name, the same for all blocks that compute the same."""
         if self.kind != "block":
-            return f"{self.kind}-{self.side}px"
+            width = "" if self.width == 1 else f"-x{self.width:g}"
+            return f"{self.kind}-{self.side}px{width}"
         shape, act = self.shape, self.shape.act + ("-se" if self.shape.se else "")
         return (
             f"block-{shape.in_channels}to{shape.out_channels}-s{shape.stride}-{self.side}px"
@@ -47,21 +49,21 @@ class TimedBlock(NamedTuple):
     def operators(self, space: SearchSpace) -> tuple[Operator, ...]:
         """What is timed; operators of an elastic block are called `block.expand` and so on."""
         if self.kind == "stem":
-            return network.stem(space, self.side)
+            return network.stem(space.at(self.width), self.side)
         if self.kind == "head":
-            return network.head(space, self.side)
+            return network.head(space.at(self.width), self.side)
         return network.block(self.shape, self.kernel, self.expand, self.side)
 
 
 def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
     """Every distinct block of `space` by its key."""
     blocks: dict[str, TimedBlock] = {}
-    for resolution in space.resolutions:
+    for resolution, width in space.global_choices:
         candidates = [
-            TimedBlock("stem", resolution),
-            TimedBlock("head", final_side(space, resolution)),
+            TimedBlock("stem", resolution, width=width),
+            TimedBlock("head", final_side(space, resolution), width=width),
         ]
-        for shape, side in zip(space.blocks, block_sides(space, resolution)):
+        for shape, side in zip(space.at(width).blocks, block_sides(space, resolution)):
             stage = space.stages[shape.stage]
             candidates += [
                 TimedBlock("block", side, shape, kernel, expand)
@@ -76,9 +78,10 @@ def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
 def table_from_times(space: SearchSpace, times_ms: Mapping[str, float]) -> AdditiveTable:
     """The table whose blocks take `times_ms`, by key; KeyError for a block without a time."""
 
-    def base_ms(resolution: int) -> float:
-        head = TimedBlock("head", final_side(space, resolution))
-        return times_ms[TimedBlock("stem", resolution).key] + times_ms[head.key]
+    def base_ms(resolution: int, width: float) -> float:
+        stem = TimedBlock("stem", resolution, width=width)
+        head = TimedBlock("head", final_side(space, resolution), width=width)
+        return times_ms[stem.key] + times_ms[head.key]
 
     def block_ms(shape: BlockShape, kernel: int, expand: int, side: int) -> float:
         return times_ms[TimedBlock("block", side, shape, kernel, expand).key]

@@ -30,9 +30,9 @@ MANY_BLOCKS = 200
 
 
 def anchor_block(space: SearchSpace) -> TimedBlock:
-    """The block that is timed again and again: a middle one, at the largest resolution."""
-    middle = len(space.blocks) // 2
-    shape, side = space.blocks[middle], block_sides(space, space.resolutions[-1])[middle]
+    """The block that is timed again and again: a middle one, at the largest global choice."""
+    (resolution, width), middle = space.global_choices[-1], len(space.blocks) // 2
+    shape, side = space.at(width).blocks[middle], block_sides(space, resolution)[middle]
     stage = space.stages[shape.stage]
     return TimedBlock("block", side, shape, stage.kernels[-1], stage.expands[-1])
 

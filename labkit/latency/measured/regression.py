@@ -15,11 +15,11 @@ import numpy as np
 from labkit.latency.measured.latency_file import read, whole_subnets
 from labkit.latency.measured.subnet_sample import measure_sample
 from labkit.latency.measured.untrusted_json import TableError
-from labkit.space import SearchSpace, mid_channels, network
+from labkit.space import SearchSpace, network
 from labkit.space.binding import file_stem
 from labkit.storage.errors import MissingPackage
 from labkit.storage.paths import cache_dir
-from labkit.tables.costs import AdditiveTable, block_table_shape, macs_table
+from labkit.tables.costs import AdditiveTable, block_choices, block_table_shape, macs_table
 
 DEFAULT_SAMPLES = 200
 MIN_SAMPLES = 10
@@ -33,31 +33,32 @@ def block_features(space: SearchSpace) -> np.ndarray:
     """
     shape = block_table_shape(space)
     table = np.full((*shape, 4 + shape[2] - 1), np.nan)
-    for r, resolution in enumerate(space.resolutions):
-        sides = network.block_sides(space, resolution)
-        for b, (block, side) in enumerate(zip(space.blocks, sides)):
-            stage = space.stages[block.stage]
-            for k, kernel in enumerate(stage.kernels):
-                flags = [float(k == i) for i in range(1, shape[2])]
-                for e, expand in enumerate(stage.expands):
-                    macs = {o.name: o.macs for o in network.block(block, kernel, expand, side)}
-                    middle = mid_channels(block.in_channels, expand)
-                    pointwise = macs.get("expand", 0) + macs["project"]
-                    row = [1.0, middle, pointwise / 1e3, macs["depthwise"] / 1e3]
-                    table[r, b, k, e] = [*row, *flags]
+    for index, choice in block_choices(space):
+        operators = {o.name: o for o in network.block(*choice)}
+        macs = {name: o.macs for name, o in operators.items()}
+        pointwise = macs.get("expand", 0) + macs["project"]
+        middle = operators["depthwise"].out_channels
+        flags = [float(index[2] == i) for i in range(1, shape[2])]
+        table[index] = [1.0, middle, pointwise / 1e3, macs["depthwise"] / 1e3, *flags]
     return table
 
 
+def global_features(space: SearchSpace) -> np.ndarray:
+    """(R, 1 or 2): the resolution of each global choice and, where there are several, its width."""
+    return np.array(space.global_choices, dtype=float)[:, : 1 + (len(space.widths) > 1)]
+
+
 def features(space: SearchSpace, genes: np.ndarray) -> np.ndarray:
-    """(N, 1 + B * F): the resolution, then the features of each block, zero for an absent one."""
+    """(N, 1 or 2 + B * F): the features of the global choice, then those of each block, zero for
+    one that is absent.
+    """
     kernels = genes[:, space.kernel_columns]  # (N, B)
     expands = genes[:, space.kernel_columns + 1]
     present = space.gene_mask(genes)[:, space.kernel_columns]
     blocks = np.arange(len(space.blocks))
     values = block_features(space)[genes[:, :1], blocks, kernels, expands]  # (N, B, F)
     values = (values * present[:, :, None]).reshape(len(genes), -1)
-    resolution = np.array(space.resolutions, dtype=float)[genes[:, :1]]
-    return np.concatenate([resolution, values], 1)
+    return np.concatenate([global_features(space)[genes[:, 0]], values], 1)
 
 
 def fit_regression(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarray) -> AdditiveTable:
@@ -76,9 +77,10 @@ def fit_regression(space: SearchSpace, genes: np.ndarray, measured_ms: np.ndarra
     scale[scale == 0] = 1.0
     ridge.fit((values - mean) / scale, measured_ms, sample_weight=measured_ms**-2.0)
     weights = ridge.coef_ / scale
-    base = ridge.intercept_ - mean @ weights + weights[0] * np.array(space.resolutions)
-    table = block_features(space)
-    block_weights = weights[1:].reshape(-1, table.shape[-1])  # (B, F)
+    choices, table = global_features(space), block_features(space)
+    count = choices.shape[1]
+    base = ridge.intercept_ - mean @ weights + (choices * weights[:count]).sum(1)
+    block_weights = weights[count:].reshape(-1, table.shape[-1])  # (B, F)
     return AdditiveTable(space, base, np.einsum("rbkef,bf->rbke", table, block_weights))
 
 

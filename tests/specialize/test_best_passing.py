@@ -5,7 +5,7 @@ from exact_for_tests import EXAMPLES, problems, stage_table
 from hypothesis import given
 
 from labkit.search import Budget
-from labkit.search.best_passing import best_passing
+from labkit.specialize.best_passing import best_passing
 from labkit.tables.costs import MaxTable, block_table_mask, block_table_shape
 
 
@@ -18,13 +18,13 @@ def without_kernels(space, genes):
 @EXAMPLES
 @given(problems())
 def test_it_finds_the_best_of_all_archs_that_pass(problem):
-    """A check that knows each combination of resolution, depths and expand ratios, and is as likely
-    to fail.
+    """A check that knows each combination of global choice, depths and expand ratios, and is as
+    likely to fail.
     """
     space, genes, rng, numbers = problem
     accuracy = stage_table(space, numbers)
     blocks = np.where(block_table_mask(space), numbers(block_table_shape(space)), np.nan)
-    cost = MaxTable(space, numbers(len(space.resolutions)), blocks)
+    cost = MaxTable(space, numbers(len(space.global_choices)), blocks)
     limit = float(np.median(cost(genes)))
     kinds = {row.tobytes(): rng.random() < 0.5 for row in without_kernels(space, genes)}
 
