@@ -23,7 +23,6 @@ from labkit.storage.atomic_write import write_atomic, write_json
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.supernet.folder import TrainedSupernet
 
-DEMO_DEVICES = (HOST, "pi4", "stm32h743", "mcu-64k")
 PERCENTILES = (10, 50, 90)  # of the latency of random archs: a tight, a middling and a loose budget
 
 
