@@ -8,8 +8,8 @@ from pathlib import Path
 
 from labkit.course.checking.marking import mark
 from labkit.course.checking.submission import MARKER, find_answers
-from labkit.course.grading.confinement import RunLimits
-from labkit.course.grading.fork_server import ForkServer
+from labkit.course.confinement.fork_server import ForkServer
+from labkit.course.confinement.walls import RunLimits
 from labkit.course.grading.graded_run import make_plan, run_confined
 from labkit.course.handout.notebook_file import cell_source, new_notebook, read, source_lines
 from labkit.course.handout.student_copy import INSTRUCTOR

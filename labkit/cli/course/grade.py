@@ -64,7 +64,7 @@ def grade(
     if out.suffix != ".csv":
         raise click.BadParameter(f"{out} should end with .csv", param_hint="--out")
     try:
-        from labkit.course.grading.confinement import RunLimits
+        from labkit.course.confinement.walls import RunLimits
         from labkit.course.grading.grade import grade as grade_all
     except ImportError as error:
         if error.name not in ("resource", "fcntl"):

@@ -24,6 +24,7 @@ JUDGES = "course/judges"
 EXCLUDED = (
     "cli/",
     "course/checking/",
+    "course/confinement/",
     "course/execution/",
     "course/grading/",
     "course/release/",

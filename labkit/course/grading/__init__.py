@@ -3,10 +3,6 @@
 hand_ins       which student handed in what
 grade          all hand-ins, several at a time, to reports
 graded_run     one hand-in: its confined runs, and marks from what came back
-fork_server    a process with torch and Jupyter imported that forks a confined child for each run
-confinement    what a run may see, reach and use up
-linux          the system calls that this takes
-process_tree   what a run started: its memory, its end
 result_store   results between runs, so that only what changed is graded again
 grade_files    the table for the gradebook and the same as JSON
 feedback       Markdown for each student, and on the class for the instructor

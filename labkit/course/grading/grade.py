@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from labkit.course.confinement.fork_server import ForkServer
+from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
-from labkit.course.grading.confinement import RunLimits
-from labkit.course.grading.fork_server import ForkServer
 from labkit.course.grading.grade_files import read_seed, write_reports
 from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in, make_plan
 from labkit.course.grading.hand_ins import HandIn, collect

@@ -13,9 +13,9 @@ from pathlib import Path
 from labkit.course.checking.marking import Mark, make_job, mark
 from labkit.course.checking.stripped_copy import PACKAGE, write_copies
 from labkit.course.checking.submission import Submission
+from labkit.course.confinement.fork_server import run_job
+from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
-from labkit.course.grading.confinement import RunLimits
-from labkit.course.grading.fork_server import run_job
 from labkit.course.grading.hand_ins import HandIn
 from labkit.course.grading.result_store import entry
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise

@@ -16,9 +16,9 @@ from grading_for_tests import cells_of, solutions, write
 from labkit.cli import cli
 from labkit.course.checking.check import check_cells
 from labkit.course.checking.marking import Mark
+from labkit.course.confinement.walls import RunLimits
 from labkit.course.grading import grade as grading
 from labkit.course.grading import graded_run
-from labkit.course.grading.confinement import RunLimits
 from labkit.course.grading.feedback import class_report, feedback
 from labkit.course.grading.grade_files import as_csv
 from labkit.course.grading.graded_run import GradingPlan, grade_hand_in

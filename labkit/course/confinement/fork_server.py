@@ -27,15 +27,15 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
-from labkit.course.execution.job import execute, preload
-from labkit.course.grading.confinement import RunLimits, Walls, confine, enter_namespaces
-from labkit.course.grading.process_tree import (
+from labkit.course.confinement.process_tree import (
     MIB,
     descendants,
     die_with_parent,
     end_all,
     memory_above,
 )
+from labkit.course.confinement.walls import RunLimits, Walls, confine, enter_namespaces
+from labkit.course.execution.job import execute, preload
 
 MAX_RESULT_BYTES = 128 * MIB
 WATCH_S = 0.25
@@ -63,7 +63,7 @@ class ForkServer:
         self.folder = tempfile.mkdtemp(prefix="labkit-fork-server-")
         self.address = os.path.join(self.folder, "socket")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "labkit.course.grading.fork_server", self.address],
+            [sys.executable, "-m", "labkit.course.confinement.fork_server", self.address],
             stdin=subprocess.PIPE,
             env=ENVIRONMENT | {"MPLCONFIGDIR": self.folder} | (environment or {}),
             start_new_session=True,

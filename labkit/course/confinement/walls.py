@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.course.grading import linux
-from labkit.course.grading.process_tree import MIB, die_with_parent
+from labkit.course.confinement import linux
+from labkit.course.confinement.process_tree import MIB, die_with_parent
 
 NOBODY = 65534
 SYSTEM_PATHS = (

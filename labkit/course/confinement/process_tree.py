@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from labkit.course.grading import linux
+from labkit.course.confinement import linux
 
 MIB = 2**20
 
