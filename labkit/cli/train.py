@@ -17,7 +17,7 @@ from labkit.cli.options import read_arch, seed_option, space_option
     show_default=True,
     help=(
         "sandwich (in-place distillation), sandwich-labels, single-path, progressive (shrinking),"
-        " alone (one --arch, from scratch)."
+        " alone (one --arch, from scratch or --initial weights)."
     ),
 )
 @click.option(
@@ -25,13 +25,16 @@ from labkit.cli.options import read_arch, seed_option, space_option
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path),
-    help="Weights of a trained supernet; its largest arch teaches beside the labels.",
+    metavar="SUPERNET",
+    help="Name, folder or weights of a trained supernet; its largest arch teaches as well.",
 )
 @click.option(
     "--initial",
-    type=click.Path(path_type=Path),
-    help="Weights of a trained supernet to begin with, instead of random ones.",
+    metavar="SUPERNET",
+    help=(
+        "Name, folder or weights of a trained supernet to begin with, instead of random weights;"
+        " --recipe alone takes those of its --arch."
+    ),
 )
 @click.option(
     "--random-archs",
@@ -162,8 +165,8 @@ def train(
         weight_decay=weight_decay,
         seed=seed,
         arch=None if arch is None else arch_text(read_arch(space, arch)),
-        teacher=None if teacher is None else str(teacher),
-        initial=None if initial is None else str(initial),
+        teacher=teacher,
+        initial=initial,
         random_archs=random_archs,
         erase=erase,
         phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,

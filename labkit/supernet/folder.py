@@ -56,6 +56,12 @@ def load(name: str | Path) -> TrainedSupernet:
     )
 
 
+def weights_path(source: str | Path) -> Path:
+    """`source` if it is a file, else the weights of the trained supernet `load(source)`."""
+    path = Path(source)
+    return path if path.is_file() else load(source).weights_path
+
+
 class TrainedSupernet:
     """A space, and what was trained, measured and fitted in it; each read when it is asked for."""
 

@@ -136,7 +136,6 @@ class Supernet(nn.Module):
             x = self._modules[name](x, stats, self._channels[width][name])
         return x
 
-    @torch.no_grad()
     def extract(self, arch: Arch, stats: BatchNormStats) -> Subnet:
         """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights.
 
@@ -146,8 +145,22 @@ class Supernet(nn.Module):
         self.check(arch)
         with _NoInitialization():
             subnet = Subnet(self.space, arch)
-        elastic = dict(self.named_modules())
+        self.copy_weights(subnet)
         for name, module in subnet.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                mean, variance = stats.of(name, module.num_features)
+                module.running_mean.copy_(mean)
+                module.running_var.copy_(variance)
+        return subnet.eval()
+
+    @torch.no_grad()
+    def copy_weights(self, network: nn.Module) -> None:
+        """Give `network` the weights that its arch has in this supernet.
+
+        It is a `Subnet`, a `Supernet` of one arch, or another supernet of the same space.
+        """
+        elastic = dict(self.named_modules())
+        for name, module in network.named_modules():
             for kind, parameter in module.named_parameters(recurse=False):
                 if isinstance(elastic[name], ElasticDepthwise):
                     channels, _, _, kernel = parameter.shape
@@ -155,8 +168,3 @@ class Supernet(nn.Module):
                 else:
                     source = getattr(elastic[name], kind)
                     parameter.copy_(source[tuple(slice(n) for n in parameter.shape)])
-            if isinstance(module, nn.BatchNorm2d):
-                mean, variance = stats.of(name, module.num_features)
-                module.running_mean.copy_(mean)
-                module.running_var.copy_(variance)
-        return subnet.eval()

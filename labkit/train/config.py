@@ -48,12 +48,12 @@ class TrainConfig:
     ema_decay: float = 0.999
     seed: int = 0
     arch: str | None = None  # JSON text of the one arch that recipe "alone" trains
-    teacher: str | None = None  # weights file of a supernet whose largest arch teaches as well
+    teacher: str | None = None  # trained supernet whose largest arch teaches as well
     erase: float = 0.0  # share of the images that have a rectangle erased
     phase_schedules: bool = False  # a recipe with phases: a schedule for each, not one over all
     precision: str = "float32"  # of the arithmetic
     recompute: bool = False  # compute activations again in the backward pass: slower, less memory
-    initial: str | None = None  # weights file of a supernet to begin with; None: random weights
+    initial: str | None = None  # trained supernet to begin with: name, folder or weights file
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
 
     @property

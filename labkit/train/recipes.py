@@ -25,7 +25,7 @@ class Recipe:
     phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`.
         From the second on, the labels share the loss with a teacher: the network as the first phase
         left it.
-    one_arch: every step trains `arch` and nothing else: a subnet on its own, from scratch.
+    one_arch: every step trains `arch` and nothing else: a subnet on its own.
     """
 
     name: str

@@ -16,6 +16,7 @@ from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
 from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import weights_file
+from labkit.supernet.folder import weights_path
 from labkit.supernet.supernet import Supernet
 from labkit.train.config import TrainConfig
 from labkit.train.progressive_shrinking import channel_orders, sort_channels
@@ -57,8 +58,9 @@ class TrainState(RunState):
         self.teacher: Supernet | None = None
         self.teacher_sha256: str | None = None  # of the outside teacher's file, when the run began
         if config.teacher is not None:
-            self.teacher = load_teacher(Path(config.teacher), space).to(**self._place)
-            self.teacher_sha256 = sha256(Path(config.teacher))
+            path = weights_path(config.teacher)
+            self.teacher = load_teacher(path, space).to(**self._place)
+            self.teacher_sha256 = sha256(path)
         self.initial: dict | None = None
         self.curve: list[dict] = []  # a row an epoch
         recipe = config.resolved_recipe
@@ -74,24 +76,31 @@ class TrainState(RunState):
         self.grad_scaler.load_state_dict(state or {})
 
     def start(self) -> None:
-        """Begin with the weights that the configuration names, if any, and count their hours.
+        """Begin with the weights that the configuration names, if any.
 
-        Raises CheckpointError if they are not of this run's space and arch.
+        A run of one arch takes that arch's weights out of a supernet. One that goes on with the
+        network in the file counts the hours which that has taken.
+
+        Raises CheckpointError for weights of another space or arch, ValueError for a name that
+        nothing has.
         """
         if self.config.initial is None:
             return
-        path = Path(self.config.initial)
+        path = weights_path(self.config.initial)
         supernet, record = weights_file.load(path)
-        initial, current = ((net.space.name, net.only) for net in (supernet, self.supernet))
-        if initial != current:
-            raise CheckpointError(
-                f"{path} holds {_description(*initial)}, this run trains {_description(*current)}"
+        space, only = self.supernet.space, self.supernet.only
+        if supernet.space != space or supernet.only not in (None, only):
+            initial, current = (
+                _description(supernet.space, supernet.only),
+                _description(space, only),
             )
+            raise CheckpointError(f"{path} holds {initial}, this run trains {current}")
         for network in (self.supernet, self.average):
-            network.load_state_dict(supernet.state_dict())
+            supernet.copy_weights(network)
         without_curve = {key: value for key, value in record.items() if key != "curve"}
         self.initial = {"sha256": sha256(path), **without_curve}
-        self.seconds = {kind: 3600 * record.get(f"{kind}_hours", 0.0) for kind in self.seconds}
+        if supernet.only == only:
+            self.seconds = {k: 3600 * record.get(f"{k}_hours", 0.0) for k in self.seconds}
 
     def enter_phase(self) -> None:
         """Before a step: take the teacher and sort the channels where a new phase wants it."""
@@ -184,10 +193,10 @@ def write_curve(path: Path, rows: list[dict]) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
-def _description(space: str, only: Arch | None) -> str:
+def _description(space: SearchSpace, only: Arch | None) -> str:
     if only is None:
-        return f"a supernet of space {space!r}"
-    return f"one subnet of space {space!r}, {only}"
+        return f"a supernet of space {space.name!r}"
+    return f"one subnet of space {space.name!r}, {only}"
 
 
 def load_teacher(path: Path, space: SearchSpace) -> Supernet:

@@ -352,10 +352,12 @@ def test_what_is_given_in_the_place_of_weights_is_not_to_be_removed(
     assert "remove" not in err and "give the supernet.safetensors of a training" in err
     (tmp_path / "first").mkdir()
     code, _, err = run(capsys, *command, "first")
-    assert (code, err) == (
-        2,
-        "labkit: first is a folder; give the supernet.safetensors inside it\n",
-    )
+    message = {
+        "evaluate": "first is a folder; give the supernet.safetensors inside it",
+        "train": "first/supernet.safetensors does not exist; check its name, or make it with"
+        " `labkit train`",
+    }[command[0]]
+    assert (code, err) == (2, f"labkit: {message}\n")
 
 
 def test_an_arch_file_that_is_no_text_is_named(capsys, tmp_path):

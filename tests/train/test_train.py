@@ -15,7 +15,7 @@ from labkit.data.augmentation import batch_of, plan_epoch
 from labkit.data.datasets import Split
 from labkit.space import Arch
 from labkit.space.binding import space_fields
-from labkit.space.presets import FMNIST, get_space
+from labkit.space.presets import FMNIST, get_space, spaces
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.supernet import Supernet
@@ -344,6 +344,46 @@ def test_a_run_can_begin_with_trained_weights(tmp_path, monkeypatch):
         pretrained.load(tmp_path / "run" / "supernet.safetensors")[1]["initial"]
         == record["initial"]
     )
+
+
+def test_fine_tuning_begins_with_what_the_supernet_holds_of_the_arch(tmp_path, monkeypatch):
+    """Before its first step the network computes what the supernet computes for the arch; by name,
+    folder and file alike."""
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setitem(spaces, WIDE.name, WIDE)
+    folder = tmp_path / "supernets" / "wide"
+    supernet = make_it_bite(Supernet(WIDE))
+    path = folder / "supernet.safetensors"
+    pretrained.save(path, supernet, {"config": {}, "cpu_hours": 5.0})
+    for arch in WIDE.decode(WIDE.sample(np.random.default_rng(0), 4)):
+        images = torch.randn(5, WIDE.in_channels, arch.resolution, arch.resolution)
+        expected = supernet(images, arch)
+        for initial in ("wide", str(folder), str(path)):
+            state = TrainState(
+                TrainConfig(space="wide", recipe="alone", arch=arch_text(arch), initial=initial)
+            )
+            assert not torch.allclose(state.supernet(images, arch), expected, atol=1e-2)
+            state.start()
+            for network in (state.supernet, state.average):
+                assert torch.allclose(network(images, arch), expected, atol=1e-4)
+            # Of its own hours none has passed; those of the supernet are in its record.
+            assert state.seconds["cpu"] == 0 and state.initial["cpu_hours"] == 5.0
+
+
+def test_another_subnet_is_no_beginning_but_the_same_one_is(tmp_path):
+    path, (one, other) = tmp_path / "one.safetensors", (FMNIST.smallest(), FMNIST.largest())
+    pretrained.save(path, make_it_bite(Supernet(FMNIST, one)), {"cpu_hours": 5.0})
+    config = replace(TINY, recipe="alone", arch=arch_text(one), initial=str(path))
+    state = TrainState(config)
+    state.start()
+    assert state.seconds["cpu"] == 5 * 3600  # the same network goes on
+    with pytest.raises(checkpoint.CheckpointError, match="holds one subnet .* 20px .* trains one"):
+        TrainState(replace(config, arch=arch_text(other))).start()
+    pretrained.save(path, Supernet(get_space("cifar10")), {})
+    with pytest.raises(checkpoint.CheckpointError, match="'cifar10', this run trains one subnet"):
+        TrainState(config).start()
+    with pytest.raises(ValueError, match="unknown supernet 'nothing'"):
+        TrainState(replace(config, initial="nothing")).start()
 
 
 @pytest.mark.parametrize(
