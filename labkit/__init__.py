@@ -36,6 +36,7 @@ _FACE = {
     "labkit.supernet.folder": "load TrainedSupernet",
     "labkit.specialize.device_costs": "DeviceCosts",
     "labkit.specialize.subnet_search": "search_subnet",
+    "labkit.comparison.hand_scaled": "hand_scaled largest_within",
     "labkit.data.datasets": "load_dataset=load normalize resize",
     "labkit.supernet.supernet": "Supernet",
     "labkit.supernet.evaluation": "Evaluator recalibrate",

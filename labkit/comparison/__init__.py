@@ -1,8 +1,9 @@
 """Comparisons: devices with each other and with what others published, predictions with
-measurements.
+measurements, what a search finds with what people do without one.
 
 side_by_side         the same subnets on several devices, and how each of these was measured
 prediction_error     predicted latencies beside those that were measured
 published_latencies  a simulated device beside what was published for it
+hand_scaled          networks of one design, scaled in resolution and width
 reference_networks   the networks that were timed for these publications, as lists of operators
 """
