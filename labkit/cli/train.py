@@ -41,6 +41,21 @@ from labkit.cli.options import read_arch, seed_option, space_option
     type=click.IntRange(min=1),
     help="Archs drawn at random in each step; 1 in every recipe that draws them.",
 )
+@click.option(
+    "--sampling",
+    type=click.Choice(["choices", "log-macs"]),
+    help=(
+        "How these are drawn: every choice uniform, or MACs uniform on a logarithmic scale. Unless"
+        " said, log-macs with a sandwich recipe, else choices."
+    ),
+)
+@click.option(
+    "--label-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="The labels' part in the loss of the archs that learn from the step's largest.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option(
     "--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps."
@@ -66,6 +81,13 @@ from labkit.cli.options import read_arch, seed_option, space_option
     default=0.0,
     show_default=True,
     help="Share of the images that have a rectangle erased.",
+)
+@click.option(
+    "--crop-padding",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Pixels by which a training image may be shifted, either way.",
 )
 @click.option(
     "--phase-schedules/--one-schedule",
@@ -120,12 +142,15 @@ def train(
     teacher,
     initial,
     random_archs,
+    sampling,
+    label_share,
     epochs,
     steps_per_epoch,
     batch,
     learning_rate,
     weight_decay,
     erase,
+    crop_padding,
     phase_schedules,
     dataset,
     out,
@@ -168,7 +193,10 @@ def train(
         teacher=teacher,
         initial=initial,
         random_archs=random_archs,
+        sampling=sampling or ("log-macs" if recipe.startswith("sandwich") else "choices"),
+        label_share=label_share,
         erase=erase,
+        crop_padding=crop_padding,
         phase_schedules=recipe == "progressive" if phase_schedules is None else phase_schedules,
         precision=precision or quick_precision(device, recipe),
         recompute=recompute,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from labkit.data.datasets import Split
 
-CROP_PADDING = 2  # pixels
+CROP_PADDING = 2  # pixels, unless said
 # Random erasing, arXiv 1708.04896, section 4.1.
 ERASED_AREA = (0.02, 0.33)  # least and largest share of an image
 ERASED_ASPECT = 3.3  # largest ratio of height and width, either way
@@ -32,12 +32,14 @@ class Epoch(NamedTuple):
         return Epoch(*(None if part is None else part.to(device) for part in self))
 
 
-def plan_epoch(samples: int, seed: int, epoch: int, erase: float = 0.0) -> Epoch:
-    """`erase` is the chance that a sample has a rectangle erased."""
+def plan_epoch(
+    samples: int, seed: int, epoch: int, erase: float = 0.0, padding: int = CROP_PADDING
+) -> Epoch:
+    """`erase` is the chance that a sample has a rectangle erased, `padding` in pixels."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     plan = Epoch(
         torch.randperm(samples, generator=generator),
-        torch.randint(0, 2 * CROP_PADDING + 1, (samples, 2), generator=generator),
+        torch.randint(0, 2 * padding + 1, (samples, 2), generator=generator),
         torch.rand(samples, generator=generator) < 0.5,
     )
     if not erase:
@@ -52,17 +54,22 @@ def plan_epoch(samples: int, seed: int, epoch: int, erase: float = 0.0) -> Epoch
 
 
 def batch_of(
-    split: Split, epoch: Epoch, indices: Tensor, fill: tuple[float, ...] = ()
+    split: Split,
+    epoch: Epoch,
+    indices: Tensor,
+    fill: tuple[float, ...] = (),
+    padding: int = CROP_PADDING,
 ) -> tuple[Tensor, Tensor]:
     """Augmented uint8 images (N, C, H, W) and labels (N,) of the samples `indices`.
 
-    Erased pixels get `fill`, one number in [0, 1] for each channel; needed only if the epoch
-    erases. All tensors are on one device, where the work is done.
+    `padding` is the one that the epoch was planned with. Erased pixels get `fill`, one number in
+    [0, 1] for each channel; needed only if the epoch erases. All tensors are on one device, where
+    the work is done.
     """
     device = split.images.device
-    images = F.pad(split.images[indices], (CROP_PADDING,) * 4)
+    images = F.pad(split.images[indices], (padding,) * 4)
     n, _, side, _ = images.shape
-    side -= 2 * CROP_PADDING
+    side -= 2 * padding
     positions = torch.arange(side, device=device)
     columns = positions.expand(n, side)
     columns = torch.where(epoch.flip[indices, None], columns.flip(1), columns)

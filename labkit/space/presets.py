@@ -70,8 +70,44 @@ FMNIST = SearchSpace(
     ),
 )
 
-# The same family on color images, for machines with internet (torchvision downloads CIFAR-10).
-CIFAR10 = replace(FMNIST, name="cifar10", resolutions=(24, 28, 32), in_channels=3)
+# Two spaces that reach from a microcontroller of 16 kB to a phone, by 432 and 99 times the MACs.
+# Channels are multiples of 4, so that the ratios of the narrowest networks still differ.
+FMNIST_WIDE = SearchSpace(
+    name="fmnist-wide",
+    resolutions=(12, 16, 20, 24, 28),
+    widths=(0.25, 0.5, 0.75, 1.0),
+    divisor=4,
+    in_channels=1,
+    num_classes=10,
+    stem_width=16,
+    stem_stride=1,
+    final_width=256,
+    stages=(
+        Stage(24, 2, (1, 2, 3), expands=(2, 3, 4), act="relu"),
+        Stage(40, 2, (1, 2, 3, 4), expands=(3, 4, 6), se=True),
+        Stage(80, 2, (1, 2, 3, 4), expands=(3, 4, 6), se=True),
+    ),
+)
+
+# For color images. A fixed block at full resolution is worth more than an elastic stage there.
+CIFAR10 = SearchSpace(
+    name="cifar10",
+    resolutions=(16, 20, 24, 28, 32),
+    widths=(0.5, 0.75, 1.0),
+    divisor=4,
+    in_channels=3,
+    num_classes=10,
+    stem_width=16,
+    stem_stride=1,
+    first_width=16,
+    first_act="h_swish",
+    final_width=512,
+    stages=(
+        Stage(32, 2, (1, 2, 3), expands=(2, 3, 4)),
+        Stage(64, 2, (1, 2, 3, 4), expands=(2, 3, 4), se=True),
+        Stage(128, 2, (1, 2, 3, 4), expands=(2, 3, 4), se=True),
+    ),
+)
 
 # The official supernets: two of them are one width of a space in which width is no choice.
 OFFICIAL = (
@@ -79,7 +115,9 @@ OFFICIAL = (
     replace(MOBILENET_V3.at(1.2), name="ofa-mbv3-w1.2"),
     replace(PROXYLESS.at(1.3), name="ofa-proxyless-w1.3"),
 )
-spaces: dict[str, SearchSpace] = {space.name: space for space in (FMNIST, CIFAR10, *OFFICIAL)}
+spaces: dict[str, SearchSpace] = {
+    space.name: space for space in (FMNIST, FMNIST_WIDE, CIFAR10, *OFFICIAL)
+}
 
 
 def get_space(name: str) -> SearchSpace:

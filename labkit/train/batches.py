@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from labkit.data.augmentation import Epoch, batch_of, plan_epoch
+from labkit.data.augmentation import CROP_PADDING, Epoch, batch_of, plan_epoch
 from labkit.data.datasets import DataSet, Split, normalize
 from labkit.train.distributed import World
 
@@ -28,6 +28,7 @@ class Batches:
     ranks: World
     epoch_limit: int | None = None
     erase: float = 0.0  # share of the images that have a rectangle erased
+    padding: int = CROP_PADDING  # pixels around an image, from which a crop of its size is taken
     dtype: torch.dtype = torch.float32
     _planned: tuple[int, Epoch] | None = field(default=None, init=False)
 
@@ -47,7 +48,8 @@ class Batches:
         """The epoch of `step`, and the indices (batch / processes,) of this process's samples."""
         index, within = divmod(step, self.steps_per_epoch)
         if self._planned is None or self._planned[0] != index:
-            epoch = plan_epoch(len(self.split.images), self.seed, index, self.erase)
+            size = len(self.split.images)
+            epoch = plan_epoch(size, self.seed, index, self.erase, self.padding)
             self._planned = index, epoch.to(self.ranks.device)
         epoch = self._planned[1]
         order = epoch.order[within * self.batch : (within + 1) * self.batch]
@@ -62,5 +64,6 @@ class Batches:
     def augmented(self, step: int) -> tuple[Tensor, Tensor]:
         """The same with crops, flips and erased rectangles."""
         epoch, samples = self.epoch_and_samples(step)
-        images, labels = batch_of(self.split, epoch, samples, self.dataset.mean)
+        fill = self.dataset.mean
+        images, labels = batch_of(self.split, epoch, samples, fill, self.padding)
         return normalize(images, self.dataset, self.dtype), labels

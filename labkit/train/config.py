@@ -16,6 +16,7 @@ from labkit.storage.config_fields import (
     check_positive,
     check_whole,
 )
+from labkit.train.arch_sampling import SAMPLINGS
 from labkit.train.progressive_shrinking import first_steps
 from labkit.train.recipes import RECIPES, Recipe
 from labkit.train.resumable_run import first_difference
@@ -55,6 +56,9 @@ class TrainConfig:
     recompute: bool = False  # compute activations again in the backward pass: slower, less memory
     initial: str | None = None  # trained supernet to begin with: name, folder or weights file
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
+    sampling: str = "choices"  # how these are drawn
+    label_share: float = 0.0  # of the loss of the archs that learn from the step's largest
+    crop_padding: int = 2  # pixels by which a training image may be shifted, either way
 
     @property
     def search_space(self) -> SearchSpace:
@@ -65,7 +69,7 @@ class TrainConfig:
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
         check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")
-        check_whole(self, "seed", least=0)
+        check_whole(self, "seed", "crop_padding", least=0)
         check_positive(self, "learning_rate")
         check_not_negative(self, "weight_decay", "warmup_epochs")
         check_fraction(self, "momentum", "label_smoothing", "ema_decay")
@@ -73,11 +77,15 @@ class TrainConfig:
             raise ValueError(
                 f"seed of a training must be from 0 to {SEED_LIMIT - 1}, got {self.seed}"
             )
-        if not 0 <= self.erase <= 1:
-            raise ValueError(f"erase is a share of the images, from 0 to 1, got {self.erase}")
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise ValueError(f"unknown precision {self.precision!r}, known: {known}")
+        for field, of in (("erase", "the images"), ("label_share", "a loss")):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(
+                    f"{field} is a share of {of}, from 0 to 1, got {getattr(self, field)}"
+                )
+        for field, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS)):
+            value = getattr(self, field)
+            if value not in known:
+                raise ValueError(f"unknown {field} {value!r}, known: {', '.join(known)}")
         self._check_recipe(RECIPES[self.recipe])
         if self.only is not None:
             space.validate(self.only)
@@ -93,6 +101,12 @@ class TrainConfig:
             message = f"makes its own teacher; leave out teacher ({self.teacher})"
         elif self.random_archs is not None and not recipe.random_archs:
             message = f"does not draw archs by number; leave out random_archs ({self.random_archs})"
+        elif self.sampling != "choices" and not recipe.random_archs:
+            message = f"does not draw archs by number; leave out sampling ({self.sampling})"
+        elif self.label_share and not recipe.distill:
+            message = (
+                f"has no largest arch that teaches; leave out label_share ({self.label_share})"
+            )
         elif self.phase_schedules and not recipe.phases:
             message = "has no phases to give schedules to"
         if message is not None:
@@ -110,10 +124,11 @@ class TrainConfig:
 
     @property
     def resolved_recipe(self) -> Recipe:
-        """The recipe with this run's arch and number of random archs."""
+        """The recipe with this run's arch, random archs, their sampling and their loss."""
         recipe = RECIPES[self.recipe]
         count = recipe.random_archs if self.random_archs is None else self.random_archs
-        return replace(recipe, arch=self.only, random_archs=count)
+        options = {"sampling": self.sampling, "label_share": self.label_share}
+        return replace(recipe, arch=self.only, random_archs=count, **options)
 
     @classmethod
     def from_record(cls, record: dict, **changes: object) -> TrainConfig:

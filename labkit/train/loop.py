@@ -61,6 +61,7 @@ def train(
             ranks,
             epoch_limit=config.steps_per_epoch,
             erase=config.erase,
+            padding=config.crop_padding,
             dtype=config.dtype,
         )
         total = config.epochs * batches.steps_per_epoch

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.space import Arch, SearchSpace
+from labkit.train.arch_sampling import SAMPLINGS, uniform_choices
 from labkit.train.progressive_shrinking import PROGRESSIVE, Phase, first_steps
 
 
@@ -20,8 +21,11 @@ class Recipe:
     sandwich: each step trains the largest and the smallest arch, so that all the others lie between
         two trained ones (Yu & Huang, arXiv 1903.05134).
     random_archs: how many archs drawn at random each step trains besides.
+    sampling: how these are drawn, a name in `SAMPLINGS`.
     distill: the others learn the largest arch's output on the same batch instead of the labels
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).
+    label_share: the part of their loss that the labels have all the same, without smoothing; the
+        teacher has the rest.
     phases: progressive shrinking; each phase says what may be drawn, instead of `random_archs`.
         From the second on, the labels share the loss with a teacher: the network as the first phase
         left it.
@@ -35,6 +39,8 @@ class Recipe:
     phases: tuple[Phase, ...] = ()
     one_arch: bool = False
     arch: Arch | None = None
+    sampling: str = "choices"
+    label_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.distill and not self.sandwich:
@@ -49,9 +55,9 @@ class Recipe:
         if self.arch is not None:
             return [self.arch]
         if phase is not None:
-            return _draw(phase.restrict(space), rng, phase.archs)
+            return uniform_choices(phase.restrict(space), rng, phase.archs)
         ends = [space.largest(), space.smallest()] if self.sandwich else []
-        return ends + _draw(space, rng, self.random_archs)
+        return ends + SAMPLINGS[self.sampling](space, rng, self.random_archs)
 
     def phase_at(self, step: int, total: int) -> Phase | None:
         """The phase that `step` of `total` belongs to; None for a recipe without phases."""
@@ -71,10 +77,6 @@ class Recipe:
             if phase.expands > 1:
                 return first
         return None
-
-
-def _draw(space: SearchSpace, rng: np.random.Generator, count: int) -> list[Arch]:
-    return space.decode(space.sample(rng, count))
 
 
 RECIPES = {

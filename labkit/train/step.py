@@ -64,6 +64,8 @@ def training_step(
         logits = logits_of(supernet, arch, recompute=recompute)
         if largest_logits is not None:
             loss = distillation_loss(logits, largest_logits)
+            if recipe.label_share:
+                loss = loss.lerp(label_loss(logits, labels, 0.0), recipe.label_share)
         else:
             loss = label_loss(logits, labels, smoothing)
             if teacher_logits is not None:

@@ -92,8 +92,10 @@ def test_mutation_rates(space):
     mutants = space.mutate(rng, genes, rate=0.1, resolution_rate=0.5)
     space.check_genes(mutants)
     # A redrawn gene keeps its value once in as many times as there are choices.
-    r = len(space.resolutions)
-    assert abs((mutants[:, 0] != genes[:, 0]).mean() - 0.5 * (r - 1) / r) < 0.04
+    choices = space.resolutions, space.widths
+    before, after = (np.divmod(g[:, 0], len(space.widths)) for g in (genes, mutants))
+    for values, old, new in zip(choices, before, after):
+        assert abs((old != new).mean() - 0.5 * (1 - 1 / len(values))) < 0.04
     first = space.kernel_columns[0]
     kernels = len(space.stages[0].kernels)
     assert abs((mutants[:, first] != genes[:, first]).mean() - 0.1 * (kernels - 1) / kernels) < 0.03

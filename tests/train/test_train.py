@@ -102,8 +102,10 @@ def test_an_unwritable_folder_is_an_error_before_training(tmp_path):
         train(TINY, blocked / "run", progress=False)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4])
 @pytest.mark.parametrize("space", [FMNIST, WIDE], ids=lambda space: space.name)
-def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest(space):
+def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest(space, share):
+    recipe = replace(RECIPES["sandwich"], label_share=share)
     supernet, side, classes = (
         make_it_bite(Supernet(space)),
         space.resolutions[-1],
@@ -112,7 +114,7 @@ def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest
     images, labels = torch.randn(4, 1, side, side), torch.tensor([0, 1, 2, 3])
     archs = RECIPES["sandwich"].archs(space, np.random.default_rng(0))
     assert archs[:2] == [space.largest(), space.smallest()] and len(archs) == 3
-    training_step(supernet, RECIPES["sandwich"], archs, images, labels, 0.1)
+    training_step(supernet, recipe, archs, images, labels, 0.1)
     got = {name: p.grad.clone() for name, p in supernet.named_parameters() if p.grad is not None}
     supernet.zero_grad()
 
@@ -124,7 +126,9 @@ def test_sandwich_step_is_label_loss_of_the_largest_and_distillation_of_the_rest
     target = F.softmax(teacher, 1).detach()
     for arch in archs[1:]:
         logits = supernet(data.resize(images, arch.resolution), arch)
-        total = total - (target * F.log_softmax(logits, 1)).sum(1).mean()
+        log_shares = F.log_softmax(logits, 1)
+        total = total - (1 - share) * (target * log_shares).sum(1).mean()
+        total = total - share * log_shares[range(4), labels].mean()
     total.backward()
     for name, parameter in supernet.named_parameters():
         if parameter.grad is not None:
@@ -146,15 +150,16 @@ def test_epochs_are_a_function_of_seed_and_number():
     assert sorted(a.order.tolist()) == list(range(100))
 
 
-def test_batches_are_shifted_and_flipped_copies_with_their_own_label():
+@pytest.mark.parametrize("padding", [0, 2, 4])
+def test_batches_are_shifted_and_flipped_copies_with_their_own_label(padding):
     images = torch.arange(1, 5 * 28 * 28 + 1).view(5, 1, 28, 28) % 250 + 1
     split = Split(images.to(torch.uint8), torch.arange(5))
-    epoch = plan_epoch(5, 0, 0)
+    epoch = plan_epoch(5, 0, 0, padding=padding)
     indices = torch.tensor([3, 1, 4])
-    batch, labels = batch_of(split, epoch, indices)
+    batch, labels = batch_of(split, epoch, indices, padding=padding)
     assert labels.tolist() == [3, 1, 4] and batch.shape == (3, 1, 28, 28)
     for image, i in zip(batch, indices):
-        original = F.pad(split.images[i], (2, 2, 2, 2))
+        original = F.pad(split.images[i], (padding,) * 4)
         row, column = epoch.shift[i].tolist()
         crop = original[:, row : row + 28, column : column + 28]
         assert torch.equal(image, crop.flip(-1) if epoch.flip[i] else crop)
@@ -493,6 +498,11 @@ def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, networ
         (dict(phase_schedules=True), "recipe 'sandwich' has no phases"),
         (dict(erase=1.5), "erase is a share of the images, from 0 to 1, got 1.5"),
         (dict(precision="int8"), "unknown precision 'int8', known: float32"),
+        (dict(sampling="macs"), "unknown sampling 'macs', known: choices, log-macs"),
+        (dict(label_share=-0.1), "label_share is a share of a loss, from 0 to 1, got -0.1"),
+        (dict(crop_padding=-1), "crop_padding"),
+        (dict(recipe="single-path", label_share=0.5), "leave out label_share"),
+        (dict(recipe="progressive", sampling="log-macs"), "leave out sampling"),
     ],
 )
 def test_options_that_contradict_each_other(changes, message):
