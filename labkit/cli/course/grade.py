@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from labkit.cli.options import json_option
+
+if TYPE_CHECKING:
+    from labkit.course.gradebook.deadline import Deadline
 
 
 @click.command()
@@ -27,6 +32,63 @@ from labkit.cli.options import json_option
     multiple=True,
     metavar="ID",
     help="Regrade only this one, e.g. 1.2; repeatable.",
+)
+@click.option(
+    "--student",
+    "students",
+    multiple=True,
+    metavar="NAME",
+    help="Regrade only this one, as the table names him or her; repeatable.",
+)
+@click.option(
+    "--notebook",
+    type=click.IntRange(min=1),
+    help="Grade this one only, whatever else was handed in, e.g. 1.",
+)
+@click.option(
+    "--roster",
+    "roster_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=(
+        "The class list: Canvas's exported gradebook, Moodle's grading worksheet, GitHub "
+        "Classroom's grades, or a table with columns student, id, email, submitted."
+    ),
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["csv", "canvas", "moodle"]),
+    help="Write a table for this platform, too; repeatable. Our own is always written.",
+)
+@click.option(
+    "--assignment",
+    default="Once-for-All lab",
+    show_default=True,
+    help="Its name in Canvas's gradebook.",
+)
+@click.option(
+    "--deadline",
+    metavar="TIME",
+    help='Such as "2026-11-20 23:59", this machine\'s time, or with an offset, +01:00.',
+)
+@click.option(
+    "--late-penalty",
+    "percent_per_day",
+    type=click.FloatRange(min=0, max=100),
+    default=0,
+    show_default=True,
+    help="Percent of its points that a hand-in loses for each day begun after the deadline.",
+)
+@click.option(
+    "--by-hand",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A table of points given by hand: student, exercise, points, comment, late_days.",
+)
+@click.option(
+    "--per-student-inputs",
+    is_flag=True,
+    help="Draw other hidden inputs for each student.",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Submissions at a time; left out, one a core."
@@ -52,12 +114,21 @@ def grade(
     submissions: tuple[Path, ...],
     out: Path,
     only: tuple[str, ...],
+    students: tuple[str, ...],
+    notebook: int | None,
+    roster_path: Path | None,
+    formats: tuple[str, ...],
+    assignment: str,
+    deadline: str | None,
+    percent_per_day: float,
+    by_hand: Path | None,
+    per_student_inputs: bool,
     jobs: int | None,
     seed: int | None,
     cell_s: float,
     as_json: bool,
 ) -> None:
-    """Grade SUBMISSIONS: notebooks, or folders of them.
+    """Grade SUBMISSIONS: notebooks, folders or zips of them, as a platform lets you download them.
 
     A run that was interrupted goes on when it is started again.
     """
@@ -70,9 +141,30 @@ def grade(
         if error.name not in ("resource", "fcntl"):
             raise
         raise click.ClickException("grading needs Linux or macOS; on Windows use WSL") from None
+    from labkit.course.gradebook.terms import Terms
+    from labkit.course.hand_ins.roster import read_roster
+
+    terms = Terms(
+        roster=read_roster(roster_path) if roster_path else None,
+        deadline=_deadline(deadline, percent_per_day),
+        by_hand=by_hand,
+        formats=tuple(name for name in formats if name != "csv"),
+        assignment=assignment,
+    )
 
     limits = RunLimits(cell_s=cell_s)
-    grades = grade_all(submissions, out, only=only, jobs=jobs, seed=seed, limits=limits)
+    grades = grade_all(
+        submissions,
+        out,
+        only=only,
+        students=students,
+        notebook=notebook,
+        per_student_inputs=per_student_inputs,
+        terms=terms,
+        jobs=jobs,
+        seed=seed,
+        limits=limits,
+    )
     if as_json:
         click.echo(json.dumps(grades, allow_nan=False))
         return
@@ -81,4 +173,27 @@ def grade(
         f"{len(grades['students'])} students graded with seed {grades['seed']}, {flagged} of them"
         " flagged"
     )
-    click.echo(f"{out}\n{out.with_suffix('')}/class.md\n{out.with_suffix('')}/feedback/")
+    if grades["not_graded"]:
+        click.echo(f"{len(grades['not_graded'])} files not graded: see class.md")
+    if grades["missing"]:
+        click.echo(f"{len(grades['missing'])} in the class list handed in nothing")
+    folder = out.with_suffix("")
+    click.echo(f"{out}\n{folder}/class.md\n{folder}/feedback/")
+    for name in ("canvas.csv", "moodle.csv", "moodle-feedback.zip"):
+        if name.partition(".")[0].partition("-")[0] in terms.formats:
+            click.echo(f"{folder}/{name}")
+
+
+def _deadline(text: str | None, percent_per_day: float) -> Deadline | None:
+    from labkit.course.gradebook.deadline import Deadline
+
+    if text is None:
+        if percent_per_day:
+            raise click.BadParameter("needs --deadline", param_hint="--late-penalty")
+        return None
+    try:
+        return Deadline(datetime.fromisoformat(text), percent_per_day)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time such as 2026-11-20 23:59", param_hint="--deadline"
+        ) from None

@@ -1,6 +1,5 @@
 """For instructors: grade what students hand in. Not part of a release.
 
-hand_ins       which student handed in what
 grade          all hand-ins, several at a time, to reports
 graded_run     one hand-in: its confined runs, and marks from what came back
 result_store   results between runs, so that only what changed is graded again

@@ -10,7 +10,11 @@ from collections import Counter
 from itertools import groupby
 from statistics import mean
 
+from labkit.course.gradebook.tables import one_line
+from labkit.course.hand_ins.free_text import FreeText
 from labkit.course.judges.registry import get_exercise
+
+NAMED = 5  # files that are not graded, by each reason
 
 # ---- for the student -----------------------------------------------------------------------------
 
@@ -29,6 +33,7 @@ def feedback(student: dict) -> str:
     for mark in student["marks"]:
         verdict = "see below" if mark["message"] else "correct"
         lines.append(f"| {mark['id']} | {mark['points']} of {mark['of']} | {verdict} |")
+    lines += _account_lines(student)
     for message, group in groupby(student["marks"], lambda mark: mark["message"]):
         if message:
             names = [f"{mark['id']} {get_exercise(mark['id']).function}" for mark in group]
@@ -40,14 +45,20 @@ def feedback(student: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _account_lines(student: dict) -> list[str]:
+    """The table's lines on lateness and on what was given by hand."""
+    lines = []
+    if student["penalty"]:
+        lines.append(f"| late | {-student['penalty']:g} | {student['late_days']} days |")
+    for one in student["extra"]:
+        name, comment = one["exercise"] or "by hand", _inline(one["comment"])
+        lines.append(f"| {name} | {one['points']:+g} | {comment} |")
+    return lines
+
+
 def _inline(text: str) -> str:
     """Text inside a line of Markdown, none of it markup."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|&~$-])", r"\\\1", one_line(text)[:300])
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks, control characters and runs of spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _quoted(text: str) -> list[str]:
@@ -84,7 +95,26 @@ def class_report(grades: dict) -> str:
     lines += ["", "## To look at", ""]
     lines += [f"- {_inline(s['student'])}: {_inline('; '.join(s['flags']))}" for s in flagged]
     lines += [] if flagged else ["Nothing."]
+    lines += _left_out_lines(grades)
     return "\n".join([*lines, "", "## How it ran", "", *_cost_lines(runs)]) + "\n"
+
+
+def _left_out_lines(grades: dict) -> list[str]:
+    """Who handed in nothing, and what lies there and is not graded, counted by reason."""
+    lines = []
+    if grades["missing"]:
+        names = ", ".join(map(_inline, grades["missing"]))
+        lines += ["", "## In the class list, without a hand-in", "", names]
+    by_reason: dict[str, list[str]] = {}
+    for one in grades["not_graded"]:
+        by_reason.setdefault(one["reason"], []).append(one["path"])
+    if by_reason:
+        lines += ["", f"## Not graded: {len(grades['not_graded'])} files", ""]
+    for reason, paths in sorted(by_reason.items(), key=lambda group: -len(group[1])):
+        shown = ", ".join(map(_inline, paths[:NAMED]))
+        more = f" and {len(paths) - NAMED} more, in not-graded.txt" if paths[NAMED:] else ""
+        lines.append(f"- {len(paths)}× {_inline(reason)}: {shown}{more}")
+    return lines
 
 
 def _cost_lines(runs: list[dict]) -> list[str]:
@@ -104,6 +134,18 @@ def _cost_lines(runs: list[dict]) -> list[str]:
             " what it imports is shared by all of them"
         )
     return lines
+
+
+def free_text_report(answers: list[tuple[str, FreeText]]) -> str:
+    """Markdown with what students wrote into text cells, by question, each as it was written."""
+    lines = ["# What students wrote", ""]
+    lines += [] if answers else ["Nothing beyond the course's own texts."]
+    by_question = sorted(answers, key=lambda answer: answer[1].question)
+    for question, group in groupby(by_question, lambda answer: answer[1].question):
+        lines += [f"## {_inline(question)}", ""]
+        for student, answer in group:
+            lines += [f"### {_inline(student)}", "", *_quoted(answer.text), ""]
+    return "\n".join(lines) + "\n"
 
 
 def _exercise_line(id: str, students: list[dict]) -> str:

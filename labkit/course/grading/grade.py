@@ -8,6 +8,7 @@ student and the results that a later run goes on from.
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import secrets
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,11 @@ from tqdm import tqdm
 from labkit.course.confinement.fork_server import ForkServer
 from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
+from labkit.course.gradebook.terms import Terms
 from labkit.course.grading.grade_files import read_seed, write_reports
 from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in, make_plan
-from labkit.course.grading.hand_ins import HandIn, collect
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
+from labkit.course.hand_ins.collect import HandIn, collect
 from labkit.course.judges.registry import exercises_of, get_exercise
 from labkit.storage.paths import data_dir
 
@@ -40,6 +42,7 @@ class Task(NamedTuple):
     hand_in: HandIn
     ids: list[str]
     result: dict  # with the marks that hold already
+    seed: int  # of the hidden inputs
 
 
 def grade(
@@ -47,6 +50,10 @@ def grade(
     out: Path,
     *,
     only: Iterable[str] = (),
+    students: Iterable[str] = (),
+    notebook: int | None = None,
+    per_student_inputs: bool = False,
+    terms: Terms | None = None,
     jobs: int | None = None,
     seed: int | None = None,
     limits: RunLimits | None = None,
@@ -54,44 +61,75 @@ def grade(
 ) -> dict:
     """Grade, write the reports, and return what grades.json holds.
 
-    `only` regrades these exercises and leaves other marks as they were. Without `seed` that of an
-    earlier run into `out` is used, else a new one is drawn. Raises ValueError for an unknown
-    exercise or a path that is not there, FileExistsError if `out` or the .json beside it is there
-    and is not of an earlier run.
+    `only` regrades these exercises, and `students` these students; other marks are left as they
+    were. `notebook` is the number of the only one that is graded, whatever else was handed in.
+    Without `seed` that of an earlier run into `out` is used, else a new one is drawn; with
+    `per_student_inputs` each student gets one that follows from it and the student's name. Raises
+    ValueError for an unknown exercise, student or notebook or a path that is not there,
+    FileExistsError if `out` or the .json beside it is there and is not of an earlier run.
     """
     out, limits, only = Path(out), limits or RunLimits(), list(only)
+    terms = terms or Terms()
     folder = out.with_suffix("")
     earlier_seed = read_seed(out)
     for id in only:
         get_exercise(id)
-    hand_ins = collect(paths, leave_out=(out, out.with_suffix(".json"), folder))
+    collection = collect(
+        paths,
+        (out, out.with_suffix(".json"), folder),
+        notebook,
+        terms.roster.identify if terms.roster else lambda name, id: {},
+    )
+    hand_ins, students = collection.hand_ins, set(students)
     if not hand_ins:
         raise ValueError("no notebooks were found; give files, or folders that hold them")
+    unknown = students - {hand_in.student for hand_in in hand_ins}
+    if unknown:
+        raise ValueError(f"no student is called {', '.join(map(repr, sorted(unknown)))}")
     seed = earlier_seed if seed is None else seed
     seed = secrets.randbelow(2**31) if seed is None else seed
     numbers = {number for hand_in in hand_ins for number in hand_in.submission.notebooks}
     numbers |= set(map(notebook_number, only))
+    numbers = numbers if notebook is None else {notebook}
     ids = [id for number in sorted(numbers) for id in exercises_of(number)]
     store, grader = ResultStore(folder / "results"), grader_hash(limits)
     results, tasks = {}, []
     for hand_in in hand_ins:
         result = store.load(hand_in.student, hand_in.digest)
         results[hand_in.student] = result
-        outdated = [id for id in ids if not is_current(result, id, seed, grader)]
-        to_grade = [id for id in ids if id in only] if only else outdated
-        if to_grade:
-            tasks.append(Task(hand_in, to_grade, result))
-    for result in grade_all(tasks, seed, grader, limits, jobs or os.cpu_count() or 1, progress):
+        its_seed = student_seed(seed, hand_in.student) if per_student_inputs else seed
+        outdated = [id for id in ids if not is_current(result, id, its_seed, grader)]
+        selected = [id for id in ids if id in (only or ids)] if only or students else outdated
+        if selected and hand_in.student in (students or results):
+            tasks.append(Task(hand_in, selected, result, its_seed))
+    for result in grade_all(tasks, grader, limits, jobs or os.cpu_count() or 1, progress):
         results[result["student"]] = result
         if not result.pop("failure", None):
             store.save(result)
     return write_reports(
-        out, folder, hand_ins, results, ids, seed=seed, grader=grader, limits=asdict(limits)
+        out,
+        folder,
+        collection,
+        results,
+        ids,
+        terms=terms,
+        seed=seed,
+        grader=grader,
+        limits=asdict(limits),
     )
 
 
+def student_seed(seed: int, student: str) -> int:
+    """The seed of one student's hidden inputs, where each has others: the same for a name again.
+
+    What one student learns of the inputs says nothing of another's.
+    """
+    digest = hashlib.sha256(f"{seed}:{student}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
 def grade_all(
-    tasks: list[Task], seed: int, grader: str, limits: RunLimits, jobs: int, progress: bool
+    tasks: list[Task], grader: str, limits: RunLimits, jobs: int, progress: bool
 ) -> Iterable[dict]:
     """Results as they come in.
 
@@ -107,7 +145,7 @@ def grade_all(
         ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
         tqdm(desc="grading", total=len(tasks), unit="student", disable=not progress) as bar,
     ):
-        plan = make_plan(Path(temporary), numbers, seed, grader, limits)
+        plan = make_plan(Path(temporary), numbers, 0, grader, limits)
         server.wait()  # it has been importing meanwhile
         remaining = {task.hand_in.student: task for task in tasks}
         for result in _in_pool(tasks, plan, server.address, jobs):
@@ -118,7 +156,7 @@ def grade_all(
             results = list(_in_pool([task], plan, server.address, 1))
             if not results:
                 failure = "the process that graded it died, perhaps for lack of memory"
-                add_failure(task.result, task.ids, plan, failure)
+                add_failure(task.result, task.ids, replace(plan, seed=task.seed), failure)
             bar.update()
             yield results[0] if results else task.result
 

@@ -8,18 +8,23 @@ HTML.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
-import unicodedata
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 from labkit import __version__
-from labkit.course.grading.feedback import class_report, feedback, one_line
-from labkit.course.grading.hand_ins import HandIn
+from labkit.course.gradebook.by_hand import ByHand, lines_by_student, read_by_hand
+from labkit.course.gradebook.canvas import canvas_table
+from labkit.course.gradebook.moodle import feedback_zip, moodle_table
+from labkit.course.gradebook.tables import csv_text
+from labkit.course.gradebook.terms import Terms
+from labkit.course.gradebook.totals import settle
+from labkit.course.grading.feedback import class_report, feedback, free_text_report
 from labkit.course.grading.result_store import slug
+from labkit.course.hand_ins.collect import Collection, HandIn
+from labkit.course.hand_ins.free_text import FreeText
 from labkit.course.judges.registry import get_exercise
 from labkit.storage.atomic_write import write_atomic
 
@@ -51,16 +56,26 @@ def read_seed(out: Path) -> int | None:
 def write_reports(
     out: Path,
     folder: Path,
-    hand_ins: list[HandIn],
+    collection: Collection,
     results: dict[str, dict],
     ids: list[str],
     *,
+    terms: Terms,
     seed: int,
     grader: str,
     limits: dict,
 ) -> dict:
     """Write all reports; returns what the JSON holds."""
-    students = [_student(hand_in, results[hand_in.student], ids) for hand_in in hand_ins]
+    hand_ins = collection.hand_ins
+    by_hand = lines_by_student(
+        read_by_hand(terms.by_hand) if terms.by_hand else [],
+        [(hand_in.student, hand_in.id) for hand_in in hand_ins],
+    )
+    students = [
+        _student(hand_in, results[hand_in.student], ids, terms, by_hand[hand_in.student])
+        for hand_in in hand_ins
+    ]
+    _flag_shared_ids(students)
     grades = {
         "schema": SCHEMA,
         "labkit": __version__,
@@ -72,28 +87,84 @@ def write_reports(
         "numpy": version("numpy"),
         "exercises": {id: get_exercise(id).points for id in ids},
         "students": students,
+        "missing": _missing(terms, hand_ins),
+        "not_graded": [one._asdict() for one in collection.not_graded],
     }
+    texts = {student["student"]: feedback(student) for student in students}
+    tables = platform_files(grades, terms, texts)
     _write(out.with_suffix(".json"), json.dumps(grades, indent=1, ensure_ascii=False) + "\n")
     _write(out, as_csv(grades))
-    for student in students:
-        _write(folder / "feedback" / f"{slug(student['student'])}.md", feedback(student))
+    for name, text in texts.items():
+        _write(folder / "feedback" / f"{slug(name)}.md", text)
     _write(folder / "class.md", class_report(grades))
+    lines = [f"{one.path}: {one.reason}\n" for one in collection.not_graded]
+    _write(folder / "not-graded.txt", "".join(lines))
+    answers = [(hand_in.student, text) for hand_in in hand_ins for text in hand_in.texts]
+    _write(folder / "free-text.md", free_text_report(answers))
+    _write(folder / "free-text.csv", free_text_table(answers))
+    for name, content in tables.items():
+        write_atomic(folder / name, lambda path, content=content: path.write_bytes(content))
     return grades
 
 
-def _student(hand_in: HandIn, result: dict, ids: list[str]) -> dict:
+def platform_files(grades: dict, terms: Terms, feedback_texts: dict[str, str]) -> dict[str, bytes]:
+    """Name -> content of what platforms import; raises ValueError where one could not import it."""
+    students = [one for one in grades["students"] if not one["shares_id"]]
+    of, files = sum(grades["exercises"].values()), {}
+    if "canvas" in terms.formats:
+        table = canvas_table(students, of, terms.assignment, terms.roster)
+        files["canvas.csv"] = table.encode()
+    if "moodle" in terms.formats:
+        files["moodle.csv"] = moodle_table(students, of, terms.roster).encode()
+        files["moodle-feedback.zip"] = feedback_zip(
+            [(one["student"], one["id"], feedback_texts[one["student"]]) for one in students]
+        )
+    return files
+
+
+def _flag_shared_ids(students: list[dict]) -> None:
+    """Say of hand-ins with one id that no table for a platform holds them: one of them would decide
+    what the student gets.
+    """
+    counts = Counter(student["id"] for student in students if student["id"])
+    for student in students:
+        student["shares_id"] = counts[student["id"]] > 1
+        if student["shares_id"]:
+            student["flags"].append(
+                f"{counts[student['id']]} hand-ins have the id {student['id']}: in no platform's"
+                " table"
+            )
+
+
+def _missing(terms: Terms, hand_ins: list[HandIn]) -> list[str]:
+    """Who is in the class list and handed in nothing."""
+    if terms.roster is None:
+        return []
+    name, id = terms.roster.columns.name, terms.roster.columns.id
+    rows = [terms.roster.row_of(hand_in.student, hand_in.id) for hand_in in hand_ins]
+    return [row[name] or row[id] for row in terms.roster.rows if row not in rows]
+
+
+def _student(
+    hand_in: HandIn, result: dict, ids: list[str], terms: Terms, by_hand: list[ByHand]
+) -> dict:
     entries = [result["marks"][id] for id in ids if id in result["marks"]]
     marks = [
         entry["mark"] | {"seed": entry["seed"], "grader": entry["grader"]} for entry in entries
     ]
+    points = sum(mark["points"] for mark in marks)
+    account, late_flags = settle(points, hand_in, terms.deadline, by_hand)
     flags = [mark["flag"] for mark in marks if mark["flag"]]
     unanswered = dict.fromkeys(filter(None, map(_no_answer, marks)))
+    if terms.roster and terms.roster.row_of(hand_in.student, hand_in.id) is None:
+        late_flags.append("not in the class list")
     return {
         "student": hand_in.student,
-        "total": sum(mark["points"] for mark in marks),
+        "id": hand_in.id,
+        **account,
         "of": sum(mark["of"] for mark in marks),
         "marks": marks,
-        "flags": [*hand_in.notes, *flags, *unanswered],
+        "flags": [*hand_in.notes, *late_flags, *flags, *unanswered],
         "notes": list(hand_in.notes),
         "runs": result["runs"],
     }
@@ -116,28 +187,26 @@ def _write(path: Path, text: str) -> None:
 
 def as_csv(grades: dict) -> str:
     """One line a student: name, points of each exercise (empty where it was not graded), total,
-    flags.
+    flags; and id, lateness and points by hand where any student has them.
     """
-    text = io.StringIO()
-    # Quoted, the table can be read also where a semicolon separates columns.
-    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    table.writerow(["student", *grades["exercises"], "total", "flags"])
-    for student in grades["students"]:
+    students = grades["students"]
+    about = ["id"] if any(one["id"] for one in students) else []
+    account = ["late_days", "penalty"] if any(one["penalty"] for one in students) else []
+    account += ["by_hand"] if any(one["extra"] for one in students) else []
+    rows = [["student", *about, *grades["exercises"], *account, "total", "flags"]]
+    for student in students:
         points = {mark["id"]: mark["points"] for mark in student["marks"]}
-        table.writerow(
-            [
-                _cell(student["student"]),
-                *(points.get(id, "") for id in grades["exercises"]),
-                student["total"],
-                _cell("; ".join(student["flags"])),
-            ]
-        )
-    return text.getvalue()
+        by_hand = sum(one["points"] for one in student["extra"])
+        cells = student | {"by_hand": by_hand, "flags": "; ".join(student["flags"])}
+        cells |= {id: points.get(id, "") for id in grades["exercises"]}
+        rows.append([cells[name] if cells[name] is not None else "" for name in rows[0]])
+    return csv_text(rows)
 
 
-def _cell(text: str) -> str:
-    """Text that a spreadsheet shows, and does not calculate."""
-    text = one_line(text)
-    # Some spreadsheets read the wide forms of these characters as the characters.
-    first = unicodedata.normalize("NFKC", text[:1])
-    return f"'{text}" if first and first in "=+-@|%" else text
+def free_text_table(answers: list[tuple[str, FreeText]]) -> str:
+    """The texts of students with empty columns for points and comments: a table of points by hand
+    once they are filled in.
+    """
+    rows = [["student", "exercise", "points", "comment", "question", "text"]]
+    rows += [[student, "", "", "", answer.question, answer.text] for student, answer in answers]
+    return csv_text(rows)

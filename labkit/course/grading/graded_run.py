@@ -16,8 +16,8 @@ from labkit.course.checking.submission import Submission
 from labkit.course.confinement.fork_server import run_job
 from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
-from labkit.course.grading.hand_ins import HandIn
 from labkit.course.grading.result_store import entry
+from labkit.course.hand_ins.collect import HandIn
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.storage.paths import data_dir
 
@@ -51,11 +51,12 @@ def make_plan(
 
 
 def grade_hand_in(
-    hand_in: HandIn, ids: list[str], result: dict, plan: GradingPlan, address: str
+    hand_in: HandIn, ids: list[str], result: dict, seed: int, plan: GradingPlan, address: str
 ) -> dict:
-    """`result` with the marks of exercises `ids` of one hand-in. Whatever goes wrong is said in it;
-    other hand-ins are not touched.
+    """`result` with the marks of exercises `ids` of one hand-in, on the hidden inputs of `seed`.
+    Whatever goes wrong is said in it; other hand-ins are not touched.
     """
+    plan = replace(plan, seed=seed)
     for number, group in groupby(sorted(ids, key=notebook_number), notebook_number):
         notebook_ids = list(group)
         start_s, start_cpu_s = time.monotonic(), time.process_time()

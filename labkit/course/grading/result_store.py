@@ -23,6 +23,8 @@ from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.storage.atomic_write import write_atomic
 
 SCHEMA = "labkit-result-1"
+HASHED = re.compile(r"-[0-9a-f]{8}$")  # such a name might be made from another student's
+DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)$", re.IGNORECASE)  # no names on Windows
 
 
 def grader_hash(limits: RunLimits) -> str:
@@ -43,7 +45,7 @@ def slug(student: str) -> str:
     ('anna', '_ben-5e0b5256')
     """
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", student)[:60]
-    if student and safe == student:
+    if student and safe == student and not HASHED.search(safe) and not DEVICE.match(safe):
         return safe
     return f"{safe}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 

@@ -41,6 +41,8 @@ COPIED = (
 )
 WITHHELD = (
     "labkit/course/grading/*",
+    "labkit/course/gradebook/*",
+    "labkit/course/hand_ins/*",
     "labkit/course/release/*",
     "labkit/cli/course/release.py",
     "labkit/cli/course/grade.py",

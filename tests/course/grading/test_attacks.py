@@ -18,7 +18,7 @@ from labkit.course.checking.submission import MAX_ANSWER, find_answers
 from labkit.course.checking.submitted_file import NotANotebook, parse
 from labkit.course.grading import grade as grading
 from labkit.course.grading.grade_files import as_csv
-from labkit.course.grading.hand_ins import collect
+from labkit.course.hand_ins.collect import collect
 from labkit.course.handout.notebook_file import cell_source
 from labkit.course.handout.pristine_course import unsolved_cells
 from labkit.course.judges.registry import get_exercise
@@ -357,7 +357,7 @@ def test_hand_ins_by_odd_names_are_students(tmp_path):
         write(tmp_path / name, cells_of(ANSWERS))
     (tmp_path / "Anna").mkdir()
     write(tmp_path / "Anna" / "mine.ipynb", cells_of(ANSWERS))
-    hand_ins = {one.student: one for one in collect([tmp_path])}
+    hand_ins = {one.student: one for one in collect([tmp_path]).hand_ins}
     assert sorted(hand_ins) == sorted(["Anna", "Anna #2", "ben", "-rf", "dora", "Ünal (2)"])
     assert all(one.submission.answers == ANSWERS for one in hand_ins.values())
     assert "2 hand-ins have this name" in hand_ins["Anna #2"].notes[0] and not hand_ins["ben"].notes

@@ -3,13 +3,13 @@
 import pytest
 from grading_for_tests import cells_of, solutions, write
 
-from labkit.course.grading.hand_ins import collect
+from labkit.course.hand_ins.collect import collect
 
 ANSWERS = solutions(1)
 
 
 def names(*paths, **how):
-    return {one.student: sorted(one.submission.answers) for one in collect(paths, **how)}
+    return {one.student: sorted(one.submission.answers) for one in collect(paths, **how).hand_ins}
 
 
 def test_students_are_folders_files_or_the_folder_itself(tmp_path):
@@ -45,7 +45,7 @@ def test_a_course_notebook_beside_folders_of_students_does_not_make_the_class_on
         (tmp_path / place).mkdir()
     for name in ("01_supernet", "anna/01_supernet", "ben/01_supernet (1)"):
         write(tmp_path / f"{name}.ipynb", cells_of(ANSWERS))
-    hand_ins = {one.student: one for one in collect([tmp_path])}
+    hand_ins = {one.student: one for one in collect([tmp_path]).hand_ins}
     assert set(hand_ins) == {"01_supernet", "anna", "ben", "empty"}
     assert (
         "beside folders with notebooks" in hand_ins["01_supernet"].notes[0]
@@ -73,7 +73,7 @@ def test_no_two_hand_ins_get_one_name(tmp_path):
     write(tmp_path / "a.ipynb", cells_of(ANSWERS))
     write(tmp_path / "a #2" / "work.ipynb", cells_of({"1.3": ANSWERS["1.3"]}))
     assert names(tmp_path) == {"a": [], "a #2": ["1.3"], "a #3": sorted(ANSWERS)}
-    students = [one.student for one in collect([tmp_path, tmp_path])]
+    students = [one.student for one in collect([tmp_path, tmp_path]).hand_ins]
     assert students == ["a", "a #2", "a #2 #2", "a #3", "a #4", "a #5"]
 
 
@@ -86,7 +86,7 @@ def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
     (folder / "eve/sub").symlink_to(secret)
     (folder / "fay.ipynb").symlink_to(secret / "solution.ipynb")
     (folder / "gus").symlink_to(secret)
-    hand_ins = {one.student: one for one in collect([folder, folder / "gus"])}
+    hand_ins = {one.student: one for one in collect([folder, folder / "gus"]).hand_ins}
     assert set(hand_ins) == {"eve", "fay", "gus", "gus #2"}
     assert all(
         not one.submission.answers and any("link" in note for note in one.notes)

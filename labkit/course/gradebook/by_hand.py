@@ -1,0 +1,83 @@
+"""Points, comments and extensions that a teaching assistant gives by hand.
+
+They stand in a table of their own, which grading reads and never writes: student, exercise, points,
+comment, late_days. So they survive every regrading.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+from labkit.course.judges.registry import get_exercise
+
+COLUMNS = ("student", "exercise", "points", "comment", "late_days")
+
+
+class ByHand(NamedTuple):
+    """One line of the table."""
+
+    student: str  # name or id
+    exercise: str = ""  # empty for the hand-in as a whole
+    points: float = 0.0  # added to those of the grader; may be negative
+    comment: str = ""
+    late_days: int | None = None  # in the place of what the platform says; 0 for an extension
+
+
+def read_by_hand(path: Path) -> list[ByHand]:
+    """The lines that give something; raises ValueError that names the line and what is wrong."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        text = file.read()
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
+    missing = {"student", "points", "comment"} - set(reader.fieldnames or ())
+    if missing:
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}; see {COLUMNS}")
+    lines = []
+    for row in reader:
+        cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+        if not (cells["points"] or cells["comment"] or cells["late_days"]):
+            continue
+        try:
+            lines.append(_line(cells))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    return lines
+
+
+def _line(cells: dict[str, str]) -> ByHand:
+    if not cells["student"]:
+        raise ValueError("no student is named")
+    if cells["exercise"]:
+        get_exercise(cells["exercise"])
+    points = float(cells["points"].replace(",", ".") or 0)
+    if not math.isfinite(points):
+        raise ValueError(f"{cells['points']!r} are no points")
+    late_days = int(cells["late_days"]) if cells["late_days"] else None
+    return ByHand(cells["student"], cells["exercise"], points, cells["comment"], late_days)
+
+
+def lines_by_student(
+    lines: list[ByHand], students: list[tuple[str, str]]
+) -> dict[str, list[ByHand]]:
+    """Name of a student -> the lines that are about him or her, by name or id.
+
+    `students` are (name, id) pairs. Raises ValueError for a line about nobody, whose points would
+    be lost, and for one about several.
+    """
+    by_student: dict[str, list[ByHand]] = {name: [] for name, _ in students}
+    for line in lines:
+        key = _key(line.student)
+        matches = [name for name, id in students if key in (_key(name), _key(id))]
+        if len(matches) != 1:
+            who = "nobody" if not matches else f"{len(matches)} students"
+            raise ValueError(f"points by hand for {line.student!r}, which is the name of {who}")
+        by_student[matches[0]].append(line)
+    return by_student
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,53 @@
+"""Points by hand: what is read, and what is refused rather than lost."""
+
+import pytest
+
+from labkit.course.gradebook.by_hand import ByHand, lines_by_student, read_by_hand
+
+HEADER = "student,exercise,points,comment,late_days\n"
+
+
+def read(tmp_path, text):
+    path = tmp_path / "by-hand.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_by_hand(path)
+
+
+def test_lines_give_points_comments_and_extensions(tmp_path):
+    lines = read(
+        tmp_path, HEADER + 'anna,1.3,"1,5",well explained,\nben,,,ill,0\ncarl,,,,\ndora,,-2,,\n'
+    )
+    assert lines == [
+        ByHand("anna", "1.3", 1.5, "well explained", None),
+        ByHand("ben", "", 0.0, "ill", 0),
+        ByHand("dora", "", -2.0, "", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("anna,1.99,1,,", r"line 2: there is no exercise '1\.99'"),
+        ("anna,1.3,much,,", "line 2"),
+        ("anna,1.3,nan,,", "no points"),
+        ("anna,,1,,soon", "line 2"),
+        (",1.3,1,,", "no student"),
+    ],
+)
+def test_lines_that_say_nothing_clear_are_refused(line, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, f"{HEADER}{line}\n")
+    with pytest.raises(ValueError, match="lacks the columns"):
+        read(tmp_path, "name,points\n")
+
+
+def test_a_line_is_about_one_student_by_name_or_id():
+    students = [("José", "7"), ("Ben", "8"), ("ben #2", "")]
+    lines = [ByHand("Jose\u0301", points=1), ByHand("8", points=2), ByHand("BEN", points=3)]
+    by_student = lines_by_student(lines, students)
+    assert [line.points for line in by_student["José"]] == [1]
+    assert [line.points for line in by_student["Ben"]] == [2, 3] and by_student["ben #2"] == []
+    with pytest.raises(ValueError, match="'Bne', which is the name of nobody"):
+        lines_by_student([ByHand("Bne", points=1)], students)
+    with pytest.raises(ValueError, match="of 2 students"):
+        lines_by_student([ByHand("7", points=1)], [("7", ""), ("x", "7")])
