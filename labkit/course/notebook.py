@@ -7,33 +7,66 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.course.exercises.exercise import Wrong
+from labkit.course.exercises.exercise import Exercise, Wrong
 from labkit.course.exercises.trial import try_answer
 from labkit.course.judges.registry import get_exercise
 from labkit.course.pictures import display
-from labkit.storage.errors import MissingPackage
+from labkit.storage.errors import LabError, MissingPackage
 
 
 def check(id: str, function: Callable) -> None:
     """Say whether an answer is right, and if not, what is wrong with it.
+
+    What the function does here is told at once. Where that is right, the notebook is run as a
+    grader runs it, from the cells that ran in this session, and that verdict counts.
 
     A notebook goes on after a wrong answer, with a picture of the wrong tensor under the message
     where that helps; under pytest (nbval) a wrong answer raises, so that its cell fails.
     """
     exercise = get_exercise(id)
     verdict = try_answer(exercise, function)
+    message, note = verdict.message, ""
     if verdict.passed:
-        print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points")
+        message, note = _graded(exercise, function)
+    if not message:
+        print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return
     if "PYTEST_VERSION" in os.environ:
-        raise Wrong(f"Exercise {id}: {verdict.message}")
-    print(f"Exercise {id}: 0 of {exercise.points} points\n  {verdict.message}")
+        raise Wrong(f"Exercise {id}: {message}")
+    print(f"Exercise {id}: 0 of {exercise.points} points\n  {message}{note}")
     if verdict.returned is not None and _pictures_are_shown():
         from labkit.course.pictures.wrong_answers import picture  # with matplotlib
 
         figure = picture(id, exercise.inputs(verdict.seed), verdict.returned)
         if figure is not None:
             display.show(figure)
+
+
+def _graded(exercise: Exercise, function: Callable) -> tuple[str, str]:
+    """What a grader finds wrong with an answer that is right here, and a note on that.
+
+    A function that is not the answer of this session, such as one of a script, is no grader's.
+    """
+    from labkit.course.checking.requirements import require_packages
+    from labkit.course.checking.session import global_value, ran_cells
+    from labkit.course.checking.submission import find_answers
+
+    if global_value(exercise.function) is not function:
+        return "", ""
+    submission = find_answers(ran_cells())
+    if exercise.id not in submission.answers:
+        return "", ""
+    try:
+        require_packages()
+    except (MissingPackage, LabError) as missing:
+        return "", f"\n  (as it ran here; not run as it will be graded: {missing})"
+    from labkit.course.checking.check import session_checker
+
+    (mark,) = session_checker().marks(submission, [exercise.id])
+    if mark.points is None:
+        return "", f"\n  (as it ran here. {mark.message})"
+    note = "\n  The function is right as it ran here, but not as it is run to be graded."
+    return mark.message, "" if mark.passed else note
 
 
 def _pictures_are_shown() -> bool:
@@ -43,44 +76,47 @@ def _pictures_are_shown() -> bool:
 
 
 def check_notebook(path: str | Path | None = None) -> None:
-    """Print what the notebook would be graded with: exercise, points, pass or what is wrong.
+    """Print what the saved notebook would be graded with: exercise, points, pass or what is wrong;
+    and which answers ran here otherwise than they are saved.
 
-    Without `path` it is the answers as they last ran in this session, in any front end; with it,
-    the saved file. Answers run in a process of their own, so this takes about a minute. Raises
-    LabError where there is no answer.
+    `path` says which notebook, where that cannot be told. Answers run in processes of their own,
+    so this takes about a minute. Raises LabError where there is no answer.
 
     It is a notebook's last cell, which must not stop a notebook that is run as a whole: under
     pytest (nbval), which checks answers cell by cell, it leaves them to it; where nbval is missing,
     as on Colab, it says what to install.
     """
-    # The copy of labkit that answers run with holds `check`, but not what checks a notebook.
-    from labkit.course.checking.check import check_cells, check_file, table
-
     if "PYTEST_VERSION" in os.environ:
         print("left to pytest, which checks each answer in the cell after it")
         return
+    # The copy of labkit that answers run with holds `check`, but not what checks a notebook.
+    from labkit.course.checking import session
+    from labkit.course.checking.requirements import require_packages
+    from labkit.course.checking.submission import find_answers
+    from labkit.course.checking.submitted_file import parse, read_notebook
+
     try:
-        marks = check_cells(_session_cells()) if path is None else check_file(Path(path))
+        require_packages()
     except MissingPackage as missing:
         print(f"{missing}, then run this cell again (in a notebook: %pip)")
+        return
+    from labkit.course.checking.check import check_cells, table
+
+    ran = session.ran_cells()
+    if path is not None:
+        saved = str(path), parse(read_notebook(Path(path)))
     else:
-        print("\n".join(table(marks)))
-
-
-def _session_cells() -> list[tuple[str, str]]:
-    """The cells that ran in this session, as (type, source); answers as they last ran."""
-    from IPython import get_ipython
-
-    from labkit.course.checking.submission import MARKER, is_answer
-
-    shell, other_cells, answers = get_ipython(), [], {}
-    # As typed: in `In` the code of a cell with a magic, such as %%time, is one string.
-    typed = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
-    for source in typed or (shell.user_ns.get("In", []) if shell else []):
-        ids = MARKER.findall(source)
-        for id in ids:
-            if id not in answers or is_answer(id, source) or not is_answer(id, answers[id]):
-                answers[id] = source
-        if source.strip() and not ids:
-            other_cells.append(source)
-    return [("code", source) for source in dict.fromkeys([*other_cells, *answers.values()])]
+        saved = session.saved_cells()
+    name, cells = saved or ("the cells that ran in this session", ran)
+    print("\n".join(table(check_cells(cells))))
+    print(f"checked: {name}")
+    if saved is None:
+        print(
+            "The saved file is what is graded, and it was not found; to check it, give its name:"
+            ' check_notebook("01_supernet.ipynb")'
+        )
+    elif unsaved := session.unsaved_answers(find_answers(ran), find_answers(cells)):
+        print(
+            f"Not saved: {', '.join(unsaved)} ran in this session otherwise than in the saved file,"
+            " which is what is graded. Save the notebook and run this cell again."
+        )

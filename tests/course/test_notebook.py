@@ -4,26 +4,42 @@ import types
 
 import IPython
 import pytest
+from grading_for_tests import solutions, write
 
-from labkit.course import check_notebook
-from labkit.course.checking import check
+from labkit.course import check, check_notebook
+from labkit.course.checking import check as check_module
+from labkit.course.checking import requirements
 from labkit.course.handout.notebook_file import cell_source, read
 from labkit.course.handout.student_copy import INSTRUCTOR
-from labkit.course.notebook import _session_cells
-from labkit.storage.errors import LabError, MissingPackage
+from labkit.storage.errors import LabError
 
 NOTEBOOKS = [path for path in sorted(INSTRUCTOR.glob("*.ipynb")) if path.name[:2] != "00"]
+RIGHT = solutions(1)["1.3"]
 SOLVED = "# Exercise 1.3 (3 points)\ndef count_subnets(resolutions, stages):\n    return 1\n"
 
 
 @pytest.fixture
-def session(monkeypatch):
-    """A session of a notebook in which an answer ran twice, the second time changed; outside of
-    pytest.
+def session(monkeypatch, tmp_path):
+    """A session of a notebook, outside of pytest, in an empty folder: cells run by `session.run`,
+    and are saved by `session.save`.
     """
     monkeypatch.delenv("PYTEST_VERSION")
-    ran = ["import torch", SOLVED.replace("1\n", "2\n"), SOLVED, "check('1.3', count_subnets)"]
-    monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(user_ns={"In": ran}))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shell = types.SimpleNamespace(
+        user_ns={}, history_manager=types.SimpleNamespace(input_hist_raw=[""])
+    )
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+
+    def run(*sources):
+        for source in sources:
+            shell.history_manager.input_hist_raw.append(source)
+            exec(source.removeprefix("%%time\n"), shell.user_ns)
+
+    def save(*sources, name="mine.ipynb"):
+        return write(tmp_path / name, [("code", source) for source in sources])
+
+    return types.SimpleNamespace(run=run, save=save, value=shell.user_ns.get)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -34,82 +50,97 @@ def test_the_last_code_cell_checks_all_answers(path):
     assert sum("check_notebook" in cell for cell in cells) == 1
 
 
-def test_answers_are_checked_as_they_ran_last(session, monkeypatch, capsys):
-    checked = []
-    monkeypatch.setattr(check, "check_cells", lambda cells: checked.extend(cells) or [])
+@pytest.fixture
+def checked(monkeypatch):
+    """What `check_notebook` checks, instead of its marks."""
+    cells = []
+    monkeypatch.setattr(check_module, "check_cells", lambda given: cells.extend(given) or [])
+    return cells
+
+
+def test_the_saved_file_is_what_counts(session, checked, capsys):
+    session.run("import torch", SOLVED.replace("1\n", "2\n"))
+    session.save("import torch", SOLVED)
+    check_notebook()
+    assert [source for _, source in checked] == ["import torch", SOLVED]
+    out = capsys.readouterr().out
+    assert "mine.ipynb" in out and "Not saved: 1.3 ran in this session otherwise" in out
+
+
+def test_nothing_is_said_to_be_unsaved_where_all_is_saved(session, checked, capsys):
+    session.run("import torch", SOLVED.replace("1\n", "2\n"), f"%%time\n{SOLVED}")
+    session.save("import torch", f"%%time\n{SOLVED}\n")
+    check_notebook()
+    assert "Not saved" not in capsys.readouterr().out
+
+
+def test_a_helper_that_is_not_saved_is_noticed(session, checked, capsys):
+    answer = SOLVED.replace("return 1", "return one()")
+    session.run("def one():\n    return 1", answer)
+    session.save("def one():\n    return 2", answer)
+    check_notebook()
+    assert "Not saved: 1.3" in capsys.readouterr().out
+
+
+def test_jupyter_names_the_file(session, checked, monkeypatch, capsys):
+    session.save("x = 1", SOLVED, name="other.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(session.save(SOLVED, name="this.ipynb")))
+    check_notebook()
+    assert len(checked) == 1 and "this.ipynb" in capsys.readouterr().out
+
+
+def test_where_no_file_is_told_the_session_is_checked_and_it_says_so(session, checked, capsys):
+    session.run("x = 1", SOLVED)
     check_notebook()
     assert (
-        checked[-1] == ("code", SOLVED) and len(checked) == 3
-    )  # the import and the check belong to no answer
-    assert capsys.readouterr().out.startswith("exercise  points")
-
-
-def test_a_cell_that_only_tries_an_answer_out_is_none_and_magics_are_read_as_typed(monkeypatch):
-    monkeypatch.delenv("PYTEST_VERSION")
-    typed = [
-        "",
-        SOLVED.replace("1\n", "2\n"),
-        f"%%time\n{SOLVED}",
-        "# Exercise 1.3, tried out\nprint(count_subnets(1, []))",
-    ]
-    run = [*typed[:2], f"get_ipython().run_cell_magic('time', '', {SOLVED!r})", typed[3]]
-    history = types.SimpleNamespace(input_hist_raw=typed)
-    monkeypatch.setattr(
-        IPython,
-        "get_ipython",
-        lambda: types.SimpleNamespace(user_ns={"In": run}, history_manager=history),
+        len(checked) == 2
+        and "it was not found; to check it, give its name" in capsys.readouterr().out
     )
-    checked = []
-    monkeypatch.setattr(check, "check_cells", lambda cells: checked.extend(cells) or [])
-    check_notebook()
-    assert checked[-1] == ("code", typed[2])
 
 
-def test_a_session_without_answers_says_what_is_missing(monkeypatch):
-    monkeypatch.delenv("PYTEST_VERSION")
+def test_a_notebook_without_answers_says_what_is_missing(session):
+    session.run("x = 1")
     with pytest.raises(LabError, match="nothing to check"):
         check_notebook()
 
 
 def test_where_nbval_is_missing_the_notebook_goes_on(session, monkeypatch, capsys):
-    def without_nbval(cells):
-        raise MissingPackage("checking a notebook needs nbval: pip install nbval nbformat")
-
-    monkeypatch.setattr(check, "check_cells", without_nbval)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     check_notebook()
     assert "pip install nbval" in capsys.readouterr().out
+    session.run(RIGHT)
+    check("1.3", session.value("count_subnets"))
+    out = capsys.readouterr().out
+    assert out.startswith("Exercise 1.3: correct, 3 of 3 points\n") and "pip install nbval" in out
 
 
 def test_pytest_is_not_started_from_pytest(monkeypatch, capsys):
-    monkeypatch.setattr(check, "check_cells", None)  # called, it would fail
+    monkeypatch.setattr(check_module, "check_cells", None)  # called, it would fail
     check_notebook()
     assert "left to pytest" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_the_table_of_a_session(session, capsys):
+    session.run(SOLVED)
     check_notebook()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:1]] == ["exercise"]
     assert next(line for line in lines if line.startswith("1.3 ")).split()[1:4] == ["0", "of", "3"]
-    assert lines[-1].split() == ["all", "0", "of", "18"]
+    assert lines[6].split() == ["all", "0", "of", "18"]
 
 
-def test_the_answers_of_a_session_are_those_that_ran_last(monkeypatch):
-    class Shell:
-        user_ns = {
-            "In": [
-                "",
-                "# Exercise 1.3\nold",
-                "x = 1",
-                "# Exercise 1.2\nfirst",
-                "# Exercise 1.3\nnew",
-            ]
-        }
-
-    monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
-    assert _session_cells() == [
-        ("code", "x = 1"),
-        ("code", "# Exercise 1.3\nnew"),
-        ("code", "# Exercise 1.2\nfirst"),
-    ]
+@pytest.mark.slow
+def test_a_function_that_is_right_here_but_not_as_it_is_graded_is_not_right(session, capsys):
+    called = RIGHT.replace("total = resolutions", "total = resolutions + 0 * space.size()")
+    session.run(
+        "from labkit.course import check\nfrom labkit import get_space",
+        "space = get_space('fmnist')",
+        called,
+        "check('1.3', count_subnets)",
+    )
+    out = capsys.readouterr().out
+    assert "0 of 3 points" in out and "calls labkit's own SearchSpace.size" in out
+    assert "right as it ran here" in out
+    session.run(RIGHT, "check('1.3', count_subnets)")
+    assert capsys.readouterr().out == "Exercise 1.3: correct, 3 of 3 points\n"

@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from labkit.course.checking.answer_run import make_plan, run_answer
 from labkit.course.checking.marking import mark
 from labkit.course.checking.submission import MARKER, find_answers
 from labkit.course.confinement.fork_server import ForkServer
 from labkit.course.confinement.walls import RunLimits
-from labkit.course.grading.graded_run import make_plan, run_confined
 from labkit.course.handout.notebook_file import cell_source, new_notebook, read, source_lines
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.storage.paths import data_dir
@@ -61,12 +61,12 @@ class Confined:
         submission, replies = find_answers(cells), {}
         for number in submission.notebooks:
             if number not in self.plans:
-                self.plans[number] = make_plan(self.folder, [number], 0, "", RunLimits())
+                self.plans[number] = make_plan(self.folder, [number], 0, RunLimits())
             plan = replace(self.plans[number], seed=seed, limits=RunLimits(**limits))
-            of_number = [
-                id for id in ids or submission.answers if int(id.partition(".")[0]) == number
-            ]
-            replies |= run_confined(submission, of_number, plan, self.server.address)
+            for id in ids or submission.answers:
+                if int(id.partition(".")[0]) == number and id in submission.answers:
+                    limit_s = plan.limits.submission_s
+                    replies[id] = run_answer(submission, id, plan, self.server.address, limit_s)
         return submission, replies
 
     def marks(self, cells, ids=None, *, seed=11, **limits):

@@ -17,16 +17,18 @@ from labkit.cli.options import json_option, show
 def check(ctx: click.Context, notebook: Path, as_json: bool) -> None:
     """Run the exercises of a NOTEBOOK and say what is right, and what is wrong with the rest.
 
-    Only the cells with answers are taken from it, as a grader does. The exit code is 0 if all is
-    right, else 1.
+    It is run as a grader runs it. The exit code is 0 if all is right, else 1.
     """
+    from labkit.course.checking.requirements import require_packages
+
+    require_packages()
     from labkit.course.checking.check import check_file, table
 
     marks = check_file(notebook)
     show(
         {
             "notebook": str(notebook),
-            "points": sum(mark.points for mark in marks),
+            "points": sum(mark.points or 0 for mark in marks),
             "of": sum(mark.of for mark in marks),
             "exercises": [asdict(mark) for mark in marks],
         },

@@ -1,86 +1,90 @@
-"""Check a notebook on the student's own machine, in the way that it will be graded, but without
-isolation.
-"""
+"""Check a notebook on the student's own machine: what it will be graded with, by what grades it."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import atexit
 import tempfile
-from contextlib import suppress
-from importlib.util import find_spec
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 
-from labkit.course.checking.marking import CELL_LIMIT_S, Mark, make_job, mark
-from labkit.course.checking.stripped_copy import write_copies
-from labkit.course.checking.submission import find_answers
+from labkit.course.checking.answer_run import RunPlan, make_plan, marks_of
+from labkit.course.checking.marking import Mark
+from labkit.course.checking.submission import Submission, find_answers
 from labkit.course.checking.submitted_file import parse, read_notebook
+from labkit.course.confinement.fork_server import ForkServer
+from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
-from labkit.storage.errors import LabError, MissingPackage
+from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
 
 SEED = 0
 
 
-def check_file(path: Path, *, seed: int = SEED) -> list[Mark]:
+class Checker:
+    """A process that forks confined runs of answers, and the copies of labkit that they use."""
+
+    def __init__(self) -> None:
+        self._stack, self._plans = ExitStack(), {}
+        self._folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-check-"))
+        )
+        self._server = self._stack.enter_context(ForkServer({"LABKIT_DATA": str(data_dir())}))
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and remove the copies."""
+        self._stack.close()
+
+    def marks(self, submission: Submission, ids: Iterable[str]) -> list[Mark]:
+        """The marks of exercises `ids`, in the order of their ids."""
+        marks = []
+        for number, group in groupby(sorted(ids, key=_numbers), notebook_number):
+            plan = self._plan(number)
+            marks += marks_of(submission, group, plan, self._server.address)[0]
+        return marks
+
+    def _plan(self, number: int) -> RunPlan:
+        if number not in self._plans:
+            self._plans[number] = make_plan(self._folder, [number], SEED, RunLimits())
+        return self._plans[number]
+
+
+def check_file(path: Path) -> list[Mark]:
     """Marks of every exercise of the notebook at `path`; raises NotANotebook, or LabError if it has
     no exercises.
     """
-    return check_cells(parse(read_notebook(path)), seed=seed)
+    return check_cells(parse(read_notebook(path)))
 
 
-def check_cells(cells: list[tuple[str, str]], *, seed: int = SEED) -> list[Mark]:
+def check_cells(cells: list[tuple[str, str]]) -> list[Mark]:
     """The same for a notebook's cells: (type, source) pairs."""
     submission = find_answers(cells)
     if not submission.notebooks:
         raise LabError(
             "no cell has a comment like `# Exercise 1.2 (4 points)`: there is nothing to check"
         )
-    marks = []
-    for number in submission.notebooks:
-        ids = [*submission.answers, *submission.problems]
-        ids = [id for id in ids if notebook_number(id) == number]
-        with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-            copies = write_copies(Path(folder) / "labkit", number, ids)
-            result = _run(make_job(submission, ids, copies, seed), Path(folder) / "run")
-        marks += [mark(id, submission, result, seed) for id in ids]
-    return sorted(marks, key=lambda mark: [int(part) for part in mark.id.split(".")])
+    with Checker() as checker:
+        return checker.marks(submission, [*submission.answers, *submission.problems])
 
 
-def _run(job: dict, folder: Path) -> dict:
-    """Execute a job in a process of its own, and end everything that it started."""
-    for package in ("nbval", "nbformat"):
-        if find_spec(package) is None:
-            raise MissingPackage(f"checking a notebook needs {package}: pip install nbval nbformat")
-    folder.mkdir()
-    job_path, result_path = folder / "job.json", folder / "result.json"
-    job_path.write_text(json.dumps(job), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "labkit.course.execution.job", job_path, result_path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        # Beside the copy of labkit that answers run with there is no data.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "LABKIT_DATA": str(data_dir())},
-    )
-    limit_s = 120 + 3 * CELL_LIMIT_S * len(job["notebooks"])
-    try:
-        errors = process.communicate(timeout=limit_s)[1]
-    except subprocess.TimeoutExpired:
-        return {"ended": f"the notebook did not come to an end within {limit_s:g} s"}
-    finally:
-        if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-    if process.returncode != 0:
-        message = errors.decode(errors="replace").strip()[-500:]
-        raise LabError(f"the notebook could not be run: {message}")
-    return json.loads(result_path.read_text(encoding="utf-8"))
+@cache
+def session_checker() -> Checker:
+    """One that is started once and ends with this process: for checks cell by cell."""
+    checker = Checker()
+    atexit.register(checker.close)
+    return checker
+
+
+def _numbers(id: str) -> list[int]:
+    return [int(part) for part in id.split(".")]
 
 
 def table(marks: list[Mark]) -> list[str]:
@@ -88,8 +92,8 @@ def table(marks: list[Mark]) -> list[str]:
     lines = [f"{'exercise':<10}{'points':<9}"]
     for one in marks:
         first, *more = (one.message or "pass").split("\n")
-        points = f"{one.points} of {one.of}"
+        points = f"{'?' if one.points is None else one.points} of {one.of}"
         lines.append(f"{one.id:<10}{points:<9}{first}")
         lines += [" " * 19 + line for line in more]
-    total, maximum = sum(one.points for one in marks), sum(one.of for one in marks)
+    total, maximum = sum(one.points or 0 for one in marks), sum(one.of for one in marks)
     return [*lines, f"{'all':<10}{total} of {maximum}"]

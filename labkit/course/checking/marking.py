@@ -35,8 +35,8 @@ WRONG_FOR_HIDDEN = (
     " way"
 )
 NAME_ERROR_ADVICE = (
-    ". The cell is run with what the course's cells, your other answers and your other cells"
-    " define; imports and helper functions are safest in the cell that needs them"
+    ". The notebook is run from top to bottom as far as the check of this exercise; imports and"
+    " helper functions are safest in the cell that needs them"
 )
 
 
@@ -45,7 +45,7 @@ class Mark:
     """The points for one exercise, and why."""
 
     id: str
-    points: int
+    points: int | None  # None where the answer could not be judged, which is no fault of its author
     of: int  # points that a right answer gets
     message: str = ""  # for the student; empty for a right answer
     flag: str = ""  # for whoever grades; empty where there is nothing to look at
@@ -78,11 +78,7 @@ def make_job(
         if id in submission.answers:
             exercise, labkit_path = get_exercise(id), str(labkit_paths[id])
             notebooks[id] = answer_notebook(
-                exercise,
-                submission.answers,
-                labkit_path,
-                (VISIBLE, HIDDEN),
-                submission.other_cells,
+                exercise, submission.programs[id], labkit_path, (VISIBLE, HIDDEN)
             )
             for name, seeds in ((VISIBLE, SEEDS), (HIDDEN, hidden_seeds(seed))):
                 inputs[f"{id}-{name}"] = dumps([exercise.inputs(s) for s in seeds])
@@ -98,19 +94,30 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
     returned = result.get("returned") if isinstance(result.get("returned"), dict) else {}
     visible = _verdict(exercise, returned.get(f"{id}-{VISIBLE}"), SEEDS)
     hidden = _verdict(exercise, returned.get(f"{id}-{HIDDEN}"), hidden_seeds(seed))
+    if visible is not None and hidden is not None and visible.passed and hidden.passed:
+        return Mark(id, exercise.points, exercise.points)
+    cells = _failed_cells(id, result)
+    errors = [str(cell.get("error")) for cell in cells if not _is_hidden(id, cell)]
+    hidden_errors = [str(cell.get("error")) for cell in cells if _is_hidden(id, cell)]
     if visible is None or hidden is None:
-        return _wrong(exercise, _what_happened(id, result))
-    if not visible.passed:
-        return _wrong(exercise, visible.message, hidden.message)
-    if not hidden.passed:
-        return _wrong(exercise, WRONG_FOR_HIDDEN, hidden.message)
-    return Mark(id, exercise.points, exercise.points)
+        message = _what_happened(id, result)
+    else:
+        message = WRONG_FOR_HIDDEN if visible.passed else visible.message
+        hidden_errors.append(hidden.message)
+    return _wrong(exercise, message, " ".join(errors), " ".join(hidden_errors))
 
 
-def _wrong(exercise: Exercise, message: str, hidden_message: str = "") -> Mark:
-    """No points. `hidden_message` is not for the student, but may betray what the answer called."""
+def not_judged(id: str, message: str, flag: str) -> Mark:
+    """The mark of an answer that could not be judged, for no fault of its author."""
+    return Mark(id, None, get_exercise(id).points, message, flag)
+
+
+def _wrong(exercise: Exercise, message: str, errors: str = "", hidden_errors: str = "") -> Mark:
+    """No points. Errors may betray what the answer called, or that a package is missing here; of
+    those over hidden inputs nothing is for the student.
+    """
     message = tidy(message)
-    call = re.search(rf"([\w.]+) {OWN_ANSWER} [\d.]+", f"{message} {hidden_message}")
+    call = re.search(rf"([\w.]+) {OWN_ANSWER} [\d.]+", f"{message} {errors} {hidden_errors}")
     if call:
         is_answer = any(f".{name}".endswith(f".{call[1]}") for name in exercise.instead_of)
         function = call[1] if is_answer else "answer"
@@ -120,6 +127,14 @@ def _wrong(exercise: Exercise, message: str, hidden_message: str = "") -> Mark:
             exercise.points,
             f"the answer calls labkit's own {function}; write it yourself",
             f"{exercise.id} calls labkit's own {function}",
+        )
+    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", f"{message} {errors}")
+    if missing and not missing[1].startswith("labkit"):
+        return not_judged(
+            exercise.id,
+            f"the answer needs {missing[1]}, which is not installed where it was run; this may be"
+            " no fault of yours",
+            f"{exercise.id} not judged: it needs {missing[1]}, which is not installed here",
         )
     if "NameError" in message:
         message += NAME_ERROR_ADVICE
@@ -181,15 +196,28 @@ def _judged(exercise: Exercise, outcome: dict, seed: int) -> Verdict:
         return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
 
 
+def _failed_cells(id: str, result: dict) -> list[dict]:
+    """What is known of the student's cells that failed. It may have come from student code."""
+    cells = result.get("cells") if isinstance(result.get("cells"), list) else []
+    return [
+        cell
+        for cell in cells
+        if isinstance(cell, dict)
+        and cell.get("notebook") == id
+        and not cell.get("ok")
+        and cell.get("role") in ("other", "answer", "call")
+    ]
+
+
+def _is_hidden(id: str, cell: dict) -> bool:
+    return cell.get("inputs") == f"{id}-{HIDDEN}"
+
+
 def _what_happened(id: str, result: dict) -> str:
     """Why an answer returned nothing, from what its cells did."""
-    cells = result.get("cells") if isinstance(result.get("cells"), list) else []
-    for cell in cells:
-        if not isinstance(cell, dict) or cell.get("notebook") != id or cell.get("ok"):
-            continue
-        if cell.get("role") not in ("answer", "call"):
-            continue
-        where = "the cell" if cell["role"] == "answer" else get_exercise(id).function
+    for cell in _failed_cells(id, result):
+        places = {"other": "a cell that the answer needs", "answer": "the cell"}
+        where = places.get(cell["role"], get_exercise(id).function)
         if cell.get("how") == "timeout":
             limit = result.get("cell_limit_s")
             within = f" within {limit:g} s" if isinstance(limit, (int, float)) else ""
@@ -199,9 +227,9 @@ def _what_happened(id: str, result: dict) -> str:
                 f"the kernel died while {where} ran: it left Python, crashed, or used too much"
                 " memory"
             )
-        if cell.get("inputs") == f"{id}-{HIDDEN}":
+        if _is_hidden(id, cell):
             return WRONG_FOR_HIDDEN
-        if cell.get("error"):
+        if cell.get("error") and cell["role"] != "other":
             return f"{where} raised {cell['error']}"
     return str(
         result.get("ended")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import labkit
 from labkit.course.checking.emptied_functions import emptied, locate
-from labkit.course.checking.program_slice import CodeUnit, slice_for, statement_units
 from labkit.course.exercises.exercise import Exercise, notebook_number
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
+from labkit.course.slicing.module_slice import CodeUnit, slice_for, statement_units
 
 PACKAGE = Path(labkit.__file__).resolve().parent
 JUDGES = "course/judges"

@@ -1,189 +1,230 @@
-"""What a student's cells hold: which cell is the answer to which exercise, and what is wrong with
-the rest.
+"""What a student's notebooks hold: which cell answers which exercise, what of the notebook that
+answer needs, and what is wrong with the rest.
 
-Nothing runs here. An answer is the code cell with the comment `# Exercise 1.2 ...`, wherever it was
-moved. What cannot be graded (missing, split, two different answers) is named exercise by exercise.
+Nothing runs here. An answer is the code cell that gives the exercise's function its value where the
+notebook checks it, or else where the comment `# Exercise 1.2 ...` is, wherever it was moved. What
+cannot be graded (missing, or two notebooks with different answers) is named exercise by exercise.
 """
 
 from __future__ import annotations
 
-import ast
 import re
-import textwrap
 from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
+from labkit.course.checking.time_limit import time_limit
 from labkit.course.exercises.exercise import Exercise
-from labkit.course.handout.pristine_course import unsolved_cells
-from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
+from labkit.course.handout.pristine_course import pristine_cells, unsolved_cells
+from labkit.course.handout.student_copy import CHECKED, exercise_ids
+from labkit.course.judges.registry import TOPICS, exercises_of
+from labkit.course.slicing.notebook_slice import Cell, NotebookSlice, statements_of
 
-MAX_ANSWER = 100_000  # characters; parsing takes up to a thousand times the memory
-MAX_LINES = 1000  # of a cell that are looked at to see whether it goes on with an answer
+MAX_CELL = 100_000  # characters; parsing takes up to a thousand times the memory
+PARSE_LIMIT_S = 10.0  # of one notebook
 MARKER = re.compile(
     r"^[^\S\n]*#+[^\S\n]*exercise[^\S\n]+([0-9]{1,3}\.[0-9]{1,3})\b", re.MULTILINE | re.IGNORECASE
 )
-UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what parsing a cell raises
+CHECK_CALL = re.compile(
+    r"""^[^\S\n]*check\([^\S\n]*["']([0-9]{1,3}\.[0-9]{1,3})["']""", re.MULTILINE
+)
+FILE = "file"  # the kind of what stands between the cells of two notebooks
+
+
+class ProgramCell(NamedTuple):
+    """A cell of what runs for an answer: "course" for the course's own, "answer" for the one that
+    defines the function, "other" for another of the student's.
+    """
+
+    role: str
+    source: str
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one notebook holds, by exercise: answers that can run, and problems in the student's
-    terms.
+    """What a student's notebooks hold, by exercise: answers that can run, and problems in the
+    student's terms.
     """
 
     answers: dict[str, str] = field(default_factory=dict)  # id -> source of the cell
     problems: dict[str, str] = field(default_factory=dict)  # id -> why there is no answer
     notes: tuple[str, ...] = ()  # for whoever grades; nothing depends on them
-    other_cells: tuple[str, ...] = ()  # sources of code cells that may define what an answer needs
+    programs: dict[str, tuple[ProgramCell, ...]] = field(default_factory=dict)  # what answers run
     notebooks: tuple[int, ...] = ()  # numbers of the notebooks whose exercises are in it
 
 
 def find_answers(cells: list[tuple[str, str]]) -> Submission:
-    """Sort the cells of a notebook, (type, source) pairs, into answers, problems and the rest."""
-    marked: dict[str, list[tuple[int, str, str]]] = {}
-    for place, (kind, source) in enumerate(cells):
-        for id in dict.fromkeys(MARKER.findall(source)):
-            marked.setdefault(id, []).append((place, kind, source))
-    named_numbers = {id.partition(".")[0] for id in marked}
+    """Sort the cells of a student's notebooks, (type, source) pairs, into answers and problems. A
+    pair of type "file" stands between two notebooks.
+    """
+    notebooks = [_Notebook(part) for part in _parts(cells)]
+    ids = list(dict.fromkeys(id for notebook in notebooks for id in notebook.ids))
+    named_numbers = {id.partition(".")[0] for id in ids}
     numbers = tuple(number for number in TOPICS if str(number) in named_numbers)
-    exercises, unsolved = {}, {}
-    for number in numbers:
-        exercises |= exercises_of(number)
-        unsolved |= unsolved_cells(number)
-    answers, problems, notes = {}, {}, []
+    exercises = {id: one for number in numbers for id, one in exercises_of(number).items()}
+    answers, problems, programs = {}, {}, {}
+    notes = [note for notebook in notebooks for note in notebook.notes]
     for id, exercise in exercises.items():
         try:
-            answers[id] = _answer(exercise, marked.get(id, []), cells, unsolved.get(id, ""))
+            answers[id], programs[id] = _only_answer(exercise, notebooks)
         except _NoAnswer as reason:
             problems[id] = str(reason)
-    unknown = [id for id in marked if id not in exercises]
+    unknown = [id for id in ids if id not in exercises]
     if unknown:
         notes.append(f"exercises that do not exist: {', '.join(unknown[:5])}")
-    other_cells = tuple(
-        source
-        for kind, source in cells
-        if kind == "code" and len(source) <= MAX_ANSWER and not MARKER.search(source)
-    )
-    return Submission(answers, problems, tuple(notes), other_cells, numbers)
-
-
-def is_answer(id: str, source: str) -> bool:
-    """Whether a cell that names an exercise answers it, and does not only call the answer."""
-    try:
-        return _defines(source, get_exercise(id).function)
-    except ValueError:  # no such exercise, and so no answer that the cell could call
-        return True
+    return Submission(answers, problems, tuple(notes), programs, numbers)
 
 
 class _NoAnswer(Exception):
     """There is no answer to run; the message says why, in the student's terms."""
 
 
-def _answer(
-    exercise: Exercise,
-    marked: list[tuple[int, str, str]],
-    cells: list[tuple[str, str]],
-    unsolved: str,
-) -> str:
-    """The source of the answer, among the (place, type, source) of the cells `marked` with its
-    comment; raises _NoAnswer.
-    """
+Answer = tuple[str, tuple[ProgramCell, ...]]
+
+
+def _only_answer(exercise: Exercise, notebooks: list[_Notebook]) -> Answer:
+    """The one answer of all notebooks: the source of its cell, and what runs; raises _NoAnswer."""
     comment = f"`# Exercise {exercise.id} ({exercise.points} points)`"
-    code = [(place, source) for place, kind, source in marked if kind == "code"]
-    if marked and not code:
-        kind = marked[0][1][:10]
+    answers, reasons = {}, []
+    for notebook in notebooks:
+        try:
+            source, program = notebook.answer(exercise, comment)
+        except _NoAnswer as reason:
+            reasons.append(str(reason))
+        else:
+            answers.setdefault(essence(source), (source, program))
+    if len(answers) > 1:  # an unsolved copy beside the answer does no harm
+        answers.pop(essence(unsolved_cells(int(exercise.id.split(".")[0]))[exercise.id]), None)
+    if len(answers) > 1:
         raise _NoAnswer(
-            f"the cell with the comment {comment} is a {kind} cell; make it a code cell"
+            f"duplicated: {len(answers)} notebooks have different cells with the comment {comment};"
+            " keep one"
         )
-    if not code:
-        advice = ""
-        if any(kind == "code" and _defines(text, exercise.function) for kind, text in cells):
-            advice = f", though one defines {exercise.function}; put the comment back"
-        raise _NoAnswer(f"missing: no cell has the comment {comment}{advice}")
-    place, source = _only_answer(exercise, code, comment, unsolved)
-    if len(source) > MAX_ANSWER:
-        raise _NoAnswer(
-            f"the cell with the comment {comment} has {len(source):,} characters; at most "
-            f"{MAX_ANSWER:,} are read"
-        )
-    kind, following = cells[place + 1] if place + 1 < len(cells) else ("", "")
-    if kind == "code" and _continues(source, following, exercise.function):
-        raise _NoAnswer(
-            f"split: the answer goes on in the cell after the one with the comment {comment}; "
-            "put all of it into one cell"
-        )
-    return source
+    if not answers:
+        # What a notebook has to say is better than that another one has no such cell.
+        raise _NoAnswer(min(reasons, key=lambda reason: reason.startswith("missing")))
+    return next(iter(answers.values()))
 
 
-def _only_answer(
-    exercise: Exercise, code: list[tuple[int, str]], comment: str, unsolved: str
-) -> tuple[int, str]:
-    """The one (place, source) of the cells with an exercise's comment that answers it."""
-    different = {_essence(source): (place, source) for place, source in code}
-    if len(different) > 1:
-        different.pop(_essence(unsolved), None)  # an unsolved copy beside the answer does no harm
-    if len(different) > 1:  # nor does a cell that names the exercise only to call the answer
-        answers = {
-            essence: (place, source)
-            for essence, (place, source) in different.items()
-            if _defines(source, exercise.function) or _goes_on(source)
-        }
-        different = answers or different
-    if len(different) > 1:
-        raise _NoAnswer(
-            f"duplicated: {len(different)} different cells have the comment {comment}; keep one"
+def _parts(cells: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    parts = [[]]
+    for kind, source in cells:
+        if kind == FILE:
+            parts.append([])
+        else:
+            parts[-1].append((kind, source))
+    return [part for part in parts if part] or [[]]
+
+
+class _Notebook:
+    """The cells of one notebook, read within a limit of time."""
+
+    def __init__(self, cells: list[tuple[str, str]]) -> None:
+        self.cells, self.notes = cells, []
+        self.code = [source for kind, source in cells if kind == "code"]
+        self.ids_by_cell = [MARKER.findall(source) for source in self.code]
+        marked = [id for _, source in cells for id in MARKER.findall(source)]
+        self.ids = [*marked, *(id for source in self.code for id in CHECK_CALL.findall(source))]
+        self.readable = self._readable()
+
+    def _readable(self) -> set[str]:
+        """The sources that are Python, and short enough; answers are read before other cells."""
+        readable, unread = set(), dict.fromkeys(sorted(self.code, key=_has_no_marker))
+        try:
+            with time_limit(PARSE_LIMIT_S):
+                for source in list(unread):
+                    if len(source) <= MAX_CELL and statements_of(source):
+                        readable.add(source)
+                    del unread[source]
+        except TimeoutError:
+            self.notes.append(
+                f"{len(unread)} cells were not read: the notebook takes more than"
+                f" {PARSE_LIMIT_S:g} s to read"
+            )
+        return readable
+
+    def answer(self, exercise: Exercise, comment: str) -> Answer:
+        """The answer to an exercise; raises _NoAnswer."""
+        number = int(exercise.id.partition(".")[0])
+        defining = self._defining(exercise.function)
+        unsolved = essence(unsolved_cells(number)[exercise.id])
+        stubs = {i for i in defining if essence(self.code[i]) == unsolved}
+        if set(defining) - stubs:
+            defining = [i for i in defining if i not in stubs]
+        else:
+            stubs = set()
+        marked = [i for i, ids in enumerate(self.ids_by_cell) if exercise.id in ids]
+        if not defining:
+            return self._without_function(exercise, marked, comment)
+        last = self._last(exercise, defining, marked)
+        pristine = pristine_code(number)
+        cells = [
+            Cell(
+                "" if i in stubs or source not in self.readable else source,
+                essence(source) in pristine,
+            )
+            for i, source in enumerate(self.code)
+        ]
+        sliced = NotebookSlice(exercise.function, cells, last, pristine.values())
+        place = sliced.defining_cell()
+        roles = {i: "course" if cell.is_course else "other" for i, cell in enumerate(cells)}
+        roles[place] = "answer"
+        program = (
+            ProgramCell(roles.get(cell.place, "course"), cell.source)
+            for cell in sliced.sliced_cells()
         )
-    return next(iter(different.values()))
+        return self.code[place], tuple(program)
+
+    def _defining(self, function: str) -> list[int]:
+        """The numbers of the code cells that may give the function its value."""
+        return [
+            i
+            for i, source in enumerate(self.code)
+            if source in self.readable
+            and function in source
+            and any(function in statement.binds for statement in statements_of(source))
+        ]
+
+    def _last(self, exercise: Exercise, defining: list[int], marked: list[int]) -> int:
+        """The number of the cell as far as which the notebook has run when the answer is called:
+        that of its last check, or else the one with the answer.
+        """
+        checks = [i for i, code in enumerate(self.code) if exercise.id in CHECK_CALL.findall(code)]
+        if checks and checks[-1] >= defining[0]:
+            return checks[-1]
+        return ([i for i in defining if i in marked] or defining)[-1]
+
+    def _without_function(self, exercise: Exercise, marked: list[int], comment: str) -> Answer:
+        """What runs of a cell that does not define the function, for the error that it raises."""
+        if marked:
+            source = self.code[marked[-1]]
+            if len(source) > MAX_CELL:
+                raise _NoAnswer(
+                    f"the cell with the comment {comment} has {len(source):,} characters; at most"
+                    f" {MAX_CELL:,} are read"
+                )
+            return source, (ProgramCell("answer", source),)
+        for kind, source in self.cells:
+            if exercise.id in MARKER.findall(source):
+                where = f"the cell with the comment {comment}"
+                raise _NoAnswer(f"{where} is a {kind[:10]} cell; make it a code cell")
+        raise _NoAnswer(
+            f"missing: no cell has the comment {comment} or defines {exercise.function}"
+        )
 
 
-def _essence(source: str) -> str:
+@cache
+def pristine_code(number: int) -> dict[str, str]:
+    """The cells of the course's notebook that hold no answers: essence -> source."""
+    cells = pristine_cells(number)
+    return {essence(source): source for source in cells if not exercise_ids(source)}
+
+
+def essence(source: str) -> str:
     """Source without what does not matter when two cells are compared."""
+    source = source.removeprefix(CHECKED)
     return "\n".join(line.rstrip() for line in source.strip().split("\n") if line.strip())
 
 
-def _continues(source: str, following: str, function: str) -> bool:
-    """Whether the cell `following` holds the rest of the answer in `source`."""
-    if MARKER.search(following):
-        return False
-    if _goes_on(following):
-        return True
-    return not _defines(source, function) and _defines(following, function)
-
-
-def _goes_on(source: str) -> bool:
-    """Whether a cell begins inside a function, and cannot stand alone, as lines that were copied
-    out of one can.
-    """
-    lines = [
-        line for line in source.split("\n") if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not lines or lines[0][0] not in " \t":
-        return False
-    try:
-        compile(textwrap.dedent("\n".join(lines[:MAX_LINES])), "cell", "exec", dont_inherit=True)
-    except UNPARSABLE:
-        return True
-    return False
-
-
-def _defines(source: str, function: str) -> bool:
-    """Whether a name gets a value in a cell; told by its text where the cell is not valid Python,
-    or very long.
-    """
-    if function not in source:
-        return False
-    try:
-        if len(source) > MAX_ANSWER:
-            raise ValueError
-        return any(_binds(node, function) for node in ast.walk(ast.parse(source)))
-    except UNPARSABLE:
-        definition = rf"^(async )?(def|class) +{function}\b|^{function} *="
-        return re.search(definition, source, re.MULTILINE) is not None
-
-
-def _binds(node: ast.AST, name: str) -> bool:
-    """Whether a node of a syntax tree gives `name` a value."""
-    if isinstance(node, ast.Name):
-        return node.id == name and isinstance(node.ctx, ast.Store)
-    if isinstance(node, ast.alias):
-        return name in (node.name, node.asname)
-    return getattr(node, "name", None) == name
+def _has_no_marker(source: str) -> bool:
+    return not MARKER.search(source)

@@ -24,7 +24,7 @@ def _test(mark: dict) -> dict:
     return {
         "number": mark["id"],
         "name": f"Exercise {mark['id']}: {get_exercise(mark['id']).function}",
-        "score": mark["points"],
+        "score": mark["points"] or 0,
         "max_score": mark["of"],
         "status": "passed" if mark["points"] == mark["of"] else "failed",
         "output": mark["message"] or "correct",

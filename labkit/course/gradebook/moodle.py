@@ -60,7 +60,10 @@ def moodle_table(students: list[dict], of: float, roster: Roster | None) -> str:
 
 def _comment(student: dict) -> str:
     """The points in a line; what is wrong is in the feedback file."""
-    parts = [f"{mark['id']}: {mark['points']} of {mark['of']}" for mark in student["marks"]]
+    parts = [
+        f"{mark['id']}: {'?' if mark['points'] is None else mark['points']} of {mark['of']}"
+        for mark in student["marks"]
+    ]
     parts += [f"late: -{student['penalty']:g}"] if student["penalty"] else []
     parts += [
         " ".join(filter(None, (one["exercise"], f"{one['points']:+g}", one["comment"])))

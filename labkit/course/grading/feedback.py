@@ -32,7 +32,8 @@ def feedback(student: dict) -> str:
     lines += ["| exercise | points | |", "|---|---|---|"]
     for mark in student["marks"]:
         verdict = "see below" if mark["message"] else "correct"
-        lines.append(f"| {mark['id']} | {mark['points']} of {mark['of']} | {verdict} |")
+        points = "?" if mark["points"] is None else mark["points"]
+        lines.append(f"| {mark['id']} | {points} of {mark['of']} | {verdict} |")
     lines += _account_lines(student)
     for message, group in groupby(student["marks"], lambda mark: mark["message"]):
         if message:
@@ -95,8 +96,23 @@ def class_report(grades: dict) -> str:
     lines += ["", "## To look at", ""]
     lines += [f"- {_inline(s['student'])}: {_inline('; '.join(s['flags']))}" for s in flagged]
     lines += [] if flagged else ["Nothing."]
-    lines += _left_out_lines(grades)
+    lines += [*_failure_lines(students), *_left_out_lines(grades)]
     return "\n".join([*lines, "", "## How it ran", "", *_cost_lines(runs)]) + "\n"
+
+
+def _failure_lines(students: list[dict]) -> list[str]:
+    """What failed in the grader, each failure once, with whom it left without a mark."""
+    whom: dict[str, list[str]] = {}
+    for student in students:
+        for run in student["runs"].values():
+            for id, failure in run.get("failures", {}).items():
+                whom.setdefault(failure, []).append(f"{student['student']} {id}")
+    lines = ["", "## Failures of the grader", ""] if whom else []
+    for failure, names in whom.items():
+        shown = ", ".join(map(_inline, names[:NAMED]))
+        more = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
+        lines += [f"No mark for {shown}{more}:", "", *_quoted(failure), ""]
+    return lines
 
 
 def _left_out_lines(grades: dict) -> list[str]:

@@ -24,12 +24,14 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from labkit.course.checking.answer_run import make_plan
 from labkit.course.confinement.fork_server import ForkServer
 from labkit.course.confinement.walls import RunLimits
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.gradebook.terms import Terms
 from labkit.course.grading.grade_files import read_seed, write_reports
-from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in, make_plan
+from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in
+from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
 from labkit.course.hand_ins.collect import HandIn, collect
 from labkit.course.judges.registry import exercises_of, get_exercise
@@ -131,7 +133,7 @@ def student_seed(seed: int, student: str) -> int:
 def grade_all(
     tasks: list[Task], grader: str, limits: RunLimits, jobs: int, progress: bool
 ) -> Iterable[dict]:
-    """Results as they come in.
+    """Results as they come in; raises LabError if the reference hand-in does not get all points.
 
     A process of the pool that dies (out of memory, say) takes the pool along. What was not graded
     by then is graded in pools of one hand-in each, so that only the one that kills its process
@@ -145,8 +147,10 @@ def grade_all(
         ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
         tqdm(desc="grading", total=len(tasks), unit="student", disable=not progress) as bar,
     ):
-        plan = make_plan(Path(temporary), numbers, 0, grader, limits)
+        plan = GradingPlan(make_plan(Path(temporary), numbers, 0, limits), grader)
         server.wait()  # it has been importing meanwhile
+        ids = {id for task in tasks for id in task.ids}
+        require_full_reference(ids, replace(plan.run, seed=tasks[0].seed), server.address)
         remaining = {task.hand_in.student: task for task in tasks}
         for result in _in_pool(tasks, plan, server.address, jobs):
             del remaining[result["student"]]
@@ -156,7 +160,8 @@ def grade_all(
             results = list(_in_pool([task], plan, server.address, 1))
             if not results:
                 failure = "the process that graded it died, perhaps for lack of memory"
-                add_failure(task.result, task.ids, replace(plan, seed=task.seed), failure)
+                its_plan = plan._replace(run=replace(plan.run, seed=task.seed))
+                add_failure(task.result, task.ids, its_plan, failure)
             bar.update()
             yield results[0] if results else task.result
 

@@ -152,7 +152,7 @@ def _student(
     marks = [
         entry["mark"] | {"seed": entry["seed"], "grader": entry["grader"]} for entry in entries
     ]
-    points = sum(mark["points"] for mark in marks)
+    points = sum(mark["points"] or 0 for mark in marks)
     account, late_flags = settle(points, hand_in, terms.deadline, by_hand)
     flags = [mark["flag"] for mark in marks if mark["flag"]]
     unanswered = dict.fromkeys(filter(None, map(_no_answer, marks)))

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
+from typing import NamedTuple
 
-from labkit.course.checking.marking import Mark, make_job, mark
-from labkit.course.checking.stripped_copy import PACKAGE, write_copies
-from labkit.course.checking.submission import Submission
-from labkit.course.confinement.fork_server import run_job
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.checking.answer_run import FAILURE, RunPlan, marks_of
+from labkit.course.checking.marking import not_judged
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.grading.result_store import entry
 from labkit.course.hand_ins.collect import HandIn
-from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
-from labkit.storage.paths import data_dir
-
-# Of the checkout, where it lies in what a submission may read.
-HIDDEN_FOLDERS = ("labkit", "notebooks", "tests", ".git", "runs")
+from labkit.course.judges.registry import TOPICS
 
 
-@dataclass(frozen=True)
-class GradingPlan:
+class GradingPlan(NamedTuple):
     """What all hand-ins of a grading have in common; handed to the processes of the pool."""
 
-    labkit_paths: dict[str, Path]  # exercise id -> where its kernel finds labkit
-    readable: list[Path]  # folders that a submission may read
-    hidden: list[Path]  # folders in them that it may not
-    seed: int
-    grader: str
-    limits: RunLimits
-
-
-def make_plan(
-    folder: Path, numbers: Iterable[int], seed: int, grader: str, limits: RunLimits
-) -> GradingPlan:
-    """A plan for some notebooks; writes the copies of labkit for their exercises to `folder`."""
-    folder.chmod(0o755)
-    labkit_paths = {}
-    for number in numbers:
-        labkit_paths |= write_copies(folder / TOPICS[number], number, list(exercises_of(number)))
-    readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
-    hidden = [PACKAGE, *(PACKAGE.parent / name for name in HIDDEN_FOLDERS)]
-    return GradingPlan(labkit_paths, readable, hidden, seed, grader, limits)
+    run: RunPlan
+    grader: str  # what grades depend on, apart from hand-in and seed
 
 
 def grade_hand_in(
@@ -56,50 +28,20 @@ def grade_hand_in(
     """`result` with the marks of exercises `ids` of one hand-in, on the hidden inputs of `seed`.
     Whatever goes wrong is said in it; other hand-ins are not touched.
     """
-    plan = replace(plan, seed=seed)
+    plan = plan._replace(run=replace(plan.run, seed=seed))
     for number, group in groupby(sorted(ids, key=notebook_number), notebook_number):
         notebook_ids = list(group)
         start_s, start_cpu_s = time.monotonic(), time.process_time()
-        try:
-            replies = run_confined(hand_in.submission, notebook_ids, plan, address)
-            marks = [
-                mark(id, hand_in.submission, replies.get(id, {}), plan.seed) for id in notebook_ids
-            ]
-            run = _summary(replies)
-            run["seconds"] = time.monotonic() - start_s
-            run["cpu_s"] += time.process_time() - start_cpu_s
-        except Exception:
-            add_failure(result, notebook_ids, plan, traceback.format_exc())
-        else:
-            result["runs"][TOPICS[number]] = run
-            result["marks"] |= {one.id: entry(one, plan.seed, plan.grader) for one in marks}
+        marks, replies = marks_of(hand_in.submission, notebook_ids, plan.run, address)
+        result["marks"] |= {one.id: entry(one, plan.run.seed, plan.grader) for one in marks}
+        failures = {id: reply["failure"] for id, reply in replies.items() if "failure" in reply}
+        run = _summary(replies)
+        run["seconds"] = time.monotonic() - start_s
+        run["cpu_s"] += time.process_time() - start_cpu_s
+        if failures:
+            result["failure"] = run["failures"] = failures
+        result["runs"][TOPICS[number]] = run
     return result
-
-
-def run_confined(
-    submission: Submission, ids: list[str], plan: GradingPlan, address: str
-) -> dict[str, dict]:
-    """Run the answers to `ids` of one notebook, each in a confined process of its own; replies by
-    exercise id.
-
-    So nothing that an answer does can reach another one. Raises RuntimeError where the confined
-    process failed before an answer ran.
-    """
-    replies, limit_s = {}, plan.limits.submission_s
-    end = time.monotonic() + limit_s
-    for id in ids:
-        job = make_job(submission, [id], plan.labkit_paths, plan.seed, plan.limits.cell_s)
-        if not job["notebooks"]:
-            continue
-        remaining_s = end - time.monotonic()
-        if remaining_s < 1:
-            replies[id] = {"ended": f"the exercises before it took more than {limit_s:g} s"}
-            continue
-        limits = replace(plan.limits, submission_s=remaining_s)
-        replies[id] = run_job(address, job, limits, plan.readable, plan.hidden)
-        if "failure" in replies[id]:
-            raise RuntimeError(replies[id]["failure"])
-    return replies
 
 
 def add_failure(result: dict, ids: list[str], plan: GradingPlan, failure: str) -> None:
@@ -108,15 +50,9 @@ def add_failure(result: dict, ids: list[str], plan: GradingPlan, failure: str) -
     """
     result["failure"] = failure
     for id in ids:
-        failed = Mark(
-            id,
-            0,
-            get_exercise(id).points,
-            "could not be graded because of a failure in the grader; this is no fault of yours",
-            f"{id} not graded: run again",
-        )
-        result["marks"][id] = entry(failed, plan.seed, plan.grader)
-        result["runs"][TOPICS[notebook_number(id)]] = {"failure": failure}
+        failed = not_judged(id, FAILURE, f"{id} not graded: run again")
+        result["marks"][id] = entry(failed, plan.run.seed, plan.grader)
+        result["runs"][TOPICS[notebook_number(id)]] = {"failures": {id: failure}}
 
 
 def _summary(replies: dict[str, dict]) -> dict:

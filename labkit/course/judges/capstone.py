@@ -109,7 +109,8 @@ def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
         spent = float(tables["sram_bytes"](optimum.genes[None])[0])
         try:
             tighter = _best_below(perturbed, limits, spent - 1)
-        except InfeasibleBudget:
+        except InfeasibleBudget:  # nothing that meets the other limits takes less
+            steps = steps or [(np.inf, spent)]
             break
         loss = optimum.accuracy - tighter.accuracy
         steps.append((loss, spent))

@@ -58,27 +58,55 @@ def test_the_comment_may_look_different(comment):
 
 def test_missing_answers_are_named():
     assert problem().startswith("missing: no cell has the comment `# Exercise 1.2 (4 points)`")
-    assert "one defines sort_channels; put the comment back" in problem(("code", BODY))
+    assert "or defines sort_channels" in problem()
     assert "is a markdown cell" in problem(("markdown", ANSWERS["1.2"]))
 
 
-def test_split_answers_are_named():
-    head, tail = ANSWERS["1.2"].rsplit("\n", 2)[0], "    return expand, depthwise, project"
-    for cells in (
-        [("code", "# Exercise 1.2 (4 points)"), ("code", BODY)],
-        [("code", head), ("code", tail)],
-        [("code", "# Exercise 1.2 (4 points)\ndef helper(x):\n    return x"), ("code", BODY)],
-    ):
-        assert problem(*cells).startswith("split: the answer goes on in the cell after")
+def program(*cells, id="1.2"):
+    """The (role, source) cells that run for the answer among `cells`."""
+    return [tuple(cell) for cell in find_answers(replaced(id, *cells)).programs[id]]
 
 
-def test_two_different_answers_are_named_and_copies_are_not():
+def test_the_cell_that_defines_the_function_is_the_answer_wherever_the_comment_is():
+    for before in ("# Exercise 1.2 (4 points)", "# Exercise 1.2\ndef helper(x):\n    return x"):
+        assert program(("code", before), ("code", BODY)) == [("answer", BODY)]
+    assert program(("code", BODY)) == [("answer", BODY)]
+
+
+def test_of_two_answers_the_one_counts_that_the_check_saw():
     other = ANSWERS["1.2"].replace("descending=True", "descending=False")
-    assert problem(("code", ANSWERS["1.2"]), ("code", other)).startswith(
-        "duplicated: 2 different cells"
+    right, wrong, checked = (
+        ("code", ANSWERS["1.2"]),
+        ("code", other),
+        ("code", "check('1.2', sort_channels)"),
     )
-    for copy in (ANSWERS["1.2"], ANSWERS["1.2"] + "\n\n", UNSOLVED["1.2"]):
-        assert not find_answers(replaced("1.2", ("code", copy), ("code", ANSWERS["1.2"]))).problems
+    assert program(wrong, right) == program(wrong, right, checked) == [("answer", right[1])]
+    assert program(right, checked, wrong) == [("answer", right[1])]
+    assert program(checked, wrong, right) == [("answer", right[1])]
+    assert program(right, checked, wrong, checked) == [("answer", other)]
+    for copy in (ANSWERS["1.2"], UNSOLVED["1.2"]):
+        assert (
+            program(("code", copy), right)
+            == program(right, ("code", copy))
+            == [("answer", right[1])]
+        )
+
+
+def test_two_notebooks_with_different_answers_are_named_and_copies_are_not():
+    other = ANSWERS["1.2"].replace("descending=True", "descending=False")
+    two = [*cells_of(ANSWERS), ("file", "b.ipynb"), ("code", other)]
+    assert find_answers(two).problems["1.2"].startswith("duplicated: 2 notebooks have different")
+    for copy in (ANSWERS["1.2"] + "\n\n", UNSOLVED["1.2"]):
+        assert not find_answers([*two[:-1], ("code", copy)]).problems
+
+
+def test_a_notebook_knows_no_names_of_another_one():
+    cells = [
+        ("code", "def helper(x):\n    return x"),
+        ("file", "b.ipynb"),
+        ("code", ANSWERS["1.2"]),
+    ]
+    assert [cell.role for cell in find_answers(cells).programs["1.2"]] == ["answer"]
 
 
 def test_two_exercises_in_one_cell_are_both_found():

@@ -14,7 +14,7 @@ from grading_for_tests import cells_of, confined, notebook, solutions, write
 from labkit.course.checking.answer_notebook import answer_notebook
 from labkit.course.checking.marking import mark
 from labkit.course.checking.stripped_copy import PACKAGE
-from labkit.course.checking.submission import MAX_ANSWER, find_answers
+from labkit.course.checking.submission import MAX_CELL, find_answers
 from labkit.course.checking.submitted_file import NotANotebook, parse
 from labkit.course.grading import grade as grading
 from labkit.course.grading.grade_files import as_csv
@@ -293,7 +293,7 @@ def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     submission = find_answers(
         [("code", long), ("code", ANSWERS["1.2"]), ("code", "count_subnets = 1;" * 10**6)]
     )
-    assert f"at most {MAX_ANSWER:,}" in submission.problems["1.3"] and submission.answers == {
+    assert f"at most {MAX_CELL:,}" in submission.problems["1.3"] and submission.answers == {
         "1.2": ANSWERS["1.2"]
     }
 
@@ -322,9 +322,9 @@ def test_what_is_too_long_to_be_an_answer_is_not_parsed():
     ],
 )
 def test_no_answer_stops_the_grader_from_assembling(source):
-    assembled = answer_notebook(
-        get_exercise("1.3"), {"1.3": MARKER + source, "1.2": source}, "/nowhere", ("visible",)
-    )
+    submission = find_answers([("code", MARKER + source), ("code", source)])
+    program = submission.programs["1.3"]
+    assembled = answer_notebook(get_exercise("1.3"), program, "/nowhere", ("visible",))
     assert cell_source(assembled["cells"][-2]) == MARKER + source and json.dumps(assembled)
 
 
@@ -456,8 +456,9 @@ def test_a_cell_that_only_names_the_exercise_is_no_other_answer(other):
         [("code", other), ("code", ANSWERS["1.3"])],
     ):
         assert find_answers(cells).answers == {"1.3": ANSWERS["1.3"]}
-    rest = "# Exercise 1.3\n    return total"
-    assert "duplicated" in find_answers([("code", ANSWERS["1.3"]), ("code", rest)]).problems["1.3"]
+    rest = "# Exercise 1.3\n    return total"  # which runs nowhere, and changes nothing
+    answers = find_answers([("code", ANSWERS["1.3"]), ("code", rest)]).answers
+    assert answers == {"1.3": ANSWERS["1.3"]}
 
 
 def test_two_answers_in_one_cell_are_both_found():

@@ -181,7 +181,7 @@ def test_imports_and_helpers_of_other_cells_are_found(grader):
     answer = ANSWERS["1.3"].replace("total = resolutions", "total = first(resolutions)")
     other_cells = [
         ("code", "import operator as op\nprint('a cell of mine')\nwhile False: pass"),
-        ("code", "def first(n):\n    return op.index(n)\nsum = 0"),
+        ("code", "def first(n):\n    return op.index(n)"),
         ("code", "this is no Python"),
     ]
     assert answer != ANSWERS["1.3"]

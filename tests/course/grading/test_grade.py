@@ -14,11 +14,12 @@ from click.testing import CliRunner
 from grading_for_tests import cells_of, solutions, write
 
 from labkit.cli import cli
+from labkit.course.checking import answer_run
+from labkit.course.checking.answer_run import RunPlan
 from labkit.course.checking.check import check_cells
 from labkit.course.checking.marking import Mark
 from labkit.course.confinement.walls import RunLimits
 from labkit.course.grading import grade as grading
-from labkit.course.grading import graded_run
 from labkit.course.grading.feedback import class_report, feedback
 from labkit.course.grading.grade_files import as_csv
 from labkit.course.grading.graded_run import GradingPlan, grade_hand_in
@@ -162,9 +163,9 @@ def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
     write(tmp_path / "anna.ipynb", cells_of({"1.3": ANSWERS["1.3"]}))
 
     def grade_in_process(tasks, *_):
-        monkeypatch.setattr(graded_run, "run_confined", lambda *a: 1 / 0)
+        monkeypatch.setattr(answer_run, "run_answer", lambda *a: 1 / 0)
         for task in tasks:
-            yield grade_hand_in(*task, GradingPlan({}, [], [], 0, "", RunLimits()), "")
+            yield grade_hand_in(*task, GradingPlan(RunPlan({}, [], [], 0, RunLimits()), ""), "")
 
     monkeypatch.setattr(grading, "grade_all", grade_in_process)
     student = grading.grade([tmp_path / "anna.ipynb"], tmp_path / "grades.csv", progress=False)[
@@ -174,6 +175,10 @@ def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
         student
     )
     assert not (tmp_path / "grades/results/anna.json").exists()
+    assert [mark["points"] for mark in student["marks"]] == [None] * 5  # of all of notebook 1
+    assert rows(tmp_path)["anna"]["1.3"] == ""  # no mark, and not none of its points
+    report = (tmp_path / "grades/class.md").read_text()
+    assert "Failures of the grader" in report and "ZeroDivisionError" in report
 
 
 @pytest.mark.skipif(
@@ -188,14 +193,15 @@ def test_a_process_that_dies_costs_its_own_hand_in_and_no_other(jobs, tmp_path, 
     def run(submission, *_):
         if "ben" in submission.answers["1.3"]:
             os._exit(137)
-        return {"1.3": {"ended": f"run {len(runs)}"}}
+        return {"ended": f"run {len(runs)}"}
 
-    monkeypatch.setattr(graded_run, "run_confined", run)
+    monkeypatch.setattr(answer_run, "run_answer", run)
+    monkeypatch.setattr(grading, "require_full_reference", lambda *_: None)
     monkeypatch.setattr(
         grading, "ForkServer", lambda _: nullcontext(SimpleNamespace(wait=lambda: None, address=""))
     )
     monkeypatch.setattr(
-        grading, "make_plan", lambda folder, numbers, *others: GradingPlan({}, [], [], *others)
+        grading, "make_plan", lambda folder, numbers, *others: RunPlan({}, [], [], *others)
     )
     for _ in range(2):  # the second grades nobody again but the one who has no grade yet
         runs.append(

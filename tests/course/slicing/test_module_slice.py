@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.course.checking.program_slice import code_unit, slice_for, statement_units
+from labkit.course.slicing.module_slice import code_unit, slice_for, statement_units
 
 
 def test_a_slice_holds_what_is_needed_and_nothing_else():

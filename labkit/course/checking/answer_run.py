@@ -1,0 +1,103 @@
+"""Run a student's answers, each confined and on its own, and mark them: the one way for whoever
+wants to know what an answer is worth.
+
+    with ForkServer(...) as server:
+        plan = make_plan(folder, submission.notebooks, seed, RunLimits())
+        marks, replies = marks_of(submission, ids, plan, server.address)
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.course.checking.marking import Mark, make_job, mark, not_judged
+from labkit.course.checking.stripped_copy import PACKAGE, write_copies
+from labkit.course.checking.submission import Submission
+from labkit.course.confinement.fork_server import run_job
+from labkit.course.confinement.walls import RunLimits
+from labkit.course.judges.registry import TOPICS, exercises_of
+from labkit.storage.paths import data_dir
+
+FAILURE = "could not be graded because of a failure in the grader; this is no fault of yours"
+# Of the checkout, where it lies in what an answer may read.
+HIDDEN_FOLDERS = ("labkit", "notebooks", "tests", ".git", "runs")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What all runs of answers have in common."""
+
+    labkit_paths: dict[str, Path]  # exercise id -> where its kernel finds labkit
+    readable: list[Path]  # folders that an answer may read
+    hidden: list[Path]  # folders in them that it may not
+    seed: int
+    limits: RunLimits
+
+
+def make_plan(folder: Path, numbers: Iterable[int], seed: int, limits: RunLimits) -> RunPlan:
+    """A plan for some notebooks; writes the copies of labkit for their exercises to `folder`."""
+    folder.chmod(0o755)
+    labkit_paths = {}
+    for number in numbers:
+        labkit_paths |= write_copies(folder / TOPICS[number], number, list(exercises_of(number)))
+    readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
+    hidden = [PACKAGE, *(PACKAGE.parent / name for name in HIDDEN_FOLDERS)]
+    return RunPlan(labkit_paths, readable, hidden, seed, limits)
+
+
+def marks_of(
+    submission: Submission, ids: Iterable[str], plan: RunPlan, address: str
+) -> tuple[list[Mark], dict[str, dict]]:
+    """The marks of the answers to `ids` of one notebook, and the replies of their runs.
+
+    Each runs in a confined process of its own, forked by the server at `address`, so nothing that
+    an answer does can reach another one. Where inputs cannot be made, no process comes up or a
+    judge fails, that is no fault of the answer: it gets no mark, and its reply holds "failure".
+    """
+    marks, replies = [], {}
+    end = time.monotonic() + plan.limits.submission_s
+    for id in ids:
+        try:
+            replies[id] = run_answer(submission, id, plan, address, end - time.monotonic())
+            marks.append(mark(id, submission, replies[id], plan.seed))
+        except Exception:
+            replies[id] = {"failure": traceback.format_exc()}
+            marks.append(not_judged(id, FAILURE, f"{id} not graded: run again"))
+    return marks, replies
+
+
+def run_answer(
+    submission: Submission, id: str, plan: RunPlan, address: str, limit_s: float
+) -> dict:
+    """What came back of a run that may take `limit_s`; empty where there is nothing to run. Raises
+    RuntimeError where no answer could have run.
+    """
+    job = make_job(submission, [id], plan.labkit_paths, plan.seed, plan.limits.cell_s)
+    if not job["notebooks"]:
+        return {}
+    if limit_s < 1:
+        whole_s = plan.limits.submission_s
+        return {"ended": f"the exercises before it took more than {whole_s:g} s"}
+    limits = replace(plan.limits, submission_s=limit_s)
+    reply = run_job(address, job, limits, plan.readable, plan.hidden)
+    if "failure" in reply:
+        raise RuntimeError(reply["failure"])
+    if not began(reply):
+        raise RuntimeError(f"the kernel did not run the first cell: {str(reply)[:2000]}")
+    return reply
+
+
+def began(reply: dict) -> bool:
+    """Whether a kernel came up and ran the first cell, which holds nothing of the student's; told
+    only by a reply that says what cells did.
+    """
+    cells = reply.get("cells")
+    if not isinstance(cells, list) or not cells or "ended" in reply:
+        return True
+    first = cells[0]
+    return not isinstance(first, dict) or first.get("role") != "course" or bool(first.get("ok"))

@@ -1,0 +1,415 @@
+"""Right answers as people write them: each decoration makes, of an exercise's solution, the cells
+of a notebook that holds the same answer in another form.
+
+A decoration takes an `Answer` and returns the cells that stand before the notebook's check of it.
+"""
+
+from dataclasses import dataclass
+
+from grading_for_tests import solutions
+
+from labkit.course.handout.pristine_course import pristine_cells
+from labkit.course.judges.registry import exercises_of
+
+
+@dataclass(frozen=True)
+class Answer:
+    id: str
+    function: str
+    solution: str  # the cell, its comment included
+
+    @property
+    def header(self):
+        return self.solution.partition("\n")[0]
+
+    @property
+    def tag(self):
+        """A part of names that no other exercise's cells use."""
+        return self.id.replace(".", "_")
+
+    def renamed(self, name):
+        """The solution as a helper of another name, without the comment."""
+        code = self.solution.partition("\n")[2]
+        assert f"def {self.function}(" in code
+        return code.replace(f"def {self.function}(", f"def {name}(")
+
+    def calling(self, name, first=""):
+        """A cell that answers by calling the helper."""
+        lines = "".join(f"    {line}\n" for line in first.split("\n") if line)
+        head = f"{self.header}\ndef {self.function}(*args, **kwargs):\n"
+        return f"{head}{lines}    return {name}(*args, **kwargs)\n"
+
+
+DECORATIONS = {}
+
+
+def decoration(make):
+    DECORATIONS[make.__name__] = make
+    return make
+
+
+def before(name, code):
+    """A decoration that puts `code` between the comment and the function."""
+    DECORATIONS[name] = lambda a: [a.solution.replace("\n", f"\n{code}\n", 1)]
+
+
+def after(name, code):
+    """A decoration that puts `code` below the function, in the same cell."""
+    DECORATIONS[name] = lambda a: [f"{a.solution}\n{code.replace('FUNCTION', a.function)}\n"]
+
+
+def above(name, code):
+    """A decoration that puts `code` into a cell above, which does not matter."""
+    DECORATIONS[name] = lambda a: [code, a.solution]
+
+
+def helper_called(name):
+    """A decoration: the work is done by a helper of that name, in a cell above."""
+    DECORATIONS[f"a helper called {name}"] = lambda a: [a.renamed(name), a.calling(name)]
+
+
+# ---- names that something else has already -------------------------------------------------------
+
+for helper in (
+    "options",
+    "count",
+    "stats",
+    "course",
+    "REPOSITORY",
+    "id",
+    "input",
+    "vars",
+    "filter",
+):
+    helper_called(helper)
+
+
+@decoration
+def a_helper_below_the_answer(a):
+    return [a.calling(f"below_{a.tag}"), a.renamed(f"below_{a.tag}")]
+
+
+@decoration
+def a_helper_called_options_below_the_answer(a):
+    return [a.calling("options"), a.renamed("options")]
+
+
+@decoration
+def a_helper_in_the_cell_with_the_comment_and_the_answer_in_the_next(a):
+    answer = a.calling(f"first_{a.tag}").partition("\n")[2]
+    return [f"{a.header}\n{a.renamed(f'first_{a.tag}')}", answer]
+
+
+@decoration
+def helper_and_answer_in_two_cells_with_the_comment(a):
+    return [f"{a.header}\n{a.renamed(f'both_{a.tag}')}", a.calling(f"both_{a.tag}")]
+
+
+@decoration
+def the_comment_in_a_cell_of_its_own(a):
+    return [a.header, a.solution.partition("\n")[2]]
+
+
+@decoration
+def no_comment(a):
+    return [a.solution.partition("\n")[2]]
+
+
+@decoration
+def another_form_of_the_comment(a):
+    return [f"##  exercise {a.id}: mine\n" + a.solution.partition("\n")[2]]
+
+
+@decoration
+def a_wrong_attempt_above(a):
+    return [f"{a.header}\ndef {a.function}(*args, **kwargs):\n    return None", a.solution]
+
+
+@decoration
+def the_unsolved_cell_above(a):
+    stub = f"{a.header}\ndef {a.function}(*args, **kwargs):\n    raise NotImplementedError"
+    return [stub, a.solution]
+
+
+# ---- state outside of the function ---------------------------------------------------------------
+
+
+@decoration
+def a_global_counter(a):
+    name = f"calls_{a.tag}"
+    count = f"global {name}\n{name} += 1"
+    return [f"{name} = 0", a.renamed(f"work_{a.tag}"), a.calling(f"work_{a.tag}", count)]
+
+
+@decoration
+def a_global_counter_in_the_cell(a):
+    name = f"calls_{a.tag}"
+    answer = a.calling(f"work_{a.tag}", f"global {name}\n{name} += 1")
+    return [f"{answer}\n{name} = 0\n{a.renamed(f'work_{a.tag}')}"]
+
+
+@decoration
+def a_table_filled_step_by_step(a):
+    name = f"table_{a.tag}"
+    steps = f"{name} = {{}}\nfor key in 'abc':\n    {name}[key] = 1\n{name}.update(d=1)"
+    check = f"assert sum({name}.values()) == 4 and len({name}) == 4"
+    return [steps, a.renamed(f"work_{a.tag}"), a.calling(f"work_{a.tag}", check)]
+
+
+@decoration
+def a_table_filled_by_a_function(a):
+    name = f"filled_{a.tag}"
+    steps = f"{name} = []\ndef fill_{a.tag}():\n    {name}.append(1)\nfill_{a.tag}()"
+    check = f"assert {name} == [1]"
+    return [steps, a.renamed(f"work_{a.tag}"), a.calling(f"work_{a.tag}", check)]
+
+
+@decoration
+def a_function_that_sets_a_global(a):
+    name = f"ready_{a.tag}"
+    steps = f"def prepare_{a.tag}():\n    global {name}\n    {name} = True\nprepare_{a.tag}()"
+    return [steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"assert {name}")]
+
+
+@decoration
+def a_cache(a):
+    memo = f"memo_{a.tag}"
+    return [f"{memo} = {{}}", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"{memo}['n'] = 1")]
+
+
+@decoration
+def a_star_import(a):
+    return [
+        "from math import *",
+        a.renamed(f"w_{a.tag}"),
+        a.calling(f"w_{a.tag}", "assert floor(1.5) == 1 and pi > 3"),
+    ]
+
+
+@decoration
+def a_patched_method(a):
+    patch = "import torch\ndef itself(self):\n    return self\ntorch.Tensor.itself = itself"
+    use = "x = __import__('torch').ones(1)\nassert x.itself() is x"
+    return [patch, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_patched_class_of_labkits(a):
+    patch = "from labkit import Arch\nsetattr(Arch, 'twice', lambda self: (self, self))"
+    use = "from labkit import get_space\nassert len(get_space('fmnist').smallest().twice()) == 2"
+    return [patch, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_name_defined_by_exec(a):
+    source = a.renamed(f"w_{a.tag}")
+    return [f"exec({source!r})", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_name_put_into_globals(a):
+    put = f"globals()['w_{a.tag}'] = inner_{a.tag}"
+    return [a.renamed(f"inner_{a.tag}"), put, a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_helper_redefined_below(a):
+    name = f"w_{a.tag}"
+    return [f"def {name}(*args, **kwargs):\n    return None", a.calling(name), a.renamed(name)]
+
+
+@decoration
+def the_function_wrapped_afterwards(a):
+    wrap = f"def counted_{a.tag}(f):\n    return lambda *args, **kwargs: f(*args, **kwargs)"
+    return [wrap, a.solution, f"{a.function} = counted_{a.tag}({a.function})"]
+
+
+@decoration
+def an_import_in_a_cell_below(a):
+    use = "assert statistics.mean([1, 3]) == 2"
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use), "import statistics"]
+
+
+@decoration
+def a_loop_variable_of_an_earlier_cell(a):
+    answer = a.calling(f"w_{a.tag}", "assert step == 2")
+    return ["for step in range(3):\n    pass", a.renamed(f"w_{a.tag}"), answer]
+
+
+@decoration
+def names_unpacked_from_a_tuple(a):
+    low, rest = f"low_{a.tag}", f"rest_{a.tag}"
+    answer = a.calling(f"w_{a.tag}", f"assert {low} == 1 and {rest} == [2, 3]")
+    return [f"({low}, *{rest}), high = (1, 2, 3), 4", a.renamed(f"w_{a.tag}"), answer]
+
+
+@decoration
+def a_module_written_by_a_cell(a):
+    module = f"own_{a.tag}"
+    code = "import numpy as np\nimport torch\nimport torch.nn.functional as F\n"
+    return [
+        f"%%writefile {module}.py\n{code}{a.renamed('helper')}",
+        a.calling("helper", f"from {module} import helper"),
+    ]
+
+
+# ---- other forms of the function -----------------------------------------------------------------
+
+
+@decoration
+def a_lambda(a):
+    call = f"{a.function} = lambda *args, **kwargs: w_{a.tag}(*args, **kwargs)"
+    return [f"{a.header}\n{a.renamed(f'w_{a.tag}')}\n{call}"]
+
+
+@decoration
+def an_object_that_is_called(a):
+    body = f"class Solver:\n    def __call__(self, *args, **kwargs):\n        return w_{a.tag}"
+    return [
+        a.renamed(f"w_{a.tag}"),
+        f"{a.header}\n{body}(*args, **kwargs)\n{a.function} = Solver()",
+    ]
+
+
+@decoration
+def a_static_method(a):
+    method = f"def solve(*args, **kwargs):\n        return w_{a.tag}(*args, **kwargs)"
+    call = f"class Course:\n    @staticmethod\n    {method}\n{a.function} = Course.solve"
+    return [f"{a.header}\n{a.renamed(f'w_{a.tag}')}\n{call}"]
+
+
+@decoration
+def a_partial(a):
+    partial = f"from functools import partial\n{a.function} = partial(w_{a.tag})"
+    return [a.renamed(f"w_{a.tag}"), f"{a.header}\n{partial}"]
+
+
+@decoration
+def a_decorator_of_ones_own(a):
+    decorator = (
+        f"import functools\ndef traced_{a.tag}(f):\n    @functools.wraps(f)\n"
+        "    def wrapper(*args, **kwargs):\n        return f(*args, **kwargs)\n    return wrapper"
+    )
+    return [decorator, a.solution.replace("\ndef ", f"\n@traced_{a.tag}\ndef ", 1)]
+
+
+@decoration
+def a_definition_inside_an_if(a):
+    lines = a.solution.split("\n")
+    first = next(i for i, line in enumerate(lines) if line.startswith("def "))
+    inner = "\n".join(f"    {line}" for line in lines[first:])
+    return ["\n".join([*lines[:first], "if True:", inner, "else:", f"    {a.function} = None"])]
+
+
+@decoration
+def an_import_that_may_fail(a):
+    attempt = "try:\n    import no_such_module\nexcept ImportError:\n    no_such_module = None"
+    use = "assert no_such_module is None"
+    return [attempt, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def threads(a):
+    use = (
+        "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(8) as pool:\n"
+        "    assert list(pool.map(abs, [-1])) == [1]"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def sixteen_processes(a):
+    use = (
+        "from multiprocessing import Pool\nwith Pool(16) as pool:\n"
+        "    assert pool.map(abs, range(-3, 0)) == [3, 2, 1]"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_shell_in_the_function(a):
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", "!echo hello")]
+
+
+@decoration
+def type_hints_and_a_docstring(a):
+    hinted = a.solution.replace("):\n", ') -> "object":\n    """What is asked: ünïcode ✓."""\n', 1)
+    return [f"from typing import Any\nhint: Any\nhint_{a.tag}: int = 3", hinted]
+
+
+@decoration
+def tabs(a):
+    return [a.solution.replace("    ", "\t")]
+
+
+# ---- what stands beside the function -------------------------------------------------------------
+
+before("a magic above the function", "%matplotlib inline")
+before("a shell command above the function", "!pip --version")
+before("a program that is not here above the function", "!nvidia-smi")
+before("the course's own count above the function", "print(trained.space.size())")
+before("the supernet above the function", "trained.supernet.eval()")
+before("the data above the function", "print(len(trained.dataset.splits['val'].images))")
+before("data loaded above the function", "from labkit import load\nload('fmnist').dataset")
+before("a picture", "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+before("a warning", "import warnings\nwarnings.warn('careful')")
+before("settings", "import numpy as np\nnp.set_printoptions(precision=3)\nnp.random.seed(0)")
+before("a limit of Python's", "import sys\nsys.setrecursionlimit(5000)")
+before("display", "from IPython.display import display\ndisplay([1])")
+before("a timed statement", "%time numbers = list(range(10))")
+before("much output", "for i in range(500):\n    print('line', i)")
+after("an error below the function", "assert FUNCTION is None, 'tried out'")
+after("a test below the function", "try:\n    print(FUNCTION())\nexcept Exception:\n    pass")
+after("main below the function", "if __name__ == '__main__':\n    print(FUNCTION)")
+after("the check below the function", "from labkit.course import check\ncheck('ID', FUNCTION)")
+above("an experiment that fails above", "1 / 0")
+above("a cell that is no Python above", "this is no Python")
+above("names of the course bound anew above", "budgets = costs = archs = None\nscores = []")
+
+
+@decoration
+def time_of_the_cell(a):
+    return [f"%%time\n{a.solution}"]
+
+
+@decoration
+def captured_output(a):
+    return [f"%%capture kept_{a.tag}\n{a.solution}"]
+
+
+@decoration
+def blank_lines_and_a_comment_before(a):
+    return [f"\n\n# my answer\n\n{a.solution}\n\n\n"]
+
+
+@decoration
+def a_helper_cell_with_an_error_below(a):
+    return [f"{a.renamed(f'w_{a.tag}')}\nprint(no_such_name)", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_helper_cell_with_an_error_above(a):
+    return ["print(no_such_name)", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}")]
+
+
+def answers_of(number):
+    solved = solutions(number)
+    return [Answer(id, one.function, solved[id]) for id, one in exercises_of(number).items()]
+
+
+def decorated_notebook(number, shift):
+    """Cells of a notebook whose answers are decorated, each in another way, and the decorations by
+    exercise id. `shift` chooses among them.
+    """
+    names, cells, decorations = list(DECORATIONS), setup_cells(number), {}
+    for i, answer in enumerate(answers_of(number)):
+        name = names[(shift + i) % len(names)]
+        decorations[answer.id] = name
+        cells += [cell.replace("'ID'", repr(answer.id)) for cell in DECORATIONS[name](answer)]
+        cells.append(f'check("{answer.id}", {answer.function})')
+    return cells, decorations
+
+
+def setup_cells(number):
+    """The first two code cells of the course's notebook: what it fetches, and its imports."""
+    return list(pristine_cells(number)[:2])
