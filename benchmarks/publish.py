@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import measured_search
 import page
 import recipes
 import stand_alone
@@ -196,27 +197,6 @@ def predictor_quality(report: dict) -> str:
     )
 
 
-def measured_search(report: dict) -> str:
-    by_budget: dict[float, dict[str, dict]] = {}
-    for row in report["rows"]:
-        by_budget.setdefault(row["budget_ms"], {})[row["method"]] = row
-    methods = ("exact", "evolution", "random")
-    rows = [
-        (f"{limit:.4g}", *(f"{by[m]['predicted']:.2f}, {by[m]['measured']:.2f}" for m in methods))
-        for limit, by in by_budget.items()
-    ]
-    mean = report["mean_measured"]
-    return (
-        "**Measured, not only predicted** (`measured_search.py`; accuracy on val, which no search"
-        f" saw; latency of `{report['device']}`; the predictor's RMSE is"
-        f" {report['predictor_rmse']:.2f} points)\n\n"
-        + page.table(
-            ("budget, ms", "exact: predicted, measured", "evolution", "random search"),
-            [*rows, ("mean measured", *(f"{mean[m]:.2f}" for m in methods))],
-        )
-    )
-
-
 def stand_alone_text(report: dict) -> str:
     head = [
         "MACs",
@@ -240,19 +220,21 @@ def stand_alone_text(report: dict) -> str:
         for cells, row in zip(rows, report["rows"]):
             cells.append(f"{row['distilled']:.2f}" if "distilled" in row else "")
     sample = (
-        f"{report['archs']} random archs, seed {report['seed']}, one in each equal part of the"
-        " range of log MACs"
+        f"{report['archs']} archs of `{report['config']['space']}`, seed {report['seed']}, spread"
+        " evenly over the range of log MACs"
     )
+    rates = ", ".join(f"{rate:g}" for rate in sorted(set(report["learning_rates"])))
     if not report["complete"]:
         sample += f", of which {len(rows)} are trained so far"
     text = (
         f"**As good as if trained alone?** (`stand_alone.py`; {sample}; accuracy on"
         f" {report['split']}; trained from scratch for {report['config']['epochs']} epochs at"
-        f" learning rate {report['learning_rate']:g}; ± is one standard error of the"
-        " difference)\n\n"
+        f" learning rate {rates}; ± is one standard error of the difference)\n\n"
         + page.table(head, rows)
         + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those"
-        f" trained alone on average, {report['worst_gap']:+.2f} where it is worst."
+        " trained alone on average"
+        + (f" (± {report['mean_gap_error']:.2f})" if "mean_gap_error" in report else "")
+        + f", {report['worst_gap']:+.2f} where it is worst."
     )
     if "doubling_the_epochs" in report:
         double = report["doubling_the_epochs"]
@@ -364,12 +346,24 @@ SECTIONS = {
     "exact_front": Section(SEARCH, exact_front),
     "pareto_quality": Section(SEARCH, pareto_quality),
     "predictor_quality": Section(SEARCH, predictor_quality),
-    "measured_search": Section(SEARCH, measured_search),
+    "measured_search": Section(
+        SEARCH,
+        measured_search.text,
+        measured_search.figure,
+        "Measured accuracy over the latency budget: searched, scaled by hand and random nets",
+    ),
     "stand_alone": Section(
         TRAINING,
         stand_alone_text,
         stand_alone.figure,
-        "Accuracy over multiply-adds of ten subnets, cut out of the supernet and trained alone",
+        "Accuracy over multiply-adds of subnets, cut out of the supernet and trained alone",
+    ),
+    "stand_alone_cifar10": Section(
+        TRAINING,
+        stand_alone_text,
+        stand_alone.figure,
+        "The same for the supernet in color",
+        script="stand_alone",
     ),
     "stand_alone_96": Section(
         TRAINING,

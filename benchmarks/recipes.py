@@ -28,9 +28,10 @@ from pathlib import Path
 import numpy as np
 import page
 import torch
+from answers import right_answers
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
-from training_runs import finished, is_finished, one_thread, right_answers
+from training_runs import finished, is_finished, one_thread
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, save_figure
 from labkit.data import datasets as data

@@ -1,15 +1,15 @@
 """Inherited against stand-alone: what archs reach inside the supernet, and trained alone from
 scratch.
 
-    python benchmarks/stand_alone.py [--archs 10] [--seed 7] [--epochs 48] [--distil 3]
+    python benchmarks/stand_alone.py [--supernet fmnist] [--archs 12] [--seed 7] [--epochs 48]
         [--out runs/stand-alone]
 
-Archs are drawn at random, one in each of equal parts of the logarithmic MACs range. Each is
-initialized afresh at its own size and trained by the supernet's own loop, data, augmentation and
-averaging, on its own. The learning rate is chosen on short runs of the middle arch by val-search,
-unless --rates names only one. The middle arch is trained a second time for twice the epochs, to see
-whether the others were trained long enough, and --distil of the archs a second time with the
-supernet's largest arch as a teacher.
+The archs are the smallest, the largest and random ones between, at even distances in log MACs. Each
+is initialized afresh at its own size and trained by the supernet's own loop, data, augmentation and
+averaging, on its own; small ones first. Learning rates are chosen by val-search on short runs of a
+small, the middle and a large arch, for the archs around each, unless --rates names only one. The
+middle arch is trained a second time for twice the epochs, to see whether the others were trained
+long enough, and --distil of the archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only
 writes the report of what is finished. A report holds which images each run's network names rightly,
@@ -21,7 +21,6 @@ and stand_alone.png in --out; the last line printed is the report as one JSON ob
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 from dataclasses import asdict
 from datetime import date
@@ -29,35 +28,34 @@ from pathlib import Path
 
 import numpy as np
 import page
+from answers import InheritedAnswers, packed, paired, right_answers, unpacked
 from matplotlib.figure import Figure
-from training_runs import finished, is_finished, one_thread, paired, right_answers
+from training_runs import alone, finished, is_finished, one_thread
 
 from labkit.accounting.records import add_record, records
 from labkit.course.pictures.style import BLUE, GREEN, ORANGE, log_axis, save_figure
-from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
 from labkit.storage.provenance import code_revision, sha256
-from labkit.supernet import weights_file as pretrained
 from labkit.supernet.folder import load
 from labkit.tables.costs import macs_table
 from labkit.tables.predictor_quality import kendall_tau
 from labkit.train import TrainConfig
-from labkit.train.config import arch_text
 
-SAMPLE = 20_000  # random archs of which the ones to train are taken
+SAMPLE = 100_000  # random archs of which the ones to train are taken
+NEAREST = 20  # of them, around the MACs that an arch should have: one is drawn
 RESAMPLES = 10_000  # for the confidence interval of Kendall's tau
 
 
 def draw_archs(space: SearchSpace, count: int, seed: int) -> list[Arch]:
-    """`count` random archs, one in each of equal parts of the range of log MACs, by rising MACs."""
-    rng = np.random.default_rng(seed)
+    """The smallest arch, the largest and random ones between, at even distances in log MACs."""
+    rng, macs = np.random.default_rng(seed), macs_table(space)
+    ends = [space.smallest(), space.largest()]
     genes = space.sample(rng, SAMPLE)
-    size = np.log(macs_table(space)(genes))
-    edges = np.linspace(size.min(), size.max(), count + 1)
-    part = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, count - 1)
-    rows = [rng.choice(np.flatnonzero(part == i)) for i in range(count)]
-    return space.decode(genes[rows])
+    distances = abs(np.log(macs(genes)[:, None] / np.geomspace(*macs(space.encode(ends)), count)))
+    nearest = np.argsort(distances, axis=0)[:NEAREST]  # (NEAREST, count)
+    rows = [rng.choice(nearest[:, i]) for i in range(1, count - 1)]
+    return [ends[0], *space.decode(genes[rows]), ends[1]]
 
 
 def tau_interval(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, float, float]:
@@ -114,26 +112,17 @@ def figure(report: dict) -> Figure:
     return drawing
 
 
-def packed(right: np.ndarray) -> str:
-    """(N,) bool as text: eight images a byte, in base64."""
-    return base64.b64encode(np.packbits(right)).decode()
-
-
-def unpacked(text: str, images: int) -> np.ndarray:
-    """The (images,) bool that `packed` made a text of."""
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
-
-
 class Study:
     """The runs, what they are called, and what came of those that are finished."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.out = options, options.out
-        self.supernet, self.record = pretrained.load(options.weights)
-        self.space = self.supernet.space
-        self.dataset = data.load(self.record["dataset"]["name"])
+        self.trained = load(options.supernet)
+        self.space, self.dataset = self.trained.space, self.trained.dataset
+        self.inherited = InheritedAnswers(self.trained, [options.split], self.out / "inherited")
         self.archs = draw_archs(self.space, options.archs, options.seed)
         self.middle = len(self.archs) // 2
+        self.pilots = (1, self.middle, len(self.archs) - 2)
         ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
         self.distilled = sorted({round(i) for i in ends})
         self.earlier = (
@@ -155,7 +144,9 @@ class Study:
                 if report[field] != value
             ),
             None,
-        ) or self.config(self.middle, report["learning_rate"]).difference(report["config"])
+        ) or self.config(self.middle, report["learning_rates"][self.middle]).difference(
+            report["config"]
+        )
         if other:
             raise SystemExit(
                 f"{path} is of another study: its {other[0]} is {other[1]!r}, here it is"
@@ -165,99 +156,87 @@ class Study:
             raise SystemExit(
                 f"{path} does not say which images its networks name rightly; train them again"
             )
-        if report["weights_sha256"] != sha256(
-            self.options.weights
-        ):  # another supernet taught the taught ones
+        if report["weights_sha256"] != sha256(self.trained.weights_path):
+            # Another supernet taught those that were taught.
             report["answers"] = {
                 name: text for name, text in report["answers"].items() if "distilled" not in name
             }
         return report
 
     def config(self, i: int, rate: float, **changes: object) -> TrainConfig:
-        """The supernet's own configuration for arch i alone."""
-        plain = {
-            "steps_per_epoch": self.options.steps_per_epoch,
-            "phase_schedules": False,
-            "precision": "float32",
-            "recompute": False,
-            "teacher": None,
-            "initial": None,
-            "random_archs": None,
-        }
-        return TrainConfig.from_record(
-            self.record,
+        """The training of arch i alone, as the supernet was trained."""
+        options = {
+            "learning_rate": rate,
             **{
-                **plain,
-                "recipe": "alone",
-                "arch": arch_text(self.archs[i]),
-                "learning_rate": rate,
-                "seed": self.options.seed,
-                "epochs": self.options.epochs,
-                **changes,
+                field: getattr(self.options, field)
+                for field in ("seed", "epochs", "steps_per_epoch", "precision")
             },
-        )
+        }
+        return alone(self.trained, self.archs[i], **{**options, **changes})
 
-    def knows_rate(self) -> bool:
-        """Whether the learning rate is given, or the short runs that choose it are finished."""
+    def pilot(self, i: int, rate: float) -> Path:
+        """The folder of a short run of arch i."""
+        return self.out / f"pilot-{i}-{rate:g}"
+
+    def knows_rates(self) -> bool:
+        """Whether the learning rates are given, or the short runs that choose them are finished."""
         return (
-            "learning_rate" in self.earlier
+            "learning_rates" in self.earlier
             or len(self.options.rates) == 1
-            or all(is_finished(self.out / f"pilot-{rate:g}") for rate in self.options.rates)
-        )
-
-    def rate(self) -> float:
-        """The learning rate with which short runs of the middle arch end best on val-search."""
-        if "learning_rate" in self.earlier:
-            return self.earlier["learning_rate"]
-        if len(self.options.rates) == 1:
-            return self.options.rates[0]
-        scores = {}
-        for rate in self.options.rates:
-            net, _ = finished(
-                self.config(self.middle, rate, epochs=self.options.pilot_epochs),
-                self.out / f"pilot-{rate:g}",
+            or all(
+                is_finished(self.pilot(i, rate)) for i in self.pilots for rate in self.options.rates
             )
-            scores[rate] = right_answers(
-                net, self.archs[self.middle], self.dataset, "val-search"
-            ).mean()
-        return max(scores, key=scores.get)
-
-    def runs(self, rate: float) -> list[tuple[str, int, TrainConfig]]:
-        """Folder, arch and configuration of each run, the middle arch first; without what an
-        earlier report has.
-        """
-        order = sorted(range(len(self.archs)), key=lambda i: abs(i - self.middle))
-        runs = [(f"alone-{i}", i, self.config(i, rate)) for i in order]
-        runs.insert(
-            1,
-            (
-                f"double-{self.middle}",
-                self.middle,
-                self.config(self.middle, rate, epochs=2 * self.options.epochs),
-            ),
         )
-        teacher = str(self.options.weights)
+
+    def rates(self) -> list[float]:
+        """The learning rate of each arch: the one with which short runs of the nearest of three
+        archs end best on val-search.
+        """
+        if "learning_rates" in self.earlier:
+            return self.earlier["learning_rates"]
+        if len(self.options.rates) == 1:
+            return self.options.rates * len(self.archs)
+
+        def score(i: int, rate: float) -> float:
+            config = self.config(i, rate, epochs=self.options.pilot_epochs)
+            net, _ = finished(config, self.pilot(i, rate))
+            return right_answers(net, self.archs[i], self.dataset, "val-search").mean()
+
+        best = {i: max(self.options.rates, key=lambda rate: score(i, rate)) for i in self.pilots}
+        nearest = (min(self.pilots, key=lambda p: abs(p - i)) for i in range(len(self.archs)))
+        return [best[pilot] for pilot in nearest]
+
+    def runs(self, rates: list[float]) -> list[tuple[str, int, TrainConfig]]:
+        """Folder, arch and configuration of each run, small archs first; without what an earlier
+        report has.
+        """
+        runs = [(f"alone-{i}", i, self.config(i, rate)) for i, rate in enumerate(rates)]
+        middle, teacher = self.middle, str(self.trained.weights_path)
+        double = self.config(middle, rates[middle], epochs=2 * self.options.epochs)
+        runs.insert(middle + 1, (f"double-{middle}", middle, double))
         runs += [
-            (f"distilled-{i}", i, self.config(i, rate, teacher=teacher)) for i in self.distilled
+            (f"distilled-{i}", i, self.config(i, rates[i], teacher=teacher)) for i in self.distilled
         ]
         return [run for run in runs if run[0] not in self.earlier["answers"]]
 
-    def report(self, rate: float) -> dict | None:
+    def report(self, rates: list[float]) -> dict | None:
         """What the finished runs show; None while no arch is finished."""
         images = len(self.dataset.splits[self.options.split].images)
         right = {name: unpacked(text, images) for name, text in self.earlier["answers"].items()}
         hours = {name: self.earlier["hours"][name] for name in right}
-        for name, i, config in self.runs(rate):
+        for name, i, config in self.runs(rates):
             if is_finished(self.out / name):
                 net, record = finished(config, self.out / name)
                 right[name] = right_answers(net, self.archs[i], self.dataset, self.options.split)
                 hours[name] = record["cpu_hours"]
         macs, rows = macs_table(self.space)(self.space.encode(self.archs)), []
+        answers = []  # (2, images) of each row
         for i, arch in enumerate(self.archs):
             alone, taught = right.get(f"alone-{i}"), right.get(f"distilled-{i}")
             if alone is None:
                 continue
-            inherited = right_answers(self.supernet, arch, self.dataset, self.options.split)
+            inherited = self.inherited(arch)
+            answers.append((inherited, alone))
             rows.append(
                 {
                     "arch": arch.to_json(),
@@ -266,6 +245,7 @@ class Study:
                     "inherited": 100 * float(inherited.mean()),
                     "alone": 100 * float(alone.mean()),
                     "inherited_minus_alone": paired(inherited, alone),
+                    "learning_rate": rates[i],
                     "cpu_hours": hours[f"alone-{i}"],
                 }
             )
@@ -283,14 +263,15 @@ class Study:
             "revision": code_revision(),
             "machine": machine(),
             "seed": self.options.seed,
-            "learning_rate": rate,
+            "learning_rates": rates,
             "split": self.options.split,
-            "weights_sha256": sha256(self.options.weights),
-            "config": asdict(self.config(self.middle, rate)),
+            "weights_sha256": self.inherited.weights_sha256,
+            "config": asdict(self.config(self.middle, rates[self.middle])),
             "archs": len(self.archs),
             "complete": len(rows) == len(self.archs),
             "rows": rows,
             "mean_gap": float(gaps.mean()),
+            "mean_gap_error": paired(*np.mean(answers, axis=0))["standard_error"],
             "worst_gap": float(gaps.min()),
             "cpu_hours": sum(hours.values()),
             "hours": hours,
@@ -306,8 +287,8 @@ class Study:
             )
         return result
 
-    def publish(self, rate: float) -> None:
-        result = self.report(rate)
+    def publish(self, rates: list[float]) -> None:
+        result = self.report(rates)
         if result is None:
             raise SystemExit("no arch is finished yet")
         page.save(self.out / "stand_alone.json", result)
@@ -323,7 +304,10 @@ class Study:
                 f" {gap['points']:>6.2f} {gap['standard_error']:>5.2f}"
                 f" {'' if taught is None else format(taught, '.2f'):>10} {row['cpu_hours']:>11.2f}"
             )
-        print(f"gap: mean {result['mean_gap']:.2f} points, worst {result['worst_gap']:.2f}")
+        print(
+            f"gap: mean {result['mean_gap']:.2f} points (standard error"
+            f" {result['mean_gap_error']:.2f}), worst {result['worst_gap']:.2f}"
+        )
         if "doubling_the_epochs" in result:
             double = result["doubling_the_epochs"]
             print(
@@ -338,10 +322,10 @@ class Study:
             )
         print(json.dumps(result))
 
-    def add_records(self, rate: float) -> None:
+    def add_records(self, rates: list[float]) -> None:
         """What each stand-alone run cost, into data/records.json, once."""
         recorded = {record["source"] for record in records(self.space.name)}
-        for name, i, config in self.runs(rate):
+        for name, i, config in self.runs(rates):
             source = (
                 f"benchmarks/stand_alone.py --epochs {self.options.epochs} --seed"
                 f" {self.options.seed}, arch {i}"
@@ -360,18 +344,19 @@ class Study:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--archs", type=int, default=10)
+    parser.add_argument("--supernet", default="fmnist", help="name or folder")
+    parser.add_argument("--archs", type=int, default=12)
     parser.add_argument(
         "--seed", type=int, default=7, help="draws the archs, and seeds their training"
     )
     parser.add_argument("--epochs", type=int, default=48)
     parser.add_argument("--steps-per-epoch", type=int, help="shorten epochs: to see that it runs")
     parser.add_argument("--pilot-epochs", type=int, default=4)
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.06, 0.12, 0.25])
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.12, 0.25, 0.5])
+    parser.add_argument("--precision", default="float32", help="of the arithmetic of training")
     parser.add_argument(
-        "--distil", type=int, default=3, help="archs that are trained with a teacher as well"
+        "--distil", type=int, default=0, help="archs that are trained with a teacher as well"
     )
-    parser.add_argument("--weights", type=Path, default=load("fmnist").weights_path)
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--out", type=Path, default=Path("runs/stand-alone"))
     parser.add_argument(
@@ -386,15 +371,15 @@ def main() -> None:
     options = parser.parse_args()
     one_thread()
     study = Study(options)
-    if options.report_only and not study.knows_rate():
-        raise SystemExit("the short runs that choose the learning rate are not finished")
-    rate = study.rate()
+    if options.report_only and not study.knows_rates():
+        raise SystemExit("the short runs that choose the learning rates are not finished")
+    rates = study.rates()
     if not options.report_only:
-        for name, _, config in study.runs(rate):
+        for name, _, config in study.runs(rates):
             finished(config, options.out / name)
-    study.publish(rate)
+    study.publish(rates)
     if options.record:
-        study.add_records(rate)
+        study.add_records(rates)
 
 
 if __name__ == "__main__":

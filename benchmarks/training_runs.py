@@ -6,15 +6,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from labkit.data.datasets import DataSet
 from labkit.space import Arch
 from labkit.supernet import weights_file as pretrained
-from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import TrainedSupernet
 from labkit.supernet.supernet import Supernet
 from labkit.train import TrainConfig, train
+from labkit.train.config import arch_text
+
+# What a network that trains alone has in common with the training of a supernet.
+SHARED_SETTINGS = (
+    *("dataset", "erase", "crop_padding", "label_smoothing"),
+    *("batch", "momentum", "weight_decay", "warmup_epochs", "ema_decay"),
+)
+
+
+def alone(trained: TrainedSupernet, arch: Arch, **changes: object) -> TrainConfig:
+    """The training of one arch with the images, the augmentation and the optimizer of its supernet,
+    but for `changes`.
+    """
+    recorded = trained.record["config"]
+    settings = {field: recorded[field] for field in SHARED_SETTINGS if field in recorded}
+    settings |= {"space": trained.space.name, "recipe": "alone", "arch": arch_text(arch)}
+    return TrainConfig(**{**settings, **changes})
 
 
 def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
@@ -34,21 +49,6 @@ def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
 
 def is_finished(out: Path) -> bool:
     return (out / "supernet.safetensors").exists()
-
-
-def right_answers(supernet: Supernet, arch: Arch, dataset: DataSet, split: str) -> np.ndarray:
-    """(N,) bool: which images of the split the arch names rightly, after BN recalibration."""
-    evaluator = Evaluator(supernet, dataset, split)
-    return (evaluator.logits(arch).argmax(1) == evaluator.labels).numpy()
-
-
-def paired(correct: np.ndarray, baseline_correct: np.ndarray) -> dict[str, float]:
-    """Difference of two accuracies on the same images, in points, and its standard error."""
-    gains = 100 * (correct.astype(float) - baseline_correct)
-    return {
-        "points": float(gains.mean()),
-        "standard_error": float(gains.std() / np.sqrt(len(gains))),
-    }
 
 
 def one_thread() -> None:

@@ -101,5 +101,7 @@ class DeviceCosts:
     def fits(self, archs: Sequence[Arch]) -> np.ndarray:  # (N,)
         """Whether the device's memory holds each arch, by the planner on a microcontroller."""
         sram, flash = self.device.sram_bytes, self.device.flash_bytes
-        fits = np.array([sram is None or self.planned_sram_bytes(arch) <= sram for arch in archs])
-        return fits & (flash is None or self.flash_bytes(self.space.encode(archs)) <= flash)
+        planned = [sram is None or self.planned_sram_bytes(arch) <= sram for arch in archs]
+        return np.array(planned, dtype=bool) & (
+            flash is None or self.flash_bytes(self.space.encode(archs)) <= flash
+        )

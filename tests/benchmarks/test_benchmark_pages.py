@@ -99,9 +99,10 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
         "archs": 3,
         "complete": False,
         "weights_sha256": "0123456789abcdef",
-        "config": {"epochs": 24},
-        "learning_rate": 0.12,
+        "config": {"epochs": 24, "space": "made up"},
+        "learning_rates": [0.25, 0.12, 0.25],
         "mean_gap": 0.25,
+        "mean_gap_error": 0.0625,
         "worst_gap": 0.25,
         "cpu_hours": 0.5,
         "doubling_the_epochs": {"points": 0.0625, "standard_error": 0.25},
@@ -112,9 +113,10 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
     publish.write("stand_alone", report)
     text = (tmp_path / "benchmarks" / "TRAINING.md").read_text()
     assert (
-        "3 random archs, seed 7, one in each equal part of the range of log MACs, of which 2 are"
+        "3 archs of `made up`, seed 7, spread evenly over the range of log MACs, of which 2 are"
         " trained so" in text
     )
+    assert "24 epochs at learning rate 0.12, 0.25;" in text and "average (± 0.06), +0.25" in text
     assert "| 1.00M | 92.00 | 91.75 | +0.25 ± 0.12 | 0.25 | 92.25 |" in text
     assert "| 2.00M | 93.00 | 92.75 | +0.25 ± 0.12 | 0.25 |  |" in text
     assert "Kendall" not in text
@@ -173,7 +175,8 @@ def test_a_comparison_is_recorded_once_and_under_its_own_space(tmp_path, monkeyp
 
 
 def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch):
-    def right_answers(net, arch, dataset, split):
+    def right_answers(net, arch, dataset, *splits):
+        (split,) = splits
         return (
             np.random.default_rng(abs(hash((net, arch)))).random(len(dataset.splits[split].images))
             < 0.9
@@ -189,7 +192,8 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
                 "pilot_epochs": 1,
                 "rates": [0.25],
                 "distil": 1,
-                "weights": stand_alone.load("fmnist").weights_path,
+                "precision": "float32",
+                "supernet": "fmnist",
                 "split": "val",
                 "out": tmp_path,
                 "earlier": None,
@@ -198,14 +202,18 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
         )
 
     def whole(study):
-        return {**study.report(0.25), "machine": None}
+        return {**study.report(study.rates()), "machine": None}
 
     trained = {"alone-0", "alone-1", "double-1", "distilled-0"}
     monkeypatch.setattr(stand_alone, "right_answers", right_answers)
     monkeypatch.setattr(stand_alone, "is_finished", lambda out: out.name in trained)
     monkeypatch.setattr(stand_alone, "finished", lambda config, out: (out.name, {"cpu_hours": 0.5}))
+    monkeypatch.setattr(
+        stand_alone.InheritedAnswers,
+        "__call__",
+        lambda answers, arch: right_answers("supernet", arch, answers.trained.dataset, "val"),
+    )
     study = stand_alone.Study(options())
-    monkeypatch.setattr(stand_alone.pretrained, "load", lambda path: (study.supernet, study.record))
     part = whole(study)
     assert (
         not part["complete"]
@@ -216,14 +224,14 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
 
     trained = {"alone-2"}  # the others are gone
     study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
-    assert [name for name, _, _ in study.runs(study.rate())] == ["alone-2"]
+    assert [name for name, _, _ in study.runs(study.rates())] == ["alone-2"]
     again = whole(study)
     assert again["complete"] and again["rows"][:2] == part["rows"] and again["cpu_hours"] == 2.5
     assert again["doubling_the_epochs"] == part["doubling_the_epochs"]
 
     monkeypatch.setattr(stand_alone, "sha256", lambda path: "another supernet's")
     study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
-    assert [name for name, _, _ in study.runs(study.rate())] == ["alone-2", "distilled-0"]
+    assert [name for name, _, _ in study.runs(study.rates())] == ["alone-2", "distilled-0"]
     with pytest.raises(
         SystemExit, match="part.json is of another study: its epochs is 5, here it is 6"
     ):

@@ -1,0 +1,99 @@
+"""Which images a network names rightly, and how two networks compare on the same images.
+
+An accuracy on N images has a standard error of sqrt(p (1 - p) / N), but most of that is which
+images there are, and the same for both networks: what differs between them is known better.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from labkit.data.datasets import DataSet
+from labkit.space import Arch
+from labkit.storage.atomic_write import write_atomic
+from labkit.storage.provenance import sha256
+from labkit.supernet.evaluation import Evaluator
+from labkit.supernet.folder import TrainedSupernet
+from labkit.supernet.supernet import Supernet
+
+
+def right_answers(
+    supernet: Supernet, arch: Arch, dataset: DataSet, *splits: str
+) -> np.ndarray:  # (N,)
+    """Which images of the splits, one after another, the arch names rightly, after BN
+    recalibration.
+    """
+    return _right_answers([Evaluator(supernet, dataset, split) for split in splits], arch)
+
+
+def _right_answers(evaluators: Sequence[Evaluator], arch: Arch) -> np.ndarray:
+    stats = evaluators[0].recalibrate(arch)
+    parts = [
+        (evaluator.logits(arch, stats).argmax(1) == evaluator.labels).numpy()
+        for evaluator in evaluators
+    ]
+    return np.concatenate(parts)
+
+
+class InheritedAnswers:
+    """`right_answers` of a trained supernet's archs, each computed once and kept in a folder."""
+
+    def __init__(self, trained: TrainedSupernet, splits: Sequence[str], folder: Path) -> None:
+        self.trained, self.splits = trained, tuple(splits)
+        self.weights_sha256 = sha256(trained.weights_path)
+        self.folder = folder / f"{trained.name}-{self.weights_sha256[:12]}-{'-'.join(splits)}"
+
+    @cached_property
+    def _evaluators(self) -> list[Evaluator]:
+        supernet, dataset = self.trained.supernet, self.trained.dataset
+        return [Evaluator(supernet, dataset, split) for split in self.splits]
+
+    @property
+    def images(self) -> int:
+        record = self.trained.dataset_record
+        return sum(record.splits[split] for split in self.splits)
+
+    def __call__(self, arch: Arch) -> np.ndarray:  # (N,) bool
+        path = self.folder / f"{hashlib.sha256(str(arch).encode()).hexdigest()[:20]}.txt"
+        if path.exists():
+            return unpacked(path.read_text(encoding="ascii"), self.images)
+        right = _right_answers(self._evaluators, arch)
+        write_atomic(path, lambda file: file.write_text(packed(right), encoding="ascii"))
+        return right
+
+
+def paired(correct: np.ndarray, baseline_correct: np.ndarray) -> dict[str, float]:
+    """Difference of two accuracies on the same images, in points, and its standard error.
+
+    (N,) each: right or wrong, or the mean of that over several networks.
+    """
+    gains = 100 * (correct.astype(float) - baseline_correct)
+    return {
+        "points": float(gains.mean()),
+        "standard_error": float(gains.std() / np.sqrt(len(gains))),
+    }
+
+
+def show(difference: dict[str, float]) -> str:
+    """A difference as tables have it.
+
+    >>> show({"points": 0.5, "standard_error": 0.125})
+    '+0.50 ± 0.12'
+    """
+    return "{points:+.2f} ± {standard_error:.2f}".format(**difference)
+
+
+def packed(right: np.ndarray) -> str:
+    """(N,) bool as text: eight images a byte, in base64."""
+    return base64.b64encode(np.packbits(right)).decode()
+
+
+def unpacked(text: str, images: int) -> np.ndarray:
+    """The (images,) bool that `packed` made a text of."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
