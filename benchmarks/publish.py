@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import fine_tuning
 import measured_search
 import page
 import recipes
@@ -378,6 +379,8 @@ SECTIONS = {
         recipes.figure,
         "Accuracy of the smallest, middle and largest subnet after four recipes of equal CPU time",
     ),
+    "fine_tuning": Section(TRAINING, fine_tuning.text),
+    "fine_tuning_cifar10": Section(TRAINING, fine_tuning.text, script="fine_tuning"),
     "step_memory": Section(TRAINING, step_memory),
     "step_speed": Section(TRAINING, step_speed),
     "shared_prefixes": Section(TRAINING, shared_prefixes),
