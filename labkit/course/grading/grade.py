@@ -55,6 +55,8 @@ def grade(
     students: Iterable[str] = (),
     notebook: int | None = None,
     per_student_inputs: bool = False,
+    one_student: str = "",
+    reference_first: bool = True,
     terms: Terms | None = None,
     jobs: int | None = None,
     seed: int | None = None,
@@ -66,9 +68,11 @@ def grade(
     `only` regrades these exercises, and `students` these students; other marks are left as they
     were. `notebook` is the number of the only one that is graded, whatever else was handed in.
     Without `seed` that of an earlier run into `out` is used, else a new one is drawn; with
-    `per_student_inputs` each student gets one that follows from it and the student's name. Raises
-    ValueError for an unknown exercise, student or notebook or a path that is not there,
-    FileExistsError if `out` or the .json beside it is there and is not of an earlier run.
+    `per_student_inputs` each student gets one that follows from it and the student's name. With
+    `one_student`, a name, all hand-ins are that student's. `reference_first` is False where there
+    are no solutions to grade first. Raises ValueError for an unknown exercise or student or a path
+    that is not there, FileExistsError if `out` or the .json beside it is there and is not of an
+    earlier run, LabError if the reference hand-in does not get all points.
     """
     out, limits, only = Path(out), limits or RunLimits(), list(only)
     terms = terms or Terms()
@@ -81,6 +85,7 @@ def grade(
         (out, out.with_suffix(".json"), folder),
         notebook,
         terms.roster.identify if terms.roster else lambda name, id: {},
+        one_student,
     )
     hand_ins, students = collection.hand_ins, set(students)
     if not hand_ins:
@@ -104,7 +109,8 @@ def grade(
         selected = [id for id in ids if id in (only or ids)] if only or students else outdated
         if selected and hand_in.student in (students or results):
             tasks.append(Task(hand_in, selected, result, its_seed))
-    for result in grade_all(tasks, grader, limits, jobs or os.cpu_count() or 1, progress):
+    jobs = jobs or os.cpu_count() or 1
+    for result in grade_all(tasks, grader, limits, jobs, progress, reference_first):
         results[result["student"]] = result
         if not result.pop("failure", None):
             store.save(result)
@@ -131,7 +137,12 @@ def student_seed(seed: int, student: str) -> int:
 
 
 def grade_all(
-    tasks: list[Task], grader: str, limits: RunLimits, jobs: int, progress: bool
+    tasks: list[Task],
+    grader: str,
+    limits: RunLimits,
+    jobs: int,
+    progress: bool,
+    reference_first: bool = True,
 ) -> Iterable[dict]:
     """Results as they come in; raises LabError if the reference hand-in does not get all points.
 
@@ -149,8 +160,9 @@ def grade_all(
     ):
         plan = GradingPlan(make_plan(Path(temporary), numbers, 0, limits), grader)
         server.wait()  # it has been importing meanwhile
-        ids = {id for task in tasks for id in task.ids}
-        require_full_reference(ids, replace(plan.run, seed=tasks[0].seed), server.address)
+        if reference_first:
+            ids = {id for task in tasks for id in task.ids}
+            require_full_reference(ids, replace(plan.run, seed=tasks[0].seed), server.address)
         remaining = {task.hand_in.student: task for task in tasks}
         for result in _in_pool(tasks, plan, server.address, jobs):
             del remaining[result["student"]]

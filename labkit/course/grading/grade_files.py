@@ -109,7 +109,7 @@ def write_reports(
 
 def platform_files(grades: dict, terms: Terms, feedback_texts: dict[str, str]) -> dict[str, bytes]:
     """Name -> content of what platforms import; raises ValueError where one could not import it."""
-    students = [one for one in grades["students"] if not one["shares_id"]]
+    students = [one for one in grades["students"] if one["complete"] and not one["shares_id"]]
     of, files = sum(grades["exercises"].values()), {}
     if "canvas" in terms.formats:
         table = canvas_table(students, of, terms.assignment, terms.roster)
@@ -162,6 +162,7 @@ def _student(
         "student": hand_in.student,
         "id": hand_in.id,
         **account,
+        "complete": all(mark["points"] is not None for mark in marks),
         "of": sum(mark["of"] for mark in marks),
         "marks": marks,
         "flags": [*hand_in.notes, *late_flags, *flags, *unanswered],
@@ -186,8 +187,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def as_csv(grades: dict) -> str:
-    """One line a student: name, points of each exercise (empty where it was not graded), total,
-    flags; and id, lateness and points by hand where any student has them.
+    """One line a student: name, points of each exercise, total, flags; and id, lateness and points
+    by hand where any student has them. What was not graded is empty, and so is a total without it.
     """
     students = grades["students"]
     about = ["id"] if any(one["id"] for one in students) else []
@@ -199,6 +200,7 @@ def as_csv(grades: dict) -> str:
         by_hand = sum(one["points"] for one in student["extra"])
         cells = student | {"by_hand": by_hand, "flags": "; ".join(student["flags"])}
         cells |= {id: points.get(id, "") for id in grades["exercises"]}
+        cells["total"] = student["total"] if student["complete"] else ""
         rows.append([cells[name] if cells[name] is not None else "" for name in rows[0]])
     return csv_text(rows)
 

@@ -77,6 +77,7 @@ def collect(
     leave_out: Iterable[Path] = (),
     only_notebook: int | None = None,
     identify: Callable[[str, str], dict] = lambda name, id: {},
+    one_student: str = "",
 ) -> Collection:
     """Hand-ins by student, in the order of their names, and what is not graded.
 
@@ -85,9 +86,10 @@ def collect(
     folder whose notebooks all have the course's names is one student itself, if there are no
     notebooks in its sub-folders, and no two versions of one notebook.
 
-    `only_notebook` is the number of the one notebook that is graded. `identify` gives what a class
-    list knows of a student, by name and id: HandIn's fields student, id, submitted and late_days.
-    Raises ValueError for a path that does not exist.
+    With `one_student`, a name, all that lies there is that student's. `only_notebook` is the number
+    of the one notebook that is graded. `identify` gives what a class list knows of a student, by
+    name and id: HandIn's fields student, id, submitted and late_days. Raises ValueError for a path
+    that does not exist.
     """
     excluded = {path.resolve() for path in leave_out}
     students: list[_Files] = []
@@ -96,7 +98,10 @@ def collect(
         if path.is_symlink():
             students.append(_Files(_stem(path.name), [], [f"{path.name} is {LINK}"]))
         elif path.is_dir() or is_zip(path):
-            of_path, others = _students_in(path, excluded)
+            if one_student:
+                of_path, others = [_student(one_student, entries_below(path, excluded))], []
+            else:
+                of_path, others = _students_in(path, excluded)
             students += of_path
             not_graded += [_not_graded(path, entry) for entry in others]
             not_graded += [_not_graded(path, one) for student in of_path for one in student.others]

@@ -20,7 +20,7 @@ from labkit.course.handout.notebook_file import (
 from labkit.course.handout.student_copy import EXERCISE, student_copy
 from labkit.storage.errors import LabError
 
-# Folder beside the instructor's notebooks: README and Makefile that students get.
+# Folder beside the instructor's notebooks: README, Makefile and workflow that students get.
 TEMPLATES = "student-repository"
 
 COPIED = (
@@ -115,9 +115,11 @@ def student_files(root: Path, repository: str | None, tag: str | None) -> dict[s
     for name, notebook in notebooks.items():
         files[f"notebooks/{name}"] = as_text(notebook).encode()
     table = _table(notebooks, repository, tag)
-    for template in sorted((instructor / TEMPLATES).iterdir()):
+    templates = instructor / TEMPLATES
+    for template in sorted(path for path in templates.rglob("*") if path.is_file()):
         text = template.read_text(encoding="utf-8")
-        files[template.name] = text.replace("{notebooks}", table).encode()
+        name = template.relative_to(templates).as_posix()
+        files[name] = text.replace("{notebooks}", table).encode()
     return files
 
 

@@ -237,3 +237,24 @@ def test_what_students_wrote_is_collected_for_marking_by_hand(judged_by_looking,
         [tmp_path / "anna.ipynb"], tmp_path / "grades.csv", terms=terms, progress=False
     )
     assert again["students"][0]["total"] == 20
+
+
+def test_a_fault_of_the_grader_is_a_mark_in_no_table(judged_by_looking, monkeypatch, tmp_path):
+    grade_all = grading.grade_all
+
+    def failing(tasks, grader, *others):
+        for result in grade_all(tasks, grader, *others):
+            if result["student"] == "Müller3, Zoë":
+                result["marks"]["1.3"]["mark"] |= {"points": None, "flag": "1.3 not graded"}
+            yield result
+
+    monkeypatch.setattr(grading, "grade_all", failing)
+    path, roster_path = canvas_class(tmp_path)
+    terms = Terms(roster=read_roster(roster_path), formats=("canvas", "moodle"))
+    grading.grade([path], tmp_path / "grades.csv", terms=terms, progress=False)
+    table = (tmp_path / "grades/canvas.csv").read_text(encoding="utf-8")
+    assert '"1002"' in table and '"1003"' not in table
+    assert "Participant 1003" not in (tmp_path / "grades/moodle.csv").read_text(encoding="utf-8")
+    with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as file:
+        row = next(row for row in csv.DictReader(file) if row["id"] == "1003")
+    assert row["1.3"] == row["total"] == "" and "1.3 not graded" in row["flags"]

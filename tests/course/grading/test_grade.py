@@ -228,6 +228,7 @@ def test_no_name_is_a_formula_or_markup(name):
         "student": name,
         "id": name,
         "total": 0,
+        "complete": True,
         "late_days": 1,
         "penalty": 1.0,
         "extra": [{"exercise": "", "points": 1, "comment": name}],
