@@ -21,6 +21,7 @@ import measured_search
 import page
 import recipes
 import stand_alone
+import step_profile
 from matplotlib.figure import Figure
 
 from labkit.course.pictures.style import save_figure
@@ -383,6 +384,8 @@ SECTIONS = {
     "fine_tuning_cifar10": Section(TRAINING, fine_tuning.text, script="fine_tuning"),
     "step_memory": Section(TRAINING, step_memory),
     "step_speed": Section(TRAINING, step_speed),
+    "step_profile": Section(TRAINING, step_profile.text),
+    "step_profile_gpu": Section(TRAINING, step_profile.text, script="step_profile"),
     "shared_prefixes": Section(TRAINING, shared_prefixes),
 }
 

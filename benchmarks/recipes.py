@@ -27,11 +27,17 @@ from pathlib import Path
 
 import numpy as np
 import page
-import torch
 from answers import right_answers
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
-from training_runs import finished, is_finished, one_thread
+from training_runs import (
+    archs_of_step,
+    finished,
+    is_finished,
+    one_thread,
+    random_batch,
+    take_gradients,
+)
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, save_figure
 from labkit.data import datasets as data
@@ -41,10 +47,10 @@ from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
 from labkit.tables.costs import macs_table
 from labkit.train import TrainConfig
-from labkit.train.step import training_step
 from labkit.train.train_state import TrainState
 
 TIMED_STEPS = 24  # of each recipe
+STEPS_OF_A_RUN = 1000  # over which these are spread
 ARCHS = ("smallest", "middle", "largest")
 
 
@@ -76,15 +82,6 @@ def middle(space: SearchSpace) -> Arch:
     return space.decode(space.canonical((space.choices // 2).astype(np.int8)[None]))[0]
 
 
-def archs_of_step(config: TrainConfig, step: int, total: int) -> list[Arch]:
-    recipe = config.resolved_recipe
-    return recipe.archs(
-        get_space(config.space),
-        np.random.default_rng((config.seed, step)),
-        recipe.phase_at(step, total),
-    )
-
-
 def time_steps(configs: list[TrainConfig], count: int) -> list[float]:
     """CPU seconds of a step of each configuration, the mean over steps spread evenly over its run,
     in turns.
@@ -94,26 +91,10 @@ def time_steps(configs: list[TrainConfig], count: int) -> list[float]:
         state.take_teacher()
     for i in tqdm(range(-1, count), desc="timing steps"):  # the first round warms up
         for k, (config, state) in enumerate(zip(configs, states)):
-            recipe, total = config.resolved_recipe, 1000
-            step = round((max(i, 0) + 0.5) / count * total)
-            images = torch.randn(
-                config.batch,
-                state.supernet.space.in_channels,
-                *[state.supernet.space.resolutions[-1]] * 2,
-            )
-            labels = torch.zeros(config.batch, dtype=torch.long)
-            later = recipe.teacher_from(total) is not None and step >= recipe.teacher_from(total)
+            step = round((max(i, 0) + 0.5) / count * STEPS_OF_A_RUN)
+            images, labels = random_batch(state)
             begin = time.process_time()
-            state.optimizer.zero_grad()
-            training_step(
-                state.supernet,
-                recipe,
-                archs_of_step(config, step, total),
-                images,
-                labels,
-                config.label_smoothing,
-                state.teacher if later else None,
-            )
+            take_gradients(state, images, labels, step, STEPS_OF_A_RUN)
             state.update(1e-3, config.ema_decay)
             if i >= 0:
                 totals[k] += time.process_time() - begin
