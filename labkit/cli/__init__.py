@@ -25,6 +25,7 @@ from labkit.cli.latency.lut import lut
 from labkit.cli.measure import measure
 from labkit.cli.pareto import pareto
 from labkit.cli.search import search
+from labkit.cli.space import space
 from labkit.cli.specialize import specialize
 from labkit.cli.train import train
 from labkit.cli.weights import weights
@@ -46,6 +47,7 @@ for command in (
     lut,
     deploy,
     evaluate,
+    space,
     train,
     measure,
     weights,

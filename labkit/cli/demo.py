@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import json_option, seed_option, show, supernet_option
+from labkit.cli.options import images_option, json_option, seed_option, show, supernet_option
 
 
 @click.command()
 @supernet_option
+@images_option
 @click.option(
     "--devices",
     default="host,pi4,stm32h743,mcu-64k",
@@ -22,7 +23,7 @@ from labkit.cli.options import json_option, seed_option, show, supernet_option
 )
 @seed_option
 @json_option
-def demo(trained, devices, out, seed, as_json) -> None:
+def demo(trained, images, devices, out, seed, as_json) -> None:
     """From the pretrained supernet to a subnet for each device at three budgets, evaluated and
     measured.
     """
@@ -36,6 +37,7 @@ def demo(trained, devices, out, seed, as_json) -> None:
     # What is wrong with a device's name or with the folder shows before any work.
     names = [get_device(name.strip()).name for name in devices.split(",")]
     out.mkdir(parents=True, exist_ok=True)
+    trained = trained.using(images=images)
     requests = [Request(name, p, percent=True) for name in names for p in PERCENTILES]
     table = subnet_table(trained, requests, seed=seed)
     table.write(out)

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import arch_option, json_option, read_arch, show, supernet_option
+from labkit.cli.options import (
+    arch_option,
+    images_option,
+    json_option,
+    read_arch,
+    show,
+    supernet_option,
+)
 
 
 @click.command()
 @supernet_option
+@images_option
 @arch_option
 @click.option(
     "--to",
@@ -25,13 +33,14 @@ from labkit.cli.options import arch_option, json_option, read_arch, show, supern
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option(
     "--images",
+    "count",
     type=click.IntRange(min=1),
     default=2000,
     show_default=True,
     help="Images of the split that a .tflite file is judged on; its interpreter is slow.",
 )
 @json_option
-def deploy(trained, arch, out, int8, split, images, as_json) -> None:
+def deploy(trained, images, arch, out, int8, split, count, as_json) -> None:
     """Extract a subnet, fold its batch norms, export it, verify and measure it here.
 
     A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`.
@@ -48,10 +57,11 @@ def deploy(trained, arch, out, int8, split, images, as_json) -> None:
         raise ValueError(f"cannot deploy to {str(out)!r}; name it like model.onnx or model.tflite")
     from labkit.supernet.evaluation import Evaluator
 
+    trained = trained.using(images=images)
     supernet, dataset = trained.supernet, trained.dataset
     subnet = supernet.extract(arch, Evaluator(supernet, dataset, "val").recalibrate(arch))
     if out.suffix == ".tflite":
-        _to_microcontroller(space, subnet, dataset, out, split, images, as_json)
+        _to_microcontroller(space, subnet, dataset, out, split, count, as_json)
         return
     model = deploy_onnx(space, subnet, dataset, out, int8=int8, split=split)
     lines = [

@@ -26,10 +26,10 @@ from labkit.cli.options import arch_option, json_option, read_arch, show, supern
 @click.option(
     "--data",
     "source",
-    type=click.Choice(["own", "imagenet"]),
-    default="own",
-    show_default=True,
-    help="The data set the supernet was trained on, or an ImageNet folder.",
+    help=(
+        "Folder where the supernet's images are, if not where they were at its training; or"
+        " imagenet."
+    ),
 )
 @click.option(
     "--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/."
@@ -76,7 +76,7 @@ def evaluate(trained, arch, split, weights, source, path, as_json) -> None:
         return
     from labkit.supernet.evaluation import Evaluator
 
-    dataset = weights_file.dataset_of(weights, record)
+    dataset = weights_file.dataset_of(weights, record, source and Path(source))
     accuracy = Evaluator(supernet, dataset, split).accuracy(arch)
     show(
         {**result, "accuracy": accuracy},

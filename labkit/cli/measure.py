@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from labkit.cli.options import json_option, show
+from labkit.cli.options import SupernetType, images_option, json_option, show
 
 
 @click.command()
-@click.argument("folder")
+@click.option(
+    "--supernet",
+    "trained",
+    type=SupernetType(),
+    required=True,
+    help="Folder of a training, or name of a supernet that ships.",
+)
+@images_option
 @click.option(
     "--pairs",
     type=click.IntRange(min=1),
@@ -16,19 +25,28 @@ from labkit.cli.options import json_option, show
     show_default=True,
     help="Random archs whose accuracy is measured.",
 )
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
 @json_option
-def measure(folder, pairs, as_json) -> None:
-    """Measure random subnets of the supernet in FOLDER, and fit an accuracy predictor to them.
+def measure(trained, images, pairs, device, threads, as_json) -> None:
+    """Measure random subnets of a supernet, and fit an accuracy predictor to them.
 
-    FOLDER is one that `labkit train --out` wrote, or the name of a supernet that ships. Writes
-    pairs.npz and predictor.npz beside the weights; an interrupted run goes on with the same
-    command.
+    Writes pairs.npz and predictor.npz beside the weights; an interrupted run goes on with the same
+    command. Several processes, on one machine or many that see the folder, measure a part each:
+
+        torchrun --nproc-per-node 2 -m labkit measure --supernet runs/first
     """
-    from labkit.supernet.accuracy_measurement import measure as measure_accuracy
-    from labkit.supernet.folder import load
+    import torch
 
-    trained = load(folder)
-    errors = measure_accuracy(trained, pairs)
+    from labkit.supernet.accuracy_measurement import measure as measure_accuracy
+
+    if threads:
+        torch.set_num_threads(threads)
+    errors = measure_accuracy(trained.using(images=images), pairs, device=device)
+    if int(os.environ.get("RANK", 0)):  # the first process of a torchrun says it
+        return
     lines = [
         f"{name:<12} RMSE {scores['rmse']:.3f} points, Kendall tau {scores['kendall_tau']:.3f}"
         for name, scores in errors.items()

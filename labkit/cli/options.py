@@ -11,11 +11,11 @@ import click
 
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space, spaces
-from labkit.supernet.folder import TrainedSupernet, load
+from labkit.supernet.folder import PREDICTORS, TrainedSupernet, load
 
 
-class _Space(click.ParamType):
-    name = "space"
+class SpaceType(click.ParamType):
+    name = "space or file"
 
     def convert(self, value, param, ctx) -> SearchSpace:
         try:
@@ -122,16 +122,29 @@ supernet_option = click.option(
     default="fmnist",
     show_default=True,
     help=(
-        "Name of a supernet that ships, name of a space in which nothing was trained, or folder of"
-        " a training."
+        "Folder of a training, or name of a supernet that ships; for costs alone, a space: its name"
+        " or TOML file."
     ),
+)
+images_option = click.option(
+    "--data",
+    "images",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder where the supernet's images are, if not where they were at its training.",
+)
+predictor_option = click.option(
+    "--predictor",
+    type=click.Choice(PREDICTORS),
+    default=PREDICTORS[0],
+    show_default=True,
+    help="Fitted to measured accuracies; or synthetic, which are invented, for a space without.",
 )
 space_option = click.option(
     "--space",
-    type=_Space(),
+    type=SpaceType(),
     default="fmnist",
     show_default=True,
-    help=f"Search space: {', '.join(spaces)}.",
+    help=f"Search space: {', '.join(spaces)}, or a TOML file (`labkit space new` writes one).",
 )
 arch_option = click.option(
     "--arch", required=True, help="largest, smallest, a file with an arch, or its JSON text."

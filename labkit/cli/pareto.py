@@ -8,6 +8,7 @@ from labkit.cli.options import (
     device_option,
     json_option,
     picture_option,
+    predictor_option,
     seed_option,
     show,
     supernet_option,
@@ -17,13 +18,14 @@ from labkit.space import Arch
 
 @click.command()
 @supernet_option
+@predictor_option
 @device_option("Device whose front to print")
 @picture_option(
     "Draw the front here (PNG, SVG or PDF), with what evolution and random search find."
 )
 @seed_option
 @json_option
-def pareto(trained, device, picture, seed, as_json) -> None:
+def pareto(trained, predictor, device, picture, seed, as_json) -> None:
     """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
 
     On a microcontroller it is the front of what its SRAM and flash can hold by prediction.
@@ -33,6 +35,7 @@ def pareto(trained, device, picture, seed, as_json) -> None:
     from labkit.search import front
     from labkit.specialize.device_costs import DeviceCosts
 
+    trained = trained.using(predictor=predictor)
     space, model = trained.space, trained.predictor
     costs = DeviceCosts(space, device)
     exact_front = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)

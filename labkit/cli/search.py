@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from labkit.cli.options import device_option, json_option, seed_option, show, supernet_option
+from labkit.cli.options import (
+    device_option,
+    json_option,
+    predictor_option,
+    seed_option,
+    show,
+    supernet_option,
+)
 
 # For each budget, the option that sets it, how many of the budget's units one of the option's is,
 # and the name of that unit.
@@ -19,6 +26,7 @@ OPTIONS = {
 
 @click.command()
 @supernet_option
+@predictor_option
 @device_option("Device to find a subnet for")
 @click.option(
     "--max-latency-ms", type=click.FloatRange(min=0), help="Latency limit in milliseconds."
@@ -62,6 +70,7 @@ OPTIONS = {
 @json_option
 def search(
     trained,
+    predictor,
     device,
     max_latency_ms,
     max_macs,
@@ -88,6 +97,7 @@ def search(
         # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
         return None if value is None else round(value * unit, 3)
 
+    trained = trained.using(predictor=predictor)
     space, model = trained.space, trained.predictor
     costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(

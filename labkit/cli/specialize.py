@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import json_option, seed_option, show, supernet_option
+from labkit.cli.options import (
+    images_option,
+    json_option,
+    predictor_option,
+    seed_option,
+    show,
+    supernet_option,
+)
 from labkit.specialize.deployment_matrix import DEFAULT_REQUESTS
 from labkit.specialize.targets import Request
 
@@ -23,6 +30,8 @@ class _Request(click.ParamType):
 
 @click.command()
 @supernet_option
+@predictor_option
+@images_option
 @click.option(
     "--device",
     "requests",
@@ -44,7 +53,7 @@ class _Request(click.ParamType):
 )
 @seed_option
 @json_option
-def specialize(trained, requests, out, seed, as_json) -> None:
+def specialize(trained, predictor, images, requests, out, seed, as_json) -> None:
     """Give every device its own subnet, then put every subnet on every device.
 
     Subnets are chosen exactly from predicted accuracy and the devices' tables, then exported,
@@ -54,6 +63,7 @@ def specialize(trained, requests, out, seed, as_json) -> None:
     from labkit.course.pictures.style import save_figure
     from labkit.specialize.deployment_matrix import specialize
 
+    trained = trained.using(images=images, predictor=predictor)
     matrix = specialize(trained, requests, out, seed=seed)
     save_figure(deployment_matrix(matrix), out / "specialize.png")
     show(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from labkit.cli.options import read_arch, seed_option, space_option
+from labkit.data.record import FITS
 
 
 @click.command()
@@ -98,11 +99,34 @@ from labkit.cli.options import read_arch, seed_option, space_option
     ),
 )
 @click.option(
+    "--data",
     "--dataset",
-    type=click.Choice(["fashion-mnist", "cifar10"]),
+    "dataset",
     default="fashion-mnist",
     show_default=True,
+    metavar="NAME|FOLDER",
+    help=(
+        "Images: a folder with a sub-folder for each class (perhaps below train/, val/ and test/),"
+        " or a name that torchvision knows, such as cifar100."
+    ),
 )
+@click.option(
+    "--augment",
+    default="crop,flip",
+    show_default=True,
+    help=(
+        "What is done to training images at random, with commas between: crop, flip, zoom, rotate,"
+        " color, trivial; or none. A flip is wrong for digits and signs."
+    ),
+)
+@click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    default="crop",
+    show_default=True,
+    help="How images that are not square become so.",
+)
+@click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, not skip it.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -153,6 +177,9 @@ def train(
     crop_padding,
     phase_schedules,
     dataset,
+    augment,
+    fit,
+    strict,
     out,
     resume,
     device,
@@ -172,6 +199,12 @@ def train(
     or many:
 
         torchrun --nproc-per-node 2 -m labkit train --out runs/first
+
+    With your own images, in a space for them:
+
+        labkit space new my.toml --data photos
+
+        labkit train --space my.toml --data photos --out runs/photos
     """
     import torch
 
@@ -180,8 +213,11 @@ def train(
     from labkit.train.config import arch_text, quick_precision
 
     config = TrainConfig(
-        space=space.name,
-        dataset=dataset,
+        space=space,
+        # From wherever it is resumed, the folder is the same.
+        dataset=str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset,
+        augment="" if augment == "none" else augment.replace(" ", ""),
+        fit=fit,
         recipe=recipe,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
@@ -208,7 +244,8 @@ def train(
             f"labkit: there is no checkpoint in {out}; this run starts from the beginning", err=True
         )
     try:
-        train_supernet(config, out, resume=resume, checkpoint_every=checkpoint_every, device=device)
+        options = {"resume": resume, "checkpoint_every": checkpoint_every, "strict": strict}
+        train_supernet(config, out, device=device, **options)
     except KeyboardInterrupt:
         click.echo(
             "\nlabkit: stopped; the same command with --resume goes on from the last checkpoint in"
@@ -217,6 +254,6 @@ def train(
         )
         raise
     click.echo(
-        f"weights are in {out / 'supernet.safetensors'}; `labkit measure {out}` adds pairs and an"
-        " accuracy predictor"
+        f"weights are in {out / 'supernet.safetensors'}; `labkit measure --supernet {out}` adds"
+        " pairs and an accuracy predictor"
     )

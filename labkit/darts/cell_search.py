@@ -29,11 +29,11 @@ from labkit.darts.genotype import Genotype, derive_cell
 from labkit.darts.network import Alphas, SearchNetwork, initial_alphas
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet, Split
+from labkit.runtime.distributed import World
 from labkit.runtime.machine import choose_device, machine
 from labkit.storage.atomic_write import write_atomic
 from labkit.train.batches import Batches
 from labkit.train.config import cosine
-from labkit.train.distributed import World
 from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
 
 

@@ -15,10 +15,10 @@ from labkit.darts.genotype import Genotype
 from labkit.darts.network import DerivedNetwork
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet
+from labkit.runtime.distributed import World
 from labkit.runtime.machine import choose_device
 from labkit.train.batches import Batches
 from labkit.train.config import cosine
-from labkit.train.distributed import World
 from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
 
 EVALUATION_BATCH = 500

@@ -30,6 +30,7 @@ from labkit.darts.mixed_supernet import (
     require_one_width,
 )
 from labkit.data.datasets import DataSet
+from labkit.runtime.distributed import World
 from labkit.search import Budget, best
 from labkit.search.exact import check_feasible
 from labkit.space import Arch, SearchSpace
@@ -39,7 +40,6 @@ from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import AdditiveTable
 from labkit.tables.separable import check_tables
 from labkit.train.batches import Batches
-from labkit.train.distributed import World
 from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
 
 DRAWS = 10_000  # from the final distribution, for candidates within budget

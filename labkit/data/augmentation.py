@@ -1,4 +1,5 @@
-"""Augmented images: the order, crops, flips and erased rectangles of an epoch.
+"""Augmented images: the order, crops, flips and erased rectangles of an epoch, and torchvision's
+transforms.
 
 All of it is a function of the seed and the epoch's number, so that no random state has to be saved
 or shared: whoever knows the two, a resumed run or another process, sees the same images. Each
@@ -7,14 +8,26 @@ sample's augmentation is the same in whatever batch it comes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
 
 from labkit.data.datasets import Split
 
+# What each does to a sample of a number of pixels on a side. Crops and flips are computed for a
+# whole batch on the device, the others one sample after the other.
+TRANSFORMS: dict[str, Callable[[int], v2.Transform]] = {
+    "zoom": lambda side: v2.RandomResizedCrop(side, scale=(0.35, 1.0)),
+    "rotate": lambda side: v2.RandomRotation(15, InterpolationMode.BILINEAR),
+    "color": lambda side: v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
+    "trivial": lambda side: v2.TrivialAugmentWide(),  # arXiv 2103.10158
+}
+AUGMENTATIONS = ("crop", "flip", *TRANSFORMS)
+DEFAULT_AUGMENTATIONS = ("crop", "flip")
 CROP_PADDING = 2  # pixels, unless said
 # Random erasing, arXiv 1708.04896, section 4.1.
 ERASED_AREA = (0.02, 0.33)  # least and largest share of an image
@@ -33,15 +46,27 @@ class Epoch(NamedTuple):
 
 
 def plan_epoch(
-    samples: int, seed: int, epoch: int, erase: float = 0.0, padding: int = CROP_PADDING
+    samples: int,
+    seed: int,
+    epoch: int,
+    erase: float = 0.0,
+    padding: int = CROP_PADDING,
+    augmentations: Collection[str] = DEFAULT_AUGMENTATIONS,
 ) -> Epoch:
-    """`erase` is the chance that a sample has a rectangle erased, `padding` in pixels."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    """`erase` is the chance that a sample has a rectangle erased, `padding` in pixels.
+
+    Crops and flips are left out where they are none of the `augmentations`.
+    """
+    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch))
     plan = Epoch(
         torch.randperm(samples, generator=generator),
         torch.randint(0, 2 * padding + 1, (samples, 2), generator=generator),
         torch.rand(samples, generator=generator) < 0.5,
     )
+    if "crop" not in augmentations:
+        plan.shift.fill_(padding)
+    if "flip" not in augmentations:
+        plan.flip.fill_(False)
     if not erase:
         return plan
     chance, area, aspect, top, left = torch.rand(5, samples, generator=generator)
@@ -87,3 +112,25 @@ def batch_of(
         pixel = torch.tensor(fill, device=device).mul(255).round().to(torch.uint8).view(1, -1, 1, 1)
         cropped = torch.where(inside, pixel, cropped)
     return cropped, split.labels[indices]
+
+
+def transformed(
+    images: Tensor, augmentations: Collection[str], indices: Tensor, seed: int, epoch: int
+) -> Tensor:
+    """uint8 images (N, C, H, W) of the samples `indices` after torchvision's transforms.
+
+    Each sample's randomness is drawn from the seed, the epoch and its index.
+    """
+    steps = [TRANSFORMS[name](images.shape[-1]) for name in TRANSFORMS if name in augmentations]
+    if not steps:
+        return images
+    transform, results = v2.Compose(steps), []
+    with torch.random.fork_rng(devices=[]):  # the transforms draw from the global generator only
+        for image, index in zip(images, indices.tolist()):
+            torch.manual_seed((_epoch_seed(seed, epoch) * 1_000_003 + index) % 2**63)
+            results.append(transform(image))
+    return torch.stack(results)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return seed * 1_000_003 + epoch

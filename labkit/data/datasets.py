@@ -1,33 +1,45 @@
-"""Data sets: Fashion-MNIST, which the repository embeds, and CIFAR-10, which torchvision downloads.
+"""Data sets: Fashion-MNIST, which the repository embeds, those that torchvision downloads, and
+folders of pictures.
 
-Splits are fixed. Of Fashion-MNIST's 60,000 training images, 50,000 train; of the 10,000 held out,
-search (accuracy pairs, predictors) sees `val-search` and what is reported as measured comes from
-`val`, so that a subnet is not judged on the images that chose it. `test` is read once, for a
-report.
+Splits are fixed (`labkit.data.splits`). Of Fashion-MNIST's 60,000 training images, 50,000 train;
+10,000 are held out, in two halves.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.datasets import CIFAR10, FashionMNIST
+from torchvision.datasets import FashionMNIST
 
-from labkit.data.fashion_mnist import DataError, unpack_fashion_mnist
-from labkit.data.record import DatasetRecord
-from labkit.storage.paths import cache_dir
+from labkit.data import torchvision_sets
+from labkit.data.decoding import moments
+from labkit.data.fashion_mnist import unpack_fashion_mnist
+from labkit.data.image_index import ImageIndex, ImageSource, index_of
+from labkit.data.picture_folder import PictureFolder
+from labkit.data.record import DataError, DatasetRecord, ImageForm
+from labkit.data.splits import SPLITS, split_by_content, split_by_position
+from labkit.data.streamed_images import StreamedImages
+from labkit.data.torchvision_sets import TorchvisionPictures
 
-SPLITS = ("train", "val-search", "val", "test")
-HELD_OUT_PER_CLASS = 500  # for each of the two validation halves
-SPLIT_SEED = 20191908
+# Mean and standard deviation of the channels, as weights were trained with them.
+STATISTICS = {
+    "FashionMNIST": ((0.2860,), (0.3530,)),
+    "CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+SMALLEST_STD = 1 / 255  # of a channel that is the same in all images
+IMAGES_AT_ONCE = 10_000
 
 
 class Split(NamedTuple):
-    images: Tensor  # (N, C, H, W) uint8
+    images: Tensor | StreamedImages  # (N, C, H, W) uint8
     labels: Tensor  # (N,) int64
 
     def to(self, device: torch.device) -> Split:
@@ -40,6 +52,8 @@ class DataSet(NamedTuple):
     std: tuple[float, ...]
     classes: tuple[str, ...]
     name: str = "unnamed"
+    form: ImageForm | None = None  # how pictures were brought to one size; None: they are of one
+    content: str | None = None  # SHA-256 of the images of each split, where they are a folder's
 
     @property
     def record(self) -> DatasetRecord:
@@ -51,68 +65,112 @@ class DataSet(NamedTuple):
             mean=self.mean,
             std=self.std,
             splits={name: len(split.images) for name, split in self.splits.items()},
+            form=self.form,
+            content=self.content,
         )
 
 
-def _held_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of train, val-search and val: stratified, and the same for ever.
+def load(
+    name: str | Path = "fashion-mnist", form: ImageForm | None = None, *, strict: bool = False
+) -> DataSet:
+    """The data set `name` with its four splits: a name that torchvision knows, or a folder.
 
-    RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
+    Pictures of different sizes are brought to `form`; those of one size stay as they are. What
+    cannot be read is skipped, and named on standard error. Raises DataError if the files are not
+    there, not whole or no data set, and with `strict` for an image that cannot be read.
     """
-    rng = np.random.RandomState(SPLIT_SEED)
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for label in np.unique(labels):
-        order = rng.permutation(np.flatnonzero(labels == label))
-        search, val, train = np.split(order, [HELD_OUT_PER_CLASS, 2 * HELD_OUT_PER_CLASS])
-        for part, indices in zip(parts, (train, search, val)):
-            part.append(indices)
-    train, search, val = (np.sort(np.concatenate(part)) for part in parts)
-    return train, search, val
-
-
-def _split(
-    images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tensor
-) -> dict[str, Split]:
-    splits = {
-        name: Split(images[indices], labels[indices])
-        for name, indices in zip(SPLITS, map(torch.from_numpy, _held_out(labels.numpy())))
-    }
-    return {**splits, "test": Split(test_images, test_labels)}
+    class_name = torchvision_sets.find(str(name))
+    if class_name in torchvision_sets.ARRAYS:
+        return _of_arrays(str(name), class_name)
+    form = form or ImageForm()
+    if form.channels not in (1, 3):
+        raise DataError(f"pictures have 1 or 3 channels, not {form.channels}")
+    if class_name is not None:
+        return _of_pictures(str(name), class_name, form, strict)
+    if Path(name).is_dir():
+        return _of_folder(Path(name).resolve(), form, strict)
+    raise DataError(
+        f"unknown data set {str(name)!r}: it is no folder of images here, and none of"
+        f" {torchvision_sets.known_names()}"
+    )
 
 
 @lru_cache(maxsize=2)
-def load(name: str = "fashion-mnist") -> DataSet:
-    """The data set `name` with its four splits; raises DataError if its files are not there or not
-    whole.
-    """
-    if name == "fashion-mnist":
+def _of_arrays(name: str, class_name: str) -> DataSet:
+    if class_name == "FashionMNIST":
         root = unpack_fashion_mnist()
-        train, test = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
-        splits = _split(train.data[:, None], train.targets, test.data[:, None], test.targets)
-        return DataSet(splits, (0.2860,), (0.3530,), tuple(train.classes), name)
-    if name == "cifar10":
-        root = cache_dir() / "cifar10"
-        try:
-            train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
-        except (OSError, RuntimeError) as error:
-            raise DataError(
-                f"CIFAR-10 is neither in {root} nor downloadable from here ({error}); put "
-                "cifar-10-python.tar.gz there, or use the embedded fashion-mnist"
-            ) from error
+        parts = [FashionMNIST(root, train=True), FashionMNIST(root, train=False)]
+    else:
+        parts = torchvision_sets.parts_of(class_name)
+    train, test = (Split(*torchvision_sets.arrays_of(part)) for part in parts)
+    indices = map(torch.from_numpy, split_by_position(train.labels.numpy()))
+    splits = {
+        split: Split(train.images[rows], train.labels[rows]) for split, rows in zip(SPLITS, indices)
+    }
+    mean, std = STATISTICS.get(class_name) or _statistics(
+        torch.cat([moments(chunk) for chunk in splits["train"].images.split(IMAGES_AT_ONCE)])
+    )
+    classes = torchvision_sets.classes_of(parts[0], train.labels)
+    return DataSet({**splits, "test": test}, mean, std, classes, name)
 
-        def images(data: np.ndarray) -> Tensor:
-            return torch.from_numpy(data).permute(0, 3, 1, 2).contiguous()
 
-        splits = _split(
-            images(train.data),
-            torch.tensor(train.targets),
-            images(test.data),
-            torch.tensor(test.targets),
-        )
-        return DataSet(
-            splits, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), tuple(train.classes), name
-        )
-    raise DataError(f"unknown data set {name!r}, known: fashion-mnist, cifar10")
+def _of_folder(path: Path, form: ImageForm, strict: bool) -> DataSet:
+    folder = PictureFolder(path)
+    index = _index(folder, form, strict)
+    readable = np.flatnonzero(index.labels.numpy() >= 0)
+    digests, labels = index.digests.numpy(), folder.labels
+    parts = split_by_content(
+        labels[readable], digests[readable], folder.parts[readable], folder.classes
+    )
+    rows = {name: readable[indices] for name, indices in parts.items()}
+    content = hashlib.sha256()
+    for name, indices in rows.items():
+        content.update(name.encode())
+        for line in sorted(digests[i].tobytes() + b"%d" % labels[i] for i in indices):
+            content.update(line)
+    splits, mean, std = _assembled(folder, index, rows, form)
+    return DataSet(splits, mean, std, folder.classes, str(folder.path), form, content.hexdigest())
+
+
+@lru_cache(maxsize=2)
+def _of_pictures(name: str, class_name: str, form: ImageForm, strict: bool) -> DataSet:
+    pictures = TorchvisionPictures(class_name, torchvision_sets.parts_of(class_name))
+    index = _index(pictures, form, strict)
+    labels, first_part = index.labels.numpy(), pictures.sizes[0]
+    readable = np.flatnonzero(labels >= 0)
+    train, test = readable[readable < first_part], readable[readable >= first_part]
+    rows = [train[part] for part in split_by_position(labels[train], 2 if len(test) else 3)]
+    splits, mean, std = _assembled(
+        pictures, index, dict(zip(SPLITS, [*rows, test] if len(test) else rows)), form
+    )
+    return DataSet(splits, mean, std, pictures.classes(index.labels), name, form)
+
+
+def _index(source: ImageSource, form: ImageForm, strict: bool) -> ImageIndex:
+    index = index_of(source, form, strict=strict)
+    if index.problems:
+        print(f"labkit: {index.report(source)}", file=sys.stderr)
+    return index
+
+
+def _assembled(
+    source: ImageSource, index: ImageIndex, rows: dict[str, np.ndarray], form: ImageForm
+) -> tuple[dict[str, Split], tuple[float, ...], tuple[float, ...]]:
+    """The splits of the images `rows`, and mean and standard deviation of the training images."""
+    splits = {}
+    for name, numbers in rows.items():
+        indices = torch.from_numpy(numbers)
+        streamed = index.pixels is None
+        images = StreamedImages(source, form, indices) if streamed else index.pixels[indices]
+        splits[name] = Split(images, index.labels[indices])
+    return splits, *_statistics(index.moments[torch.from_numpy(rows["train"])])
+
+
+def _statistics(image_moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, from the moments (N, C, 2) of images."""
+    mean, square = image_moments.mean(0).T  # (C,) each
+    std = (square - mean**2).clamp(min=SMALLEST_STD**2).sqrt()
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def normalize(images: Tensor, dataset: DataSet, dtype: torch.dtype = torch.float32) -> Tensor:

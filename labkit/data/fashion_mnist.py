@@ -9,8 +9,8 @@ import struct
 import zlib
 from pathlib import Path
 
+from labkit.data.record import DataError
 from labkit.storage.atomic_write import write_atomic
-from labkit.storage.errors import LabError
 from labkit.storage.paths import cache_dir, data_dir
 
 FASHION_MNIST_SHA256 = {
@@ -19,10 +19,6 @@ FASHION_MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
     "t10k-labels-idx1-ubyte": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
 }
-
-
-class DataError(LabError):
-    """A data file is missing or damaged; the message says how to restore it."""
 
 
 def unpack_fashion_mnist() -> Path:

@@ -8,6 +8,31 @@ from typing import NamedTuple
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields
 
+FITS = ("crop", "stretch")
+
+
+class DataError(LabError):
+    """Images are missing, damaged or no data set; the message says the way out."""
+
+
+class ImageForm(NamedTuple):
+    """How pictures of any size and mode become arrays of one.
+
+    `fit` says what happens to their shape: "crop" resizes the shorter side to `side` pixels and
+    takes the square in the middle, "stretch" resizes both. With one channel they become gray.
+    """
+
+    channels: int = 3
+    side: int = 64
+    fit: str = "crop"
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> ImageForm:
+        side = fields.get("side", int)
+        if side < 1 or fields.get("channels", int) not in (1, 3):
+            fields.fail("side", "a form of positive side and 1 or 3 channels")
+        return cls(fields.get("channels", int), side, fields.choice("fit", FITS))
+
 
 class DatasetRecord(NamedTuple):
     """Name, classes and numbers of a data set; no images, and nothing that needs torch."""
@@ -18,9 +43,13 @@ class DatasetRecord(NamedTuple):
     mean: tuple[float, ...]  # of each channel, for pixels in [0, 1]
     std: tuple[float, ...]
     splits: Mapping[str, int]  # images of each split
+    form: ImageForm | None = None  # how its pictures were resized; None: they are of one size
+    content: str | None = None  # SHA-256 of the images of each split, where they come from a folder
 
     def to_json(self) -> dict:
-        return self._asdict()
+        """Without what a data set of one size, known by its name, has no need of."""
+        value = {name: part for name, part in self._asdict().items() if part is not None}
+        return value if self.form is None else {**value, "form": self.form._asdict()}
 
     @classmethod
     def from_json(cls, value: object, source: object, error: type[LabError]) -> DatasetRecord:
@@ -33,4 +62,6 @@ class DatasetRecord(NamedTuple):
             mean=tuple(fields.get("mean", list)),
             std=tuple(fields.get("std", list)),
             splits=fields.get("splits", dict),
+            form=ImageForm.from_fields(fields.object("form")) if "form" in fields else None,
+            content=fields.text("content") if "content" in fields else None,
         )

@@ -41,6 +41,8 @@ class TimingLimits(NamedTuple):
 
 
 DEFAULT = TimingLimits()
+# What a latency file says of the space that it was measured for.
+SPACE_FIELDS = ("schema", "space", "space_sha256", "space_definition")
 FEWEST = 3  # repeats of a call that alone takes longer than its time
 
 
@@ -250,7 +252,7 @@ def latency_file(contents: dict, run: TimingRun, provenance: dict) -> dict:
     """
     timings = {name: timing._asdict() for name, timing in run.timings.items()}
     return {
-        **{field: contents[field] for field in ("schema", "space", "space_sha256")},
+        **{field: contents[field] for field in SPACE_FIELDS if field in contents},
         "what": "latency",
         "made": provenance,
         "anchor_ms": run.anchor_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from labkit.space.search_space import SearchSpace
+from labkit.space.space_file import SUFFIX, read_space
 from labkit.space.stage import Stage
 
 IMAGENET_RESOLUTIONS = tuple(range(128, 225, 16))
@@ -121,7 +122,15 @@ spaces: dict[str, SearchSpace] = {
 
 
 def get_space(name: str) -> SearchSpace:
-    """The space called `name`; raises ValueError with the known names for another."""
-    if name not in spaces:
-        raise ValueError(f"unknown space {name!r}, known: {', '.join(spaces)}")
-    return spaces[name]
+    """The space called `name`, or the one that a TOML file of this name defines.
+
+    Raises ValueError with the known names for another, SpaceError for a file that is no space.
+    """
+    if name in spaces:
+        return spaces[name]
+    if str(name).endswith(SUFFIX):
+        return read_space(name)
+    raise ValueError(
+        f"unknown space {name!r}, known: {', '.join(spaces)}; or give a {SUFFIX} file (`labkit"
+        " space new` writes one)"
+    )

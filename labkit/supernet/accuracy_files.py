@@ -137,11 +137,11 @@ def _read(
                 raise ArtifactError(
                     f"{path} was made from another {name} than the one beside it (SHA-256"
                     f" {str(digest)[:12]}, not {sha256(source)[:12]}); make it again with `labkit"
-                    f" measure {path.parent}`"
+                    f" measure --supernet {path.parent}`"
                 )
 
     return read_npz(path, schema, names, _advice(path), check_header)
 
 
 def _advice(path: Path) -> str:
-    return f"restore it, or make it again with `labkit measure {path.parent}`"
+    return f"restore it, or make it again with `labkit measure --supernet {path.parent}`"

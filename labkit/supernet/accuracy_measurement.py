@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -19,6 +20,9 @@ from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.accuracy_predictor import fit_separable
 from labkit.tables.predictor_quality import cross_validate
 
+if TYPE_CHECKING:
+    from labkit.runtime.distributed import World
+
 ARCHS, HELD_OUT, SEED = 2000, 0.2, 0
 FEWEST_PAIRS = 12  # without the held-out ones, as few as a fit takes
 ARCHS_AT_ONCE = 50  # measured between two saves: a minute or two of work
@@ -26,42 +30,63 @@ PARTIAL_SCHEMA = "labkit-pairs-partial-2"
 
 
 def measure(
-    trained: TrainedSupernet, archs: int = ARCHS, seed: int = SEED, progress: bool = True
+    trained: TrainedSupernet,
+    archs: int = ARCHS,
+    seed: int = SEED,
+    progress: bool = True,
+    device: str | None = "cpu",
 ) -> dict[str, dict[str, float]]:
     """Add pairs.npz, of `archs` random archs, and predictor.npz to a trained supernet's folder.
 
     Returns the errors of the predictor, and of simpler ones, on held-out pairs. What was measured
-    is saved as it comes: after an interruption the same call goes on from there. Raises
-    ArtifactError, before anything is replaced, for fewer archs than a fit takes; CheckpointError
-    and DataError where weights or images are not there.
+    is saved as it comes: after an interruption the same call goes on from there. Under torchrun
+    every process calls this and measures a part; the first writes, into a folder that all see.
+    Raises ArtifactError, before anything is replaced, for fewer archs than a fit takes;
+    CheckpointError and DataError where weights or images are not there.
     """
+    from labkit.runtime.distributed import world  # torch is for making pairs, not for reading them
+
     count = min(archs, trained.space.size())
     if count < FEWEST_PAIRS:
         raise ArtifactError(
             f"{count} pairs of {trained.name!r} are too few to fit a predictor and to judge it; it"
             f" takes {FEWEST_PAIRS} at least, {ARCHS} for a good one"
         )
-    measure_pairs(trained, archs, seed, progress)
-    return fit_predictor(TrainedSupernet(trained.space, trained.path), seed)
+    with world(device) as ranks:
+        measure_pairs(trained, archs, seed, progress, ranks)
+        ranks.wait()  # until the first one has written the pairs
+        fresh = trained.using(images=trained.images)
+        if ranks.leads:
+            errors = fit_predictor(fresh, seed)
+        ranks.wait()
+    return errors if ranks.leads else fresh.predictor.header["held_out"]
 
 
 def measure_pairs(
-    trained: TrainedSupernet, archs: int = ARCHS, seed: int = SEED, progress: bool = True
+    trained: TrainedSupernet,
+    archs: int = ARCHS,
+    seed: int = SEED,
+    progress: bool = True,
+    ranks: World | None = None,
 ) -> None:
     """Write pairs.npz: the accuracy of random archs on val-search.
 
     Archs are measured in order of their genes, so that neighbors share the work of their first
-    blocks.
+    blocks. Each of the processes `ranks` measures a part of them.
     """
-    from labkit.runtime.machine import machine  # torch is for making pairs, not for reading them
+    from labkit.runtime.distributed import World
+    from labkit.runtime.machine import choose_device, machine
     from labkit.supernet.evaluation import RECALIBRATION_IMAGES, Evaluator
 
+    ranks = ranks or World(0, 1, choose_device("cpu"))
     space, weights = trained.space, trained.weights_path
-    evaluator = Evaluator(trained.supernet, trained.dataset, "val-search")
+    evaluator = Evaluator(trained.supernet.to(ranks.device), trained.dataset, "val-search")
     genes = random_genes(space, archs, seed)
     file = f"{file_stem(space)}-{archs}-{seed}-{sha256(weights)[:16]}.npz"
     partial = cache_dir() / "pairs" / file
-    accuracy, cpu_seconds = _measured_before(partial, space, genes)
+    # Processes on other machines have another cache: what the first one has is what counts.
+    before = _measured_before(partial, space, genes) if ranks.leads else (np.empty(0), 0.0)
+    accuracy, cpu_seconds = np.array(ranks.gather(before[0])), sum(ranks.gather(before[1:]))
     order = np.lexsort(genes.T[::-1])
     remaining = order[np.isnan(accuracy[order])]
     bar = tqdm(
@@ -69,21 +94,27 @@ def measure_pairs(
         initial=len(genes) - len(remaining),
         desc=f"pairs of {trained.name}",
         unit="arch",
-        disable=not progress,
+        disable=not (progress and ranks.leads),
     )
+    archs_at_once = ARCHS_AT_ONCE * ranks.size
     with bar:
-        for begin in range(0, len(remaining), ARCHS_AT_ONCE):
-            batch, start = remaining[begin : begin + ARCHS_AT_ONCE], time.process_time()
-            accuracy[batch] = evaluator.accuracies(space.decode(genes[batch]))
-            cpu_seconds += time.process_time() - start
-            write_npz(
-                partial,
-                {"schema": PARTIAL_SCHEMA, **space_fields(space), "cpu_seconds": cpu_seconds},
-                {"genes": genes, "accuracy": accuracy},
-            )
+        for begin in range(0, len(remaining), archs_at_once):
+            batch, start = remaining[begin : begin + archs_at_once], time.process_time()
+            part = np.array_split(batch, ranks.size)[ranks.rank]
+            measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
+            accuracy[batch] = ranks.gather(measured)
+            cpu_seconds += sum(ranks.gather([time.process_time() - start]))
+            if ranks.leads:
+                write_npz(
+                    partial,
+                    {"schema": PARTIAL_SCHEMA, **space_fields(space), "cpu_seconds": cpu_seconds},
+                    {"genes": genes, "accuracy": accuracy},
+                )
             bar.update(len(batch))
+    if not ranks.leads:
+        return
     header = {
-        **provenance(f"labkit measure {trained.name} --pairs {archs}", [weights], seed),
+        **provenance(f"labkit measure --supernet {trained.name} --pairs {archs}", [weights], seed),
         "split": "val-search",
         "recalibration_images": RECALIBRATION_IMAGES,
         "cpu_hours": round(cpu_seconds / 3600, 3),
@@ -138,7 +169,7 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
     if trained.is_trained:
         inputs.append(trained.weights_path)
     header = {
-        **provenance(f"labkit measure {trained.name}", inputs, seed),
+        **provenance(f"labkit measure --supernet {trained.name}", inputs, seed),
         "pairs": len(order),
         "held_out_pairs": len(held_out),
         "held_out": errors,

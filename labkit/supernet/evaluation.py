@@ -8,13 +8,14 @@ section 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from labkit.data.datasets import DataSet, normalize, resize
+from labkit.data.streamed_images import StreamedImages
 from labkit.space import Arch
 from labkit.supernet.batch_norm import BatchNormStats, Recorder
 from labkit.supernet.prefix_tree import TreeWalk, global_choice, path_of, tree_of
@@ -22,6 +23,7 @@ from labkit.supernet.supernet import Supernet
 
 RECALIBRATION_IMAGES = 2000
 IMAGES_AT_FORKS = 2500  # images whose activations are kept at a time where archs part
+STREAMED_VALUES = 2**26  # numbers of images that are streamed, at a time: 256 MB
 # Small enough for the activations to stay in the cache: twice as fast as 500.
 EVALUATION_BATCH = 100
 
@@ -30,7 +32,8 @@ class Evaluator:
     """Accuracy of subnets of one supernet on one split, each with its own batch-norm statistics.
 
     Images are normalized once, and resized once for each resolution. With `images`, that many are
-    used, spread over the split, instead of all. Raises ValueError for a number below 1.
+    used, spread over the split, instead of all. Images that are streamed are decoded again for each
+    arch, or for all archs of one call of `accuracies`. Raises ValueError for a number below 1.
     """
 
     def __init__(
@@ -54,28 +57,46 @@ class Evaluator:
         calibration = spread(len(train.images), recalibration_images)
         self._calibration = normalized(train.images[calibration])
         evaluated = spread(len(test.images), len(test.images) if images is None else images)
-        self._images = normalized(test.images[evaluated])
         self.labels = test.labels[evaluated].to(self.device)
-        self._resized: dict[int, tuple[Tensor, Tensor]] = {}
+        self._stream: Callable[[], Iterator[Tensor]] | None = None
+        self._chunk = IMAGES_AT_FORKS
+        if isinstance(test.images, StreamedImages):
+            image_size = test.images.shape[1:].numel()
+            self._chunk = max(self.batch, min(IMAGES_AT_FORKS, STREAMED_VALUES // image_size))
+            parts = evaluated.split(self._chunk)
+            self._stream = lambda: map(normalized, test.images.batches(parts))
+        else:
+            self._images = normalized(test.images[evaluated])
+        self._resized: dict[tuple[str, int], Tensor] = {}
 
-    def _at(self, resolution: int) -> tuple[Tensor, Tensor]:
-        if resolution not in self._resized:
-            self._resized[resolution] = (
-                resize(self._calibration, resolution),
-                resize(self._images, resolution),
-            )
-        return self._resized[resolution]
+    def _at(self, resolution: int, name: str = "_calibration") -> Tensor:
+        """Images of the attribute `name`, resized."""
+        if (name, resolution) not in self._resized:
+            self._resized[name, resolution] = resize(getattr(self, name), resolution)
+        return self._resized[name, resolution]
+
+    def _chunks(self, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Labels (N,) and images (N, C, r, r) of the split, some of them at a time."""
+        if self._stream is None:
+            images = self._at(resolution, "_images").split(self._chunk)
+        else:
+            images = (resize(chunk, resolution) for chunk in self._stream())
+        return zip(self.labels.split(self._chunk), images)
 
     def recalibrate(self, arch: Arch) -> BatchNormStats:
-        calibration, _ = self._at(arch.resolution)
-        return recalibrate(self.supernet, arch, calibration.split(self.batch))
+        return recalibrate(self.supernet, arch, self._at(arch.resolution).split(self.batch))
 
     @torch.inference_mode()
     def logits(self, arch: Arch, stats: BatchNormStats | None = None) -> Tensor:
         """(N, classes) logits on the split; recalibrates first unless `stats` are given."""
         stats = self.recalibrate(arch) if stats is None else stats
-        _, images = self._at(arch.resolution)
-        return torch.cat([self.supernet(batch, arch, stats) for batch in images.split(self.batch)])
+        return torch.cat(
+            [
+                self.supernet(batch, arch, stats)
+                for _, images in self._chunks(arch.resolution)
+                for batch in images.split(self.batch)
+            ]
+        )
 
     def accuracy(self, arch: Arch, stats: BatchNormStats | None = None) -> float:
         """Top-1 accuracy in percent."""
@@ -100,11 +121,9 @@ class Evaluator:
                 choice = resolution, width
                 members = [i for i, arch in enumerate(archs) if global_choice(arch) == choice]
                 tree = tree_of([path_of(archs[i]) for i in members])
-                calibration, images = self._at(resolution)
                 walk = TreeWalk(self.supernet, self.batch, width)
-                walk.calibrate(tree, calibration)
-                parts = (tensor.split(IMAGES_AT_FORKS) for tensor in (self.labels, images))
-                for labels, chunk in zip(*parts):
+                walk.calibrate(tree, self._at(resolution))
+                for labels, chunk in self._chunks(resolution):
                     share = len(labels) / len(self.labels)
                     for i, logits in walk.logits(tree, chunk):
                         counts[members[i]] += hits(logits, labels)

@@ -4,8 +4,8 @@
     FOLDER/pairs.npz              random archs and their accuracy on val-search
     FOLDER/predictor.npz          the accuracy predictor fitted to the pairs
 
-`labkit train --out FOLDER` writes the first, `labkit measure FOLDER` the others. Those that ship
-lie in data/supernets/NAME and go by their name.
+`labkit train --out FOLDER` writes the first, `labkit measure --supernet FOLDER` the others. Those
+that ship lie in data/supernets/NAME and go by their name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 from labkit.data.record import DatasetRecord
 from labkit.space import SearchSpace, get_space, spaces
+from labkit.space.binding import SHOWN_DIGITS
+from labkit.space.space_file import SUFFIX
+from labkit.storage.npz_file import ArtifactError
 from labkit.storage.paths import data_dir
 from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import accuracy_files, weights_file
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
     from labkit.supernet.supernet import Supernet
 
 IMAGENET_CLASSES = 1000
+PREDICTORS = ("measured", "synthetic")
 
 
-def load(name: str | Path) -> TrainedSupernet:
+def load(
+    name: str | Path, *, images: Path | None = None, predictor: str = "measured"
+) -> TrainedSupernet:
     """The trained supernet that is called `name`, or whose folder is `name`.
 
-    The name of a space in which nothing was trained gives a value without weights, whose accuracy
-    predictor is synthetic and says so.
+    The name of a space in which nothing was trained, or a TOML file that defines one, gives a value
+    without weights. `images` and `predictor` are those of `TrainedSupernet`.
 
     Raises ValueError, which lists the names, for another; CheckpointError for a folder without
     sound weights. Files are read when they are asked for.
@@ -43,12 +49,15 @@ def load(name: str | Path) -> TrainedSupernet:
     (133492841937, 'fashion-mnist', 2000)
     """
     shipped = data_dir() / "supernets"
+    options = {"images": images, "predictor": predictor}
     if str(name) in spaces:
-        return TrainedSupernet(get_space(str(name)), shipped / name)
+        return TrainedSupernet(get_space(str(name)), shipped / name, **options)
+    if str(name).endswith(SUFFIX):
+        return TrainedSupernet(get_space(str(name)), Path(name).with_suffix(""), **options)
     for folder in (shipped / name, Path(name)):
         if folder.is_dir():
             space, _ = weights_file.read_record(folder / WEIGHTS)
-            return TrainedSupernet(space, folder)
+            return TrainedSupernet(space, folder, **options)
     names = [*spaces, *sorted(path.parent.name for path in shipped.glob(f"*/{WEIGHTS}"))]
     raise ValueError(
         f"unknown supernet {str(name)!r}, known: {', '.join(dict.fromkeys(names))}; or give the"
@@ -65,10 +74,28 @@ def weights_path(source: str | Path) -> Path:
 class TrainedSupernet:
     """A space, and what was trained, measured and fitted in it; each read when it is asked for."""
 
-    def __init__(self, space: SearchSpace, path: Path | None = None) -> None:
-        """`path` is the folder; without it, the one in which a supernet of `space` would ship."""
-        self.space = space
+    def __init__(
+        self,
+        space: SearchSpace,
+        path: Path | None = None,
+        *,
+        images: Path | None = None,
+        predictor: str = "measured",
+    ) -> None:
+        """`path` is the folder; without it, the one in which a supernet of `space` would ship.
+
+        `images` is the folder of its images, if they are not where they were at its training.
+        `predictor` is "measured", or "synthetic" for invented accuracies, in a space where none
+        were measured; raises ValueError for another.
+        """
+        if predictor not in PREDICTORS:
+            raise ValueError(f"unknown predictor {predictor!r}, known: {', '.join(PREDICTORS)}")
+        self.space, self.images, self.predictor_kind = space, images, predictor
         self.path = data_dir() / "supernets" / space.name if path is None else Path(path)
+
+    def using(self, *, images: Path | None = None, predictor: str = "measured") -> TrainedSupernet:
+        """The same supernet with its images elsewhere, or with another predictor."""
+        return TrainedSupernet(self.space, self.path, images=images, predictor=predictor)
 
     def __repr__(self) -> str:
         return f"TrainedSupernet({self.space.name!r}, {str(self.path)!r})"
@@ -87,14 +114,16 @@ class TrainedSupernet:
 
     def missing(self) -> dict[str, str]:
         """What the folder lacks, and how to make it."""
-        train = f"make it with `labkit train --space {self.space.name} --out {self.path}`"
+        space = self.space.name if self.space.name in spaces else "FILE.toml"
+        train = f"make it with `labkit train --space {space} --out {self.path}`"
         if self.space.num_classes == IMAGENET_CLASSES:
             train = (
-                "`labkit train` cannot make it, because it takes no ImageNet; get the official"
-                f" weights with `labkit weights fetch {self.space.name}`, then `labkit evaluate"
-                " --data imagenet --path FOLDER` judges them (more in docs/coming-from-ofa.md)"
+                f"{train}, with --data FOLDER for ImageNet's images, which takes many GPUs; or get"
+                f" the official weights with `labkit weights fetch {self.space.name}`, then `labkit"
+                " evaluate --data imagenet --path FOLDER` judges them (more in"
+                " docs/coming-from-ofa.md)"
             )
-        measure = f"make it with `labkit measure {self.path}`"
+        measure = f"make it with `labkit measure --supernet {self.path}`"
         advice = {WEIGHTS: train, PAIRS: measure, PREDICTOR: measure}
         return {file: how for file, how in advice.items() if not (self.path / file).is_file()}
 
@@ -127,7 +156,7 @@ class TrainedSupernet:
 
         Raises DataError where they are not here, CheckpointError where they are others.
         """
-        return weights_file.dataset_of(self.weights_path, self.record)
+        return weights_file.dataset_of(self.weights_path, self.record, self.images)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -136,20 +165,28 @@ class TrainedSupernet:
 
     @cached_property
     def predictor(self) -> AccuracyModel:
-        """The accuracy predictor that was fitted to the pairs; a synthetic one, labeled so, where
-        nothing was trained.
+        """The accuracy predictor that was fitted to the pairs, or the synthetic one, labeled so,
+        where it was asked for.
 
-        Raises ArtifactError where the predictor is lost, unsound, or made from other files.
+        Raises ArtifactError where there is none, or it is unsound or made from other files.
         """
+        if self.predictor_kind == "synthetic":
+            return accuracy_files.synthetic_model(self.space)
         if any((self.path / file).is_file() for file in (WEIGHTS, PAIRS, PREDICTOR)):
             return accuracy_files.read_predictor(self.path, self.space)
-        return accuracy_files.synthetic_model(self.space)
+        raise ArtifactError(
+            f"no accuracies were measured in space {self.space.name!r}, because"
+            f" {self.weights_path} does not exist: {self.missing()[WEIGHTS]}. To go on with"
+            " invented accuracies, ask for them (--predictor synthetic)"
+        )
 
     def _require_this_space(self, space: SearchSpace) -> None:
         if space != self.space:
+            version, expected = (s.digest[:SHOWN_DIGITS] for s in (space, self.space))
             raise CheckpointError(
-                f"{self.weights_path} holds a supernet of space {space.name!r}, not"
-                f" {self.space.name!r}"
+                f"{self.weights_path} holds a supernet of space {space.name!r} ({version}), not"
+                f" {self.space.name!r} ({expected}); load its folder, {self.path}, by its path, or"
+                " train it again"
             )
 
     def _require_weights(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.data.record import DatasetRecord
-from labkit.space import Arch, SearchSpace, get_space
-from labkit.space.binding import require_space, space_fields
+from labkit.data.record import DataError, DatasetRecord
+from labkit.space import Arch, SearchSpace
+from labkit.space.binding import space_fields, space_of
 from labkit.storage import tensor_file
 from labkit.storage.tensor_file import CheckpointError
 
@@ -79,17 +79,24 @@ def dataset_record_of(path: Path, record: Mapping) -> DatasetRecord:
     return DatasetRecord.from_json(record["dataset"], f"{path}: header", CheckpointError)
 
 
-def dataset_of(path: Path, record: Mapping) -> DataSet:
+def dataset_of(path: Path, record: Mapping, images: Path | None = None) -> DataSet:
     """The images that the weights in `path` were trained on, and those held out.
 
+    `images` is the folder where they are now, if it is another one than they were trained from.
     Raises DataError where they are not here, CheckpointError where the data set that is now called
     so is another one.
     """
     from labkit.data import datasets
 
     recorded = dataset_record_of(path, record)
-    dataset = datasets.load(recorded.name)
-    if dataset.record != recorded:
+    if images is None and recorded.content is not None and not Path(recorded.name).is_dir():
+        raise DataError(
+            f"the images that {path} was trained on are not in {recorded.name}; say where they are"
+            " now (--data DIR)"
+        )
+    dataset = datasets.load(images or recorded.name, recorded.form)
+    # A folder may lie elsewhere; what is in it must be the same.
+    if dataset.record != recorded and (recorded.content or "none") != dataset.content:
         raise CheckpointError(
             f"{path} was trained on {recorded}, which is not the data set of this name here:"
             f" {dataset.record}"
@@ -107,10 +114,5 @@ def _space_of(path: Path, record: dict) -> SearchSpace:
         raise CheckpointError(
             f"{path}: schema is {record.get('schema')!r}, this version reads {SCHEMA!r}"
         )
-    try:
-        space = get_space(record.get("space"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: space: {error}") from None
     advice = "train it again, or load it with the space as it was then"
-    require_space(record, path, space, CheckpointError, advice)
-    return space
+    return space_of(record, path, CheckpointError, advice)

@@ -181,6 +181,19 @@ class _Floor(Separable):
         return peak + self._cost.total.stage_values(s) + (self._rest - self._least[s])[:, None]
 
 
+def lowest(function: Separable) -> float:
+    """The smallest value of all archs of an additive or a maximum table, exactly.
+
+    Raises ValueError for one with a link, which need not ascend.
+    """
+    if function.link is not None:
+        raise ValueError("the least of a function with a link is not that of its terms")
+    space = function.space
+    stages = range(len(space.stages))
+    least = [function.stage_values(s)[:, space.valid_codes(s)].min(1) for s in stages]
+    return float(function.combine(function.combine.reduce(least), function.base).min())
+
+
 def highest(function: Separable | MaxPlusSum) -> float:
     """The largest value of all archs, exactly: at one global choice, stages are independent."""
     space = function.space

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from labkit.data.augmentation import CROP_PADDING, Epoch, batch_of, plan_epoch
+from labkit.data.augmentation import (
+    CROP_PADDING,
+    DEFAULT_AUGMENTATIONS,
+    Epoch,
+    batch_of,
+    plan_epoch,
+    transformed,
+)
 from labkit.data.datasets import DataSet, Split, normalize
-from labkit.train.distributed import World
+from labkit.data.streamed_images import StreamedImages
+from labkit.runtime.distributed import World
 
 
 @dataclass
@@ -30,6 +39,7 @@ class Batches:
     erase: float = 0.0  # share of the images that have a rectangle erased
     padding: int = CROP_PADDING  # pixels around an image, from which a crop of its size is taken
     dtype: torch.dtype = torch.float32
+    augmentations: Collection[str] = DEFAULT_AUGMENTATIONS
     _planned: tuple[int, Epoch] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -48,12 +58,20 @@ class Batches:
         """The epoch of `step`, and the indices (batch / processes,) of this process's samples."""
         index, within = divmod(step, self.steps_per_epoch)
         if self._planned is None or self._planned[0] != index:
-            size = len(self.split.images)
-            epoch = plan_epoch(size, self.seed, index, self.erase, self.padding)
+            images = self.split.images
+            epoch = plan_epoch(
+                len(images), self.seed, index, self.erase, self.padding, self.augmentations
+            )
             self._planned = index, epoch.to(self.ranks.device)
+            if isinstance(images, StreamedImages):
+                steps = range(within, self.steps_per_epoch)
+                images.announce([self._samples(epoch, each) for each in steps])
         epoch = self._planned[1]
-        order = epoch.order[within * self.batch : (within + 1) * self.batch]
-        return epoch, self.ranks.part(order)
+        return epoch, self._samples(epoch, within)
+
+    def _samples(self, epoch: Epoch, within: int) -> Tensor:
+        """This process's samples of the epoch's step number `within`."""
+        return self.ranks.part(epoch.order[within * self.batch : (within + 1) * self.batch])
 
     def plain(self, step: int) -> tuple[Tensor, Tensor]:
         """Normalized images (batch / processes, C, H, W) and labels, as they are in the split."""
@@ -62,8 +80,10 @@ class Batches:
         return images, self.split.labels[samples]
 
     def augmented(self, step: int) -> tuple[Tensor, Tensor]:
-        """The same with crops, flips and erased rectangles."""
+        """The same with crops, flips, torchvision's transforms and erased rectangles."""
         epoch, samples = self.epoch_and_samples(step)
         fill = self.dataset.mean
         images, labels = batch_of(self.split, epoch, samples, fill, self.padding)
+        number = step // self.steps_per_epoch
+        images = transformed(images, self.augmentations, samples, self.seed, number)
         return normalize(images, self.dataset, self.dtype), labels

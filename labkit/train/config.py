@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from labkit.data.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATIONS
+from labkit.data.record import FITS, ImageForm
 from labkit.space import Arch, SearchSpace
-from labkit.space.presets import get_space
+from labkit.space.definition import definition, space_from
+from labkit.space.presets import get_space, spaces
+from labkit.space.space_file import SUFFIX
 from labkit.storage.config_fields import (
     check_fraction,
     check_not_negative,
@@ -35,7 +39,7 @@ class TrainConfig:
     The default of a field that a checkpoint lacks is what the code that wrote it did.
     """
 
-    space: str = "fmnist"
+    space: str = "fmnist"  # a name, or the JSON text of a definition (`space_text`)
     dataset: str = "fashion-mnist"
     recipe: str = "sandwich"
     epochs: int = 16
@@ -59,12 +63,29 @@ class TrainConfig:
     sampling: str = "choices"  # how these are drawn
     label_share: float = 0.0  # of the loss of the archs that learn from the step's largest
     crop_padding: int = 2  # pixels by which a training image may be shifted, either way
+    augment: str = ",".join(DEFAULT_AUGMENTATIONS)  # names of AUGMENTATIONS, commas between
+    fit: str = "crop"  # how pictures that are not square become so, as `ImageForm.fit`
 
     @property
     def search_space(self) -> SearchSpace:
+        if self.space.startswith("{"):
+            return space_from(json.loads(self.space), "training configuration: space")
         return get_space(self.space)
 
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        return tuple(filter(None, self.augment.split(",")))
+
+    @property
+    def image_form(self) -> ImageForm:
+        """Of pictures of any size: as large as the largest subnet takes them."""
+        space = self.search_space
+        return ImageForm(space.in_channels, space.resolutions[-1], self.fit)
+
     def __post_init__(self) -> None:
+        if isinstance(self.space, SearchSpace) or self.space.endswith(SUFFIX):
+            space = self.space if isinstance(self.space, SearchSpace) else get_space(self.space)
+            object.__setattr__(self, "space", space_text(space))  # what a file says may change
         space = self.search_space
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
@@ -82,10 +103,14 @@ class TrainConfig:
                 raise ValueError(
                     f"{field} is a share of {of}, from 0 to 1, got {getattr(self, field)}"
                 )
-        for field, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS)):
+        for field, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("fit", FITS)):
             value = getattr(self, field)
             if value not in known:
                 raise ValueError(f"unknown {field} {value!r}, known: {', '.join(known)}")
+        unknown = sorted({*self.augmentations} - {*AUGMENTATIONS})
+        if unknown:
+            known = ", ".join(AUGMENTATIONS)
+            raise ValueError(f"unknown augmentation {unknown[0]!r}, known: {known}")
         self._check_recipe(RECIPES[self.recipe])
         if self.only is not None:
             space.validate(self.only)
@@ -148,6 +173,13 @@ def quick_precision(device: str | None, recipe: str) -> str:
         return "float32"
     # GPUs before Ampere, as Colab's T4, only imitate bfloat16, slowly.
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def space_text(space: SearchSpace) -> str:
+    """A space as `TrainConfig.space` holds it: the name of one that ships, or its definition."""
+    if spaces.get(space.name) == space:
+        return space.name
+    return json.dumps(definition(space), separators=(",", ":"))
 
 
 def arch_text(arch: Arch) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from labkit.runtime.distributed import World
 from labkit.space import Arch
 from labkit.supernet.batch_norm import BatchStatistics
 from labkit.supernet.supernet import Supernet
 from labkit.train.config import AUTOCAST, TrainConfig
-from labkit.train.distributed import World
 
 
 class _OneArch(nn.Module):

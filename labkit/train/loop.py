@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from labkit.data import datasets
+from labkit.runtime.distributed import World, world
 from labkit.runtime.machine import machine
 from labkit.space import SearchSpace
 from labkit.storage.provenance import code_revision
 from labkit.supernet import weights_file
+from labkit.supernet.batch_norm import BatchStatistics, DistributedStatistics
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet
 from labkit.train.batches import Batches
 from labkit.train.config import AUTOCAST, TrainConfig, learning_rate
 from labkit.train.cuda_graphs import can_replay, replayed
-from labkit.train.distributed import World, world
 from labkit.train.resumable_run import Run
 from labkit.train.step import training_step
 from labkit.train.train_state import TrainState
@@ -35,12 +36,15 @@ def train(
     checkpoint_every: int = 200,
     progress: bool = True,
     device: str | None = None,
+    strict: bool = False,
 ) -> Supernet:
     """Train a supernet and return its averaged weights, which are in `out`/supernet.safetensors.
 
     checkpoint.safetensors and curve.csv beside it follow the run as it goes. `device` is "cpu",
     "cuda" or None for a GPU if there is one. Under torchrun every process calls this; `out` must be
     a folder that all of them see, and only the first writes to it.
+
+    With `strict`, an image that cannot be read is an error; otherwise it is skipped and named.
 
     With `resume`, go on from the folder's checkpoint if there is one. Raises OSError before the
     first step if the folder cannot be written, lacks space or holds another run's files, and later,
@@ -51,7 +55,7 @@ def train(
     longer numbers.
     """
     out, space, recipe = Path(out), config.search_space, config.resolved_recipe
-    dataset = _load_dataset(config, space)
+    dataset = _load_dataset(config, space, strict)
     with world(device) as ranks:
         batches = Batches(
             dataset,
@@ -63,6 +67,7 @@ def train(
             erase=config.erase,
             padding=config.crop_padding,
             dtype=config.dtype,
+            augmentations=config.augmentations,
         )
         total = config.epochs * batches.steps_per_epoch
         state = TrainState(config, ranks.device, total)
@@ -73,7 +78,7 @@ def train(
             total=total,
             steps_per_epoch=batches.steps_per_epoch,
             checkpoint_every=checkpoint_every,
-            name=f"{config.space}, {config.recipe}",
+            name=f"{space.name}, {config.recipe}",
             remedy=f"lower the learning rate ({config.learning_rate})",
             progress=progress and ranks.leads,
             bar_options={"unit": "image", "unit_scale": config.batch},
@@ -85,7 +90,8 @@ def train(
         evaluator = Evaluator(state.average, dataset, "val-search", **counts)
         options = {
             "smoothing": config.label_smoothing,
-            "stats": ranks.statistics(),
+            # Batch norm by the joint batch.
+            "stats": BatchStatistics() if ranks.alone else DistributedStatistics(),
             "autocast": AUTOCAST.get(config.precision),
             "scaler": state.grad_scaler,
             "recompute": config.recompute,
@@ -112,15 +118,16 @@ def train(
     return state.average
 
 
-def _load_dataset(config: TrainConfig, space: SearchSpace) -> datasets.DataSet:
+def _load_dataset(config: TrainConfig, space: SearchSpace, strict: bool) -> datasets.DataSet:
     """The data set of a run; raises ValueError if it is not for networks of `space`."""
-    dataset = datasets.load(config.dataset)
+    dataset = datasets.load(config.dataset, config.image_form, strict=strict)
     channels, classes = len(dataset.mean), len(dataset.classes)
     if (channels, classes) != (space.in_channels, space.num_classes):
         raise ValueError(
             f"data set {config.dataset!r} has {channels} image channels and {classes} classes,"
             f" space {space.name!r} is for {space.in_channels} and {space.num_classes}; change one"
-            " of the two"
+            f" of the two (`labkit space new my.toml --data {config.dataset}` writes a space for"
+            " these images)"
         )
     return dataset
 

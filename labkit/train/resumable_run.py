@@ -26,10 +26,10 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 from tqdm.auto import tqdm
 
+from labkit.runtime.distributed import World
 from labkit.storage import tensor_file
 from labkit.storage.errors import LabError
 from labkit.storage.tensor_file import CheckpointError
-from labkit.train.distributed import World
 
 NUMBER = (int, float)
 HEADER = {"config": dict, "step": int, "cpu_seconds": NUMBER, "wall_seconds": NUMBER}

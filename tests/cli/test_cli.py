@@ -197,9 +197,12 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
     "arguments, message",
     [
         (["search", "--device", "pi5"], "unknown device 'pi5', known: host"),
-        (["measure", "mnist"], "unknown supernet 'mnist', known: fmnist"),
-        (["measure", "fmnist", "--pairs", "11"], "11 pairs of 'fmnist' are too few to fit"),
-        (["measure", "ofa-mbv3"], "ofa-mbv3/supernet.safetensors does not exist"),
+        (["measure", "--supernet", "mnist"], "unknown supernet 'mnist', known: fmnist"),
+        (
+            ["measure", "--supernet", "fmnist", "--pairs", "11"],
+            "11 pairs of 'fmnist' are too few to fit",
+        ),
+        (["measure", "--supernet", "ofa-mbv3"], "ofa-mbv3/supernet.safetensors does not exist"),
         (["search", "--supernet", "mnist"], "unknown supernet 'mnist', known: fmnist"),
         (["search", "--device", "pi4", "--max-latency-ms", "-3"], "-3.0 is not in the range x>=0"),
         (
@@ -527,6 +530,8 @@ def test_every_device_gets_its_subnet(capsys, tmp_path):
         "specialize",
         "--supernet",
         "ofa-mbv3",
+        "--predictor",
+        "synthetic",
         "--device",
         "pixel1:20%",
         "--device",
@@ -706,8 +711,8 @@ def test_a_supernet_of_ones_own_is_used_like_a_shipped_one(capsys, tmp_path):
     short = ["--epochs", "1", "--steps-per-epoch", "3", "--batch", "8"]
     assert run(capsys, "train", "--out", folder, *short)[0] == 0
     code, _, err = run(capsys, "search", "--supernet", folder, "--device", "pi4")
-    assert code == 2 and f"make it again with `labkit measure {folder}`" in err
-    errors = as_json(capsys, "measure", folder, "--pairs", "14")["held_out"]
+    assert code == 2 and f"make it again with `labkit measure --supernet {folder}`" in err
+    errors = as_json(capsys, "measure", "--supernet", folder, "--pairs", "14")["held_out"]
     answer = as_json(capsys, "search", "--supernet", folder, "--device", "pi4")
     assert answer["supernet"] == "mine" and answer["space"] == "fmnist"
     assert answer["predictor"] == "fitted to 14 measured subnets"

@@ -117,7 +117,7 @@ def test_the_default_devices_are_five_and_each_gets_a_subnet(tmp_path):
 
 def test_choices_are_the_best_of_all_archs():
     """Against every arch of a small space: device by device, and under all budgets at once."""
-    archs, model = all_archs(), TrainedSupernet(TINY).predictor
+    archs, model = all_archs(), TrainedSupernet(TINY, predictor="synthetic").predictor
     assert len(archs) == 2 * (4 + 4**2) * (2 + 2**2)
     genes, requests = (
         TINY.encode(archs),
@@ -161,7 +161,8 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
         value = made_up(factor=1.0, intercept=0.0, per_block=0.0, block_ms=block_ms)
         board_import.import_table(save(value, tmp_path / f"{name}.json"), name)
     wanted, choices = choose_subnets(
-        targets(TINY, [Request("a", 1), Request("b", 1)]), TrainedSupernet(TINY).predictor
+        targets(TINY, [Request("a", 1), Request("b", 1)]),
+        TrainedSupernet(TINY, predictor="synthetic").predictor,
     )
     assert sorted(choice.owner for choice in choices) == ["a", "b"]
     for choice in choices:  # the stage of 16 channels uses the other kernel

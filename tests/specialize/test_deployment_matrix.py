@@ -235,7 +235,7 @@ def test_memory_limits_of_a_microcontroller_show_in_its_column():
 
 def test_a_space_without_a_supernet_is_predicted_and_says_so(tmp_path):
     found = specialize(
-        TrainedSupernet(TINY),
+        TrainedSupernet(TINY, predictor="synthetic"),
         [Request("pi4", 50, True), Request("pixel1", 20, True)],
         tmp_path / "out",
         progress=False,
@@ -323,7 +323,7 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
     subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
     assert [s["int8_model"] for s in subnets] == [None, None]
     specialize(
-        TrainedSupernet(TINY),
+        TrainedSupernet(TINY, predictor="synthetic"),
         [Request("pi4", 1000), Request("pixel1", 1000)],
         tmp_path,
         progress=False,

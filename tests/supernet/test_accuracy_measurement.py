@@ -1,12 +1,21 @@
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from pictures_for_tests import write_pictures
 from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 
+from labkit.adopt.space_proposal import propose
+from labkit.adopt.space_template import write_space
 from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST
 from labkit.storage.npz_file import ArtifactError, write_npz
 from labkit.supernet import accuracy_measurement
 from labkit.supernet.accuracy_measurement import fit_predictor, measure, measure_pairs, random_genes
+from labkit.supernet.folder import load
 
 
 def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypatch):
@@ -14,7 +23,9 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
     from labkit.supernet.evaluation import Evaluator
 
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("labkit.supernet.weights_file.dataset_of", lambda path, record: None)
+    monkeypatch.setattr(
+        "labkit.supernet.weights_file.dataset_of", lambda path, record, images: None
+    )
     monkeypatch.setattr(accuracy_measurement, "ARCHS_AT_ONCE", 4)
     measured = []
 
@@ -117,3 +128,42 @@ def test_the_shipped_predictor_is_fitted_again_to_the_same_numbers(trained):
         assert errors[name] == pytest.approx(scores, abs=1e-6)
     genes = trained.pairs.genes
     np.testing.assert_allclose(after.predict(genes), before.predict(genes), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(tmp_path, monkeypatch):
+    """In a space of somebody's own, with images of a folder."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    write_pictures(tmp_path / "photos", classes=2, per_class=60)
+    write_space(tmp_path / "mine.toml", propose("mine", classes=2, channels=3, side=16, width=8))
+    for arguments in (
+        ["train", "--space", "mine.toml", "--data", "photos", "--out", "one", "--epochs", "1"],
+        ["measure", "--supernet", "one", "--pairs", "30"],
+    ):
+        options = ["--batch", "32"] if arguments[0] == "train" else []
+        labkit(tmp_path, sys.executable, "-m", "labkit", *arguments, *options)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for name in ("pairs.npz", "predictor.npz"):
+        (tmp_path / "two" / name).unlink()
+    ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = ("-m", "labkit", "measure", "--supernet", "two", "--pairs", "30", "--device", "cpu")
+    out = labkit(tmp_path, sys.executable, *ranks, *command)
+    assert out.count("pairs and predictor are in two") == 1  # the first process says it
+    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+    np.testing.assert_array_equal(two.pairs.genes, one.pairs.genes)
+    np.testing.assert_array_equal(two.pairs.accuracy, one.pairs.accuracy)
+    genes = one.space.sample(np.random.default_rng(0), 50)
+    np.testing.assert_array_equal(two.predictor.predict(genes), one.predictor.predict(genes))
+
+
+def labkit(folder, *command):
+    process = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout

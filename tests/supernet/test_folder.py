@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures_for_tests import write_pictures
 from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 
+from labkit.adopt.space_template import write_space
 from labkit.data import datasets
-from labkit.space import spaces
+from labkit.data.record import DataError, ImageForm
+from labkit.space import SearchSpace, Stage, spaces
 from labkit.space.presets import FMNIST
 from labkit.storage import tensor_file
 from labkit.storage.npz_file import ArtifactError
@@ -44,7 +47,7 @@ def test_a_folder_is_a_supernet_like_a_shipped_one(trained, tmp_path, monkeypatc
     (mine / "predictor.npz").unlink()
     value = load(mine)
     assert list(value.missing()) == ["pairs.npz", "predictor.npz"]
-    assert value.missing()["pairs.npz"] == f"make it with `labkit measure {mine}`"
+    assert value.missing()["pairs.npz"] == f"make it with `labkit measure --supernet {mine}`"
     with pytest.raises(ArtifactError, match="predictor.npz is missing; .*labkit measure .*mine"):
         value.predictor  # noqa: B018
 
@@ -58,7 +61,6 @@ def test_a_supernet_that_ships_under_a_name_of_its_own_is_loaded_by_it(trained):
 
 def test_a_space_in_which_nothing_was_trained_is_a_value_without_weights():
     untrained = load("ofa-mbv3")
-    assert untrained.predictor.label.startswith("synthetic") and untrained.predictor.rmse is None
     assert not untrained.is_trained and len(untrained.missing()) == 3
     with pytest.raises(
         CheckpointError,
@@ -67,6 +69,18 @@ def test_a_space_in_which_nothing_was_trained_is_a_value_without_weights():
         untrained.supernet  # noqa: B018
     with pytest.raises(CheckpointError, match="`labkit train --space cifar10 --out .*cifar10`"):
         load("cifar10").record  # noqa: B018
+
+
+def test_accuracies_are_never_invented_unless_asked_for(tmp_path, monkeypatch):
+    with pytest.raises(ArtifactError, match="'ofa-mbv3'.*does not exist.*--predictor synthetic"):
+        load("ofa-mbv3").predictor  # noqa: B018
+    invented = load("ofa-mbv3", predictor="synthetic").predictor
+    assert invented.label.startswith("synthetic") and invented.rmse is None
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))  # as where the data did not come along
+    with pytest.raises(ArtifactError, match=f"no accuracies.*'fmnist', because {tmp_path}"):
+        load("fmnist").predictor  # noqa: B018
+    with pytest.raises(ValueError, match="unknown predictor 'real', known: measured, synthetic"):
+        load("fmnist", predictor="real")
 
 
 def test_a_folder_without_weights_is_named(tmp_path):
@@ -105,7 +119,7 @@ def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, edit):
 
 def test_another_space_is_refused_by_weights_that_are_sound(trained):
     value = TrainedSupernet(replace(FMNIST, name="mine"), trained.path)
-    with pytest.raises(CheckpointError, match="holds a supernet of space 'fmnist', not 'mine'"):
+    with pytest.raises(CheckpointError, match=r"of space 'fmnist' \(24323487c56b\), not 'mine'"):
         value.supernet  # noqa: B018
 
 
@@ -147,3 +161,64 @@ def test_two_spaces_of_one_name_never_share_a_file(tmp_path, monkeypatch):
     assert len(TrainedSupernet(FMNIST, tmp_path).pairs.genes) == 3
     with pytest.raises(ArtifactError, match="pairs.npz was made for space 'fmnist'"):
         TrainedSupernet(other, tmp_path).pairs  # noqa: B018
+
+
+OWN = SearchSpace(
+    name="mine",
+    resolutions=(8, 12),
+    in_channels=3,
+    num_classes=3,
+    stem_width=8,
+    stages=(Stage(8, 2, (1, 2), kernels=(3,), expands=(2, 3)),),
+)
+
+
+@pytest.fixture(name="own_folder")
+def folder_of_an_own_space(tmp_path, monkeypatch):
+    """Weights (untrained) of a space that nothing knows by name, and of images in a folder."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    images = write_pictures(tmp_path / "photos", classes=3, per_class=10)
+    record = datasets.load(images, ImageForm(3, 12)).record
+    weights_file.save(
+        tmp_path / "run" / "supernet.safetensors", Supernet(OWN), {"dataset": record.to_json()}
+    )
+    return tmp_path / "run"
+
+
+def test_a_space_travels_in_its_weights(own_folder):
+    value = load(own_folder)
+    assert value.space == OWN and value.supernet.space == OWN
+    assert value.dataset_record.form == ImageForm(3, 12)
+    assert value.dataset.splits["val"].images.shape == (3, 3, 12, 12)
+
+
+def test_a_definition_that_is_not_that_of_the_digest_is_refused(own_folder):
+    path = own_folder / "supernet.safetensors"
+    tensors, header = tensor_file.read(path)
+    edited = {**header["space_definition"], "bn_eps": 1e-3}
+    tensor_file.save(path, tensors, {**header, "space_definition": edited})
+    with pytest.raises(CheckpointError, match="supernet.safetensors was made for space 'mine'"):
+        load(own_folder)
+    damaged = {**header["space_definition"], "stages": 3}
+    tensor_file.save(path, tensors, {**header, "space_definition": damaged})
+    with pytest.raises(CheckpointError, match="space_definition: field stages: want list, got 3"):
+        load(own_folder)
+
+
+def test_a_space_file_is_a_value_without_weights(tmp_path):
+    write_space(tmp_path / "mine.toml", OWN)
+    value = load(tmp_path / "mine.toml")
+    assert value.space == OWN and not value.is_trained
+    assert value.missing()["supernet.safetensors"].startswith(
+        "make it with `labkit train --space FILE.toml"
+    )
+
+
+def test_images_may_move_but_must_be_the_same(own_folder, tmp_path):
+    moved = (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="are not in .*photos; say where they are now"):
+        load(own_folder).dataset  # noqa: B018
+    assert len(load(own_folder, images=moved).dataset.splits["test"].labels) == 3
+    next((moved / "class1").iterdir()).unlink()
+    with pytest.raises(CheckpointError, match="is not the data set of this name here"):
+        load(own_folder, images=moved).dataset  # noqa: B018

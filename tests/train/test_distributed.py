@@ -7,10 +7,10 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from labkit.runtime.distributed import World
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet.batch_norm import DistributedStatistics
 from labkit.train import TrainConfig, train
-from labkit.train.distributed import World
 
 CPU = torch.device("cpu")
 

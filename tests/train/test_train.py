@@ -13,6 +13,7 @@ from spaces_for_tests import WIDE, make_it_bite
 from labkit.data import datasets as data
 from labkit.data.augmentation import batch_of, plan_epoch
 from labkit.data.datasets import Split
+from labkit.runtime.distributed import World
 from labkit.space import Arch
 from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST, get_space, spaces
@@ -22,7 +23,6 @@ from labkit.supernet.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
 from labkit.train.config import arch_text, learning_rate, quick_precision
 from labkit.train.cuda_graphs import can_replay
-from labkit.train.distributed import World
 from labkit.train.loop import record_of
 from labkit.train.step import training_step
 from labkit.train.train_state import TrainState
@@ -199,6 +199,10 @@ def test_checkpoints_are_validated(tmp_path):
         checkpoint.save(path, broken, header)
         with pytest.raises(checkpoint.CheckpointError, match=message):
             pretrained.load(path)
+    checkpoint.save(path, tensors, {**header, "space": "moon"})
+    with pytest.raises(checkpoint.CheckpointError, match="was made for space 'moon'"):
+        pretrained.load(path)
+    del header["space_definition"]
     checkpoint.save(path, tensors, {**header, "space": "moon"})
     with pytest.raises(checkpoint.CheckpointError, match="unknown space 'moon'"):
         pretrained.load(path)

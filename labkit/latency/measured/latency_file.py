@@ -17,8 +17,7 @@ from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import Timing
 from labkit.space import Arch, SearchSpace
-from labkit.space.binding import require_space, space_fields
-from labkit.space.presets import get_space
+from labkit.space.binding import require_space, space_fields, space_of
 from labkit.storage.json_fields import is_number
 
 SCHEMA = 1
@@ -107,14 +106,11 @@ def _require(condition: object, message: str) -> None:
 
 
 def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> SearchSpace:
-    name = value.get("space")
-    _require(isinstance(name, str), f"{path}: field 'space' must be a name")
+    _require(isinstance(value.get("space"), str), f"{path}: field 'space' must be a name")
+    advice = "make a new kit and measure again"
     if space is None:
-        try:
-            space = get_space(name)
-        except ValueError as error:
-            raise TableError(f"{path}: {error}") from None
-    require_space(value, path, space, TableError, "make a new kit and measure again")
+        return space_of(value, path, TableError, advice)
+    require_space(value, path, space, TableError, advice)
     return space
 
 

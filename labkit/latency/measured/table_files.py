@@ -19,8 +19,7 @@ from labkit.latency.measured.runtimes import default_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.runtime.timing import machine_state
 from labkit.space import SearchSpace
-from labkit.space.binding import file_stem
-from labkit.space.presets import get_space
+from labkit.space.binding import file_stem, space_of
 from labkit.storage.paths import cache_dir, data_dir
 
 HOST = "host"  # the device name of this machine
@@ -96,7 +95,7 @@ def _read_host_file(path: Path, space: SearchSpace | None = None) -> dict | None
 
 def _is_plausible(value: dict, path: Path) -> bool:
     try:
-        check_plausible(value, path, get_space(value["space"]))
+        check_plausible(value, path, space_of(value, path, TableError, "measure again"))
     except TableError:
         return False
     return True

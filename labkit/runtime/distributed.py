@@ -1,4 +1,4 @@
-"""Several processes train one network: each takes a part of every batch, all keep the same weights.
+"""Several processes share the work of one: a part of every batch in training, of archs to measure.
 
 `torchrun --nproc-per-node N -m labkit train ...` starts them. A single process is a world of one,
 and runs the same code; only one that torchrun did not start has nobody to talk to.
@@ -7,7 +7,7 @@ and runs the same code; only one that torchrun did not start has nobody to talk 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from labkit.runtime.machine import choose_device
 from labkit.storage.errors import LabError
-from labkit.supernet.batch_norm import BatchStatistics, DistributedStatistics
 
 
 class World(NamedTuple):
@@ -41,10 +40,6 @@ class World(NamedTuple):
         """This rank's part of the samples of a batch, (B,) -> (B / size,)."""
         return samples.chunk(self.size)[self.rank]
 
-    def statistics(self) -> BatchStatistics:
-        """Batch norm by the joint batch."""
-        return BatchStatistics() if self.alone else DistributedStatistics()
-
     def mean(self, value: float) -> float:
         """The mean of every rank's `value`; the same on all of them."""
         if self.alone:
@@ -62,6 +57,14 @@ class World(NamedTuple):
             joint /= self.size
             for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients])):
                 gradient.copy_(mean.view_as(gradient))
+
+    def gather(self, values: Sequence[float]) -> list[float]:
+        """Every rank's values, one after the other; the same on all of them."""
+        if self.alone:
+            return list(values)
+        parts: list[list[float]] = [[] for _ in range(self.size)]
+        dist.all_gather_object(parts, list(values))
+        return [value for part in parts for value in part]
 
     def wait(self) -> None:
         """Until every rank has come here."""

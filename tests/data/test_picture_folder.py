@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from pictures_for_tests import write_pictures
+from PIL import Image
+
+from labkit.data.picture_folder import PictureFolder, survey
+from labkit.data.record import DataError
+
+
+def test_classes_are_the_sub_folders(tmp_path):
+    write_pictures(tmp_path, classes=3, per_class=4)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "class0" / "notes.txt").write_text("no picture")
+    folder = PictureFolder(tmp_path)
+    assert folder.classes == ("class0", "class1", "class2") and len(folder) == 12
+    assert folder.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and set(folder.parts) == {"all"}
+    picture, label, digest = folder.item(5)
+    assert label == 1 and len(digest) == 16 and picture.mode == "RGB"
+    assert folder.name_of(5) == "class1/001.png"
+
+
+def test_parts_are_read_where_they_are(tmp_path):
+    for part, count in (("train", 5), ("val", 2), ("test", 3)):
+        write_pictures(tmp_path / part, classes=2, per_class=count)
+    folder = PictureFolder(tmp_path)
+    counts = {part: int((folder.parts == part).sum()) for part in ("train", "val", "test")}
+    assert counts == {"train": 10, "val": 4, "test": 6} and folder.classes == ("class0", "class1")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_pictures(tmp_path, classes=2, per_class=3)
+    (tmp_path / "class0").rename(tmp_path / "train")
+    assert PictureFolder(tmp_path).classes == ("class1", "train")
+
+
+def test_a_version_changes_with_the_files(tmp_path):
+    write_pictures(tmp_path, classes=2, per_class=3)
+    before = PictureFolder(tmp_path).version
+    assert PictureFolder(tmp_path).version == before
+    Image.new("RGB", (9, 9)).save(tmp_path / "class0" / "000.png")
+    assert PictureFolder(tmp_path).version != before
+
+
+def empty_class(path):
+    (path / "class9").mkdir()
+
+
+def one_class(path):
+    for name in ("class1", "class2"):
+        for file in (path / name).iterdir():
+            file.unlink()
+        (path / name).rmdir()
+
+
+def stray_part(path):
+    (path / "train").mkdir()
+    (path / "class0").rename(path / "train" / "class0")
+
+
+def flat(path):
+    for file in sorted(path.glob("class*/*")):
+        file.rename(path / f"{file.parent.name}-{file.name}")
+    for folder in path.glob("class*"):
+        if folder.is_dir():
+            folder.rmdir()
+
+
+def other_classes(path):
+    (path / "train").mkdir()
+    (path / "val").mkdir()
+    for i in range(3):
+        (path / f"class{i}").rename(path / "train" / f"class{i}")
+    write_pictures(path / "val", classes=4, per_class=1)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (empty_class, "class 'class9' has no images in .*class9; add some"),
+        (one_class, r"has 1 class \(class0\); wanted are at least two"),
+        (stray_part, "has the sub-folders class1, class2, train; wanted are train"),
+        (flat, "is no folder of images"),
+        (other_classes, "val has other classes than .*train: 'class3' is only in one"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_no_data_set_is_an_error_that_says_what_is_wanted(tmp_path, change, message):
+    write_pictures(tmp_path, classes=3, per_class=2)
+    change(tmp_path)
+    with pytest.raises(DataError, match=message):
+        PictureFolder(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="gone is no folder"):
+        PictureFolder(tmp_path / "gone")
+
+
+def test_a_survey_says_channels_and_size(tmp_path):
+    write_pictures(tmp_path / "color", classes=2, per_class=5)
+    sides = [min(Image.open(path).size) for path in (tmp_path / "color").glob("*/*")]
+    assert survey(PictureFolder(tmp_path / "color")) == (3, int(np.median(sides)) // 8 * 8)
+    for label in "ab":
+        (tmp_path / "gray" / label).mkdir(parents=True)
+        Image.new("L", (500, 400)).save(tmp_path / "gray" / label / "1.png")
+    assert survey(PictureFolder(tmp_path / "gray")) == (1, 224)
+    for file in (tmp_path / "gray").glob("*/*"):
+        file.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="can be read"):
+        survey(PictureFolder(tmp_path / "gray"))
