@@ -7,12 +7,14 @@ from pathlib import Path
 
 from labkit.storage.errors import LabError
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
 
 def data_dir() -> Path:
-    """`LABKIT_DATA` if it is set, else data/ beside the package. Never the working directory.
+    """`LABKIT_DATA` if it is set, else the data in an installed package, else data/ beside it.
 
-    Raises LabError if LABKIT_DATA is no folder: without its files much would still work,
-    differently.
+    Never the working directory. Raises LabError if the folder is not there: without its files much
+    would still work, differently.
     """
     configured = os.environ.get("LABKIT_DATA")
     if configured and not os.path.isdir(configured):
@@ -20,7 +22,16 @@ def data_dir() -> Path:
             f"LABKIT_DATA is {configured!r}, which is not a folder; unset it, or set it to a copy "
             "of labkit's data/"
         )
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "data"
+    if configured:
+        return Path(configured)
+    packed, checkout = PACKAGE / "shipped", PACKAGE.parent / "data"  # setup.py packs it
+    folder = packed if packed.is_dir() else checkout
+    if not folder.is_dir():
+        raise LabError(
+            f"labkit's data does not exist: neither {packed} nor {checkout} is there; install"
+            " labkit again, or set LABKIT_DATA to a copy of the repository's data/"
+        )
+    return folder
 
 
 def cache_dir() -> Path:

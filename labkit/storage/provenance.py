@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from labkit.storage.paths import PACKAGE
 
 
 def sha256(path: Path) -> str:
