@@ -1,7 +1,6 @@
 """What the tests of grading share: notebooks made of answers, and marks from confined runs."""
 
 import json
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from labkit.course.checking.answer_run import make_plan, run_answer
 from labkit.course.checking.marking import mark
 from labkit.course.checking.submission import MARKER, find_answers
 from labkit.course.confinement.fork_server import ForkServer
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.confinement.limits import RunLimits
 from labkit.course.handout.notebook_file import cell_source, new_notebook, read, source_lines
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.storage.paths import data_dir
@@ -85,11 +84,8 @@ class Confined:
 
 @contextmanager
 def confined():
-    with (
-        ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        yield Confined(server, Path(folder))
+    with ForkServer({"LABKIT_DATA": str(data_dir())}) as server:
+        yield Confined(server, server.folder / "copies")
 
 
 def running(mark):

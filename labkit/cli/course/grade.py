@@ -109,6 +109,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds that one cell may take.",
 )
+@click.option(
+    "--without-walls",
+    is_flag=True,
+    help="Grade even if this system does not confine answers: they can do what you can.",
+)
 @json_option
 def grade(
     submissions: tuple[Path, ...],
@@ -126,6 +131,7 @@ def grade(
     jobs: int | None,
     seed: int | None,
     cell_s: float,
+    without_walls: bool,
     as_json: bool,
 ) -> None:
     """Grade SUBMISSIONS: notebooks, folders or zips of them, as a platform lets you download them.
@@ -135,7 +141,7 @@ def grade(
     if out.suffix != ".csv":
         raise click.BadParameter(f"{out} should end with .csv", param_hint="--out")
     try:
-        from labkit.course.confinement.walls import RunLimits
+        from labkit.course.confinement.limits import RunLimits
         from labkit.course.grading.grade import grade as grade_all
     except ImportError as error:
         if error.name not in ("resource", "fcntl"):
@@ -164,6 +170,7 @@ def grade(
         jobs=jobs,
         seed=seed,
         limits=limits,
+        without_walls=without_walls,
     )
     if as_json:
         click.echo(json.dumps(grades, allow_nan=False))

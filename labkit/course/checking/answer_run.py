@@ -8,7 +8,6 @@ wants to know what an answer is worth.
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -18,14 +17,13 @@ from pathlib import Path
 from labkit.course.checking.marking import Mark, make_job, mark, not_judged
 from labkit.course.checking.stripped_copy import PACKAGE, write_copies
 from labkit.course.checking.submission import Submission
+from labkit.course.confinement.file_view import FileView, python_view
 from labkit.course.confinement.fork_server import run_job
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.confinement.limits import RunLimits
 from labkit.course.judges.registry import TOPICS, exercises_of
 from labkit.storage.paths import data_dir
 
 FAILURE = "could not be graded because of a failure in the grader; this is no fault of yours"
-# Of the checkout, where it lies in what an answer may read.
-HIDDEN_FOLDERS = ("labkit", "notebooks", "tests", ".git", "runs")
 
 
 @dataclass(frozen=True)
@@ -33,21 +31,23 @@ class RunPlan:
     """What all runs of answers have in common."""
 
     labkit_paths: dict[str, Path]  # exercise id -> where its kernel finds labkit
-    readable: list[Path]  # folders that an answer may read
-    hidden: list[Path]  # folders in them that it may not
+    view: FileView  # what every run may read, besides the copy of labkit for its exercise
     seed: int
     limits: RunLimits
+    namespaces: bool = True  # whether runs get namespaces of their own
+
+
+def course_view() -> FileView:
+    """What every run may read: Python and the course's data, and labkit nowhere in them."""
+    return python_view([PACKAGE]).with_trees(data_dir())
 
 
 def make_plan(folder: Path, numbers: Iterable[int], seed: int, limits: RunLimits) -> RunPlan:
     """A plan for some notebooks; writes the copies of labkit for their exercises to `folder`."""
-    folder.chmod(0o755)
     labkit_paths = {}
     for number in numbers:
         labkit_paths |= write_copies(folder / TOPICS[number], number, list(exercises_of(number)))
-    readable = [Path(sys.prefix), Path(sys.base_prefix), data_dir(), folder]
-    hidden = [PACKAGE, *(PACKAGE.parent / name for name in HIDDEN_FOLDERS)]
-    return RunPlan(labkit_paths, readable, hidden, seed, limits)
+    return RunPlan(labkit_paths, course_view(), seed, limits)
 
 
 def marks_of(
@@ -84,7 +84,8 @@ def run_answer(
         whole_s = plan.limits.submission_s
         return {"ended": f"the exercises before it took more than {whole_s:g} s"}
     limits = replace(plan.limits, submission_s=limit_s)
-    reply = run_job(address, job, limits, plan.readable, plan.hidden)
+    view = plan.view.with_trees(plan.labkit_paths[id])
+    reply = run_job(address, job, limits, view, plan.namespaces)
     if "failure" in reply:
         raise RuntimeError(reply["failure"])
     if not began(reply):

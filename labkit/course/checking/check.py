@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from functools import cache
+from dataclasses import replace
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
 
-from labkit.course.checking.answer_run import RunPlan, make_plan, marks_of
+from labkit.course.checking.answer_run import RunPlan, course_view, make_plan, marks_of
 from labkit.course.checking.marking import Mark
 from labkit.course.checking.submission import Submission, find_answers
 from labkit.course.checking.submitted_file import parse, read_notebook
-from labkit.course.confinement.fork_server import ForkServer
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.confinement.fork_server import ForkServer, try_walls
+from labkit.course.confinement.limits import RunLimits
+from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
@@ -28,9 +29,6 @@ class Checker:
 
     def __init__(self) -> None:
         self._stack, self._plans = ExitStack(), {}
-        self._folder = Path(
-            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-check-"))
-        )
         self._server = self._stack.enter_context(ForkServer({"LABKIT_DATA": str(data_dir())}))
 
     def __enter__(self) -> Checker:
@@ -51,9 +49,14 @@ class Checker:
             marks += marks_of(submission, group, plan, self._server.address)[0]
         return marks
 
+    @cached_property
+    def _walls(self) -> Walls:
+        return try_walls(self._server, course_view())
+
     def _plan(self, number: int) -> RunPlan:
         if number not in self._plans:
-            self._plans[number] = make_plan(self._folder, [number], SEED, RunLimits())
+            plan = make_plan(self._server.folder / "copies", [number], SEED, RunLimits())
+            self._plans[number] = replace(plan, namespaces=self._walls.namespaces)
         return self._plans[number]
 
 

@@ -6,39 +6,39 @@ no labkit exercise, no submission and no secret, has one thread, and nothing com
 its children. Each child ends with its submission.
 
     with ForkServer() as server:
-        reply = run_job(server.address, job, limits, readable, hidden)
+        walls = try_walls(server, view)
+        reply = run_job(server.address, job, limits, view, walls.namespaces)
+
+All that it leaves on the disk is in one folder, which it removes when it ends, also when whoever
+started it was killed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
-from labkit.course.confinement.process_tree import (
-    MIB,
-    descendants,
-    die_with_parent,
-    end_all,
-    memory_above,
-)
-from labkit.course.confinement.walls import RunLimits, Walls, confine, enter_namespaces
-from labkit.course.execution.job import execute, preload
+from labkit.course.confinement.file_view import FileView
+from labkit.course.confinement.limits import MIB, RunLimits
+from labkit.course.confinement.process_tree import adopt_orphans, end_all
+from labkit.course.confinement.run_folder import make_run_folder
+from labkit.course.confinement.supervisor import MAX_RESULT_BYTES, supervise
+from labkit.course.confinement.system_calls import call_filter
+from labkit.course.confinement.walls import Walls
+from labkit.course.execution.job import preload
+from labkit.storage.errors import LabError
 
-MAX_RESULT_BYTES = 128 * MIB
-WATCH_S = 0.25
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ENVIRONMENT = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
@@ -56,16 +56,17 @@ ENVIRONMENT = {
 class ForkServer:
     """Starts the process and ends it. Threads and processes may use its address at the same time.
 
-    `environment` is added to the few variables that the process gets.
+    `environment` is added to the few variables that the process gets. `folder` is for what a run
+    needs, such as copies of the course; it is gone when the process has ended.
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
-        self.folder = tempfile.mkdtemp(prefix="labkit-fork-server-")
-        self.address = os.path.join(self.folder, "socket")
+        self.folder, self._lock = make_run_folder()
+        self.address = str(self.folder / "socket")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "labkit.course.confinement.fork_server", self.address],
             stdin=subprocess.PIPE,
-            env=ENVIRONMENT | {"MPLCONFIGDIR": self.folder} | (environment or {}),
+            env=ENVIRONMENT | {"MPLCONFIGDIR": str(self.folder)} | (environment or {}),
             start_new_session=True,
         )
 
@@ -76,6 +77,7 @@ class ForkServer:
         self.process.stdin.close()  # which tells it to end
         self.process.wait()
         rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
 
     def wait(self) -> None:
         """Wait until it has imported everything."""
@@ -83,29 +85,71 @@ class ForkServer:
 
 
 def run_job(
-    address: str, job: dict, limits: RunLimits, readable: list[Path], hidden: list[Path]
+    address: str, job: dict, limits: RunLimits, view: FileView, namespaces: bool = True
 ) -> dict:
-    """Have the server at `address` run a job (see `labkit.course.execution.job`), confined.
+    """Have the server at `address` run a job (see `labkit.course.execution.job`), confined to
+    `view`, in namespaces or without them (see `try_walls`).
 
     The reply is the job's result with "walls", "seconds", "cpu_s", and perhaps "ended" (it was cut
-    short, and why) or "failure" (the confined process did not get as far as running the job).
+    short, and why) or "failure" (the job could not be run, which is nobody's fault who answered).
     """
+    instructions = {name: part for name, part in job.items() if name != "inputs"}
+    return _ask(address, instructions, job["inputs"], limits, view, namespaces)
+
+
+def try_walls(server: ForkServer, view: FileView) -> Walls:
+    """Which walls are up on this system, tried from inside of a confined process.
+
+    Raises LabError where a run would not even find what it needs.
+    """
+    bait = server.folder / "bait"
+    bait.write_text("to be read by the grader only")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        targets = {
+            "file": str(bait),
+            "port": listener.getsockname()[1],
+            "needed": [str(path) for path in (*view.readable, Path(os.__file__))],
+        }
+        for namespaces in (True, False):
+            reply = _ask(server.address, None, targets, RunLimits(), view, namespaces)
+            if "leaks" in reply:
+                break
+    if "leaks" not in reply:
+        raise LabError(f"no answer can be run on this system: {reply.get('failure', reply)}")
+    if reply["missing"]:
+        raise LabError(
+            f"answers run as a user who cannot read {', '.join(reply['missing'][:3])}: let others"
+            " read it, or grade as an ordinary user and not as root"
+        )
+    return Walls(**reply["walls"] | {"leaks": tuple(reply["leaks"])})
+
+
+def _ask(
+    address: str,
+    job: dict | None,
+    inputs: dict,
+    limits: RunLimits,
+    view: FileView,
+    namespaces: bool,
+) -> dict:
+    """Send a request and read the reply; a `failure` where there is none."""
     request = {
-        "job": {name: part for name, part in job.items() if name != "inputs"},
+        "job": job,
         "limits": asdict(limits),
-        "readable": list(map(str, readable)),
-        "hidden": list(map(str, hidden)),
+        "readable": list(map(str, view.readable)),
+        "hidden": list(map(str, view.hidden)),
+        "namespaces": namespaces,
     }
     with _connect(address) as connection, connection.makefile("rwb") as stream:
         first = json.dumps(request).encode()
-        stream.write(len(first).to_bytes(8, "big") + first + json.dumps(job["inputs"]).encode())
+        stream.write(len(first).to_bytes(8, "big") + first + json.dumps(inputs).encode())
         stream.flush()
         connection.shutdown(socket.SHUT_WR)
         reply = stream.read(MAX_RESULT_BYTES + MIB)
     try:
         return json.loads(reply)
-    except (ValueError, RecursionError):
-        return {"ended": "the run came to an end that left nothing to read"}
+    except (ValueError, RecursionError):  # the supervisor is out of an answer's reach
+        return {"failure": "the process that watched the run ended before it"}
 
 
 def _connect(address: str) -> socket.socket:
@@ -125,121 +169,44 @@ def _connect(address: str) -> socket.socket:
 
 
 def serve(address: str) -> None:
-    """Answer connections, each in a child, until standard input ends."""
+    """Answer connections, each in a child, until standard input ends; then end the children and
+    remove the folder that the address is in.
+    """
     preload()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the system
+    call_filter()
+    folder = Path(address).parent
+    adopt_orphans()
+    # It ends when standard input does, and then in order.
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        ready, _, _ = select.select([listener, sys.stdin], [], [], 1)
         if sys.stdin in ready:
-            return
+            break
+        _reap()
+        if listener not in ready:
+            continue
         connection, _ = listener.accept()
         if not os.fork():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             try:
-                _supervise(connection)
+                supervise(connection, folder)
             finally:
                 os._exit(0)
         connection.close()
+    end_all()
+    rmtree(folder, ignore_errors=True)
 
 
-def _supervise(connection: socket.socket) -> None:
-    """Run one job in a confined child, watch it, end all that it started, and only then reply."""
-    with connection:
-        length = _receive(connection, 8)
-        if not length:  # somebody only waited until this process was ready
-            return
-        # Not a byte more: the inputs that follow must not be in this process's memory, which
-        # kernels are copies of.
-        request = json.loads(_receive(connection, int.from_bytes(length, "big")))
-        limits, started = RunLimits(**request["limits"]), time.monotonic()
-        # A socket's path may have 100 characters or so, therefore /tmp.
-        parent = "/tmp" if os.path.isdir("/tmp") else None
-        folder = Path(tempfile.mkdtemp(prefix="lk", dir=parent)).resolve()
-        walls = enter_namespaces()
-        die_with_parent()
-        receiving, sending = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(receiving)
-            _run_confined(request, limits, walls, folder, sending, connection)
-        os.close(sending)
-        content, ended = _watch(receiving, limits, started)
-        end_all(child)
-        rmtree(folder, ignore_errors=True)
-        reply = _result(content)
-        if ended or reply is None:
-            reply = (reply or {}) | {"ended": ended or "nothing came back"}
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        reply |= {
-            "walls": str(walls),
-            "namespaces": walls.namespaces,
-            "seconds": time.monotonic() - started,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
-        }
-        _receive(connection)  # what nobody read would break the connection
-        connection.sendall(json.dumps(reply).encode())
-
-
-def _result(content: bytes) -> dict | None:
-    """What the confined child sent; None for anything else than a dict."""
-    try:
-        result = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return result if isinstance(result, dict) else None
-
-
-def _receive(connection: socket.socket, length: int | None = None) -> bytes:
-    """The next `length` bytes, or all up to the end."""
-    chunks, missing = [], MAX_RESULT_BYTES if length is None else length
-    while missing and (chunk := connection.recv(min(missing, 1 << 20))):
-        chunks.append(chunk)
-        missing -= len(chunk)
-    return b"".join(chunks)
-
-
-def _run_confined(
-    request: dict,
-    limits: RunLimits,
-    walls: Walls,
-    folder: Path,
-    sending: int,
-    connection: socket.socket,
-) -> None:
-    """What the confined child does; never returns."""
-    try:
-        readable, hidden = map(Path, request["readable"]), map(Path, request["hidden"])
-        confine(walls, limits, folder, list(readable), list(hidden))
-        result = execute(request["job"], folder, lambda: json.loads(_receive(connection)))
-    except BaseException:
-        result = {"failure": traceback.format_exc()[-2000:]}
-    with suppress(BaseException), os.fdopen(sending, "wb") as pipe:
-        pipe.write(json.dumps(result).encode())
-    os._exit(0)
-
-
-def _watch(receiving: int, limits: RunLimits, started: float) -> tuple[bytes, str]:
-    """What the child sends, and why it was cut short, if it was."""
-    chunks, size = [], 0
-    while True:
-        ready, _, _ = select.select([receiving], [], [], WATCH_S)
-        if ready:
-            chunk = os.read(receiving, 1 << 20)
-            chunks.append(chunk)
-            size += len(chunk)
-            if not chunk:
-                return b"".join(chunks), ""
-            if size > MAX_RESULT_BYTES:
-                return b"", "more was returned than can be read"
-            continue
-        if time.monotonic() - started > limits.submission_s:
-            return b"", f"the notebook did not come to an end within {limits.submission_s:.0f} s"
-        if memory_above(descendants(os.getpid()), limits.all_memory_mib):
-            return b"", f"the notebook used more than {limits.all_memory_mib} MiB of memory"
+def _reap() -> None:
+    """Take note of children that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 if __name__ == "__main__":

@@ -35,6 +35,15 @@ def call(name: str, *arguments: object) -> None:
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
+def system_call(number: int, *arguments: object) -> int:
+    """Make a system call that the C library has no function for; raises OSError where it fails."""
+    result = _libc.syscall(number, *arguments) if SUPPORTED else -1
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"system call {number}: {os.strerror(code)}")
+    return result
+
+
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process."""
     call("prctl", option, value, 0, 0, 0)

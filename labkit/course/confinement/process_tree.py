@@ -9,8 +9,6 @@ from pathlib import Path
 
 from labkit.course.confinement import linux
 
-MIB = 2**20
-
 
 def die_with_parent() -> None:
     """Have this process killed when its parent ends."""
@@ -18,17 +16,32 @@ def die_with_parent() -> None:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def adopt_orphans() -> None:
+    """Have what is below this process stay below it when a process in between ends."""
+    if linux.SUPPORTED:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+
+
 def descendants(pid: int) -> list[int]:
     """Processes below `pid`, by their parents; empty where there is no /proc."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for process in _processes():
         with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
+            stat = Path(f"/proc/{process}/stat").read_text()
+            parent = int(stat.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(process)
     below = list(children.get(pid, ()))
     for process in below:  # grows while it is read
         below += children.get(process, ())
     return below
+
+
+def _processes() -> list[int]:
+    """All that run now. By the time that one is looked at it may have ended."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return []
 
 
 def memory_above(pids: list[int], limit_mib: float) -> bool:
@@ -36,28 +49,46 @@ def memory_above(pids: list[int], limit_mib: float) -> bool:
     once.
 
     Dividing shared pages takes long, so it is done only where the sum of the pages that each
-    process has for itself is too large already.
+    process sees, apart from those of files, is too large already.
     """
-    pages = 0
-    for pid in pids:
-        with suppress(OSError, ValueError, IndexError):
-            resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
-            pages += int(resident) - int(shared)
-    if pages * os.sysconf("SC_PAGE_SIZE") <= limit_mib * MIB:
-        return False
     kib = 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
-            kib += int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("\nPss:")[1].split()[0])
-    return kib == 0 or kib / 1024 > limit_mib
+            status = Path(f"/proc/{pid}/status").read_text()
+            kib += sum(_kib(status, name) for name in ("RssAnon", "RssShmem"))
+    if kib <= limit_mib * 1024:
+        return False
+    kib, measured = 0, False
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            kib += _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
+            measured = True
+    return not measured or kib > limit_mib * 1024
 
 
-def end_all(first: int) -> None:
-    """Kill the process `first`, its group and all below this process, until none remains, and reap
-    them.
+def _kib(text: str, name: str) -> int:
+    """The value of a line such as `Pss:  12 kB`."""
+    return int(text.split(f"\n{name}:")[1].split()[0])
+
+
+def open_files_above(pids: list[int], limit: int) -> bool:
+    """Whether processes together have more files and sockets open than a limit."""
+    count = 0
+    for pid in pids:
+        with suppress(OSError):
+            count += len(os.listdir(f"/proc/{pid}/fd"))
+        if count > limit:
+            return True
+    return False
+
+
+def end_all(first: int | None = None) -> None:
+    """Kill all below this process, and the group of the process `first`, until none remains, and
+    reap them.
     """
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(first, signal.SIGKILL)
+    if first is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(first, signal.SIGKILL)
     for _ in range(1000):
         for pid in descendants(os.getpid()):
             with suppress(ProcessLookupError, PermissionError):

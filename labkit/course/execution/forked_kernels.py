@@ -106,7 +106,11 @@ def from_pool(processes: list[ForkedProcess], folder: str) -> type[WatchedKernel
             self.kc = BlockingKernelClient()
             self.kc.load_connection_info(connection)
             self.kc.start_channels(stdin=False, hb=False)
-            self._wait_until_ready(time.monotonic() + startup_timeout)
+            try:
+                self._wait_until_ready(time.monotonic() + startup_timeout)
+            except BaseException:  # open sockets would keep this process from ending
+                self.kc.stop_channels()
+                raise
 
         def _wait_until_ready(self, end: float) -> None:
             """Ask until both the reply and its output arrive: output is lost until this end has

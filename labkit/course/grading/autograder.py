@@ -33,6 +33,7 @@ def main(root: Path) -> None:
             reference_first=False,  # solutions are not where submissions run
             jobs=1,
             progress=False,
+            without_walls=True,  # the container is for one submission
         )
     (student,) = grades["students"]
     if not student["complete"]:

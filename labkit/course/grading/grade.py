@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,9 +23,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from labkit.course.checking.answer_run import make_plan
-from labkit.course.confinement.fork_server import ForkServer
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.checking.answer_run import course_view, make_plan
+from labkit.course.confinement.fork_server import ForkServer, try_walls
+from labkit.course.confinement.limits import RunLimits
+from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.gradebook.terms import Terms
 from labkit.course.grading.grade_files import read_seed, write_reports
@@ -35,6 +35,7 @@ from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
 from labkit.course.hand_ins.collect import HandIn, collect
 from labkit.course.judges.registry import exercises_of, get_exercise
+from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
 
 
@@ -62,6 +63,7 @@ def grade(
     seed: int | None = None,
     limits: RunLimits | None = None,
     progress: bool = True,
+    without_walls: bool = False,
 ) -> dict:
     """Grade, write the reports, and return what grades.json holds.
 
@@ -72,8 +74,13 @@ def grade(
     `one_student`, a name, all hand-ins are that student's. `reference_first` is False where there
     are no solutions to grade first. Raises ValueError for an unknown exercise or student or a path
     that is not there, FileExistsError if `out` or the .json beside it is there and is not of an
-    earlier run, LabError if the reference hand-in does not get all points.
+    earlier run, LabError if the reference hand-in does not get all points, where an answer could
+    read what was handed in, and where this system does not confine answers, unless that is accepted
+    by `without_walls`.
     """
+    paths = list(paths)
+    for path in (*paths, out):
+        refuse_what_answers_can_read(Path(path))
     out, limits, only = Path(out), limits or RunLimits(), list(only)
     terms = terms or Terms()
     folder = out.with_suffix("")
@@ -110,7 +117,7 @@ def grade(
         if selected and hand_in.student in (students or results):
             tasks.append(Task(hand_in, selected, result, its_seed))
     jobs = jobs or os.cpu_count() or 1
-    for result in grade_all(tasks, grader, limits, jobs, progress, reference_first):
+    for result in grade_all(tasks, grader, limits, jobs, progress, reference_first, without_walls):
         results[result["student"]] = result
         if not result.pop("failure", None):
             store.save(result)
@@ -136,6 +143,32 @@ def student_seed(seed: int, student: str) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def refuse_what_answers_can_read(path: Path) -> None:
+    """Raise LabError for a path in a tree of files that every answer may read."""
+    tree = course_view().tree_around(path)
+    if tree is not None:
+        raise LabError(
+            f"{path} lies in {tree}, which answers may read because Python or the course needs it:"
+            " move it elsewhere"
+        )
+
+
+def raise_walls(server: ForkServer, progress: bool, without_walls: bool) -> Walls:
+    """The walls that are up, which are shown. Raises LabError if they are not enough and not
+    accepted by `without_walls`.
+    """
+    walls = try_walls(server, course_view())
+    if progress or not walls.closed:
+        tqdm.write("\n".join(walls.lines()), file=sys.stderr)
+    if not walls.closed and not without_walls:
+        raise LabError(
+            "this system does not confine answers: one could read and change what you can. Grade"
+            " where it does (docs/grading.md says how), or in a virtual machine that holds nothing"
+            " else, with --without-walls"
+        )
+    return walls
+
+
 def grade_all(
     tasks: list[Task],
     grader: str,
@@ -143,6 +176,7 @@ def grade_all(
     jobs: int,
     progress: bool,
     reference_first: bool = True,
+    without_walls: bool = False,
 ) -> Iterable[dict]:
     """Results as they come in; raises LabError if the reference hand-in does not get all points.
 
@@ -154,12 +188,12 @@ def grade_all(
         return
     numbers = sorted({notebook_number(id) for task in tasks for id in task.ids})
     with (
-        tempfile.TemporaryDirectory(prefix="labkit-grade-") as temporary,
         ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
         tqdm(desc="grading", total=len(tasks), unit="student", disable=not progress) as bar,
     ):
-        plan = GradingPlan(make_plan(Path(temporary), numbers, 0, limits), grader)
-        server.wait()  # it has been importing meanwhile
+        run_plan = make_plan(server.folder / "copies", numbers, 0, limits)
+        walls = raise_walls(server, progress, without_walls)
+        plan = GradingPlan(replace(run_plan, namespaces=walls.namespaces), grader)
         if reference_first:
             ids = {id for task in tasks for id in task.ids}
             require_full_reference(ids, replace(plan.run, seed=tasks[0].seed), server.address)

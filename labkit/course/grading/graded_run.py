@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from labkit.course.checking.answer_run import FAILURE, RunPlan, marks_of
 from labkit.course.checking.marking import not_judged
+from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.grading.result_store import entry
 from labkit.course.hand_ins.collect import HandIn
@@ -61,6 +62,8 @@ def _summary(replies: dict[str, dict]) -> dict:
     seconds = [value for start in starts if isinstance(start, dict) for value in start.values()]
     return {
         "cpu_s": sum(reply.get("cpu_s", 0) for reply in replies.values()),
-        "walls": "; ".join(sorted({r["walls"] for r in replies.values() if "walls" in r})),
+        "walls": "; ".join(
+            sorted({str(Walls(**r["walls"])) for r in replies.values() if "walls" in r})
+        ),
         "kernel_start_s": [value for value in seconds if isinstance(value, float)],
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labkit.course.checking.marking import Mark
 from labkit.course.checking.stripped_copy import PACKAGE
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.confinement.limits import RunLimits
 from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.storage.atomic_write import write_atomic
 

@@ -44,7 +44,7 @@ def count_subnets(resolutions, stages):
     return json.dumps(view)
 """.replace("CHECKOUT", repr(str(PACKAGE.parent)))
     _, replies = grader.run([("code", source)], ["1.3"])
-    if not replies["1.3"]["namespaces"]:
+    if not replies["1.3"]["walls"]["namespaces"]:
         pytest.skip("this system gives no namespaces")
     view = json.loads(
         json.loads(json.loads(replies["1.3"]["returned"]["1.3-hidden"])[0]["returned"])

@@ -18,7 +18,8 @@ from labkit.course.checking import answer_run
 from labkit.course.checking.answer_run import RunPlan
 from labkit.course.checking.check import check_cells
 from labkit.course.checking.marking import Mark
-from labkit.course.confinement.walls import RunLimits
+from labkit.course.confinement.file_view import FileView
+from labkit.course.confinement.limits import RunLimits
 from labkit.course.grading import grade as grading
 from labkit.course.grading.feedback import class_report, feedback
 from labkit.course.grading.grade_files import as_csv
@@ -165,7 +166,9 @@ def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):
     def grade_in_process(tasks, *_):
         monkeypatch.setattr(answer_run, "run_answer", lambda *a: 1 / 0)
         for task in tasks:
-            yield grade_hand_in(*task, GradingPlan(RunPlan({}, [], [], 0, RunLimits()), ""), "")
+            yield grade_hand_in(
+                *task, GradingPlan(RunPlan({}, FileView(()), 0, RunLimits()), ""), ""
+            )
 
     monkeypatch.setattr(grading, "grade_all", grade_in_process)
     student = grading.grade([tmp_path / "anna.ipynb"], tmp_path / "grades.csv", progress=False)[
@@ -198,11 +201,12 @@ def test_a_process_that_dies_costs_its_own_hand_in_and_no_other(jobs, tmp_path, 
     monkeypatch.setattr(answer_run, "run_answer", run)
     monkeypatch.setattr(grading, "require_full_reference", lambda *_: None)
     monkeypatch.setattr(
-        grading, "ForkServer", lambda _: nullcontext(SimpleNamespace(wait=lambda: None, address=""))
+        grading, "ForkServer", lambda _: nullcontext(SimpleNamespace(folder=tmp_path, address=""))
     )
     monkeypatch.setattr(
-        grading, "make_plan", lambda folder, numbers, *others: RunPlan({}, [], [], *others)
+        grading, "make_plan", lambda folder, numbers, *others: RunPlan({}, FileView(()), *others)
     )
+    monkeypatch.setattr(grading, "raise_walls", lambda *_: SimpleNamespace(namespaces=True))
     for _ in range(2):  # the second grades nobody again but the one who has no grade yet
         runs.append(
             grading.grade(

@@ -5,6 +5,7 @@ from grading_for_tests import cells_of, solutions, write
 
 from labkit.course.checking import answer_run
 from labkit.course.checking.marking import Mark
+from labkit.course.confinement.file_view import FileView
 from labkit.course.grading import grade as grading
 from labkit.course.grading import reference
 from labkit.course.judges.registry import TOPICS, exercises_of
@@ -37,7 +38,7 @@ def test_nobody_is_graded_where_the_reference_loses_points(tmp_path, monkeypatch
 def test_a_kernel_that_does_not_come_up_is_no_fault_of_an_answer(tmp_path, monkeypatch):
     reply = {"cells": [{"notebook": "1.3", "role": "course", "ok": False, "how": "died"}]}
     monkeypatch.setattr(answer_run, "run_job", lambda *_: reply)
-    plan = answer_run.RunPlan({"1.3": tmp_path}, [], [], 0, answer_run.RunLimits())
+    plan = answer_run.RunPlan({"1.3": tmp_path}, FileView(()), 0, answer_run.RunLimits())
     marks, replies = answer_run.marks_of(reference.reference(1), ["1.3"], plan, "")
     assert marks[0].points is None and "no fault of yours" in marks[0].message
     assert "did not run the first cell" in replies["1.3"]["failure"]
@@ -50,7 +51,7 @@ def test_inputs_that_cannot_be_made_cost_their_exercise_only(tmp_path, monkeypat
         return {"notebooks": {}, "inputs": {}}
 
     monkeypatch.setattr(answer_run, "make_job", make_job)
-    plan = answer_run.RunPlan({}, [], [], 0, answer_run.RunLimits())
+    plan = answer_run.RunPlan({}, FileView(()), 0, answer_run.RunLimits())
     marks, replies = answer_run.marks_of(reference.reference(1), exercises_of(1), plan, "")
     assert [mark.id for mark in marks if mark.points is None] == ["1.4"]
     assert "max() arg" in replies["1.4"]["failure"]
