@@ -75,6 +75,15 @@ def find_answers(cells: list[tuple[str, str]]) -> Submission:
     return Submission(answers, problems, tuple(notes), programs, numbers)
 
 
+def as_submission(fields: dict) -> Submission:
+    """The submission whose fields went through JSON, which has lists for tuples."""
+    programs = {
+        id: tuple(ProgramCell(*cell) for cell in cells) for id, cells in fields["programs"].items()
+    }
+    sequences = {name: tuple(fields[name]) for name in ("notes", "notebooks")}
+    return Submission(**fields | sequences | {"programs": programs})
+
+
 class _NoAnswer(Exception):
     """There is no answer to run; the message says why, in the student's terms."""
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from labkit.course.checking.answer_run import course_view, make_plan
 from labkit.course.confinement.fork_server import ForkServer, try_walls
 from labkit.course.confinement.limits import RunLimits
+from labkit.course.confinement.orderly_end import be_a_worker, end_workers, ends_in_order
 from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.gradebook.terms import Terms
@@ -188,6 +189,7 @@ def grade_all(
         return
     numbers = sorted({notebook_number(id) for task in tasks for id in task.ids})
     with (
+        ends_in_order(),
         ForkServer({"LABKIT_DATA": str(data_dir())}) as server,
         tqdm(desc="grading", total=len(tasks), unit="student", disable=not progress) as bar,
     ):
@@ -215,7 +217,8 @@ def grade_all(
 def _in_pool(tasks: list[Task], plan: GradingPlan, address: str, jobs: int) -> Iterable[dict]:
     """Results as they come in; after the death of a process no more of them."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context) as pool:
+    workers = min(jobs, len(tasks))
+    with ProcessPoolExecutor(workers, context, initializer=be_a_worker) as pool:
         futures = []
         try:
             with suppress(BrokenProcessPool):  # it may die while tasks are still handed to it
@@ -224,5 +227,8 @@ def _in_pool(tasks: list[Task], plan: GradingPlan, address: str, jobs: int) -> I
             for future in as_completed(futures):
                 if not isinstance(future.exception(), BrokenProcessPool):
                     yield future.result()
+        except BaseException:  # told to end
+            end_workers()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -19,10 +19,11 @@ from pathlib import Path
 from labkit.course.checking.marking import Mark
 from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.confinement.limits import RunLimits
+from labkit.course.grading.signature import is_signed, sign
 from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.storage.atomic_write import write_atomic
 
-SCHEMA = "labkit-result-1"
+SCHEMA = "labkit-result-2"
 HASHED = re.compile(r"-[0-9a-f]{8}$")  # such a name might be made from another student's
 DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)$", re.IGNORECASE)  # no names on Windows
 
@@ -61,7 +62,10 @@ class ResultStore:
         an earlier hand-in nothing.
         """
         try:
-            result = json.loads(self._path(student).read_text(encoding="utf-8"))
+            stored = json.loads(self._path(student).read_text(encoding="utf-8"))
+            result = stored["result"]
+            if not is_signed(_canonical(result), stored["signature"]):
+                raise ValueError("somebody else wrote it")
             origin = (result["schema"], result["digest"], result["student"])
             if origin == (SCHEMA, digest, student):
                 for entry in result["marks"].values():
@@ -72,11 +76,17 @@ class ResultStore:
         return {"schema": SCHEMA, "student": student, "digest": digest, "marks": {}, "runs": {}}
 
     def save(self, result: dict) -> None:
-        text = json.dumps(result, indent=1) + "\n"
+        stored = {"result": result, "signature": sign(_canonical(result))}
+        text = json.dumps(stored, indent=1) + "\n"
         write_atomic(self._path(result["student"]), lambda path: path.write_text(text))
 
     def _path(self, student: str) -> Path:
         return self.folder / f"{slug(student)}.json"
+
+
+def _canonical(result: object) -> str:
+    """A result as the text that is signed."""
+    return json.dumps(result, sort_keys=True)
 
 
 def is_current(result: dict, id: str, seed: int, grader: str) -> bool:

@@ -6,13 +6,15 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from labkit.course.checking.submission import Submission, find_answers
+from labkit.course.checking.submission import Submission, as_submission, find_answers
 from labkit.course.checking.submitted_file import NotANotebook, parse
+from labkit.course.execution.limited_child import LimitExceeded, in_limited_child
 from labkit.course.hand_ins.files import (
     LINK,
     NOTEBOOK,
@@ -317,6 +319,35 @@ def _student(top: str, entries: list[Entry]) -> _Files:
 
 
 def _read(student: _Files, only_notebook: int | None) -> tuple[HandIn, list[NotGraded]]:
+    """What a student handed in, parsed in a process that only so much can happen to."""
+    try:
+        reply = in_limited_child(partial(_parsed, student, only_notebook))
+    except (LimitExceeded, RuntimeError) as error:
+        reply = {
+            "submission": asdict(Submission()),
+            "digest": "unreadable",
+            "notes": [*student.notes, f"what was handed in cannot be read: {error}"],
+            "texts": [],
+            "not_graded": [
+                [text(f"{student.name}: {one.path}"), "unreadable"] for one in student.notebooks
+            ],
+        }
+    hand_in = HandIn(
+        student.name,
+        as_submission(reply["submission"]),
+        reply["digest"],
+        tuple(map(text, reply["notes"])),
+        student.id,
+        student.late,
+        student.submitted,
+        student.late_days,
+        tuple(FreeText(*one) for one in reply["texts"]),
+    )
+    return hand_in, [NotGraded(*one) for one in reply["not_graded"]]
+
+
+def _parsed(student: _Files, only_notebook: int | None) -> dict:
+    """What is in the notebooks of a student, as far as JSON can hold it."""
     cells, digest, notes, not_graded = [], hashlib.sha256(), list(student.notes), []
     for entry in student.notebooks:
         place = f"{student.name}: {entry.path}"
@@ -337,19 +368,13 @@ def _read(student: _Files, only_notebook: int | None) -> tuple[HandIn, list[NotG
         if not numbers:
             not_graded.append(NotGraded(text(place), "a notebook without an exercise's comment"))
     submission = find_answers(cells)
-    notes = tuple(map(text, (*notes, *submission.notes)))
-    hand_in = HandIn(
-        student.name,
-        submission,
-        digest.hexdigest(),
-        notes,
-        student.id,
-        student.late,
-        student.submitted,
-        student.late_days,
-        tuple(free_texts(cells)),
-    )
-    return hand_in, not_graded
+    return {
+        "submission": asdict(submission),
+        "digest": digest.hexdigest(),
+        "notes": [*notes, *submission.notes],
+        "texts": free_texts(cells),
+        "not_graded": not_graded,
+    }
 
 
 def _stem(name: str) -> str:

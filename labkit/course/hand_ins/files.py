@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 def is_zip(path: Path) -> bool:
     """Whether a file is named like a zip."""
-    return ZIP.search(path.name) is not None and path.is_file()
+    return ZIP.search(path.name) is not None and os.path.isfile(path)
 
 
 def entries_below(path: Path, excluded: set[Path]) -> list[Entry]:
@@ -85,11 +85,12 @@ def _on_disk(path: Path, place: PurePosixPath) -> Iterator[Entry]:
     pending = [(path, place)]
     while pending:
         path, place = pending.pop()
-        if path.is_symlink():
+        # Not pathlib's, which raises for a path that is too long.
+        if os.path.islink(path):
             yield Entry(place, reason=LINK)
         elif SKIPPED.match(path.name):
             yield Entry(place, reason="hidden")
-        elif not path.is_dir():
+        elif not os.path.isdir(path):
             yield from _file(path, place)
         elif len(place.parts) > MAX_DEPTH:
             yield Entry(place, reason=f"below more than {MAX_DEPTH} folders")
