@@ -25,15 +25,15 @@ def check(id: str, function: Callable) -> None:
     """
     exercise = get_exercise(id)
     verdict = try_answer(exercise, function)
-    message, note = verdict.message, ""
+    points, message, note = verdict.points, verdict.message, ""
     if verdict.passed:
-        message, note = _graded(exercise, function)
+        points, message, note = _graded(exercise, function)
     if not message:
         print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return
     if "PYTEST_VERSION" in os.environ:
         raise Wrong(f"Exercise {id}: {message}")
-    print(f"Exercise {id}: 0 of {exercise.points} points\n  {message}{note}")
+    print(f"Exercise {id}: {points} of {exercise.points} points\n  {message}{note}")
     if verdict.returned is not None and _pictures_are_shown():
         from labkit.course.pictures.wrong_answers import picture  # with matplotlib
 
@@ -42,8 +42,8 @@ def check(id: str, function: Callable) -> None:
             display.show(figure)
 
 
-def _graded(exercise: Exercise, function: Callable) -> tuple[str, str]:
-    """What a grader finds wrong with an answer that is right here, and a note on that.
+def _graded(exercise: Exercise, function: Callable) -> tuple[int, str, str]:
+    """A grader's points for an answer that is right here, what it finds wrong, and a note on that.
 
     A function that is not the answer of this session, such as one of a script, is no grader's.
     """
@@ -52,21 +52,21 @@ def _graded(exercise: Exercise, function: Callable) -> tuple[str, str]:
     from labkit.course.checking.submission import find_answers
 
     if global_value(exercise.function) is not function:
-        return "", ""
+        return exercise.points, "", ""
     submission = find_answers(ran_cells())
     if exercise.id not in submission.answers:
-        return "", ""
+        return exercise.points, "", ""
     try:
         require_packages()
     except (MissingPackage, LabError) as missing:
-        return "", f"\n  (as it ran here; not run as it will be graded: {missing})"
+        return exercise.points, "", f"\n  (as it ran here; not run as it will be graded: {missing})"
     from labkit.course.checking.check import session_checker
 
     (mark,) = session_checker().marks(submission, [exercise.id])
     if mark.points is None:
-        return "", f"\n  (as it ran here. {mark.message})"
+        return exercise.points, "", f"\n  (as it ran here. {mark.message})"
     note = "\n  The function is right as it ran here, but not as it is run to be graded."
-    return mark.message, "" if mark.passed else note
+    return mark.points, mark.message, "" if mark.passed else note
 
 
 def _pictures_are_shown() -> bool:

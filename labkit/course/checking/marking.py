@@ -22,7 +22,7 @@ from labkit.course.checking.submission import Submission
 from labkit.course.checking.time_limit import time_limit
 from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict, notebook_number
 from labkit.course.exercises.plain_values import BadValue, check_count, dumps, loads
-from labkit.course.exercises.trial import judge
+from labkit.course.exercises.trial import judge, worst
 from labkit.course.handout.pristine_course import course_names
 from labkit.course.judges.registry import get_exercise
 
@@ -96,7 +96,7 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
     hidden = _verdict(exercise, returned.get(f"{id}-{HIDDEN}"), hidden_seeds(seed))
     if visible is not None and hidden is not None and visible.passed and hidden.passed:
         return Mark(id, exercise.points, exercise.points)
-    cells = _failed_cells(id, result)
+    cells, points = _failed_cells(id, result), 0
     errors = [str(cell.get("error")) for cell in cells if not _is_hidden(id, cell)]
     hidden_errors = [str(cell.get("error")) for cell in cells if _is_hidden(id, cell)]
     if visible is None or hidden is None:
@@ -104,7 +104,8 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
     else:
         message = WRONG_FOR_HIDDEN if visible.passed else visible.message
         hidden_errors.append(hidden.message)
-    return _wrong(exercise, message, " ".join(errors), " ".join(hidden_errors))
+        points = worst((visible, hidden)).points
+    return _wrong(exercise, message, " ".join(errors), " ".join(hidden_errors), points)
 
 
 def not_judged(id: str, message: str, flag: str) -> Mark:
@@ -112,9 +113,11 @@ def not_judged(id: str, message: str, flag: str) -> Mark:
     return Mark(id, None, get_exercise(id).points, message, flag)
 
 
-def _wrong(exercise: Exercise, message: str, errors: str = "", hidden_errors: str = "") -> Mark:
-    """No points. Errors may betray what the answer called, or that a package is missing here; of
-    those over hidden inputs nothing is for the student.
+def _wrong(
+    exercise: Exercise, message: str, errors: str = "", hidden_errors: str = "", points: int = 0
+) -> Mark:
+    """No points but those of the parts that are right. Errors may betray what the answer called, or
+    that a package is missing here; of those over hidden inputs nothing is for the student.
     """
     message = tidy(message)
     call = re.search(rf"([\w.]+) {OWN_ANSWER} [\d.]+", f"{message} {errors} {hidden_errors}")
@@ -138,7 +141,7 @@ def _wrong(exercise: Exercise, message: str, errors: str = "", hidden_errors: st
         )
     if "NameError" in message:
         message += NAME_ERROR_ADVICE
-    return Mark(exercise.id, 0, exercise.points, message)
+    return Mark(exercise.id, points, exercise.points, message)
 
 
 def tidy(text: object) -> str:
@@ -153,7 +156,7 @@ def tidy(text: object) -> str:
 
 
 def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdict | None:
-    """The first failure among the seeds, or a pass; None where nothing readable came back."""
+    """The worst failure among the seeds, or a pass; None where nothing readable came back."""
     if not isinstance(text, str):
         return None
     try:
@@ -169,11 +172,7 @@ def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdic
         and all(map(_is_outcome, outcomes))
     ):
         return None
-    for outcome, seed in zip(outcomes, seeds):
-        verdict = _judged(exercise, outcome, seed)
-        if not verdict.passed:
-            return verdict
-    return Verdict(True, "")
+    return worst(_judged(exercise, outcome, seed) for outcome, seed in zip(outcomes, seeds))
 
 
 def _is_outcome(outcome: object) -> bool:

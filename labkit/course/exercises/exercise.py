@@ -16,7 +16,14 @@ Plain = object  # None, bool, int, float, str, numpy array, list or dict of them
 
 
 class Wrong(Exception):
-    """An answer is wrong; the message says how, in the student's terms."""
+    """An answer is wrong; the message says how, in the student's terms.
+
+    Where an exercise has parts, `points` are those of the parts that are right.
+    """
+
+    def __init__(self, message: str, points: int = 0) -> None:
+        super().__init__(message)
+        self.points = points
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, and if not, what it returned for the inputs of which seed."""
+    """Whether an answer is right, and if not, what it returned for the inputs of which seed, and
+    what the parts are worth that are right.
+    """
 
     passed: bool
     message: str = ""  # what is wrong, in the student's terms; empty when passed
     returned: Plain = None
     seed: int = 0
+    points: int = 0
 
 
 def notebook_number(id: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 
@@ -35,20 +35,36 @@ def judge(exercise: Exercise, outcome: Outcome, seed: int) -> Verdict:
     try:
         exercise.judge(exercise.inputs(seed), outcome.returned)
     except Wrong as wrong:
-        return Verdict(False, str(wrong))
+        return Verdict(False, str(wrong), points=wrong.points)
     except UNJUDGEABLE as error:
         return Verdict(False, f"what came back cannot be judged ({type(error).__name__})")
     return Verdict(True)
 
 
 def try_answer(exercise: Exercise, function: Callable, seeds: Iterable[int] = SEEDS) -> Verdict:
-    """Call and judge the answer with each seed: the first failure, or a pass."""
-    for seed in seeds:
-        outcome = attempt(exercise, function, seed)
-        verdict = judge(exercise, outcome, seed)
-        if not verdict.passed:
-            return replace(verdict, returned=outcome.returned, seed=seed)
-    return Verdict(True)
+    """Call and judge the answer with each seed: the worst failure, or a pass."""
+
+    def verdicts() -> Iterator[Verdict]:
+        for seed in seeds:
+            outcome = attempt(exercise, function, seed)
+            yield replace(judge(exercise, outcome, seed), returned=outcome.returned, seed=seed)
+
+    return worst(verdicts())
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The first failure without points, else the failure with the fewest, else a pass.
+
+    An answer has the points of the parts that are right for all inputs. None of `verdicts` is asked
+    for after one that leaves no points.
+    """
+    worst_yet = Verdict(True)
+    for verdict in verdicts:
+        if not verdict.passed and (worst_yet.passed or verdict.points < worst_yet.points):
+            worst_yet = verdict
+            if not worst_yet.points:
+                break
+    return worst_yet
 
 
 def _line_of_the_cell(trace: TracebackType | None, function: str) -> str:

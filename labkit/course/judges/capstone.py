@@ -22,6 +22,7 @@ PERTURBATION = 0.2  # standard deviation; the best scores of a stage are about a
 STEPS = 12  # how often at most an SRAM limit is lowered until it matters
 # Points of predicted accuracy below the optimum that still count as right.
 ACCURACY_TOLERANCE = 0.05
+CLOSE, CLOSE_POINTS = 0.5, 2  # a wider gap, and what an answer is worth that meets it
 LIMITED_COSTS = {
     "latency_ms": ("latency", "ms"),
     "sram_bytes": ("SRAM", "bytes"),
@@ -166,7 +167,8 @@ def choose_judge(inputs: dict, returned: object) -> None:
         raise Wrong(
             f"the subnet meets all limits and is predicted to get {accuracy:.2f} % right, {gap:.2f}"
             f" points below the best that meets them ({optimum:.2f} %); full points for a gap of at"
-            f" most {ACCURACY_TOLERANCE}"
+            f" most {ACCURACY_TOLERANCE}, {CLOSE_POINTS} for one of at most {CLOSE}",
+            points=CLOSE_POINTS if gap <= CLOSE else 0,
         )
 
 

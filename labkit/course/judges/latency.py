@@ -111,10 +111,13 @@ def timer_judge(inputs: dict, returned: object) -> None:
         repeats = as_integer(repeats, "the number of repeats")
         try:
             _judge_repeats(case, repeats, as_integer(answer["calls"]), as_integer(answer["reads"]))
-            _judge_median(case, median, repeats)
+            try:
+                _judge_median(case, median, repeats)
+            except Wrong as wrong:
+                raise Wrong(f"{wrong} (the number of repeats is right)", points=2) from None
         except Wrong as wrong:
             settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
-            raise Wrong(f"with {settings}: {wrong}") from None
+            raise Wrong(f"with {settings}: {wrong}", wrong.points) from None
 
 
 def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:

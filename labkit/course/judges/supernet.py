@@ -387,7 +387,8 @@ def model_judge(inputs: dict, returned: object) -> None:
     if returned["training"]:
         raise Wrong(
             "the statistics are right, but the model is left in training mode; end with"
-            " model.eval()"
+            " model.eval()",
+            points=3,
         )
 
 
