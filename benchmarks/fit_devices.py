@@ -33,7 +33,7 @@ PRIORS = {
     "half_channels": 16.0,
 }
 GPU_PRIORS = {**PRIORS, "dense": 0.7, "depthwise": 0.1, "overhead_us": 20.0}
-M7_CLOCKS = {"stm32h743": 480, "stm32f746": 216, "mcu-64k": 80}
+CLOCKS = {"stm32h743": 480, "stm32f746": 216, "mcu-64k": 80, "mcu-20k": 72}  # MHz
 
 
 def fit(name: str, priors: dict[str, float], ties: dict[str, str]) -> dict[str, float]:
@@ -104,8 +104,9 @@ def main() -> None:
         **fitted["pi4"],
         "runtime_factor": fit_runtime_factor("pi4-int8", fitted["pi4"]),
     }
-    for name in ("stm32f746", "mcu-64k"):  # the M7's rates; a layer's overhead is so many cycles
-        cycles = M7_CLOCKS["stm32h743"] / M7_CLOCKS[name]
+    # The M7's rates; a layer's overhead is so many cycles.
+    for name in ("stm32f746", "mcu-64k", "mcu-20k"):
+        cycles = CLOCKS["stm32h743"] / CLOCKS[name]
         fitted[name] = {
             **fitted["stm32h743"],
             "overhead_us": fitted["stm32h743"]["overhead_us"] * cycles,

@@ -5,7 +5,7 @@ A deployed model counts only once it computes the same as torch, and files are w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,18 @@ LOGITS_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One deployed subnet. Accuracies are in percent on images of the split."""
+    """One deployed subnet. Accuracies are in percent on images of the split.
+
+    `right` and `int8_right` (N,) say which of them are named rightly, where that was noted.
+    """
 
     arch: Arch
     path: str
     split: str
     accuracy: float
     int8_accuracy: float | None = None
+    right: np.ndarray | None = field(default=None, compare=False, repr=False)
+    int8_right: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def accuracy_drop(self) -> float | None:
@@ -37,7 +42,8 @@ class Deployment:
         return None if self.int8_accuracy is None else self.accuracy - self.int8_accuracy
 
     def to_json(self) -> dict:
-        return {**asdict(self), "arch": self.arch.to_json(), "accuracy_drop": self.accuracy_drop}
+        fields = {**asdict(self), "arch": self.arch.to_json(), "accuracy_drop": self.accuracy_drop}
+        return {name: value for name, value in fields.items() if not name.endswith("right")}
 
 
 def require_file_name(path: Path, suffix: str, target: str) -> None:

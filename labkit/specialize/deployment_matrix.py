@@ -23,6 +23,7 @@ from labkit.specialize.choices import (
     require_distinct_devices,
 )
 from labkit.specialize.deployed_models import SPLIT, deploy_all, remove_stale
+from labkit.specialize.standard_error import paired_difference, standard_error
 from labkit.specialize.targets import Request, Target, targets
 from labkit.storage.atomic_write import write_json
 from labkit.storage.provenance import code_revision
@@ -52,6 +53,10 @@ class DeploymentMatrix:
     accuracy_is: str
     tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
     deployed: Sequence[OnnxDeployment] | None = None  # (S,) None where nothing was deployed
+    # (S, D) standard errors of `accuracy` and, on the same images, of `loss`; None where accuracies
+    # are predicted
+    accuracy_error: np.ndarray | None = None
+    loss_error: np.ndarray | None = None
 
     @property
     def over_budget(self) -> np.ndarray:
@@ -126,6 +131,11 @@ class DeploymentMatrix:
             name: getattr(self, name).tolist()
             for name in ("latency_ms", "over_budget", "accuracy", "loss", "fits", "too_slow")
         }
+        errors = {
+            name: error.tolist()
+            for name in ("accuracy_error", "loss_error")
+            if (error := getattr(self, name)) is not None
+        }
         return {
             "schema": SCHEMA,
             "what": "specialization",
@@ -136,6 +146,7 @@ class DeploymentMatrix:
             "devices": devices,
             "subnets": subnets,
             **cells,
+            **errors,
         }
 
     def text(self) -> str:
@@ -157,6 +168,7 @@ class DeploymentMatrix:
             "",
             "Each cell: latency over the device's budget, and top-1 accuracy"
             f" ({self.accuracy_is}).",
+            *self._error_text(),
             f"Latencies: {sources}.",
         ]
         if abs(self.slowdown() - 1) > SLOWDOWN:
@@ -165,6 +177,15 @@ class DeploymentMatrix:
                 " measured; if it is idle now, measure the table again: labkit lut measure"
             )
         return "\n".join(lines)
+
+    def _error_text(self) -> list[str]:
+        """A line on standard errors; none where accuracies are predicted."""
+        if self.accuracy_error is None:
+            return []
+        return [
+            f"One standard error of an accuracy is up to {self.accuracy_error.max():.2f} points,"
+            f" of a difference on one device up to {self.loss_error.max():.2f}."
+        ]
 
     def _cell(self, s: int, d: int, width: int) -> str:
         mark = "own" if self.is_owner(s, d) else ""
@@ -234,15 +255,46 @@ def build_matrix(
     accuracy_is = f"measured on {SPLIT}, in the device's precision"
     if deployed is None:
         accuracy_is = f"predicted ({model.label})"
+    right = _right_answers(targets, deployed)
     return DeploymentMatrix(
         space=space,
         targets=targets,
         choices=choices,
         latency_ms=np.array(latencies, float).T,
         accuracy=np.array(accuracies, float).T,
+        accuracy_error=None if right is None else _accuracy_errors(right),
+        loss_error=None if right is None else _loss_errors(right),
         fits=np.array([target.costs.fits(archs) for target in targets]).T,
         latency_is=labels,
         accuracy_is=accuracy_is,
         tolerance=np.array(tolerance),
         deployed=deployed,
+    )
+
+
+def _right_answers(
+    targets: Sequence[Target], deployed: Sequence[OnnxDeployment] | None
+) -> np.ndarray | None:
+    """(S, D, N) bool: which images each subnet names rightly in the precision of each device."""
+    if deployed is None:
+        return None
+    int8 = [target.costs.device.precision == "int8" for target in targets]
+    return np.array(
+        [[network.int8_right if each else network.right for each in int8] for network in deployed]
+    )
+
+
+def _accuracy_errors(right: np.ndarray) -> np.ndarray:
+    """(S, D) standard errors of accuracies, from answers (S, D, N)."""
+    return np.array(
+        [[standard_error(100 * cell.mean(), len(cell)) for cell in row] for row in right]
+    )
+
+
+def _loss_errors(right: np.ndarray) -> np.ndarray:
+    """(S, D) standard errors of losses; of answers (S, D, N), those of subnet d on device d are
+    the device's own.
+    """
+    return np.array(
+        [[paired_difference(right[d, d], cell)[1] for d, cell in enumerate(row)] for row in right]
     )

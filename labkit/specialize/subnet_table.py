@@ -18,6 +18,7 @@ from labkit.latency.devices import HOST
 from labkit.latency.measured.measurement import measure_archs
 from labkit.space import Arch
 from labkit.specialize.choices import choose_subnet
+from labkit.specialize.standard_error import standard_error
 from labkit.specialize.targets import Request, Target, targets
 from labkit.storage.atomic_write import write_atomic, write_json
 from labkit.supernet.accuracy_files import AccuracyModel
@@ -73,7 +74,9 @@ class SubnetTable:
                 f" {row['params'] / 1e3:6.0f}k {row['peak_memory_bytes'] / 1024:5.0f} KiB"
                 f"  {row['arch']}"
             )
-        return "\n".join(lines)
+        val, test = (max(row[f"{split}_error"] for row in self.rows) for split in ("val", "test"))
+        errors = f"up to {val:.2f} points on val and {test:.2f} on test"
+        return "\n".join([*lines, f"One standard error of a measured accuracy is {errors}."])
 
 
 def subnet_table(
@@ -109,14 +112,16 @@ def predicted_row(target: Target, model: AccuracyModel, seed: int) -> dict:
 
 
 def _add_accuracies(rows: Sequence[dict], supernet, dataset) -> None:
-    """Each subnet is recalibrated once, then run on val and on test."""
+    """Accuracies with their standard errors; a subnet is recalibrated once, for val and test."""
     from labkit.supernet.evaluation import Evaluator
 
     val, test = (Evaluator(supernet, dataset, split) for split in ("val", "test"))
     for row in tqdm(rows, desc="evaluating subnets", unit="subnet"):
         arch, stats = row["arch"], val.recalibrate(row["arch"])
-        row["val_accuracy"] = val.accuracy(arch, stats)
-        row["test_accuracy"] = test.accuracy(arch, stats)
+        for evaluator, split in ((val, "val"), (test, "test")):
+            accuracy = evaluator.accuracy(arch, stats)
+            row[f"{split}_accuracy"] = accuracy
+            row[f"{split}_error"] = standard_error(accuracy, len(evaluator.labels))
 
 
 def _add_latencies(rows: Sequence[dict], trained: TrainedSupernet) -> None:

@@ -18,8 +18,8 @@ RANDOM_ARCHS = 10_000
 
 @dataclass(frozen=True)
 class Request:
-    """A device's name and its latency budget: milliseconds, or the percentile of random subnets'
-    latency.
+    """A device's name and its latency budget: milliseconds, or the percentile of the latency of
+    those random subnets that its memory holds.
     """
 
     device: str
@@ -28,7 +28,7 @@ class Request:
 
     @classmethod
     def parse(cls, text: str) -> Request:
-        """`pi4:4` or `pi4:4ms` is 4 ms, `pi4:50%` what half of all random subnets reach. Raises
+        """`pi4:4` or `pi4:4ms` is 4 ms, `pi4:50%` what half of the random subnets reach. Raises
         ValueError.
         """
         device, colon, budget = text.rpartition(":")
@@ -36,7 +36,7 @@ class Request:
         if not colon or not device.strip() or number is None:
             raise ValueError(
                 f"{text!r} is no device and budget; write them like pi4:4 (milliseconds) or pi4:50%"
-                " (as fast as the fastest half of random subnets)"
+                " (as fast as the fastest half of the random subnets that fit)"
             )
         value, percent = float(number[1]), number[2] == "%"
         if not (0 < value <= 100 if percent else 0 < value < float("inf")):
@@ -47,6 +47,9 @@ class Request:
         if not self.percent:
             return self.budget
         genes = costs.space.sample(np.random.default_rng(seed), RANDOM_ARCHS)
+        for memory in costs.budgets():
+            fitting = genes[memory.cost(genes) <= memory.limit]
+            genes = fitting if len(fitting) else genes  # the search says what does not fit
         return float(np.percentile(costs.latency_ms(genes), self.budget))
 
 
@@ -56,7 +59,7 @@ class Target:
 
     costs: DeviceCosts
     budget_ms: float
-    percentile: float | None = None  # of random subnets' latency, if the budget was asked for so
+    percentile: float | None = None  # of random subnets, if the budget was asked for so
 
     @property
     def name(self) -> str:

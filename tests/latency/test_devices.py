@@ -27,8 +27,17 @@ from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import macs_table, params_table
 
-SIMULATED = ("jetson-nano", "mcu-64k", "pi4", "pi4-int8", "pixel1", "stm32f746", "stm32h743")
-MICROCONTROLLERS = ("mcu-64k", "stm32f746", "stm32h743")
+SIMULATED = (
+    "jetson-nano",
+    "mcu-20k",
+    "mcu-64k",
+    "pi4",
+    "pi4-int8",
+    "pixel1",
+    "stm32f746",
+    "stm32h743",
+)
+MICROCONTROLLERS = ("mcu-20k", "mcu-64k", "stm32f746", "stm32h743")
 
 
 def devices() -> list[SimulatedDevice]:

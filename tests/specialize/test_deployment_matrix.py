@@ -5,6 +5,7 @@ real run.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -151,11 +152,9 @@ def test_the_picture_has_a_number_in_every_cell(found, tmp_path):
     """Not color alone: each cell says what it is in words and numbers."""
     figure = deployment_matrix(found)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts.count("too slow") == 2 and texts.count("too big") == 1
+    assert texts.count("too slow") == 2 and texts.count("does not fit") == 1
     assert sum("× budget" in text for text in texts) == 12
-    assert {"93.0 %", "92.0 %", "90.5 %", "−1.0 points", "−2.0 points", "same accuracy"} <= set(
-        texts
-    )
+    assert {"93.0 %", "92.0 %", "90.5 %", "−1.0", "−2.0", "same accuracy"} <= set(texts)
     assert sum(text.startswith(("fails", "fits")) for text in texts) == 4
     hatches = [patch.get_hatch() for patch in figure.axes[0].patches]
     assert hatches.count("//") == 2 and hatches.count("xx") == 1
@@ -177,8 +176,26 @@ def test_the_picture_says_of_one_network_for_all_what_the_cells_say(found):
     assert "as good for all devices as their own" in deployment_matrix(alike).get_suptitle()
 
 
+def test_measured_accuracies_and_losses_stand_with_their_standard_errors(found):
+    errors = np.full((4, 3), 0.42), np.full((4, 3), 0.31)
+    measured = replace(found, accuracy_error=errors[0], loss_error=errors[1])
+    texts = [text.get_text() for text in deployment_matrix(measured).axes[0].texts]
+    assert {"93.0 ± 0.4 %", "−1.0 ± 0.3", "−2.0 ± 0.3"} <= set(texts)
+    assert "up to 0.42 points, of a difference on one device up to 0.31" in measured.text()
+    assert measured.to_json()["loss_error"] == errors[1].tolist()
+    assert "loss_error" not in found.to_json()
+
+
 def deployed(accuracy: float, int8: float, ms: float) -> SimpleNamespace:
-    return SimpleNamespace(accuracy=accuracy, int8_accuracy=int8, latency_ms=ms)
+    """A model that is right on the first images of 200, as many as its accuracy says."""
+    images = np.arange(200)
+    return SimpleNamespace(
+        accuracy=accuracy,
+        int8_accuracy=int8,
+        latency_ms=ms,
+        right=images < 2 * accuracy,
+        int8_right=images < 2 * int8,
+    )
 
 
 def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_measured(
@@ -203,6 +220,12 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
     for d, name in enumerate(names):
         assert result.accuracy[:, d].tolist() == expected[name]
         assert result.tolerance[d] == (NOISE if name == "host" else 0)
+        # Subnet s is wrong on |s - d| more or fewer percent of the images than the device's own.
+        shares = np.abs(np.arange(len(choices)) - d) / 100
+        paired = 100 * np.sqrt(shares * (1 - shares) / 200)
+        np.testing.assert_allclose(result.loss_error[:, d], paired, atol=1e-9)
+        binomial = 100 * np.sqrt(result.accuracy[:, d] / 1e2 * (1 - result.accuracy[:, d] / 1e2))
+        np.testing.assert_allclose(result.accuracy_error[:, d], binomial / np.sqrt(200))
     host = names.index("host")
     assert result.latency_ms[:, host].tolist() == [5.0 - i for i in range(len(choices))]
     assert result.latency_is[host] == "measured end to end"
@@ -279,6 +302,8 @@ def exported(monkeypatch) -> list[Arch]:
             peak_memory_bytes=1,
             int8_path=str(files[1]) if int8 else None,
             int8_accuracy=89.0,
+            right=np.arange(100) < 90,
+            int8_right=np.arange(100) < 89,
         )
 
     monkeypatch.setattr("labkit.deploy.onnx.deployment.deploy", deploy)

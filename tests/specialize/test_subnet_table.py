@@ -23,10 +23,12 @@ def test_every_chosen_subnet_meets_its_budget_and_the_devices_memory(name):
     requests = [Request(name, percentile, percent=True) for percentile in PERCENTILES]
     rows = [predicted_row(target, model, 1) for target in targets(FMNIST, requests, seed=1)]
     assert [row["percentile"] for row in rows] == list(PERCENTILES)
-    latency = costs.latency_ms(FMNIST.sample(np.random.default_rng(5), 4000))
+    genes = FMNIST.sample(np.random.default_rng(5), 8000)
+    holds = [memory.cost(genes) <= memory.limit for memory in costs.budgets()]
+    latency = costs.latency_ms(genes[np.all(holds, axis=0)] if holds else genes)
     for row in rows:
         share = (latency <= row["budget_ms"]).mean()
-        assert abs(share - row["percentile"] / 100) < 0.04
+        assert abs(share - row["percentile"] / 100) < 0.04  # of those that the memory holds
         assert row["latency_ms"] <= row["budget_ms"] and row["gap_to_optimum"] >= 0
         if device.sram_bytes:
             assert (
@@ -49,7 +51,12 @@ def test_demo_writes_table_and_picture(tmp_path):
         assert abs(row["predicted_accuracy"] - row["val_accuracy"]) < 2
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
     lines = result.stdout.splitlines()
-    assert len(lines) == 5 and lines[0].startswith("device ") and "simulated" in lines[1]
+    assert len(lines) == 6 and lines[0].startswith("device ") and "simulated" in lines[1]
+    assert lines[4].startswith("One standard error")
+    for row in as_json:  # of 5,000 and of 10,000 images
+        share = row["val_accuracy"] / 100
+        assert row["val_error"] == pytest.approx(100 * (share * (1 - share) / 5000) ** 0.5)
+        assert row["test_error"] < row["val_error"]
 
 
 def test_a_boards_latency_is_not_called_simulated():
@@ -59,7 +66,9 @@ def test_a_boards_latency_is_not_called_simulated():
         "latency_ms": 1.0,
         "predicted_accuracy": 90.0,
         "val_accuracy": 90.0,
+        "val_error": 0.424,
         "test_accuracy": 90.0,
+        "test_error": 0.3,
         "macs": 1e6,
         "params": 1e5,
         "peak_memory_bytes": 1e5,
@@ -71,7 +80,8 @@ def test_a_boards_latency_is_not_called_simulated():
         {**costs, "device": "pi4", "latency is": "simulated"},
         {**costs, "device": "mcu-64k", "latency is": "simulated, order of magnitude"},
     ]
-    host, board, pi4, mcu = SubnetTable([], rows).text().splitlines()[1:]
+    host, board, pi4, mcu, errors = SubnetTable([], rows).text().splitlines()[1:]
+    assert errors.endswith("up to 0.42 points on val and 0.30 on test.")
     assert "0.987 ms" in host and "by table" in board and "simulated" in pi4 and "simulated" in mcu
     assert "simulated" not in board
 

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, RED, log_axis
-from labkit.course.pictures.supernet import draw_blocks, draw_outlines
+from labkit.course.pictures.supernet import draw_blocks, draw_outlines, size_text
 
 if TYPE_CHECKING:
     from labkit.course.explorer.recommendations import Recommendation, Recommender
@@ -27,6 +27,7 @@ LIVE_DPI = 92
 FRONT_STYLE = {"color": BLUE}
 LIMIT_STYLE = {"color": GRAY, "linestyle": ":"}
 RESULT_STYLE = {"color": RED, "marker": "o", "linestyle": "none"}
+ERROR_STYLE = {"color": RED, "marker": "_", "markersize": 9, "markeredgewidth": 1.5}
 OPTIMUM_STYLE = {
     "color": GREEN,
     "marker": "D",
@@ -56,13 +57,14 @@ def frame(explorer: Recommender, device: str) -> Figure:
         xlim=(0.93 * latencies[0], 1.07 * latencies[-1]),
         ylim=(reachable[0] - margin, reachable[-1] + margin),
     )
+    this_subnet = "this subnet" if explorer.model.rmse is None else "this subnet, ± typical error"
     front = "best possible" if costs.device.flash_bytes is None else "nothing can lie above"
     below.legend(
         [
             Line2D([], [], **style)
             for style in (FRONT_STYLE, LIMIT_STYLE, RESULT_STYLE, OPTIMUM_STYLE)
         ],
-        [front, "latency limit", "this subnet", "exact optimum"],
+        [front, "latency limit", this_subnet, "exact optimum"],
         loc="lower right",
         fontsize=8,
     )
@@ -81,12 +83,20 @@ def draw_recommendation(
         latency_ms = float(recommendation.costs.latency_ms(subnet.genes[None])[0])
         return below.plot(latency_ms, subnet.accuracy, **style)
 
-    text = f"{arch.resolution} px, {sum(arch.depths)} blocks, predicted {result.accuracy:.2f} %"
+    def error_bar(subnet: SearchResult, error: float | None) -> list[Artist]:
+        if error is None:
+            return []
+        latency_ms = float(recommendation.costs.latency_ms(subnet.genes[None])[0])
+        ends = subnet.accuracy - error, subnet.accuracy + error
+        return below.plot([latency_ms, latency_ms], ends, **ERROR_STYLE)
+
+    text = f"{size_text(arch)}, predicted {result.accuracy:.2f} %"
     return [
         title(figure, text),
         *draw_blocks(above, explorer.space, arch),
         *below.plot(front.cost, front.accuracy, **FRONT_STYLE),
         below.axvline(recommendation.latency_limit_ms, **LIMIT_STYLE),
+        *error_bar(result, explorer.model.rmse),
         *dot(optimum, OPTIMUM_STYLE),
         *dot(result, RESULT_STYLE),
     ]

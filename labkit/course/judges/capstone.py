@@ -18,7 +18,12 @@ from labkit.tables.accuracy_predictor import SeparablePredictor
 from labkit.tables.costs import activation_table
 from labkit.tables.separable import Separable
 
-PERTURBATION = 0.2  # standard deviation; the best scores of a stage are about as far apart
+# Standard deviations of what is added to the shipped scores, for even and for odd seeds. The first
+# is below the predictor's error. Without it the scores of a large space are so smooth that of
+# hundreds of a stage's configurations none beats another. The second is about as large as the best
+# scores of a stage are far apart: unless it is added, the slowest configuration is nearly always
+# the best one, so that an answer that confuses the two could pass.
+PERTURBATIONS = (0.02, 0.2)
 STEPS = 12  # how often at most an SRAM limit is lowered until it matters
 # Points of predicted accuracy below the optimum that still count as right.
 ACCURACY_TOLERANCE = 0.05
@@ -31,37 +36,28 @@ LIMITED_COSTS = {
 
 
 @lru_cache(maxsize=2)
-def _tables(perturbed: bool) -> tuple[SearchSpace, dict[str, Separable]]:
-    """The shipped predictor, and what subnets cost on the small microcontroller.
-
-    With the shipped scores, the slowest configuration is nearly always the best one, so an answer
-    that confuses the two could pass. With `perturbed` scores it cannot.
-    """
+def _tables(perturbation: float) -> tuple[SearchSpace, dict[str, Separable]]:
+    """Scores near the shipped predictor's, and what subnets cost on the small microcontroller."""
     trained, device = load("fmnist"), get_device("mcu-64k")
-    space, score = trained.space, trained.predictor.predict
-    if perturbed:
-        rng = np.random.default_rng(0)
-        score = SeparablePredictor(
-            space,
-            score.base,
-            [term + rng.normal(0, PERTURBATION, term.shape) for term in score.terms],
-        )
+    space, shipped = trained.space, trained.predictor.predict
+    rng = np.random.default_rng(0)
+    terms = [term + rng.normal(0, perturbation, term.shape) for term in shipped.terms]
     return space, {
-        "score": score,
+        "score": SeparablePredictor(space, shipped.base, terms),
         "latency_ms": device.latency_table(space),
         "flash_bytes": flash_table(space, device),
         "sram_bytes": activation_table(space, 1),
     }
 
 
-def _stage_tables(perturbed: bool) -> list[list[dict[str, np.ndarray]]]:
-    """For each resolution and stage, the terms of every configuration.
+def _stage_tables(perturbation: float) -> list[list[dict[str, np.ndarray]]]:
+    """For each global choice and stage, the terms of every configuration.
 
     The terms of stage 0 include what all subnets share.
     """
-    space, tables = _tables(perturbed)
-    resolutions = []
-    for r in range(len(space.resolutions)):
+    space, tables = _tables(perturbation)
+    global_choices = []
+    for r in range(len(space.global_choices)):
         stages = []
         for s in range(len(space.stages)):
             terms = {
@@ -74,8 +70,8 @@ def _stage_tables(perturbed: bool) -> list[list[dict[str, np.ndarray]]]:
                     for name, term in terms.items()
                 }
             stages.append(terms)
-        resolutions.append(stages)
-    return resolutions
+        global_choices.append(stages)
+    return global_choices
 
 
 @lru_cache(maxsize=32)
@@ -83,33 +79,33 @@ def _limits(seed: int) -> tuple[tuple[str, float], ...]:
     """Three limits, set one after another; an answer that ignores the last one breaks it.
 
     Which cost comes last depends on the seed. Where memory comes first, its limit is so tight that
-    the largest resolution does not fit.
+    the largest global choice does not fit.
     """
-    perturbed = _is_perturbed(seed)
-    space, tables = _tables(perturbed)
+    perturbation = _perturbation(seed)
+    space, tables = _tables(perturbation)
     rng = np.random.default_rng(seed)
     order = tuple(LIMITED_COSTS)[seed % 3 :] + tuple(LIMITED_COSTS)[: seed % 3]
     smallest, some = space.encode([space.smallest()]), space.sample(rng, 500)
     share = rng.uniform(0.06, 0.3) if order[0] == "sram_bytes" else rng.uniform(0.3, 0.7)
     limits = {order[0]: float(np.floor(np.quantile(tables[order[0]](some), share)))}
     for name in order[1:]:
-        genes = _optimum(perturbed, tuple(limits.items())).genes[None]
+        genes = _optimum(perturbation, tuple(limits.items())).genes[None]
         spent, least = float(tables[name](genes)[0]), float(tables[name](smallest)[0])
         limits[name] = float(np.floor(least + (spent - least) * rng.uniform(0.6, 0.9)))
     if order[-1] == "sram_bytes":
-        limits["sram_bytes"] = _met_exactly(perturbed, limits)
+        limits["sram_bytes"] = _met_exactly(perturbation, limits)
     return tuple(limits.items())
 
 
-def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
+def _met_exactly(perturbation: float, limits: dict[str, float]) -> float:
     """An SRAM limit that the best subnet meets exactly, where one byte less would cost accuracy."""
-    _, tables = _tables(perturbed)
-    optimum = _best_below(perturbed, limits, limits["sram_bytes"])
+    _, tables = _tables(perturbation)
+    optimum = _best_below(perturbation, limits, limits["sram_bytes"])
     steps = []
     for _ in range(STEPS):
         spent = float(tables["sram_bytes"](optimum.genes[None])[0])
         try:
-            tighter = _best_below(perturbed, limits, spent - 1)
+            tighter = _best_below(perturbation, limits, spent - 1)
         except InfeasibleBudget:  # nothing that meets the other limits takes less
             steps = steps or [(np.inf, spent)]
             break
@@ -121,13 +117,13 @@ def _met_exactly(perturbed: bool, limits: dict[str, float]) -> float:
     return max(steps)[1]
 
 
-def _best_below(perturbed: bool, limits: dict[str, float], sram_bytes: float) -> SearchResult:
-    return _optimum(perturbed, tuple({**limits, "sram_bytes": sram_bytes}.items()))
+def _best_below(perturbation: float, limits: dict[str, float], sram_bytes: float) -> SearchResult:
+    return _optimum(perturbation, tuple({**limits, "sram_bytes": sram_bytes}.items()))
 
 
 @lru_cache(maxsize=128)
-def _optimum(perturbed: bool, limits: tuple[tuple[str, float], ...]) -> SearchResult:
-    space, tables = _tables(perturbed)
+def _optimum(perturbation: float, limits: tuple[tuple[str, float], ...]) -> SearchResult:
+    space, tables = _tables(perturbation)
     return best(
         space,
         tables["score"],
@@ -135,16 +131,16 @@ def _optimum(perturbed: bool, limits: tuple[tuple[str, float], ...]) -> SearchRe
     )
 
 
-def _is_perturbed(seed: int) -> bool:
-    return seed % 2 == 1
+def _perturbation(seed: int) -> float:
+    return PERTURBATIONS[seed % 2]
 
 
 def choose_inputs(seed: int) -> dict:
-    return {"resolutions": _stage_tables(_is_perturbed(seed)), "limits": dict(_limits(seed))}
+    return {"global_choices": _stage_tables(_perturbation(seed)), "limits": dict(_limits(seed))}
 
 
 def choose_judge(inputs: dict, returned: object) -> None:
-    r, stages, configurations = _read_choice(inputs["resolutions"], returned)
+    r, stages, configurations = _read_choice(inputs["global_choices"], returned)
     values = {
         name: [float(stage[name][i]) for stage, i in zip(stages, configurations)]
         for name in ("score", *LIMITED_COSTS)
@@ -154,14 +150,18 @@ def choose_judge(inputs: dict, returned: object) -> None:
         spent = (max if name == "sram_bytes" else sum)(values[name])
         if spent > limits[name] * (1 + 1e-9):
             raise Wrong(
-                f"the subnet (resolution {r}, configurations {configurations}) needs {what}"
+                f"the subnet (global choice {r}, configurations {configurations}) needs {what}"
                 f" {spent:.6g} {unit}; the limit is {limits[name]:.6g} {unit}"
             )
     accuracy = 100 - np.exp(-sum(values["score"]))
-    perturbed = not np.array_equal(
-        inputs["resolutions"][0][0]["score"], _stage_tables(False)[0][0]["score"]
+    perturbation = next(
+        each
+        for each in PERTURBATIONS
+        if np.array_equal(
+            inputs["global_choices"][0][0]["score"], _stage_tables(each)[0][0]["score"]
+        )
     )
-    optimum = _optimum(perturbed, tuple(limits.items())).accuracy
+    optimum = _optimum(perturbation, tuple(limits.items())).accuracy
     gap = optimum - accuracy
     if gap > ACCURACY_TOLERANCE:
         raise Wrong(
@@ -172,7 +172,7 @@ def choose_judge(inputs: dict, returned: object) -> None:
         )
 
 
-def _read_choice(resolutions: list, returned: object) -> tuple[int, list, Sequence[int]]:
+def _read_choice(global_choices: list, returned: object) -> tuple[int, list, Sequence[int]]:
     what = "what choose returns"
     if returned is None:
         raise Wrong(
@@ -180,12 +180,12 @@ def _read_choice(resolutions: list, returned: object) -> tuple[int, list, Sequen
             " Scores are negative; is a first best score of 0 in the way?"
         )
     r, configurations = as_items(
-        returned, 2, f"{what}, (index of the resolution, indices of the configurations),"
+        returned, 2, f"{what}, (index of the global choice, indices of the configurations),"
     )
-    r = as_integer(r, "the index of the resolution")
-    if not 0 <= r < len(resolutions):
-        raise Wrong(f"there are resolutions 0 to {len(resolutions) - 1}, got {r}")
-    stages = resolutions[r]
+    r = as_integer(r, "the index of the global choice")
+    if not 0 <= r < len(global_choices):
+        raise Wrong(f"there are global choices 0 to {len(global_choices) - 1}, got {r}")
+    stages = global_choices[r]
     configurations = [
         as_integer(i, "the index of a configuration")
         for i in as_items(configurations, len(stages), "the configurations, one for each stage,")

@@ -555,7 +555,7 @@ def choose_run(function: Callable, inputs: dict) -> object:
     return function(
         [
             [{name: values.copy() for name, values in stage.items()} for stage in stages]
-            for stages in inputs["resolutions"]
+            for stages in inputs["global_choices"]
         ],
         dict(inputs["limits"]),
     )

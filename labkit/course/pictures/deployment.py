@@ -51,10 +51,11 @@ def deployment_matrix(matrix: DeploymentMatrix) -> Figure:
     else:
         title = "One network for all devices is too slow somewhere, or worse somewhere"
     figure.suptitle(title, fontsize=13, fontweight="bold")
+    errors = "" if matrix.loss_error is None else ", ± one standard error"
     figure.supxlabel(
         "Rows: subnets of one supernet. Columns: the devices that they are put on, each with a"
-        f" budget. Framed: the device's own subnet.\nAccuracy: {matrix.accuracy_is}; points are"
-        " those above or below the device's own subnet.",
+        f" budget. Framed: the device's own subnet.\nAccuracy: {matrix.accuracy_is}{errors};"
+        " elsewhere points above or below the device's own subnet.",
         fontsize=9,
     )
     return figure
@@ -65,16 +66,18 @@ def _draw_cell(panel: Axes, matrix: DeploymentMatrix, s: int, d: int) -> None:
     is_owner, loss = matrix.is_owner(s, d), matrix.loss[s, d]
     hatch = None
     if not matrix.fits[s, d]:
-        color, hatch, text = "#C4C4C4", "xx", "too big"
+        color, hatch, text = "#C4C4C4", "xx", "does not fit"
     elif matrix.too_slow[s, d]:
         color, hatch, text = "#F2A67C", "//", "too slow"
     elif is_owner:
-        color, text = "white", f"{matrix.accuracy[s, d]:.1f} %"
+        color, text = "white", f"{matrix.accuracy[s, d]:.1f}{_error(matrix.accuracy_error, s, d)} %"
     else:
         worst = max(0.1, float(matrix.loss.max()))
         color = LOSS_COLORS(min(1.0, max(0.0, loss) / worst))
         points = f"{-loss:+.1f}".replace("-", "−")
-        text = "same accuracy" if points[1:] == "0.0" else f"{points} points"
+        text = f"{points}{_error(matrix.loss_error, s, d)}"
+        if points[1:] == "0.0":
+            text = "same accuracy"
     style = {"edgecolor": "black", "linewidth": 2.5} if is_owner else {"edgecolor": "white"}
     rectangle = Rectangle((d + 0.03, s + 0.04), 0.94, 0.92, facecolor=color, hatch=hatch, **style)
     panel.add_patch(rectangle)
@@ -83,6 +86,11 @@ def _draw_cell(panel: Axes, matrix: DeploymentMatrix, s: int, d: int) -> None:
     panel.text(d + 0.5, s + 0.38, text, fontsize=12, fontweight=weight, bbox=behind, **CENTERED)
     over_budget = f"{matrix.over_budget[s, d]:.2f}× budget"
     panel.text(d + 0.5, s + 0.72, over_budget, fontsize=8.5, bbox=behind, **CENTERED)
+
+
+def _error(errors: np.ndarray | None, s: int, d: int) -> str:
+    """A standard error as it stands behind its number; nothing where there is none."""
+    return "" if errors is None else f" ± {errors[s, d]:.1f}"
 
 
 def levels_of_channels(layers: Mapping[str, np.ndarray], bits: int) -> Figure:

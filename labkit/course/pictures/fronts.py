@@ -27,7 +27,8 @@ def device_fronts(
 ) -> Figure:
     """One panel for each device: its exact front, budgets as vertical lines, subnets as measured.
 
-    `rows` are dicts with device, budget_ms, latency_ms and val_accuracy.
+    `rows` are dicts with device, budget_ms, latency_ms, val_accuracy and its standard error
+    val_error.
     """
     columns = min(2, len(costs))
     num_rows = -(-len(costs) // columns)
@@ -40,12 +41,15 @@ def device_fronts(
         for i, row in enumerate(device_rows):
             label = None if i else "budget"
             panel.axvline(row["budget_ms"], color=GRAY, linestyle=":", linewidth=1, label=label)
-        panel.scatter(
+        panel.errorbar(
             [row["latency_ms"] for row in device_rows],
             [row["val_accuracy"] for row in device_rows],
+            [row["val_error"] for row in device_rows],
             color=RED,
+            fmt="o",
+            capsize=3,
             zorder=3,
-            label="chosen subnet, measured on other images",
+            label="chosen subnet, measured on other images (± one standard error)",
         )
         log_axis(panel, front.cost[0], front.cost[-1])
         panel.set_title(device.title.partition(" (")[0], fontsize=11)
@@ -97,7 +101,7 @@ def front_and_cloud(
         mark_limit(panel, limit, name)
     if evolved:
         panel.scatter(*zip(*evolved), color=RED, zorder=3, label="found by evolution")
-    panel.grid(alpha=0.25)
+    log_axis(panel, min(front.cost[0], cloud[0].min()), max(front.cost[-1], cloud[0].max()))
     panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
     panel.legend(loc="lower right", fontsize=9)
     return figure

@@ -27,6 +27,7 @@ from labkit.specialize.targets import Target
 
 KERNEL_COLORS = {3: SKY, 5: BLUE, 7: PURPLE}
 BLOCK_WIDTH = 0.84  # blocks are 1 apart
+LABEL_HEIGHT = 0.8  # of the lowest block that a label fits into, in expand ratios at full width
 
 
 def lit_supernet(space: SearchSpace, archs: Mapping[str, Arch]) -> Figure:
@@ -34,8 +35,7 @@ def lit_supernet(space: SearchSpace, archs: Mapping[str, Arch]) -> Figure:
     figure = Figure(figsize=(8.2, 2.1 * len(archs)), layout="constrained")
     for panel, (name, arch) in zip(np.atleast_1d(figure.subplots(len(archs))), archs.items()):
         draw_arch(panel, space, arch)
-        title = f"{name}: {arch.resolution} px, {sum(arch.depths)} blocks"
-        panel.set_title(title, fontsize=10, loc="left")
+        panel.set_title(f"{name}: {size_text(arch)}", fontsize=10, loc="left")
     return figure
 
 
@@ -59,15 +59,27 @@ def subnets_of_devices(
             panel.set_ylim(-widest / 2 - 0.2, widest / 2 + 0.2)
         panel.set_title(
             f"{device.title.partition(' (')[0]}: at most {target.budget_ms:g} ms ({device.label}); "
-            f"{choice.arch.resolution} px, predicted {choice.predicted_accuracy:.1f} %",
+            f"{size_text(choice.arch)}, predicted {choice.predicted_accuracy:.1f} %",
             fontsize=9.5,
             loc="left",
         )
     return figure
 
 
+def size_text(arch: Arch) -> str:
+    """Image side, width multiplier where it is not 1, and number of blocks of an arch.
+
+    >>> from labkit.space import get_space
+    >>> size_text(get_space("fmnist").largest())
+    '28 px, 11 blocks'
+    """
+    width = "" if arch.width == 1 else f", {arch.width:g} × width"
+    blocks = sum(arch.depths)
+    return f"{arch.resolution} px{width}, {blocks} block{'' if blocks == 1 else 's'}"
+
+
 def draw_arch(panel: Axes, space: SearchSpace, arch: Arch) -> None:
-    """Blocks side by side: height is the expand ratio, color and label the kernel size."""
+    """Blocks side by side: height is the share of the channels, color and label the kernel size."""
     draw_outlines(panel, space)
     draw_blocks(panel, space, arch)
 
@@ -99,21 +111,31 @@ def draw_outlines(panel: Axes, space: SearchSpace) -> None:
     end = starts[-1] + space.stages[-1].max_depth
     panel.set(xlim=(-0.3, end + 0.2), ylim=(-widest / 2 - 1.2, widest / 2 + 0.2))
     panel.set(xticks=[], yticks=[])
-    panel.set_ylabel("width\n(expand ratio)", fontsize=8)
+    times = "" if len(space.widths) == 1 else "\n× width"
+    panel.set_ylabel(f"channels\n(expand ratio{times})", fontsize=8)
     panel.spines[:].set_visible(False)
 
 
 def draw_blocks(panel: Axes, space: SearchSpace, arch: Arch) -> list[Artist]:
-    """The blocks that a subnet uses of the supernet, filled; returns the artists added."""
+    """The blocks that a subnet uses of the supernet, filled; returns the artists added.
+
+    A block of a network of half the width is half as high. A label that does not fit into its
+    block stands above it.
+    """
     artists: list[Artist] = []
+    share = arch.width / space.widths[-1]
     for start, blocks in zip(_stage_starts(space), arch.stages):
         for x, (kernel, expand) in enumerate(blocks):
-            color, left_edge = KERNEL_COLORS.get(kernel, GRAY), start + x
-            block = Rectangle((left_edge, -expand / 2), BLOCK_WIDTH, expand, color=color)
+            color, x_left, height = KERNEL_COLORS.get(kernel, GRAY), start + x, share * expand
+            block = Rectangle((x_left, -height / 2), BLOCK_WIDTH, height, color=color)
             artists.append(panel.add_patch(block))
-            label = f"{kernel}×{kernel}"
-            style = {"color": "white", "fontsize": 8, **CENTERED}
-            artists.append(panel.text(left_edge + BLOCK_WIDTH / 2, 0, label, **style))
+            label, middle = f"{kernel}×{kernel}", x_left + BLOCK_WIDTH / 2
+            if height < LABEL_HEIGHT:
+                style = {"color": color, "ha": "center", "va": "bottom", "fontsize": 8}
+                artists.append(panel.text(middle, height / 2 + 0.1, label, **style))
+            else:
+                style = {"color": "white", "fontsize": 8, **CENTERED}
+                artists.append(panel.text(middle, 0, label, **style))
     return artists
 
 

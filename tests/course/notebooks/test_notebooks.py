@@ -33,6 +33,7 @@ from labkit.latency.devices import get_device
 from labkit.space.presets import get_space
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
+from labkit.specialize.targets import Request
 from labkit.supernet.folder import TrainedSupernet
 
 NOTEBOOKS = sorted(INSTRUCTOR.glob("*.ipynb"))
@@ -194,13 +195,12 @@ def test_texts_say_of_the_small_microcontroller_what_its_file_and_the_arena_say(
     def notes(arch):  # persistent buffers of the interpreter
         return costs.of(arch)["sram_bytes"] - costs.of(arch)["peak_memory_bytes"]
 
-    assert '"mcu-64k:220"' in text["05"] and "The largest subnet needs too much" in text["05"]
-    example = search_subnet(
-        space,
-        TrainedSupernet(space).predictor.predict,
-        costs.budgets(latency_ms=220),
-        method="exact",
-    ).arch
+    request = re.search(r'"(mcu-64k:\d+%)"', text["05"])[1]
+    assert "The largest subnet needs too much" in text["05"]
+    limit = Request.parse(request).budget_ms(costs, seed=0)
+    predict = TrainedSupernet(space).predictor.predict
+    budgets = costs.budgets(latency_ms=limit)
+    example = search_subnet(space, predict, budgets, method="exact").arch
     assert costs.of(space.largest())["peak_memory_bytes"] > sram - notes(example)
     assert "those on the largest subnet alone are more than the microcontroller has" in text["05"]
     assert notes(space.largest()) > sram

@@ -513,9 +513,9 @@ def shortlists(stages, limits):
         yield shortlist
 
 
-def choose_front(resolutions, limits):
+def choose_front(global_choices, limits):
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         short = list(shortlists(stages, limits))
 
         def total(what, stages=stages, short=short):
@@ -535,9 +535,9 @@ def choose_front(resolutions, limits):
     return choice
 
 
-def choose_product(resolutions, limits):
+def choose_product(global_choices, limits):
     def candidates():
-        for r, stages in enumerate(resolutions):
+        for r, stages in enumerate(global_choices):
             rows = [
                 [
                     (*(float(stage[n][i]) for n in ("score", "latency_ms", "flash_bytes")), i)
@@ -553,10 +553,10 @@ def choose_product(resolutions, limits):
     return max(candidates())[1:]
 
 
-def choose_prices(resolutions, limits):
+def choose_prices(global_choices, limits):
     """What is good at some price of a millisecond and of a byte is worth a closer look."""
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         short = []
         for stage in stages:
             fits = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"])
@@ -584,12 +584,12 @@ def choose_prices(resolutions, limits):
     return choice
 
 
-def choose_staircase(resolutions, limits):
+def choose_staircase(global_choices, limits):
     """Two stages by brute force over shortlists, the third by bisection in what is left of the
     latency.
     """
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         short = list(shortlists(stages, limits))
         last = sorted(short[2], key=lambda i: stages[2]["latency_ms"][i])
         times = [stages[2]["latency_ms"][i] for i in last]
@@ -605,22 +605,22 @@ def choose_staircase(resolutions, limits):
     return choice
 
 
-def choose_cheapest(resolutions, limits):
-    stages = resolutions[0]
+def choose_cheapest(global_choices, limits):
+    stages = global_choices[0]
     return 0, [int((stage["latency_ms"] + stage["flash_bytes"] / 300).argmin()) for stage in stages]
 
 
 def choose_best_ignoring(*ignored):
-    def choose(resolutions, limits):
-        return choose_front(resolutions, {**limits, **dict.fromkeys(ignored, np.inf)})
+    def choose(global_choices, limits):
+        return choose_front(global_choices, {**limits, **dict.fromkeys(ignored, np.inf)})
 
     choose.__name__ = f"choose_ignores_{'_'.join(ignored)}"
     return choose
 
 
-def choose_adds_sram(resolutions, limits):
+def choose_adds_sram(global_choices, limits):
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         short = list(shortlists(stages, limits))
         for picks in itertools.product(*short):
             total = {
@@ -631,9 +631,9 @@ def choose_adds_sram(resolutions, limits):
     return choice
 
 
-def choose_equal_shares(resolutions, limits):
+def choose_equal_shares(global_choices, limits):
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         picks = []
         for stage in stages:
             fits = stage["sram_bytes"] <= limits["sram_bytes"]
@@ -648,12 +648,12 @@ def choose_equal_shares(resolutions, limits):
     return choice
 
 
-def choose_stage_by_stage(resolutions, limits):
+def choose_stage_by_stage(global_choices, limits):
     """The best configuration that leaves the other stages just enough: greedy, first come, first
     served.
     """
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         remaining, picks = dict(limits), []
         for s, stage in enumerate(stages):
             fits = stage["sram_bytes"] <= limits["sram_bytes"]
@@ -675,10 +675,10 @@ def choose_stage_by_stage(resolutions, limits):
     return choice
 
 
-def choose_random(resolutions, limits):
+def choose_random(global_choices, limits):
     rng = np.random.default_rng(0)
     best, choice = -np.inf, None
-    for r, stages in enumerate(resolutions):
+    for r, stages in enumerate(global_choices):
         picks = [rng.integers(0, len(stage["score"]), 20_000) for stage in stages]
         total = {
             n: sum(stage[n][p] for stage, p in zip(stages, picks))
@@ -694,35 +694,39 @@ def choose_random(resolutions, limits):
         )
         if score.max() > best:
             best, choice = score.max(), (r, [int(p[score.argmax()]) for p in picks])
-    return choice if choice else choose_cheapest(resolutions, limits)
+    return choice if choice else choose_cheapest(global_choices, limits)
 
 
-def choose_smallest_resolution(resolutions, limits):
-    return choose_front(resolutions[:1], limits) or choose_cheapest(resolutions, limits)
+def choose_smallest_global_choice(global_choices, limits):
+    return choose_front(global_choices[:1], limits) or choose_cheapest(global_choices, limits)
 
 
-def choose_largest_resolution(resolutions, limits):
-    choice = choose_front(resolutions[2:], limits)
-    return (2, choice[1]) if choice else choose_cheapest(resolutions, limits)
+def choose_largest_global_choice(global_choices, limits):
+    choice = choose_front(global_choices[-1:], limits)
+    return (
+        (len(global_choices) - 1, choice[1]) if choice else choose_cheapest(global_choices, limits)
+    )
 
 
-def choose_lowest_score(resolutions, limits):
-    flipped = [[{**stage, "score": -stage["score"]} for stage in stages] for stages in resolutions]
+def choose_lowest_score(global_choices, limits):
+    flipped = [
+        [{**stage, "score": -stage["score"]} for stage in stages] for stages in global_choices
+    ]
     return choose_front(flipped, limits)
 
 
-def choose_positions_in_the_shortlist(resolutions, limits):
-    r, picks = choose_front(resolutions, limits)
+def choose_positions_in_the_shortlist(global_choices, limits):
+    r, picks = choose_front(global_choices, limits)
     return r, [
-        shortlist.index(i) for shortlist, i in zip(shortlists(resolutions[r], limits), picks)
+        shortlist.index(i) for shortlist, i in zip(shortlists(global_choices[r], limits), picks)
     ]
 
 
-def choose_starts_at_zero(resolutions, limits):
-    r, picks = choose_front(resolutions, limits)
+def choose_starts_at_zero(global_choices, limits):
+    r, picks = choose_front(global_choices, limits)
     return (
         (r, picks)
-        if sum(stage["score"][i] for stage, i in zip(resolutions[r], picks)) > 0
+        if sum(stage["score"][i] for stage, i in zip(global_choices[r], picks)) > 0
         else None
     )
 
@@ -801,8 +805,8 @@ WRONG = {
         choose_equal_shares,
         choose_stage_by_stage,
         choose_random,
-        choose_smallest_resolution,
-        choose_largest_resolution,
+        choose_smallest_global_choice,
+        choose_largest_global_choice,
         choose_lowest_score,
         choose_positions_in_the_shortlist,
         choose_starts_at_zero,
