@@ -16,6 +16,7 @@ import numpy as np
 
 from labkit.data.datasets import DataSet
 from labkit.space import Arch
+from labkit.specialize.standard_error import paired_difference
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
 from labkit.supernet.evaluation import Evaluator
@@ -73,11 +74,8 @@ def paired(correct: np.ndarray, baseline_correct: np.ndarray) -> dict[str, float
 
     (N,) each: right or wrong, or the mean of that over several networks.
     """
-    gains = 100 * (correct.astype(float) - baseline_correct)
-    return {
-        "points": float(gains.mean()),
-        "standard_error": float(gains.std() / np.sqrt(len(gains))),
-    }
+    points, error = paired_difference(correct, baseline_correct)
+    return {"points": points, "standard_error": error}
 
 
 def show(difference: dict[str, float]) -> str:
