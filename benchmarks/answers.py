@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,6 +77,29 @@ def paired(correct: np.ndarray, baseline_correct: np.ndarray) -> dict[str, float
     """
     points, error = paired_difference(correct, baseline_correct)
     return {"points": points, "standard_error": error}
+
+
+class Gain(NamedTuple):
+    """What one side gains over another on the same images, where several archs stand for a side."""
+
+    of_images: np.ndarray  # (N,) mean over the archs, between -1 and 1
+    variance_of_archs: float  # of the mean accuracy, for which archs were drawn; squared points
+
+    @classmethod
+    def of(cls, correct: np.ndarray, baseline_correct: np.ndarray) -> Gain:
+        """(archs, N) each, or (N,) for a side that one arch stands for."""
+        gains = np.atleast_2d(correct.astype(float) - baseline_correct)  # (archs, N)
+        variance = np.var(100 * gains.mean(1)) / max(len(gains) - 1, 1)
+        return cls(gains.mean(0), float(variance))
+
+
+def mean_gain(parts: Sequence[Gain]) -> dict[str, float]:
+    """The mean gain in points, as `paired` gives it; its standard error counts which images there
+    are, the same in all parts, and which archs were drawn, others in each.
+    """
+    points = paired(np.mean([part.of_images for part in parts], axis=0), np.zeros(1))
+    of_archs = sum(part.variance_of_archs for part in parts) ** 0.5 / len(parts)
+    return {**points, "standard_error": float(np.hypot(points["standard_error"], of_archs))}
 
 
 def show(difference: dict[str, float]) -> str:

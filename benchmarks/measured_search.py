@@ -34,7 +34,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from answers import InheritedAnswers, paired, show
+from answers import Gain, InheritedAnswers, mean_gain, show
 from matplotlib.figure import Figure
 from page import table
 from tqdm.auto import tqdm
@@ -135,10 +135,8 @@ class Study:
                     "archs": [arch.to_json() for arch in archs[method]],
                 }
                 if method != OPTIMUM:
-                    gain = optimum - correct.mean(0)  # (images,)
-                    spread = float(np.var(100 * correct.mean(1)) / max(len(correct) - 1, 1))
-                    gains[method].append((gain, spread))
-                    methods[method] |= difference([gains[method][-1]])
+                    gains[method].append(Gain.of(optimum, correct))
+                    methods[method] |= mean_gain(gains[method][-1:])
             predicted = float(self.predict(self.space.encode(archs[OPTIMUM]))[0])
             rows.append({"budget_ms": float(limit), "predicted": predicted, "methods": methods})
         return {
@@ -150,7 +148,7 @@ class Study:
             "designs": len(self.designs),
             "rows": rows,
             "mean": {
-                method: {**difference(parts), "budgets": len(parts)}
+                method: {**mean_gain(parts), "budgets": len(parts)}
                 for method, parts in gains.items()
                 if parts
             },
@@ -166,15 +164,6 @@ def designs(space: SearchSpace) -> Iterator[list[Arch]]:
 
     for kernel, expand, depth in product(*map(common, ("kernels", "expands", "depths"))):
         yield hand_scaled(space, kernel, expand, depth)
-
-
-def difference(parts: list[tuple[np.ndarray, float]]) -> dict[str, float]:
-    """The mean over budgets of gains on the same images (N,), with its standard error: that of the
-    images, and of which archs were drawn, whose variances in squared points come with the gains.
-    """
-    gain = paired(np.mean([gain for gain, _ in parts], axis=0), np.zeros(1))
-    of_archs = sum(variance for _, variance in parts) ** 0.5 / len(parts)
-    return {**gain, "standard_error": float(np.hypot(gain["standard_error"], of_archs))}
 
 
 def text(report: dict) -> str:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import arch_sampling
 import fine_tuning
 import measured_search
 import page
@@ -225,13 +226,19 @@ def stand_alone_text(report: dict) -> str:
         f"{report['archs']} archs of `{report['config']['space']}`, seed {report['seed']}, spread"
         " evenly over the range of log MACs"
     )
-    rates = ", ".join(f"{rate:g}" for rate in sorted(set(report["learning_rates"])))
+    rates, erase = (
+        ", ".join(
+            f"{value:g}" for value in sorted({setting[key] for setting in report["settings"]})
+        )
+        for key in ("learning_rate", "erase")
+    )
     if not report["complete"]:
         sample += f", of which {len(rows)} are trained so far"
     text = (
         f"**As good as if trained alone?** (`stand_alone.py`; {sample}; accuracy on"
         f" {report['split']}; trained from scratch for {report['config']['epochs']} epochs at"
-        f" learning rate {rates}; ± is one standard error of the difference)\n\n"
+        f" learning rate {rates}, share of images with an erased rectangle {erase}; ± is one"
+        " standard error of the difference)\n\n"
         + page.table(head, rows)
         + f"\n\nCut out of the supernet they are {report['mean_gap']:+.2f} points from those"
         " trained alone on average"
@@ -382,6 +389,8 @@ SECTIONS = {
     ),
     "fine_tuning": Section(TRAINING, fine_tuning.text),
     "fine_tuning_cifar10": Section(TRAINING, fine_tuning.text, script="fine_tuning"),
+    "arch_sampling": Section(TRAINING, arch_sampling.text),
+    "arch_sampling_cifar10": Section(TRAINING, arch_sampling.text, script="arch_sampling"),
     "step_memory": Section(TRAINING, step_memory),
     "step_speed": Section(TRAINING, step_speed),
     "step_profile": Section(TRAINING, step_profile.text),

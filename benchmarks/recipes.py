@@ -19,61 +19,35 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import page
 from answers import right_answers
+from equal_time import Contender, EqualTime, add_options, trained_macs
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
-from training_runs import (
-    archs_of_step,
-    finished,
-    is_finished,
-    one_thread,
-    random_batch,
-    take_gradients,
-)
+from training_runs import finished, is_finished, one_thread
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, save_figure
-from labkit.data import datasets as data
 from labkit.runtime.machine import machine
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
-from labkit.tables.costs import macs_table
-from labkit.train import TrainConfig
-from labkit.train.train_state import TrainState
 
-TIMED_STEPS = 24  # of each recipe
-STEPS_OF_A_RUN = 1000  # over which these are spread
 ARCHS = ("smallest", "middle", "largest")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A recipe, what a student calls it, and what may be tuned besides the learning rate."""
-
-    recipe: str
-    title: str
-    color: str
-    variants: tuple[dict, ...] = ({},)
-
-
 CONTENDERS = (
-    Contender("single-path", "one random subnet a step", GRAY),
-    Contender("sandwich-labels", "sandwich rule", ORANGE),
+    Contender("single-path", "one random subnet a step", GRAY, {"recipe": "single-path"}),
+    Contender("sandwich-labels", "sandwich rule", ORANGE, {"recipe": "sandwich-labels"}),
     Contender(
         "progressive",
         "progressive shrinking",
         GREEN,
+        {"recipe": "progressive"},
         ({"phase_schedules": True}, {"phase_schedules": False}),
     ),
-    Contender("sandwich", "sandwich rule and in-place distillation", BLUE),
+    Contender("sandwich", "sandwich rule and in-place distillation", BLUE, {"recipe": "sandwich"}),
 )
 
 
@@ -82,136 +56,23 @@ def middle(space: SearchSpace) -> Arch:
     return space.decode(space.canonical((space.choices // 2).astype(np.int8)[None]))[0]
 
 
-def time_steps(configs: list[TrainConfig], count: int) -> list[float]:
-    """CPU seconds of a step of each configuration, the mean over steps spread evenly over its run,
-    in turns.
-    """
-    states, totals = [TrainState(config) for config in configs], [0.0] * len(configs)
-    for state in states:
-        state.take_teacher()
-    for i in tqdm(range(-1, count), desc="timing steps"):  # the first round warms up
-        for k, (config, state) in enumerate(zip(configs, states)):
-            step = round((max(i, 0) + 0.5) / count * STEPS_OF_A_RUN)
-            images, labels = random_batch(state)
-            begin = time.process_time()
-            take_gradients(state, images, labels, step, STEPS_OF_A_RUN)
-            state.update(1e-3, config.ema_decay)
-            if i >= 0:
-                totals[k] += time.process_time() - begin
-    return [seconds / count for seconds in totals]
-
-
-def trained_macs(config: TrainConfig) -> float:
-    """Multiply-adds of a run: forward once and backward twice for each arch, forward once for a
-    teacher.
-    """
-    space, recipe = get_space(config.space), config.resolved_recipe
-    total, macs = config.epochs * config.steps_per_epoch, macs_table(get_space(config.space))
-    archs = [arch for step in range(total) for arch in archs_of_step(config, step, total)]
-    taught = total - recipe.teacher_from(total) if recipe.phases else 0
-    return config.batch * float(
-        3 * macs(space.encode(archs)).sum() + taught * macs(space.encode([space.largest()]))[0]
-    )
-
-
-class Study:
-    """The runs: short ones to choose a learning rate, then a long one for each recipe."""
+class Study(EqualTime):
+    """The runs of the four recipes, and what came of those that are finished."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.out = options, options.out
-        self.base = TrainConfig(space=options.space, seed=options.seed, erase=options.erase)
-        self.dataset = data.load(self.base.dataset)
+        if options.report_only and not (options.out / "plan.json").exists():
+            raise SystemExit(f"nothing was run in {options.out} yet")
         space = get_space(options.space)
-        self.archs = {
-            "smallest": space.smallest(),
-            "middle": middle(space),
-            "largest": space.largest(),
-        }
-        self.step_seconds = self._plan()
-
-    def _plan(self) -> dict[str, float]:
-        """CPU seconds of a step of each recipe: measured once, then read from the folder."""
-        path, settings = (
-            self.out / "plan.json",
-            {
-                "base": asdict(self.base),
-                "minutes": self.options.minutes,
-                "pilot_minutes": self.options.pilot_minutes,
-            },
-        )
-        if path.exists():
-            plan = json.loads(path.read_text(encoding="utf-8"))
-            if {key: plan[key] for key in settings} != settings:
-                raise SystemExit(
-                    f"{path} was made with other options; use the same ones or another --out"
-                )
-            return plan["step_seconds"]
-        seconds = time_steps([self.config(c, **c.variants[0]) for c in CONTENDERS], TIMED_STEPS)
-        plan = {c.recipe: s for c, s in zip(CONTENDERS, seconds)}
-        page.save(path, {**settings, "step_seconds": plan, "machine": machine()})
-        return plan
-
-    def config(self, contender: Contender, **changes: object) -> TrainConfig:
-        return replace(self.base, recipe=contender.recipe, **changes)
-
-    def sized(self, contender: Contender, minutes: float, **changes: object) -> TrainConfig:
-        """A run of `minutes` of CPU time, in epochs of equal length."""
-        steps = max(8, round(60 * minutes / self.step_seconds[contender.recipe]))
-        steps_per_epoch = len(self.dataset.splits["train"].images) // self.base.batch
-        epochs = math.ceil(steps / steps_per_epoch)
-        return self.config(contender, epochs=epochs, steps_per_epoch=steps // epochs, **changes)
-
-    def pilots(self, contender: Contender) -> list[tuple[Path, dict]]:
-        return [
-            (
-                self.out / f"pilot-{contender.recipe}-{v}-{rate:g}",
-                {**variant, "learning_rate": rate},
-            )
-            for v, variant in enumerate(contender.variants)
-            for rate in self.options.rates
-        ]
-
-    def choice(self, contender: Contender) -> dict:
-        """The learning rate and variant whose short run is best on val-search, by the mean of the
-        three archs.
-
-        Those of an earlier report with --rates-of, which were found in the same way.
-        """
-        if self.options.rates_of:
-            return self._earlier_choice(contender)
-
-        def score(folder: Path, changes: dict) -> float:
-            net, _ = finished(self.sized(contender, self.options.pilot_minutes, **changes), folder)
-            return np.mean(
-                [
-                    right_answers(net, arch, self.dataset, "val-search").mean()
-                    for arch in self.archs.values()
-                ]
-            )
-
-        return max(self.pilots(contender), key=lambda pilot: score(*pilot))[1]
-
-    def _earlier_choice(self, contender: Contender) -> dict:
-        path = self.options.rates_of
-        report = json.loads(path.read_text(encoding="utf-8"))
-        row = {row["recipe"]: row for row in report["rows"]}.get(contender.recipe)
-        if row is None:
-            raise SystemExit(f"{path} has no recipe {contender.recipe!r}; leave --rates-of out")
-        return {key: row[key] for key in ("learning_rate", "phase_schedules")}
-
-    def run(self, contender: Contender) -> tuple[TrainConfig, Path]:
-        return (
-            self.sized(contender, self.options.minutes, **self.choice(contender)),
-            self.out / f"run-{contender.recipe}",
-        )
+        archs = (space.smallest(), middle(space), space.largest())
+        self.archs = dict(zip(ARCHS, archs))
+        super().__init__(CONTENDERS, archs, options)
 
     def rows(self) -> list[dict]:
         rows = []
         for contender in CONTENDERS:
-            folder = self.out / f"run-{contender.recipe}"
-            if not is_finished(folder):
+            if not is_finished(self.folder(contender)):
                 continue
-            config, _ = self.run(contender)
+            config, folder = self.run(contender)
             net, record = finished(config, folder)
             accuracy = {
                 name: 100 * float(right_answers(net, arch, self.dataset, self.options.split).mean())
@@ -219,7 +80,7 @@ class Study:
             }
             rows.append(
                 {
-                    "recipe": contender.recipe,
+                    "recipe": contender.name,
                     "title": contender.title,
                     "accuracy": accuracy,
                     "learning_rate": config.learning_rate,
@@ -271,7 +132,7 @@ def figure(report: dict) -> Figure:
     rows = report["rows"]
     drawing = Figure(figsize=(7.5, 4.2), layout="constrained")
     panel = drawing.subplots()
-    colors = {c.recipe: c.color for c in CONTENDERS}
+    colors = {c.name: c.color for c in CONTENDERS}
     for row in sorted(rows, key=lambda row: -row["accuracy"]["smallest"]):
         best = row["recipe"] == "sandwich"
         panel.plot(
@@ -298,32 +159,12 @@ def figure(report: dict) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=15,
-        help="CPU minutes for each recipe (default: %(default)s)",
-    )
-    parser.add_argument("--pilot-minutes", type=float, default=2)
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.08, 0.16, 0.32])
-    parser.add_argument(
-        "--rates-of",
-        type=Path,
-        metavar="FILE",
-        help="recipes.json of an earlier run: no short runs",
-    )
-    parser.add_argument("--space", default="fmnist")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--erase", type=float, default=0.0)
-    parser.add_argument("--split", choices=["test", "val"], default="test")
+    add_options(parser, rates=[0.08, 0.16, 0.32])
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
-    parser.add_argument(
-        "--report-only", action="store_true", help="train nothing, report what is finished"
-    )
+    report_only = "train nothing, report what is finished"
+    parser.add_argument("--report-only", action="store_true", help=report_only)
     options = parser.parse_args()
     one_thread()
-    if options.report_only and not (options.out / "plan.json").exists():
-        raise SystemExit(f"nothing was run in {options.out} yet")
     study = Study(options)
     if options.report_only:
         report = study.publish()

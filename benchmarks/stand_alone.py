@@ -6,10 +6,11 @@ scratch.
 
 The archs are the smallest, the largest and random ones between, at even distances in log MACs. Each
 is initialized afresh at its own size and trained by the supernet's own loop, data, augmentation and
-averaging, on its own; small ones first. Learning rates are chosen by val-search on short runs of a
-small, the middle and a large arch, for the archs around each, unless --rates names only one. The
-middle arch is trained a second time for twice the epochs, to see whether the others were trained
-long enough, and --distil of the archs a second time with the supernet's largest arch as a teacher.
+averaging, on its own; small ones first. Learning rates are chosen by val-search on short runs of
+the middle and a large arch, for the archs around each; for small archs, which train quickly, on
+whole runs of one of them, which also choose whether rectangles are erased. The middle arch is
+trained a second time for twice the epochs, to see whether the others were trained long enough, and
+--distil of the archs a second time with the supernet's largest arch as a teacher.
 
 It may be killed at any moment and goes on when started again with the same options; --report-only
 writes the report of what is finished. A report holds which images each run's network names rightly,
@@ -122,7 +123,7 @@ class Study:
         self.inherited = InheritedAnswers(self.trained, [options.split], self.out / "inherited")
         self.archs = draw_archs(self.space, options.archs, options.seed)
         self.middle = len(self.archs) // 2
-        self.pilots = (1, self.middle, len(self.archs) - 2)
+        self.trials = (1, self.middle, len(self.archs) - 2)
         ends = np.linspace(0, len(self.archs) - 1, options.distil) if options.distil else []
         self.distilled = sorted({round(i) for i in ends})
         self.earlier = (
@@ -144,9 +145,7 @@ class Study:
                 if report[field] != value
             ),
             None,
-        ) or self.config(self.middle, report["learning_rates"][self.middle]).difference(
-            report["config"]
-        )
+        ) or self.config(self.middle, report["settings"][self.middle]).difference(report["config"])
         if other:
             raise SystemExit(
                 f"{path} is of another study: its {other[0]} is {other[1]!r}, here it is"
@@ -163,68 +162,73 @@ class Study:
             }
         return report
 
-    def config(self, i: int, rate: float, **changes: object) -> TrainConfig:
-        """The training of arch i alone, as the supernet was trained."""
-        options = {
-            "learning_rate": rate,
-            **{
-                field: getattr(self.options, field)
-                for field in ("seed", "epochs", "steps_per_epoch", "precision")
-            },
-        }
-        return alone(self.trained, self.archs[i], **{**options, **changes})
+    def config(self, i: int, settings: dict, **changes: object) -> TrainConfig:
+        """The training of arch i alone, as the supernet was trained but for `settings`."""
+        names = ("seed", "epochs", "steps_per_epoch", "precision")
+        options = {name: getattr(self.options, name) for name in names}
+        return alone(self.trained, self.archs[i], **{**options, **settings, **changes})
 
-    def pilot(self, i: int, rate: float) -> Path:
-        """The folder of a short run of arch i."""
-        return self.out / f"pilot-{i}-{rate:g}"
+    def variants(self, i: int) -> list[dict]:
+        """The settings among which a trial of arch i chooses: learning rates, and for small archs,
+        which cannot learn images by heart, whether rectangles are erased at all.
+        """
+        erase = self.trained.record["config"].get("erase", 0.0)
+        shares = sorted({erase, 0.0}) if i == self.trials[0] else [erase]
+        return [{"learning_rate": r, "erase": e} for r in self.options.rates for e in shares]
 
-    def knows_rates(self) -> bool:
-        """Whether the learning rates are given, or the short runs that choose them are finished."""
-        return (
-            "learning_rates" in self.earlier
-            or len(self.options.rates) == 1
-            or all(
-                is_finished(self.pilot(i, rate)) for i in self.pilots for rate in self.options.rates
-            )
+    def trial(self, i: int, settings: dict) -> tuple[TrainConfig, Path]:
+        """A run of arch i that helps to choose its settings: a short one, unless it is small."""
+        epochs = self.options.epochs if i == self.trials[0] else self.options.trial_epochs
+        name = "trial-{}-{learning_rate:g}-{erase:g}".format(i, **settings)
+        return self.config(i, settings, epochs=epochs), self.out / name
+
+    def is_settled(self) -> bool:
+        """Whether the settings are known, or the trials that choose them are finished."""
+        return "settings" in self.earlier or all(
+            is_finished(self.trial(i, settings)[1])
+            for i in self.trials
+            for settings in self.variants(i)
+            if len(self.variants(i)) > 1
         )
 
-    def rates(self) -> list[float]:
-        """The learning rate of each arch: the one with which short runs of the nearest of three
-        archs end best on val-search.
+    def settings(self) -> list[dict]:
+        """Of each arch: those with which trials of the nearest of three archs end best on
+        val-search.
         """
-        if "learning_rates" in self.earlier:
-            return self.earlier["learning_rates"]
-        if len(self.options.rates) == 1:
-            return self.options.rates * len(self.archs)
+        if "settings" in self.earlier:
+            return self.earlier["settings"]
 
-        def score(i: int, rate: float) -> float:
-            config = self.config(i, rate, epochs=self.options.pilot_epochs)
-            net, _ = finished(config, self.pilot(i, rate))
+        def score(i: int, settings: dict) -> float:
+            net, _ = finished(*self.trial(i, settings))
             return right_answers(net, self.archs[i], self.dataset, "val-search").mean()
 
-        best = {i: max(self.options.rates, key=lambda rate: score(i, rate)) for i in self.pilots}
-        nearest = (min(self.pilots, key=lambda p: abs(p - i)) for i in range(len(self.archs)))
-        return [best[pilot] for pilot in nearest]
+        best = {}
+        for i in self.trials:
+            variants = self.variants(i)
+            best[i] = max(variants, key=lambda v: score(i, v)) if len(variants) > 1 else variants[0]
+        nearest = (min(self.trials, key=lambda t: abs(t - i)) for i in range(len(self.archs)))
+        return [best[trial] for trial in nearest]
 
-    def runs(self, rates: list[float]) -> list[tuple[str, int, TrainConfig]]:
+    def runs(self, settings: list[dict]) -> list[tuple[str, int, TrainConfig]]:
         """Folder, arch and configuration of each run, small archs first; without what an earlier
         report has.
         """
-        runs = [(f"alone-{i}", i, self.config(i, rate)) for i, rate in enumerate(rates)]
+        runs = [(f"alone-{i}", i, self.config(i, chosen)) for i, chosen in enumerate(settings)]
         middle, teacher = self.middle, str(self.trained.weights_path)
-        double = self.config(middle, rates[middle], epochs=2 * self.options.epochs)
+        double = self.config(middle, settings[middle], epochs=2 * self.options.epochs)
         runs.insert(middle + 1, (f"double-{middle}", middle, double))
         runs += [
-            (f"distilled-{i}", i, self.config(i, rates[i], teacher=teacher)) for i in self.distilled
+            (f"distilled-{i}", i, self.config(i, settings[i], teacher=teacher))
+            for i in self.distilled
         ]
         return [run for run in runs if run[0] not in self.earlier["answers"]]
 
-    def report(self, rates: list[float]) -> dict | None:
+    def report(self, settings: list[dict]) -> dict | None:
         """What the finished runs show; None while no arch is finished."""
         images = len(self.dataset.splits[self.options.split].images)
         right = {name: unpacked(text, images) for name, text in self.earlier["answers"].items()}
         hours = {name: self.earlier["hours"][name] for name in right}
-        for name, i, config in self.runs(rates):
+        for name, i, config in self.runs(settings):
             if is_finished(self.out / name):
                 net, record = finished(config, self.out / name)
                 right[name] = right_answers(net, self.archs[i], self.dataset, self.options.split)
@@ -245,7 +249,7 @@ class Study:
                     "inherited": 100 * float(inherited.mean()),
                     "alone": 100 * float(alone.mean()),
                     "inherited_minus_alone": paired(inherited, alone),
-                    "learning_rate": rates[i],
+                    **settings[i],
                     "cpu_hours": hours[f"alone-{i}"],
                 }
             )
@@ -263,10 +267,10 @@ class Study:
             "revision": code_revision(),
             "machine": machine(),
             "seed": self.options.seed,
-            "learning_rates": rates,
+            "settings": settings,
             "split": self.options.split,
             "weights_sha256": self.inherited.weights_sha256,
-            "config": asdict(self.config(self.middle, rates[self.middle])),
+            "config": asdict(self.config(self.middle, settings[self.middle])),
             "archs": len(self.archs),
             "complete": len(rows) == len(self.archs),
             "rows": rows,
@@ -287,8 +291,8 @@ class Study:
             )
         return result
 
-    def publish(self, rates: list[float]) -> None:
-        result = self.report(rates)
+    def publish(self, settings: list[dict]) -> None:
+        result = self.report(settings)
         if result is None:
             raise SystemExit("no arch is finished yet")
         page.save(self.out / "stand_alone.json", result)
@@ -322,10 +326,10 @@ class Study:
             )
         print(json.dumps(result))
 
-    def add_records(self, rates: list[float]) -> None:
+    def add_records(self, settings: list[dict]) -> None:
         """What each stand-alone run cost, into data/records.json, once."""
         recorded = {record["source"] for record in records(self.space.name)}
-        for name, i, config in self.runs(rates):
+        for name, i, config in self.runs(settings):
             source = (
                 f"benchmarks/stand_alone.py --epochs {self.options.epochs} --seed"
                 f" {self.options.seed}, arch {i}"
@@ -351,7 +355,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=48)
     parser.add_argument("--steps-per-epoch", type=int, help="shorten epochs: to see that it runs")
-    parser.add_argument("--pilot-epochs", type=int, default=4)
+    parser.add_argument("--trial-epochs", type=int, default=4)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.12, 0.25, 0.5])
     parser.add_argument("--precision", default="float32", help="of the arithmetic of training")
     parser.add_argument(
@@ -371,15 +375,15 @@ def main() -> None:
     options = parser.parse_args()
     one_thread()
     study = Study(options)
-    if options.report_only and not study.knows_rates():
-        raise SystemExit("the short runs that choose the learning rates are not finished")
-    rates = study.rates()
+    if options.report_only and not study.is_settled():
+        raise SystemExit("the runs that choose the learning rates are not finished")
+    settings = study.settings()
     if not options.report_only:
-        for name, _, config in study.runs(rates):
+        for name, _, config in study.runs(settings):
             finished(config, options.out / name)
-    study.publish(rates)
+    study.publish(settings)
     if options.record:
-        study.add_records(rates)
+        study.add_records(settings)
 
 
 if __name__ == "__main__":

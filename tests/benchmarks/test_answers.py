@@ -61,12 +61,20 @@ def test_inherited_answers_are_those_of_the_evaluator_and_are_computed_once(tmp_
 def test_the_mean_over_budgets_counts_images_and_archs():
     rng = np.random.default_rng(0)
     gains = rng.normal(0.01, 0.2, (3, 50_000))
-    difference = measured_search.difference(
-        [(gain, variance) for gain, variance in zip(gains, (0.0, 0.09, 0.16))]
-    )
+    parts = [answers.Gain(gain, variance) for gain, variance in zip(gains, (0.0, 0.09, 0.16))]
+    difference = answers.mean_gain(parts)
     images = 100 * 0.2 / np.sqrt(3 * 50_000)  # three independent gains an image
     assert difference["points"] == pytest.approx(100 * gains.mean())
     assert difference["standard_error"] == pytest.approx(np.hypot(images, 0.5 / 3), rel=0.01)
+
+
+def test_a_gain_knows_how_much_the_archs_of_a_side_differ():
+    """Two archs with 50 % and 70 % of 1,000 images right, one with 80 %: gains of 30 and 10."""
+    images = np.arange(1000)
+    gain = answers.Gain.of(images < 800, np.array([images < 500, images < 700]))
+    assert 100 * gain.of_images.mean() == pytest.approx(20)
+    assert gain.variance_of_archs == pytest.approx(np.var([30, 10], ddof=1) / 2)
+    assert answers.Gain.of(images < 800, images < 500).variance_of_archs == 0
 
 
 def test_designs_are_all_uniform_networks_that_every_stage_can_be():

@@ -100,7 +100,10 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
         "complete": False,
         "weights_sha256": "0123456789abcdef",
         "config": {"epochs": 24, "space": "made up"},
-        "learning_rates": [0.25, 0.12, 0.25],
+        "settings": [
+            {"learning_rate": rate, "erase": erase}
+            for rate, erase in ((0.25, 0.0), (0.12, 0.2), (0.25, 0.2))
+        ],
         "mean_gap": 0.25,
         "mean_gap_error": 0.0625,
         "worst_gap": 0.25,
@@ -116,7 +119,11 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
         "3 archs of `made up`, seed 7, spread evenly over the range of log MACs, of which 2 are"
         " trained so" in text
     )
-    assert "24 epochs at learning rate 0.12, 0.25;" in text and "average (± 0.06), +0.25" in text
+    assert (
+        "24 epochs at learning rate 0.12, 0.25, share of images with an erased rectangle 0, 0.2;"
+        in text
+        and "average (± 0.06), +0.25" in text
+    )
     assert "| 1.00M | 92.00 | 91.75 | +0.25 ± 0.12 | 0.25 | 92.25 |" in text
     assert "| 2.00M | 93.00 | 92.75 | +0.25 ± 0.12 | 0.25 |  |" in text
     assert "Kendall" not in text
@@ -189,7 +196,7 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
                 "seed": 7,
                 "epochs": 5,
                 "steps_per_epoch": None,
-                "pilot_epochs": 1,
+                "trial_epochs": 1,
                 "rates": [0.25],
                 "distil": 1,
                 "precision": "float32",
@@ -202,7 +209,7 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
         )
 
     def whole(study):
-        return {**study.report(study.rates()), "machine": None}
+        return {**study.report(study.settings()), "machine": None}
 
     trained = {"alone-0", "alone-1", "double-1", "distilled-0"}
     monkeypatch.setattr(stand_alone, "right_answers", right_answers)
@@ -224,14 +231,14 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
 
     trained = {"alone-2"}  # the others are gone
     study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
-    assert [name for name, _, _ in study.runs(study.rates())] == ["alone-2"]
+    assert [name for name, _, _ in study.runs(study.settings())] == ["alone-2"]
     again = whole(study)
     assert again["complete"] and again["rows"][:2] == part["rows"] and again["cpu_hours"] == 2.5
     assert again["doubling_the_epochs"] == part["doubling_the_epochs"]
 
     monkeypatch.setattr(stand_alone, "sha256", lambda path: "another supernet's")
     study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
-    assert [name for name, _, _ in study.runs(study.rates())] == ["alone-2", "distilled-0"]
+    assert [name for name, _, _ in study.runs(study.settings())] == ["alone-2", "distilled-0"]
     with pytest.raises(
         SystemExit, match="part.json is of another study: its epochs is 5, here it is 6"
     ):
