@@ -258,3 +258,40 @@ def test_a_fault_of_the_grader_is_a_mark_in_no_table(judged_by_looking, monkeypa
     with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["id"] == "1003")
     assert row["1.3"] == row["total"] == "" and "1.3 not graded" in row["flags"]
+
+
+# ---- graded for real -----------------------------------------------------------------------------
+
+
+def gradescope_class(folder):
+    metadata = {}
+    for i in range(COUNT):
+        place = folder / "assignment_7_export" / f"submission_{i}"
+        place.mkdir(parents=True)
+        (place / "work.ipynb").write_text(content(i), encoding="utf-8")
+        people = [(f"Zoë Müller {i}", str(1000 + i), f"z{i}@uni.edu")]
+        metadata[place.name] = (people, "2026-11-20 12:00:00 Z")
+    path = folder / "assignment_7_export" / "submission_metadata.yml"
+    path.write_text(gradescope_metadata(metadata), encoding="utf-8")
+    return folder / "assignment_7_export", None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", [canvas_class, moodle_class, gradescope_class])
+def test_a_class_of_30_is_graded_and_goes_back(platform, tmp_path):
+    path, roster_path = platform(tmp_path)
+    roster = read_roster(roster_path) if roster_path else None
+    terms = Terms(roster=roster, formats=("canvas", "moodle"), assignment="Lab 1")
+    grades = grading.grade(
+        [path], tmp_path / "grades.csv", seed=5, terms=terms, progress=False, without_walls=True
+    )
+    ids = {str(1000 + i) for i in range(COUNT)}
+    expected = {str(1000 + i): points(i) for i in range(COUNT)}
+    assert {one["id"]: one["total"] for one in grades["students"]} == expected
+    table = (tmp_path / "grades/canvas.csv").read_text(encoding="utf-8")
+    title = next(name for name in next(csv.reader([table])) if name.startswith("Lab 1"))
+    assert canvas_import(table, ids, title)[0] == expected
+    read = moodle_import((tmp_path / "grades/moodle.csv").read_text(encoding="utf-8"), ids)
+    assert {id: grade for id, (grade, _) in read.items()} == expected
+    files = moodle_feedback_import((tmp_path / "grades/moodle-feedback.zip").read_bytes(), ids)
+    assert set(files) == ids

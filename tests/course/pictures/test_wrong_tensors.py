@@ -104,11 +104,11 @@ def shown_figures(monkeypatch):
 
 
 def shell(monkeypatch, **attributes):
-    monkeypatch.setitem(
-        sys.modules,
-        "IPython",
-        types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(**attributes)),
+    ipython = types.SimpleNamespace(
+        get_ipython=lambda: types.SimpleNamespace(**attributes),
+        version_info=(9, 0),  # which matplotlib asks for when it makes its first canvas
     )
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
 
 
 def test_check_draws_in_a_kernel_only_and_says_the_same(shown_figures, monkeypatch, capsys):
