@@ -26,7 +26,8 @@ from labkit.course.hand_ins.files import (
 from labkit.course.hand_ins.free_text import FreeText, free_texts
 from labkit.course.hand_ins.gradescope_export import read_submitters
 from labkit.course.hand_ins.layouts import Owner, course_name, layouts
-from labkit.course.handout.pristine_course import course_names
+from labkit.course.handout.pristine_course import course_names, pristine_cells
+from labkit.course.judges.registry import TOPICS
 
 MAX_NOTEBOOKS = 40  # of one student that are read
 SHOWN = 5  # names of files in one note
@@ -112,6 +113,7 @@ def collect(
         else:
             raise ValueError(f"{path} is not there")
     students = [_identified(student, identify) for student in students]
+    read_the_course()
     hand_ins = []
     for student in _with_distinct_names(students):
         hand_in, others = _read(student, only_notebook)
@@ -119,6 +121,14 @@ def collect(
         not_graded += others
     hand_ins.sort(key=lambda hand_in: hand_in.student)
     return Collection(hand_ins, list(dict.fromkeys(not_graded)))
+
+
+def read_the_course() -> None:
+    """Have all in memory that reading a hand-in takes: the judges, which import torch, and the
+    course's own cells, parsed. Processes with little memory that are forked from here need it.
+    """
+    for number in course_names():
+        find_answers([("code", source) for source in pristine_cells(number) if number in TOPICS])
 
 
 def _identified(student: _Files, identify: Callable[[str, str], dict]) -> _Files:

@@ -1,5 +1,8 @@
 """Which student handed in what."""
 
+import subprocess
+import sys
+
 import pytest
 from grading_for_tests import cells_of, solutions, write
 
@@ -92,3 +95,16 @@ def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
         not one.submission.answers and any("link" in note for note in one.notes)
         for one in hand_ins.values()
     )
+
+
+def test_reading_needs_nothing_that_was_imported_before(tmp_path):
+    """What is read in a process with little memory must not have to import torch there."""
+    write(tmp_path / "anna.ipynb", cells_of(ANSWERS))
+    program = (
+        "import sys; from pathlib import Path; from labkit.course.hand_ins.collect import collect;"
+        " (one,) = collect([Path(sys.argv[1])]).hand_ins; print(one.notes, *one.submission.answers)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["()", *ANSWERS]

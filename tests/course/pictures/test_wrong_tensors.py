@@ -105,7 +105,7 @@ def shown_figures(monkeypatch):
 
 def shell(monkeypatch, **attributes):
     ipython = types.SimpleNamespace(
-        get_ipython=lambda: types.SimpleNamespace(**attributes),
+        get_ipython=lambda: types.SimpleNamespace(user_ns={}, **attributes),
         version_info=(9, 0),  # which matplotlib asks for when it makes its first canvas
     )
     monkeypatch.setitem(sys.modules, "IPython", ipython)
