@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import images_option, json_option, seed_option, show, supernet_option
+from labkit.cli.options import (
+    default_devices,
+    images_option,
+    json_option,
+    seed_option,
+    show,
+    supernet_option,
+)
 
 
 @click.command()
@@ -36,6 +43,7 @@ def demo(trained, images, devices, out, seed, as_json) -> None:
 
     # What is wrong with a device's name or with the folder shows before any work.
     names = [get_device(name.strip()).name for name in devices.split(",")]
+    names = default_devices(trained.space, "devices", names)
     out.mkdir(parents=True, exist_ok=True)
     trained = trained.using(images=images)
     requests = [Request(name, p, percent=True) for name in names for p in PERCENTILES]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space, spaces
@@ -95,6 +96,23 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
     arch = Arch.from_json(value)
     space.validate(arch)
     return arch
+
+
+def default_devices(space: SearchSpace, option: str, names: list[str]) -> list[str]:
+    """`names`; where `option` was left to its default, those whose memory holds a subnet of
+    `space`, with a line for each other one.
+    """
+    from labkit.specialize.targets import with_room
+
+    source = click.get_current_context().get_parameter_source(option)
+    if source is not ParameterSource.DEFAULT:
+        return names
+    roomy = with_room(space, names)
+    for name in names:
+        if name not in roomy:
+            text = f"labkit: {name} is left out, because its memory holds no subnet of {space.name}"
+            click.echo(text, err=True)
+    return roomy
 
 
 def show(result: dict, as_json: bool, lines: list[str]) -> None:

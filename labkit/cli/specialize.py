@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from labkit.cli.options import (
+    default_devices,
     images_option,
     json_option,
     predictor_option,
@@ -64,6 +65,8 @@ def specialize(trained, predictor, images, requests, out, seed, as_json) -> None
     from labkit.specialize.deployment_matrix import specialize
 
     trained = trained.using(images=images, predictor=predictor)
+    names = default_devices(trained.space, "requests", [each.device for each in requests])
+    requests = [request for request in requests if request.device in names]
     matrix = specialize(trained, requests, out, seed=seed)
     save_figure(deployment_matrix(matrix), out / "specialize.png")
     show(

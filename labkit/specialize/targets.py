@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.latency.devices import get_device
-from labkit.search import Budget
+from labkit.search import Budget, InfeasibleBudget
+from labkit.search.exact import check_feasible
 from labkit.space import SearchSpace
 from labkit.specialize.device_costs import DeviceCosts
 
@@ -87,3 +88,22 @@ def targets(space: SearchSpace, requests: Sequence[Request], seed: int = 0) -> l
         )
         for request in requests
     ]
+
+
+def with_room(space: SearchSpace, names: Sequence[str]) -> list[str]:
+    """Those of the devices `names` whose memory holds some subnet of `space`; nothing is measured.
+
+    Raises DeviceError for an unknown name.
+    """
+
+    def has_room(name: str) -> bool:
+        device = get_device(name)
+        if device.sram_bytes is None and device.flash_bytes is None:
+            return True
+        try:
+            check_feasible(space, DeviceCosts(space, device).budgets())
+        except InfeasibleBudget:
+            return False
+        return True
+
+    return [name for name in names if has_room(name)]
