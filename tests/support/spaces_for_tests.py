@@ -48,6 +48,22 @@ small_spaces = spaces_of_one_width | spaces_of_one_width.map(
     lambda space: replace(space, widths=(0.5, 1.0), divisor=4)
 )
 
+# One width and three stages: what tests count by hand stays as it is whatever ships.
+ONE_WIDTH = SearchSpace(
+    name="one-width",
+    resolutions=(20, 24, 28),
+    in_channels=1,
+    num_classes=10,
+    stem_width=8,
+    stem_stride=1,
+    final_width=192,
+    stages=(
+        Stage(16, 2, (1, 2, 3), expands=(2, 3, 4), act="relu"),
+        Stage(32, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
+        Stage(64, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
+    ),
+)
+
 # Everything that a network can have, at three widths.
 WIDE = SearchSpace(
     name="wide",

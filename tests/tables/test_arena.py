@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spaces_for_tests import ONE_WIDTH
 
 from labkit.space import Arch, Block, BlockShape, network
 from labkit.space.operators import Buffer
@@ -75,10 +76,10 @@ def test_two_shortcuts_in_a_row_keep_two_inputs():
     32 x 10 x 10.
     """
     space = replace(
-        FMNIST,
+        ONE_WIDTH,
         stem_width=16,
         stem_stride=2,
-        stages=(replace(FMNIST.stages[0], stride=1), *FMNIST.stages[1:]),
+        stages=(replace(ONE_WIDTH.stages[0], stride=1), *ONE_WIDTH.stages[1:]),
     )
     one = Arch(20, ((Block(3, 2),), (Block(3, 2),) * 2, (Block(3, 2),) * 2))
     two = Arch(20, ((Block(3, 2),) * 2, *one.stages[1:]))

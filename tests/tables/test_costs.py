@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from spaces_for_tests import WIDE, small_spaces
+from spaces_for_tests import ONE_WIDTH, WIDE, small_spaces
 
 from labkit.space import mid_channels, se_channels
 from labkit.space.presets import spaces
@@ -106,7 +106,7 @@ def test_activation_memory_equals_a_walk_through_the_network(name, archs):
 
 
 def test_one_block_by_hand():
-    space = spaces["fmnist"]
+    space = ONE_WIDTH
     arch = space.smallest()  # 20 px, which the stem keeps
     macs = 9 * 8 * 400
     side, width = 20, 8
@@ -154,7 +154,7 @@ def test_tables_add_and_maximize_over_the_blocks_that_are_there(space):
 
 
 def test_incomplete_tables_are_refused():
-    space = spaces["fmnist"]
+    space = ONE_WIDTH
     table = macs_table(space)
     broken = table.blocks.copy()
     broken[1, 3, 2, 0] = np.nan
