@@ -15,7 +15,7 @@ from labkit.course.pictures.style import (
     RED,
     SKY,
     log_axis,
-    nice_ticks,
+    log_height,
     one_panel,
     row_of_panels,
 )
@@ -43,10 +43,7 @@ def call_times(ms: Sequence[float]) -> Figure:
     )
     panel.scatter([1], times[:1], s=30, color=RED, zorder=3)
     log_axis(panel, 1, len(times))
-    panel.set_yscale("log")
-    panel.set_yticks(nice_ticks(times.min(), times.max()))
-    panel.yaxis.set_major_formatter("{x:g}")
-    panel.yaxis.set_minor_formatter("")
+    log_height(panel, times.min(), times.max())
     panel.set(xlabel="call number", ylabel="time of the call, ms")
     figure.legend(loc="outside upper right", fontsize=9, ncols=2)
     return figure
@@ -57,13 +54,16 @@ def predicted_and_measured(
 ) -> Figure:
     """Predicted latency over measured latency (N,), for two predictors; on the line they agree.
 
+    Both axes are logarithmic: what is off by as many percent lies as far from the line.
+
     `unit` says how latency was measured as well, such as 'ms (ONNX Runtime, 1 thread)'.
     """
     figure, panel = one_panel(5.6, 5.0)
     values = np.concatenate([measured, *predictions.values()])
-    low, high = values.min() - 0.06 * np.ptp(values), values.max() + 0.06 * np.ptp(values)
+    margin = (values.max() / values.min()) ** 0.06
+    low, high = values.min() / margin, values.max() * margin
     panel.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle="--")
-    at = low + 0.93 * (high - low)
+    at = low * (high / low) ** 0.93
     panel.text(
         at,
         at,
@@ -71,7 +71,7 @@ def predicted_and_measured(
         rotation=45,
         rotation_mode="anchor",
         ha="right",
-        va="bottom",
+        va="top",
         fontsize=9,
         color=GRAY,
     )
@@ -88,6 +88,8 @@ def predicted_and_measured(
             zorder=3,
             label=f"{name}: off by {error:.1f} %",
         )
+    log_axis(panel, low, high)
+    log_height(panel, low, high)
     panel.set(
         xlabel=f"measured latency, {unit}",
         ylabel=f"predicted latency, {unit}",
@@ -95,7 +97,6 @@ def predicted_and_measured(
         ylim=(low, high),
         aspect="equal",
     )
-    panel.grid(alpha=0.25)
     panel.legend(loc="best", fontsize=10)
     return figure
 

@@ -54,6 +54,14 @@ def log_axis(panel: Axes, low: float, high: float) -> None:
     panel.grid(alpha=0.25)
 
 
+def log_height(panel: Axes, low: float, high: float) -> None:
+    """A logarithmic vertical axis with readable numbers on it."""
+    panel.set_yscale("log")
+    panel.set_yticks(nice_ticks(low, high))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.yaxis.set_minor_formatter("")
+
+
 def nice_ticks(low: float, high: float) -> np.ndarray:
     """Round numbers from `low` to `high` for a logarithmic axis, at least four if possible."""
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
