@@ -28,6 +28,7 @@ import torch
 from tqdm.auto import tqdm
 
 from labkit.accounting.records import add_record, records
+from labkit.course.experiments.full_width import full_width
 from labkit.darts import (
     CELL_SEARCH_CONFIGS,
     DERIVED_TRAINING_CONFIGS,
@@ -53,7 +54,7 @@ from labkit.space.presets import get_space
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet.evaluation import Evaluator
-from labkit.supernet.folder import TrainedSupernet
+from labkit.supernet.folder import load
 from labkit.tables.costs import AdditiveTable, macs_table
 
 RANDOM_CELLS = 10
@@ -269,8 +270,8 @@ def compare_searches(
     config: GradientConfig,
     seeds: int,
 ) -> dict:
-    trained = TrainedSupernet(space)
-    supernet, dataset = trained.supernet, trained.dataset
+    trained = load(space.name)
+    (supernet, _), dataset = full_width(trained), trained.dataset
     options = {"supernet": sha256(trained.weights_path), "config": asdict(config)}
     val_search, val = (
         Evaluator(supernet, dataset, "val-search"),
@@ -492,6 +493,7 @@ def main() -> None:
             report = {**shared, "cells": compare_cells(out / "cells", search_config, train_config)}
         else:
             space = get_space(arguments.space)
+            space = space.at(space.widths[-1])  # a mixture has one width
             table, unit = (
                 (load_table(arguments.table, space).table, "ms")
                 if arguments.table
