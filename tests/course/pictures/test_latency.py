@@ -1,4 +1,4 @@
-"""Pictures of latency: predictions whose relative errors are equal lie equally far from the line."""
+"""Pictures of latency: predictions that are off by as many percent lie as far from the line."""
 
 import numpy as np
 
