@@ -100,7 +100,7 @@ def check_notebook(path: str | Path | None = None) -> None:
     except MissingPackage as missing:
         print(f"{missing}, then run this cell again (in a notebook: %pip)")
         return
-    from labkit.course.checking.check import check_cells, table
+    from labkit.course.checking.check import check_cells, session_checker, table
 
     ran = session.ran_cells()
     if path is not None:
@@ -108,7 +108,7 @@ def check_notebook(path: str | Path | None = None) -> None:
     else:
         saved = session.saved_cells()
     name, cells = saved or ("the cells that ran in this session", ran)
-    print("\n".join(table(check_cells(cells))))
+    print("\n".join(table(check_cells(cells, session_checker()))))
     print(f"checked: {name}")
     if saved is None:
         print(

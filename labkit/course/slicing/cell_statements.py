@@ -48,7 +48,8 @@ class Statement:
     by_call: bool = False  # whether it changes them by calls, not by assignments
     uses: Names = NONE  # names that it reads when it runs
     later_uses: Names = NONE  # names that its functions read when they are called
-    later_effects: Names = NONE  # names that its functions bind or change when they are called
+    later_binds: Names = NONE  # names that its functions bind when they are called
+    later_changes: Names = NONE  # names whose value its functions change in place
     shows: bool = False  # whether it is a call that only shows something, or an assert
     opens: bool = False  # whether it may bind names that cannot be told from its text
 
@@ -105,8 +106,9 @@ def statement_of(node: ast.stmt) -> Statement:
         changes=frozenset(changes - now.binds),
         by_call=not isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete)),
         uses=frozenset(now.uses),
-        later_uses=frozenset(later.uses),
-        later_effects=frozenset(later.binds | later_changes),
+        later_uses=frozenset(later.uses | later.binds),  # calls += 1 reads what it binds
+        later_binds=frozenset(later.binds),
+        later_changes=frozenset(later_changes),
         shows=_shows(node),
         opens=_opens(node),
     )

@@ -40,11 +40,12 @@ class SlicedCell(NamedTuple):
 
 @dataclass
 class _Line:
-    """A statement, which cell it is in, and which names it changes, calls included."""
+    """A statement, which cell it is in, and which names it binds and changes, by calls as well."""
 
     statement: Statement
     cell: int
     is_course: bool
+    binds: Names
     changes: Names
 
 
@@ -64,7 +65,7 @@ class NotebookSlice:
         for number, cell in enumerate(self.cells):
             counts.append(len(self.lines))
             self.lines += [
-                _Line(statement, number, cell.is_course, statement.changes)
+                _Line(statement, number, cell.is_course, statement.binds, statement.changes)
                 for statement in statements_of(cell.source)
             ]
         counts.append(len(self.lines))
@@ -75,8 +76,10 @@ class NotebookSlice:
         # Names of imported modules, of functions and classes, and of what costs nothing to make.
         self.imported, self.defined, heavy = set(), set(), set()
         for i, line in enumerate(self.lines):
-            line.changes |= self._effects_of_calls(line.statement)
-            for name in line.statement.binds | line.changes:
+            for called in self._functions_called(line.statement):
+                line.binds |= called.later_binds
+                line.changes |= called.later_changes
+            for name in line.binds | line.changes:
                 self.lines_of_name.setdefault(name, []).append(i)
             names = {"import": self.imported, "definition": self.defined}
             if line.statement.kind != "constant":
@@ -86,7 +89,7 @@ class NotebookSlice:
     def defining_cell(self) -> int | None:
         """The number of the notebook's cell that defines the function; None where none does."""
         for i in reversed(self._values(self.function, None)):
-            if self.function in self.lines[i].statement.binds and i not in self.course:
+            if self.function in self.lines[i].binds and i not in self.course:
                 return self.lines[i].cell - self.course_count
         return None
 
@@ -104,15 +107,13 @@ class NotebookSlice:
             sliced.append(SlicedCell(source, place if place >= 0 else None))
         return sliced
 
-    def _effects_of_calls(self, statement: Statement) -> Names:
-        """What the functions change that `statement` mentions outside of its own functions."""
-        effects: Names = frozenset()
+    def _functions_called(self, statement: Statement) -> list[Statement]:
+        """The functions above that a statement mentions outside of functions of its own."""
         if statement.shows:
-            return effects
-        for name in statement.uses - {self.function}:
-            for i in self.lines_of_name.get(name, ()):
-                effects |= self.lines[i].statement.later_effects
-        return effects
+            return []
+        names = statement.uses - {self.function}
+        lines = [i for name in names for i in self.lines_of_name.get(name, ())]
+        return [self.lines[i].statement for i in lines]
 
     def _needed(self) -> tuple[set[int], set[int]]:
         """The lines that are needed, and imports of cells below that have to run first."""
@@ -165,13 +166,12 @@ class NotebookSlice:
         values, is_bound = [], False
         for i in reversed(self.lines_of_name.get(name, [])):
             if i in lines and i < before:
-                statement = self.lines[i].statement
-                if name in statement.binds or self._changes(self.lines[i], name):
+                line = self.lines[i]
+                is_bound |= name in line.binds
+                if name in line.binds or self._changes(line, name):
                     values.append(i)
-                if name in statement.binds:
-                    is_bound = True
-                    if statement.rebinds:
-                        break
+                if name in line.statement.binds and line.statement.rebinds:
+                    break
         return values[::-1] if is_bound else []
 
     def _definitions_below(self, name: str) -> list[int]:

@@ -11,7 +11,7 @@ from decorations_for_tests import DECORATIONS, answers_of, decorated_notebook
 from grading_for_tests import write
 from nbclient import NotebookClient
 
-from labkit.course.checking.check import check_file
+from labkit.course.checking.check import Checker, check_file
 from labkit.course.grading import grade
 from labkit.course.handout.pristine_course import course_names
 from labkit.course.judges.registry import exercises_of
@@ -28,9 +28,15 @@ def test_the_corpus_has_every_decoration_and_eighty_answers():
     assert used == set(DECORATIONS) and ANSWERS >= 80
 
 
+@pytest.fixture(scope="module")
+def checker():
+    with Checker() as one:
+        yield one
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number, shift", NOTEBOOKS, ids=[f"{n}-{s}" for n, s in NOTEBOOKS])
-def test_four_ways_to_ask_have_one_answer(number, shift, tmp_path, monkeypatch):
+def test_four_ways_to_ask_have_one_answer(number, shift, tmp_path, monkeypatch, checker):
     cells, decorations = decorated_notebook(number, shift)
     cells = [*cells, "from labkit.course import check_notebook\ncheck_notebook()"]
     (tmp_path / "anna").mkdir()
@@ -43,7 +49,7 @@ def test_four_ways_to_ask_have_one_answer(number, shift, tmp_path, monkeypatch):
     verdicts = {
         "check": {id: full[id] if f"Exercise {id}: correct" in text else 0 for id in full},
         "check_notebook()": points_in(text),
-        "labkit check": {mark.id: mark.points for mark in check_file(path)},
+        "labkit check": {mark.id: mark.points for mark in check_file(path, checker)},
         "labkit grade": {mark["id"]: mark["points"] for mark in grades["students"][0]["marks"]},
     }
     lost = {
