@@ -7,6 +7,7 @@ Structure is carried by comments in the source, which every front end keeps:
     # BEGIN SOLUTION               what stands between these two, at their indentation, is replaced
     # END SOLUTION                 by `raise NotImplementedError`
     # NBVAL_CHECK_OUTPUT           first line of a cell whose stored output nbval compares
+    # FOR THE INSTRUCTOR: ...      first line, or the one after it, of a cell that students do not get
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SOLUTION = re.compile(
     r"^([ \t]*)# BEGIN SOLUTION[ \t]*\n.*?^\1# END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL
 )
 CHECKED = "# NBVAL_CHECK_OUTPUT\n"
+FOR_INSTRUCTOR = "# FOR THE INSTRUCTOR:"
 
 
 def exercise_ids(source: str) -> list[str]:
@@ -56,6 +58,8 @@ def student_copy(notebook: dict, name: str = "notebook") -> dict:
     cells = []
     for i, cell in enumerate(notebook["cells"]):
         text = cell_source(cell)
+        if text.removeprefix(CHECKED).startswith(FOR_INSTRUCTOR):
+            continue
         if cell["cell_type"] == "code":
             text = without_solution(text, f"{name}, cell {i}").removeprefix(CHECKED)
             cells.append(new_code_cell(cell["id"], text))
