@@ -7,7 +7,7 @@ Structure is carried by comments in the source, which every front end keeps:
     # BEGIN SOLUTION               what stands between these two, at their indentation, is replaced
     # END SOLUTION                 by `raise NotImplementedError`
     # NBVAL_CHECK_OUTPUT           first line of a cell whose stored output nbval compares
-    # FOR THE INSTRUCTOR: ...      first line, or the one after it, of a cell that students do not get
+    # FOR THE INSTRUCTOR: ...      first line (after that one) of a cell that students do not get
 """
 
 from __future__ import annotations
