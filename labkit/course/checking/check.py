@@ -46,7 +46,8 @@ class Checker:
         marks = []
         for number, group in groupby(sorted(ids, key=_numbers), notebook_number):
             plan = self._plan(number)
-            marks += marks_of(submission, group, plan, self._server.address)[0]
+            group_marks, replies = marks_of(submission, group, plan, self._server.address)
+            marks += [_with_reason(mark, replies[mark.id].get("failure")) for mark in group_marks]
         return marks
 
     @cached_property
@@ -87,6 +88,13 @@ def session_checker() -> Checker:
     checker = Checker()
     atexit.register(checker.close)
     return checker
+
+
+def _with_reason(mark: Mark, failure: str | None) -> Mark:
+    """A mark whose message says, on the student's own machine, what failed there."""
+    if failure is None:
+        return mark
+    return replace(mark, message=f"{mark.message}: {failure.strip().splitlines()[-1]}")
 
 
 def _numbers(id: str) -> list[int]:

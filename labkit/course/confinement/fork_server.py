@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
+import labkit
 from labkit.course.confinement.file_view import FileView
 from labkit.course.confinement.limits import MIB, RunLimits
 from labkit.course.confinement.process_tree import adopt_orphans, end_all
@@ -38,6 +39,7 @@ from labkit.course.confinement.walls import Walls
 from labkit.course.execution.job import preload
 from labkit.storage.errors import LabError
 
+LABKIT_PARENT = str(Path(labkit.__file__).resolve().parents[1])
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ENVIRONMENT = {
     "PATH": os.defpath,
@@ -66,7 +68,10 @@ class ForkServer:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "labkit.course.confinement.fork_server", self.address],
             stdin=subprocess.PIPE,
-            env=ENVIRONMENT | {"MPLCONFIGDIR": str(self.folder)} | (environment or {}),
+            env=ENVIRONMENT
+            # labkit as it is here: a notebook may have put it on its path by itself.
+            | {"MPLCONFIGDIR": str(self.folder), "PYTHONPATH": LABKIT_PARENT}
+            | (environment or {}),
             start_new_session=True,
         )
 
