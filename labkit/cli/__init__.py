@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 
 from labkit import __version__
+from labkit.cli.adopt.adopt import adopt
+from labkit.cli.adopt.space import space
 from labkit.cli.cost import cost
 from labkit.cli.course.check import check
 from labkit.cli.demo import demo
@@ -25,7 +27,6 @@ from labkit.cli.latency.lut import lut
 from labkit.cli.measure import measure
 from labkit.cli.pareto import pareto
 from labkit.cli.search import search
-from labkit.cli.space import space
 from labkit.cli.specialize import specialize
 from labkit.cli.train import train
 from labkit.cli.weights import weights
@@ -47,6 +48,7 @@ for command in (
     lut,
     deploy,
     evaluate,
+    adopt,
     space,
     train,
     measure,

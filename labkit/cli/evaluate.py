@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from labkit.cli.options import arch_option, json_option, read_arch, show, supernet_option
+from labkit.space.binding import version_text
 
 
 @click.command()
@@ -58,7 +59,8 @@ def evaluate(trained, arch, split, weights, source, path, as_json) -> None:
         weights, supernet, record = trained.weights_path, trained.supernet, trained.record
     if supernet.space != space:
         raise ValueError(
-            f"{weights} holds a supernet of space {supernet.space.name!r}, not {space.name!r}"
+            f"{weights} holds a supernet of space {version_text(supernet.space)}, not"
+            f" {version_text(space)}; give a supernet of this space, or other --weights"
         )
     result = {"space": space.name, "arch": arch.to_json(), "split": split, "weights": str(weights)}
     if source == "imagenet":

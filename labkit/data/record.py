@@ -55,13 +55,14 @@ class DatasetRecord(NamedTuple):
     def from_json(cls, value: object, source: object, error: type[LabError]) -> DatasetRecord:
         """Read what `to_json` gives; raises `error`, which names `source` and the field."""
         fields = Fields(value, source, error, prefix="dataset")
+        splits = fields.object("splits")
         return cls(
             name=fields.text("name"),
             classes=tuple(fields.get("classes", list)),
             channels=fields.get("channels", int),
             mean=tuple(fields.get("mean", list)),
             std=tuple(fields.get("std", list)),
-            splits=fields.get("splits", dict),
+            splits={name: splits.get(name, int) for name in splits.value},
             form=ImageForm.from_fields(fields.object("form")) if "form" in fields else None,
             content=fields.text("content") if "content" in fields else None,
         )

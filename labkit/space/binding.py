@@ -38,6 +38,16 @@ def space_of(header: Mapping, source: object, error: type[LabError], advice: str
     return space
 
 
+def version_text(space: SearchSpace) -> str:
+    """A space's name and the begin of its digest, for messages.
+
+    >>> from labkit.space import get_space
+    >>> version_text(get_space("fmnist"))
+    "'fmnist' (24323487c56b)"
+    """
+    return f"{space.name!r} ({space.digest[:SHOWN_DIGITS]})"
+
+
 def file_stem(space: SearchSpace) -> str:
     """A file name, without its ending, that no other space and no other version of `space` has."""
     return f"{space.name}-{space.digest[:SHOWN_DIGITS]}"
@@ -52,6 +62,6 @@ def require_space(
         return
     version = digest[:SHOWN_DIGITS] if isinstance(digest, str) else "without a digest"
     raise error(
-        f"{source} was made for space {name!r} ({version}), not for space {space.name!r}"
-        f" ({space.digest[:SHOWN_DIGITS]}); {advice}"
+        f"{source} was made for space {name!r} ({version}), not for space {version_text(space)};"
+        f" {advice}"
     )

@@ -25,9 +25,11 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # released with the handle, even if the process dies
+        fcntl.flock(handle, fcntl.LOCK_EX)  # released if the process dies
         yield
     finally:
+        # Not by closing alone: processes that were forked meanwhile have the handle as well.
+        fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
 
 

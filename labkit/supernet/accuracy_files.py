@@ -24,6 +24,9 @@ from labkit.tables.separable import Separable
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 PAIRS, PREDICTOR = "pairs.npz", "predictor.npz"
+# Percent. Where pairs were measured on few images, archs far from all of them may be predicted
+# below zero; nothing that was fitted to pairs is as far below as a damaged file.
+LOWEST_PREDICTION = -1e4
 PAIRS_SCHEMA, PREDICTOR_SCHEMA = "labkit-pairs-2", "labkit-predictor-2"
 
 
@@ -111,7 +114,7 @@ def read_predictor(folder: Path, space: SearchSpace) -> AccuracyModel:
 
 
 def _predictor(space: SearchSpace, base: np.ndarray, terms: list[np.ndarray]) -> SeparablePredictor:
-    """Raises ValueError unless the arrays are a predictor of accuracies from 0 to 100 %."""
+    """Raises ValueError unless the arrays are a predictor of accuracies below 100 %."""
     types = sorted({str(array.dtype) for array in (base, *terms)})
     if any(array.dtype.kind != "f" for array in (base, *terms)):
         raise ValueError(f"want real numbers, got {', '.join(types)}")
@@ -121,7 +124,7 @@ def _predictor(space: SearchSpace, base: np.ndarray, terms: list[np.ndarray]) ->
     lowest = predictor.base + sum(term.min(axis=1) for term in predictor.terms)
     highest = predictor.base + sum(term.max(axis=1) for term in predictor.terms)
     low, high = accuracy_of(lowest.min()), accuracy_of(highest.max())
-    if low < 0 or high >= 100:
+    if low < LOWEST_PREDICTION or high >= 100:
         raise ValueError(f"predicts from {low:.6g} to {high:.6g} %")
     return predictor
 

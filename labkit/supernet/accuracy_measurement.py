@@ -161,10 +161,16 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
     on the rest, beside those of simpler predictors.
     """
     space, pairs = trained.space, trained.pairs
+    accuracy = pairs.accuracy
+    if trained.is_trained:
+        # Without an error in few images the error is below half an image's share, but not zero,
+        # which the logarithm of errors that the predictor is fitted to would take for perfection.
+        images = trained.dataset_record.splits["val-search"]
+        accuracy = accuracy.clip(max=100 * (1 - 0.5 / images))
     order = np.random.default_rng(seed).permutation(len(pairs.genes))
     held_out, training = np.split(order, [round(HELD_OUT * len(order))])
-    errors = cross_validate(space, *pairs[:2], [(training, held_out)], seed=seed)
-    predictor = fit_separable(space, *pairs[:2], rng=np.random.default_rng(seed))
+    errors = cross_validate(space, pairs.genes, accuracy, [(training, held_out)], seed=seed)
+    predictor = fit_separable(space, pairs.genes, accuracy, rng=np.random.default_rng(seed))
     inputs = [trained.path / PAIRS]
     if trained.is_trained:
         inputs.append(trained.weights_path)

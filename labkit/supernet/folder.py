@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from labkit.data.record import DatasetRecord
 from labkit.space import SearchSpace, get_space, spaces
-from labkit.space.binding import SHOWN_DIGITS
+from labkit.space.binding import version_text
 from labkit.space.space_file import SUFFIX
 from labkit.storage.npz_file import ArtifactError
 from labkit.storage.paths import data_dir
@@ -182,11 +182,10 @@ class TrainedSupernet:
 
     def _require_this_space(self, space: SearchSpace) -> None:
         if space != self.space:
-            version, expected = (s.digest[:SHOWN_DIGITS] for s in (space, self.space))
             raise CheckpointError(
-                f"{self.weights_path} holds a supernet of space {space.name!r} ({version}), not"
-                f" {self.space.name!r} ({expected}); load its folder, {self.path}, by its path, or"
-                " train it again"
+                f"{self.weights_path} holds a supernet of space {version_text(space)}, not"
+                f" {version_text(self.space)}; load its folder, {self.path}, by its path, or train"
+                " it again"
             )
 
     def _require_weights(self) -> None:

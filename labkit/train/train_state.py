@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from labkit.space import Arch, SearchSpace
+from labkit.space.binding import version_text
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
 from labkit.storage.tensor_file import CheckpointError
@@ -195,8 +196,8 @@ def write_curve(path: Path, rows: list[dict]) -> None:
 
 def _description(space: SearchSpace, only: Arch | None) -> str:
     if only is None:
-        return f"a supernet of space {space.name!r}"
-    return f"one subnet of space {space.name!r}, {only}"
+        return f"a supernet of space {version_text(space)}"
+    return f"one subnet of space {version_text(space)}, {only}"
 
 
 def load_teacher(path: Path, space: SearchSpace) -> Supernet:

@@ -29,8 +29,8 @@ def space() -> None:
 @click.option(
     "--data",
     "images",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of images that the space is for: its classes and colors are taken from there.",
+    metavar="NAME|FOLDER",
+    help="Images that the space is for, as in `labkit train`: their classes, colors and size.",
 )
 @click.option("--like", type=SpaceType(), help="Begin with this space instead of a proposed one.")
 @click.option(
@@ -57,13 +57,9 @@ def new(file, images, like, side, width) -> None:
 
     classes, channels, described = 10, 3, ""
     if images is not None:
-        from labkit.data.picture_folder import PictureFolder, survey
-
-        folder = PictureFolder(images)
-        channels, median_side = survey(folder)
-        classes = len(folder.classes)
-        side = side or median_side
-        described = f" for {len(folder)} images in {classes} classes"
+        count, classes, channels, usual_side = _described(images)
+        side = side or usual_side
+        described = f" for {count} images in {classes} classes"
     if like is None:
         shape = {"classes": classes, "channels": channels, "side": side or 64, "width": width}
         value = propose(file.stem, **shape)
@@ -117,6 +113,20 @@ def show_(space, picture, as_json) -> None:
 
         archs = {"largest": space.largest(), "smallest": space.smallest()}
         save_figure(lit_supernet(space, archs), picture)
+
+
+def _described(images: str) -> tuple[int, int, int, int]:
+    """Images, classes, channels and side of a folder or of a data set that torchvision knows."""
+    if Path(images).is_dir():
+        from labkit.data.picture_folder import PictureFolder, survey
+
+        folder = PictureFolder(images)
+        return len(folder), len(folder.classes), *survey(folder)
+    from labkit.data import datasets
+
+    record = (dataset := datasets.load(images)).record
+    side = dataset.splits["train"].images.shape[-1]
+    return sum(record.splits.values()), len(record.classes), record.channels, side
 
 
 def _layers(space) -> list[str]:

@@ -1,0 +1,1 @@
+"""Commands for images, spaces and devices of one's own."""

@@ -1,0 +1,84 @@
+"""labkit adopt: from a folder of images to a network for each device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.options import json_option, seed_option, show
+from labkit.specialize.targets import Request
+
+HALF = "50%"  # the budget of a device for which none is said
+
+
+@click.command()
+@click.argument("photos", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=1),
+    default=60,
+    show_default=True,
+    help="Time for everything.",
+)
+@click.option(
+    "--devices",
+    default="host,pi4,stm32h743",
+    show_default=True,
+    help="Names, with commas between; budgets after a colon, such as pi4:4.5 or pi4:30%.",
+)
+@click.option(
+    "--augment",
+    default="crop,flip",
+    show_default=True,
+    help="What is done to training images at random; see `labkit train`.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write (default: adopted/ and the name of the images' folder).",
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="Train on it; a GPU if there is one."
+)
+@seed_option
+@json_option
+def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None:
+    """Choose a space for the images in PHOTOS, train, measure, search and deploy in some minutes.
+
+    PHOTOS has a sub-folder of images for each class. Writes space.toml, the supernet, a network for
+    each device and report.html. The same command goes on where an interrupted one stopped.
+    """
+    from labkit.adopt.adoption import adopt as run
+    from labkit.adopt.report import write_report
+
+    requests = [
+        Request.parse(text if ":" in text else f"{text}:{HALF}")
+        for text in map(str.strip, devices.split(","))
+    ]
+    out = out or Path("adopted") / photos.resolve().name
+    adoption = run(
+        photos,
+        out,
+        requests,
+        minutes,
+        augment="" if augment == "none" else augment,
+        seed=seed,
+        device=device,
+        say=lambda text: click.echo(f"labkit: {text}", err=True),
+    )
+    write_report(adoption, out / "report.html")
+    show(
+        {
+            **adoption.matrix.to_json(),
+            "seconds": adoption.seconds,
+            "epochs": adoption.plan.config.epochs,
+            "pairs": adoption.pairs,
+        },
+        as_json,
+        [
+            adoption.matrix.text(),
+            f"{adoption.total_seconds / 60:.1f} of {minutes:g} minutes; report in"
+            f" {out / 'report.html'}",
+        ],
+    )

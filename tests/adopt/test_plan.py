@@ -1,0 +1,88 @@
+"""What is planned for a time, with speeds that are made up instead of measured."""
+
+from dataclasses import replace
+
+import pytest
+from pictures_for_tests import write_pictures
+
+from labkit.adopt import plan as planning
+from labkit.adopt.plan import LEAST_EPOCHS, PlanError, candidates, make_plan, step_macs
+from labkit.latency.devices import get_device
+from labkit.specialize.device_costs import DeviceCosts
+
+PER_MAC = 1e-9  # seconds of an epoch, for each MAC of a step
+
+
+@pytest.fixture(name="photos")
+def folder_of_photos(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+
+    def measured(config, device):
+        return planning.Plan(config, PER_MAC * step_macs(config.search_space))
+
+    monkeypatch.setattr(planning, "_measured", measured)
+    return write_pictures(tmp_path / "photos", classes=3, per_class=30)
+
+
+def spaces(*devices):
+    shape = {"classes": 3, "channels": 3, "side": 40}
+    return list(candidates("photos", devices=[get_device(name) for name in devices], **shape))
+
+
+def test_candidates_descend_and_fit_the_devices():
+    every = spaces()
+    macs = [step_macs(space) for space in every]
+    assert macs == sorted(macs, reverse=True) and len(every) == 3 * 4  # 40, 32 and 24 px
+    device = get_device("mcu-64k")
+    fitting = spaces("pi4", "mcu-64k")
+    assert 0 < len(fitting) < len(every)
+    for space in every:
+        fits = DeviceCosts(space, device).fits([space.smallest()])[0]
+        assert fits == (space in fitting)
+
+
+def test_the_most_expensive_space_with_enough_epochs_is_chosen(photos):
+    every = spaces()
+    cost = [LEAST_EPOCHS * PER_MAC * step_macs(space) for space in every]
+    plan = make_plan(photos, every, 1.001 * cost[4])
+    assert plan.config.search_space == every[4] and plan.config.epochs == LEAST_EPOCHS
+    plan = make_plan(photos, every, 3.001 * cost[0])
+    assert plan.config.search_space == every[0] and plan.config.epochs == 3 * LEAST_EPOCHS
+    plan = make_plan(photos, every, 1.001 * cost[-1] / 10)
+    assert plan.config.search_space == every[-1] and plan.config.epochs == LEAST_EPOCHS // 10
+    with pytest.raises(PlanError, match="give more --minutes"):
+        make_plan(photos, every, cost[-1] / LEAST_EPOCHS / 2)
+
+
+def test_a_plan_fills_its_time_and_not_more(photos):
+    plan = make_plan(photos, spaces(), 10.0)
+    assert 10.0 - plan.epoch_seconds < plan.training_seconds <= 10.0
+    shorter = plan.within(5.0)
+    assert shorter.training_seconds <= 5.0 and shorter.config == replace(
+        plan.config, epochs=shorter.config.epochs
+    )
+
+
+def test_small_sets_have_small_batches_and_small_steps(photos):
+    config = make_plan(photos, spaces(), 10.0).config
+    images = 3 * (30 - 3 * 3)
+    assert config.batch == 8 and images // 8 < planning.STEPS_AN_EPOCH
+    assert config.learning_rate == pytest.approx(0.25 * 8 / 128)
+
+
+def test_speeds_are_measured_by_short_trainings(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    photos = write_pictures(tmp_path / "photos", classes=2, per_class=15)
+    lengths = []
+
+    def trained(config, out, progress, device):
+        lengths.append((config.epochs, config.steps_per_epoch))
+        clock[0] += 0.5 + config.epochs * 2.0  # a start, and two seconds for an epoch
+
+    clock = [0.0]
+    monkeypatch.setattr(planning, "train", trained)
+    monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
+    space = list(candidates("photos", classes=2, channels=3, side=24))[-1]
+    plan = make_plan(photos, [space], 9.0)
+    assert plan.epoch_seconds == pytest.approx(2.0) and plan.config.epochs == 4
+    assert set(lengths) == {(1, None), (3, None)}
