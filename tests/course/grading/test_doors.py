@@ -289,7 +289,7 @@ def test_a_class_of_30_is_graded_and_goes_back(platform, tmp_path):
     expected = {str(1000 + i): points(i) for i in range(COUNT)}
     assert {one["id"]: one["total"] for one in grades["students"]} == expected
     table = (tmp_path / "grades/canvas.csv").read_text(encoding="utf-8")
-    title = next(name for name in next(csv.reader([table])) if name.startswith("Lab 1"))
+    title = next(name for name in next(csv.reader(table.splitlines())) if name.startswith("Lab 1"))
     assert canvas_import(table, ids, title)[0] == expected
     read = moodle_import((tmp_path / "grades/moodle.csv").read_text(encoding="utf-8"), ids)
     assert {id: grade for id, (grade, _) in read.items()} == expected
