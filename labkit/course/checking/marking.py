@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from labkit.course.checking.time_limit import time_limit
 from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict, notebook_number
 from labkit.course.exercises.plain_values import BadValue, check_count, dumps, loads
 from labkit.course.exercises.trial import judge, worst
+from labkit.course.exercises.witness import Note, as_notes
 from labkit.course.handout.pristine_course import course_names
 from labkit.course.judges.registry import get_exercise
 
@@ -92,8 +94,11 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
         name = course_names()[notebook_number(id)]
         return _wrong(exercise, submission.problems.get(id, f"not handed in: {name}"))
     returned = result.get("returned") if isinstance(result.get("returned"), dict) else {}
-    visible = _verdict(exercise, returned.get(f"{id}-{VISIBLE}"), SEEDS)
-    hidden = _verdict(exercise, returned.get(f"{id}-{HIDDEN}"), hidden_seeds(seed))
+    told = result.get("witnessed") if isinstance(result.get("witnessed"), dict) else {}
+    visible, hidden = (
+        _verdict(exercise, returned.get(f"{id}-{name}"), seeds, told.get(f"{id}-{name}"))
+        for name, seeds in ((VISIBLE, SEEDS), (HIDDEN, hidden_seeds(seed)))
+    )
     if visible is not None and hidden is not None and visible.passed and hidden.passed:
         return Mark(id, exercise.points, exercise.points)
     cells, points = _failed_cells(id, result), 0
@@ -155,7 +160,9 @@ def tidy(text: object) -> str:
 # ---- verdicts ------------------------------------------------------------------------------------
 
 
-def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdict | None:
+def _verdict(
+    exercise: Exercise, text: object, seeds: tuple[int, ...], told: object
+) -> Verdict | None:
     """The worst failure among the seeds, or a pass; None where nothing readable came back."""
     if not isinstance(text, str):
         return None
@@ -172,7 +179,8 @@ def _verdict(exercise: Exercise, text: object, seeds: tuple[int, ...]) -> Verdic
         and all(map(_is_outcome, outcomes))
     ):
         return None
-    return worst(_judged(exercise, outcome, seed) for outcome, seed in zip(outcomes, seeds))
+    notes = as_notes(told, len(seeds))
+    return worst(map(partial(_judged, exercise), outcomes, seeds, notes))
 
 
 def _is_outcome(outcome: object) -> bool:
@@ -183,12 +191,12 @@ def _is_outcome(outcome: object) -> bool:
     )
 
 
-def _judged(exercise: Exercise, outcome: dict, seed: int) -> Verdict:
+def _judged(exercise: Exercise, outcome: dict, seed: int, notes: list[Note]) -> Verdict:
     if outcome["error"] is not None:
         return Verdict(False, outcome["error"])
     try:
         with time_limit(JUDGE_LIMIT_S):
-            return judge(exercise, Outcome(loads(outcome["returned"])), seed)
+            return judge(exercise, Outcome(loads(outcome["returned"]), notes=notes), seed)
     except BadValue as bad:
         return Verdict(False, str(bad))
     except Exception as error:  # over values that no run returns a judge may raise anything

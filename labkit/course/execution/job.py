@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 EXCHANGE = "LABKIT_EXCHANGE"  # environment variable: the folder of inputs and returned values
+WITNESS_SOCKET = "witness"  # its name in that folder
 FORKED_KERNELS = "labkit.course.execution.forked_kernels"
 PRELOADED = (
     "torch",
@@ -38,6 +39,7 @@ PRELOADED = (
     "pytest",
     "tornado.platform.asyncio",
     "labkit.course.execution.nbval_plugin",
+    "labkit.course.execution.witness_server",
 )
 PYTEST_OPTIONS = (
     *("-p", "nbval.plugin", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull),
@@ -66,6 +68,7 @@ def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None
     import pytest
 
     from labkit.course.execution.nbval_plugin import CellRules, Exchange, WatchedKernel
+    from labkit.course.execution.witness_server import WitnessServer
 
     os.environ |= {EXCHANGE: str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     paths = [folder / f"{id}.ipynb" for id in job["notebooks"]]
@@ -77,7 +80,8 @@ def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None
 
         idle_kernels = fork_kernels(len(paths))
         kernel_class = from_pool(idle_kernels, str(folder))
-    exchange = Exchange(inputs() if inputs else job["inputs"], folder)
+    witness = WitnessServer(folder / WITNESS_SOCKET)
+    exchange = Exchange(inputs() if inputs else job["inputs"], folder, witness)
     rules = CellRules(lambda item: job["cell_limit_s"], kernel_class)
     options = [*PYTEST_OPTIONS, f"--rootdir={folder}", *map(str, paths)]
     with (
@@ -96,6 +100,7 @@ def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None
         "cell_limit_s": job["cell_limit_s"],
         "kernel_start_s": rules.kernel_start_s,
         "returned": exchange.returned,
+        "witnessed": exchange.witnessed,
     }
 
 

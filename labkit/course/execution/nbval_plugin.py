@@ -22,6 +22,7 @@ import pytest
 from nbval.kernel import RunningKernel
 
 from labkit.course.execution.safe_reading import read_regular
+from labkit.course.execution.witness_server import WitnessServer
 
 POLL_S = 0.1
 MAX_RETURNED_BYTES = 24 * 2**20  # for one set of inputs
@@ -141,11 +142,15 @@ class Exchange:
     right after.
 
     So what an answer returned for its first inputs is out of its reach before it can see the next.
-    Each of `inputs` is a text, by name; `returned` fills with texts by the same names.
+    Each of `inputs` is a text, by name; `returned` fills with texts by the same names, and
+    `witnessed` with what the witness was told meanwhile.
     """
 
-    def __init__(self, inputs: Mapping[str, str], folder: Path) -> None:
-        self.inputs, self.folder, self.returned = inputs, folder, {}
+    def __init__(
+        self, inputs: Mapping[str, str], folder: Path, witness: WitnessServer | None
+    ) -> None:
+        self.inputs, self.folder, self.witness = inputs, folder, witness
+        self.returned, self.witnessed = {}, {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item):
@@ -157,9 +162,13 @@ class Exchange:
             path.unlink()
         with open(path, "x", encoding="utf-8") as file:  # a new one, whatever an answer put there
             file.write(self.inputs[name])
+        if self.witness:
+            self.witness.notes = []
         try:
             return (yield)
         finally:
+            if self.witness:
+                self.witnessed[name] = list(self.witness.notes)
             with suppress(OSError, ValueError):
                 content = read_regular(self.folder / f"{name}.returned.json", MAX_RETURNED_BYTES)
                 self.returned[name] = content.decode()

@@ -7,8 +7,10 @@ plain values; it is all that happens in the student's process. `judge(inputs, re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from labkit.course.exercises.witness import Note
 
 SEEDS = (0, 1, 2)  # of the checks in a notebook; a grader uses these and others
 
@@ -35,9 +37,11 @@ class Exercise:
     function: str  # the name that the student defines
     inputs: Callable[[int], dict[str, Plain]]  # seed -> inputs
     run: Callable[[Callable, dict[str, Plain]], Plain]  # student's function, inputs -> returned
-    judge: Callable[[dict[str, Plain], Plain], None]  # inputs, returned; raises Wrong
+    judge: Callable[..., None]  # inputs, returned; raises Wrong
     # Dotted names in labkit that do what is asked: calling them is no answer.
     instead_of: tuple[str, ...] = ()
+    # Whether `run` asks the witness, whose notes are then a third argument of `judge`.
+    witnessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Outcome:
 
     returned: Plain = None
     error: str | None = None
+    notes: Sequence[Note] = ()  # of the witness
 
 
 @dataclass(frozen=True)

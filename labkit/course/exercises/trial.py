@@ -9,6 +9,7 @@ from types import TracebackType
 
 from labkit.course.exercises.exercise import SEEDS, Exercise, Outcome, Verdict, Wrong
 from labkit.course.exercises.plain_values import plain
+from labkit.course.exercises.witness import call_in
 
 # What judges raise over values that no run returns.
 UNJUDGEABLE = (KeyError, IndexError, TypeError, ValueError, OverflowError)
@@ -16,8 +17,9 @@ UNJUDGEABLE = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 def attempt(exercise: Exercise, function: Callable, seed: int) -> Outcome:
     """Call the student's function on the inputs of `seed`. This runs in the student's process."""
+    notes = call_in()
     try:
-        return Outcome(plain(exercise.run(function, exercise.inputs(seed))))
+        return Outcome(plain(exercise.run(function, exercise.inputs(seed))), notes=notes)
     except Wrong as wrong:
         return Outcome(error=str(wrong))
     except Exception as error:  # whatever the student's code raises is an answer, and a wrong one
@@ -33,7 +35,8 @@ def judge(exercise: Exercise, outcome: Outcome, seed: int) -> Verdict:
     if outcome.error is not None:
         return Verdict(False, outcome.error)
     try:
-        exercise.judge(exercise.inputs(seed), outcome.returned)
+        notes = [outcome.notes] if exercise.witnessed else []
+        exercise.judge(exercise.inputs(seed), outcome.returned, *notes)
     except Wrong as wrong:
         return Verdict(False, str(wrong), points=wrong.points)
     except UNJUDGEABLE as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat, zip_longest
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_unchanged,
 )
+from labkit.course.exercises.witness import Note, ask
 
 
 def _explain(
@@ -48,10 +50,12 @@ SETTINGS = ("warmup", "tolerance", "least", "most")
 
 
 class Script:
-    """A call and a clock that follow a script: call i takes `ticks[i]`, nothing else takes time."""
+    """A call and a clock that follow a script: call i takes `ticks[i]`, and a few ticks more that
+    the witness decides on when it is told; nothing else takes time.
+    """
 
-    def __init__(self, ticks: list[int]) -> None:
-        self.ticks, self.now, self.calls, self.reads = ticks, 4321, 0, 0
+    def __init__(self, ticks: list[int], most_extra: int) -> None:
+        self.ticks, self.most_extra, self.now, self.calls = ticks, most_extra, 4321, 0
 
     def call(self) -> None:
         if self.calls == len(self.ticks):
@@ -59,11 +63,11 @@ class Script:
                 f"call was called {self.calls} times and once more, far above `most`; does the loop"
                 " end?"
             )
-        self.now += self.ticks[self.calls]
+        self.now += self.ticks[self.calls] + int(self.most_extra * ask("call"))
         self.calls += 1
 
     def clock(self) -> float:
-        self.reads += 1
+        ask("read")
         return self.now * TICK
 
 
@@ -78,7 +82,8 @@ def timer_inputs(seed: int) -> dict:
         ticks = np.rint(typical * (1 + noise * rng.normal(size=count)) * slowdown).astype(int)
         cold = [typical * (9 - i) for i in range(warmup)]
         return dict(zip(SETTINGS, (warmup, tolerance, least, most))) | {
-            "ticks": cold + np.maximum(1, ticks).tolist()
+            "ticks": cold + np.maximum(1, ticks).tolist(),
+            "most_extra": 32 if noise else 0,
         }
 
     # No ratio of whole ticks meets one of the odd tolerances exactly. The last one is met exactly,
@@ -97,20 +102,24 @@ def timer_inputs(seed: int) -> dict:
 def timer_run(function: Callable, inputs: dict) -> object:
     answers = []
     for case in inputs["cases"]:
-        script = Script(case["ticks"])
-        returned = function(script.call, script.clock, *(case[name] for name in SETTINGS))
-        answers.append({"returned": returned, "calls": script.calls, "reads": script.reads})
+        script = Script(case["ticks"], case["most_extra"])
+        ask("case")
+        answers.append(function(script.call, script.clock, *(case[name] for name in SETTINGS)))
     return answers
 
 
-def timer_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        require_fields(answer, {"returned", "calls", "reads"})
-        median, repeats = as_items(answer["returned"], 2, "what time_until_sure returns")
+def timer_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    count = len(inputs["cases"])
+    for case, answer, told in zip(inputs["cases"], as_items(returned, count), _by_case(notes)):
+        median, repeats = as_items(answer, 2, "what time_until_sure returns")
         median = as_number(median, "the median")
         repeats = as_integer(repeats, "the number of repeats")
+        extra = [int(case["most_extra"] * note.number) for note in told if note.text == "call"]
+        reads = sum(note.text == "read" for note in told)
+        ticks = [tick + more for tick, more in zip_longest(case["ticks"], extra, fillvalue=0)]
+        case = case | {"ticks": ticks}
         try:
-            _judge_repeats(case, repeats, as_integer(answer["calls"]), as_integer(answer["reads"]))
+            _judge_repeats(case, repeats, len(extra), reads)
             try:
                 _judge_median(case, median, repeats)
             except Wrong as wrong:
@@ -118,6 +127,17 @@ def timer_judge(inputs: dict, returned: object) -> None:
         except Wrong as wrong:
             settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
             raise Wrong(f"with {settings}: {wrong}", wrong.points) from None
+
+
+def _by_case(notes: Sequence[Note]) -> Iterator[list[Note]]:
+    """What the witness was told, case by case; nothing for cases of which it was not told."""
+    cases: list[list[Note]] = []
+    for note in notes:
+        if note.text == "case":
+            cases.append([])
+        elif cases:
+            cases[-1].append(note)
+    return chain(cases, repeat([]))
 
 
 def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:
@@ -603,6 +623,7 @@ EXERCISES = (
         timer_run,
         timer_judge,
         ("labkit.runtime.timing.time_call",),
+        witnessed=True,
     ),
     Exercise(
         "3.2",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from labkit.course.exercises.judging import (
     require_unchanged,
     require_value,
 )
+from labkit.course.exercises.witness import Note, ask
 
 # ---- 2.1 the distillation loss -------------------------------------------------------------------
 
@@ -247,7 +250,9 @@ def schedule_judge(inputs: dict, returned: object) -> None:
 class _Sliced(nn.Module):
     """One hidden layer, of which a subnet uses the first `width` units.
 
-    At each call it notes how many tensors autograd still keeps from the calls before.
+    The witness is told of each call, and how many tensors autograd still keeps from the calls
+    before; it decides on the scale of the call's logits. It is told, too, when their gradient is
+    there: the gradient's sum of squares, which follows from that scale.
     """
 
     def __init__(self, inputs: dict, live: list[int]) -> None:
@@ -255,11 +260,28 @@ class _Sliced(nn.Module):
         self.first, self.second = (
             nn.Parameter(torch.tensor(inputs[name])) for name in ("first", "second")
         )
-        self.live, self.live_before = live, []
+        self.live = live
 
     def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
-        self.live_before.append(len(self.live))
-        return torch.relu(x @ self.first[:, :width]) @ self.second[:width]
+        width, before = int(width), len(self.live)
+        logits = torch.relu(x @ self.first[:, :width]) @ self.second[:width]  # (N, classes)
+        if not logits.requires_grad:  # somebody only looks
+            return logits
+        return _Scaled.apply(logits, 0.5 + ask(f"call {width} {before}"), width)
+
+
+class _Scaled(torch.autograd.Function):
+    """Logits on a scale. The witness is told of their gradient."""
+
+    @staticmethod
+    def forward(ctx: object, logits: torch.Tensor, scale: float, width: int) -> torch.Tensor:
+        ctx.scale, ctx.width = scale, width
+        return scale * logits
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        ask(f"gradient {ctx.width} {float(gradient.square().sum())!r}")
+        return ctx.scale * gradient, None, None
 
 
 def gradients_inputs(seed: int) -> dict:
@@ -281,7 +303,7 @@ def gradients_run(function: Callable, inputs: dict) -> object:
         """A tensor that autograd keeps for the backward pass; `live` has an entry for each."""
 
         def __init__(self, tensor: torch.Tensor) -> None:
-            self.tensor = tensor
+            self.tensor = tensor.detach()  # its own graph would keep the tensor alive
             live.append(1)
 
         def __del__(self) -> None:
@@ -301,29 +323,68 @@ def gradients_run(function: Callable, inputs: dict) -> object:
         "total": total,
         "gradients": [p.grad for p in model.parameters()],
         "weights": list(model.parameters()),
-        "live": model.live_before,
     }
 
 
-def expected_gradients(inputs: dict) -> tuple[list[np.ndarray], float]:
-    """The gradients of both layers and the loss, summed over the subnets."""
+def _subnet_gradients(inputs: dict, width: int, scale: float) -> tuple[list[np.ndarray], float]:
+    """The gradients of both layers for one subnet, and the sum of squares of that of its logits."""
     x, first, second, n = inputs["images"], inputs["first"], inputs["second"], len(inputs["labels"])
-    gradients, loss = [np.zeros_like(first), np.zeros_like(second)], 0.0
-    for width in inputs["widths"]:
-        hidden = np.maximum(x @ first[:, :width], 0)
-        p = _softmax(hidden @ second[:width])
-        loss -= np.log(p[np.arange(n), inputs["labels"]]).mean()
-        error = (p - np.eye(3)[inputs["labels"]]) / n
-        gradients[1][:width] += hidden.T @ error
-        gradients[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
-    return gradients, loss
+    hidden = np.maximum(x @ first[:, :width], 0)
+    p = _softmax(scale * (hidden @ second[:width]))
+    error = scale * (p - np.eye(3)[inputs["labels"]]) / n
+    gradients = [np.zeros_like(first), np.zeros_like(second)]
+    gradients[1][:width] = hidden.T @ error
+    gradients[0][:, :width] = x.T @ (error @ second[:width].T * (hidden > 0))
+    return gradients, float(((error / scale) ** 2).sum())
 
 
-def gradients_judge(inputs: dict, returned: object) -> None:
-    require_fields(
-        returned, {"total", "gradients", "weights", "live"}, "the result could not be read"
-    )
-    expected, loss = expected_gradients(inputs)
+def _subnet_loss(inputs: dict, width: int, scale: float) -> float:
+    hidden = np.maximum(inputs["images"] @ inputs["first"][:, :width], 0)
+    p = _softmax(scale * (hidden @ inputs["second"][:width]))
+    return float(-np.log(p[np.arange(len(p)), inputs["labels"]]).mean())
+
+
+def expected_gradients(inputs: dict, scales: Mapping[int, float] | None = None) -> list[np.ndarray]:
+    """The gradients of both layers, summed over the subnets. `scales` are their logits', by width;
+    left out, they are 1.
+    """
+    of_subnets = [
+        _subnet_gradients(inputs, width, scales[width] if scales else 1.0)[0]
+        for width in inputs["widths"]
+    ]
+    return [sum(layer) for layer in zip(*of_subnets)]
+
+
+class _ModelCall(NamedTuple):
+    """A call of the model, as the witness was told of it."""
+
+    width: int
+    scale: float  # of its logits
+    kept: bool  # whether something of the calls before it was kept
+    gradient: bool = False  # whether its gradient was there before the next call
+
+
+def _model_calls(inputs: dict, notes: Sequence[Note]) -> list[_ModelCall]:
+    calls: list[_ModelCall] = []
+    for note in notes:
+        kind, width, value = note.text.split()
+        if kind == "call":
+            calls.append(_ModelCall(int(width), 0.5 + note.number, float(value) > 0))
+        elif kind == "gradient" and calls and calls[-1].width == int(width):
+            squares = _subnet_gradients(inputs, calls[-1].width, calls[-1].scale)[1]
+            if math.isclose(float(value), squares, rel_tol=1e-3):
+                calls[-1] = calls[-1]._replace(gradient=True)
+    return calls
+
+
+def gradients_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    require_fields(returned, {"total", "gradients", "weights"}, "the result could not be read")
+    calls = _model_calls(inputs, notes)
+    scales = {call.width: call.scale for call in calls}
+    scales |= {call.width: call.scale for call in calls if call.gradient}
+    if set(scales) != set(inputs["widths"]):
+        raise Wrong(f"the model was called for {len(scales)} of {len(inputs['widths'])} subnets")
+    expected = expected_gradients(inputs, scales)
     for got, before in zip(as_items(returned["weights"], 2), (inputs["first"], inputs["second"])):
         require_close(
             got,
@@ -352,20 +413,32 @@ def gradients_judge(inputs: dict, returned: object) -> None:
                 " add up"
             ),
         )
-    # One entry for each call of the model; one call more, to look at a loss again, does no harm.
-    live_before = returned["live"]
-    calls = len(live_before) if isinstance(live_before, list) else 0
-    if calls < count:
-        raise Wrong(f"the model was called {calls} times for {count} subnets")
-    if max(live_before) > 0:
+    with_gradient = [call.width for call in calls if call.gradient]
+    if sorted(with_gradient) != sorted(inputs["widths"]) or any(call.kept for call in calls):
         raise Wrong(
             "the gradients are right, but the activations of one subnet are still kept when the"
             " next begins: memory grows with the number of subnets. Call backward for each loss at"
             " once"
         )
+    _judge_total(inputs, as_number(returned["total"], "the total loss"), calls)
+
+
+def _judge_total(inputs: dict, total: float, calls: list[_ModelCall]) -> None:
+    """Wrong unless `total` is the sum of the subnets' losses, each of any call: of the one that
+    gave the gradient, or of one that only looked.
+    """
+    losses = [
+        [
+            _subnet_loss(inputs, width, scale)
+            for scale in (*(call.scale for call in calls if call.width == width), 1.0)
+        ][-4:]
+        for width in inputs["widths"]
+    ]
+    sums = [sum(choice) for choice in itertools.product(*losses)]
+    nearest = min(sums, key=lambda value: abs(value - total))
     require_close(
-        np.array(as_number(returned["total"], "the total loss")),
-        np.array(loss),
+        np.array(total),
+        np.array(nearest),
         "the total loss",
         rtol=1e-5,
         hint="It is the sum over the subnets",
@@ -392,5 +465,6 @@ EXERCISES = (
         gradients_run,
         gradients_judge,
         ("labkit.train.step.training_step",),
+        witnessed=True,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_unchanged,
 )
+from labkit.course.exercises.witness import Note, ask
 
 # ---- 1.1 a small kernel from a large one ---------------------------------------------------------
 
@@ -328,16 +329,25 @@ def _model(inputs: dict) -> tuple[nn.Sequential, list[nn.BatchNorm2d]]:
 def model_run(function: Callable, inputs: dict) -> object:
     model, norms = _model(inputs)
     function(model, [torch.tensor(batch) for batch in inputs["batches"]])
-    return {
-        "norms": [[norm.running_mean, norm.running_var] for norm in norms],
+    after = {
+        "norms": [[norm.running_mean.clone(), norm.running_var.clone()] for norm in norms],
         "parameters": list(model.parameters()),
         "training": any(m.training for m in model.modules()),
     }
+    with torch.no_grad():  # what the model does says in which mode it is
+        after["outputs"] = model(_probe_scale(ask("probe")) * torch.tensor(inputs["batches"][0]))
+    return after
 
 
-def model_judge(inputs: dict, returned: object) -> None:
+def _probe_scale(number: float) -> float:
+    return 0.5 + number
+
+
+def model_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
     require_fields(
-        returned, {"norms", "parameters", "training"}, "the model could not be read after the call"
+        returned,
+        {"norms", "parameters", "training", "outputs"},
+        "the model could not be read after the call",
     )
     layers = inputs["layers"]
     weights = [(i, name) for i in range(len(layers)) for name in ("conv", "scale", "offset")]
@@ -352,13 +362,9 @@ def model_judge(inputs: dict, returned: object) -> None:
         )
     batch_stats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
     for batch in inputs["batches"]:
-        x = None  # (N, C, H, W)
+        x = batch.astype(float)  # (N, C, H, W)
         for layer, layer_stats in zip(layers, batch_stats):
-            conv = layer["conv"].astype(float)
-            if x is None:
-                x = np.stack([_correlate(image[0], conv[:, 0]) for image in batch.astype(float)])
-            else:
-                x = np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
+            x = _convolved(x, layer["conv"].astype(float))
             x = _normalized(x, layer["scale"], layer["offset"], layer_stats)
     for i, (got, batches) in enumerate(zip(as_items(returned["norms"], len(layers)), batch_stats)):
         where = (
@@ -384,12 +390,28 @@ def model_judge(inputs: dict, returned: object) -> None:
             rtol=1e-3,
             atol=1e-4,
         )
-    if returned["training"]:
+    number = next((note.number for note in notes if note.text == "probe"), None)
+    if number is None:
+        raise Wrong("the model could not be called after the call")
+    x = _probe_scale(number) * inputs["batches"][0].astype(float)
+    for layer, stats in zip(layers, batch_stats):
+        x = _convolved(x, layer["conv"].astype(float))
+        mean, variance = (np.mean([batch[i] for batch in stats], axis=0) for i in (0, 1))
+        x = _affine(x, mean, variance, layer["scale"], layer["offset"])
+    outputs = as_array(returned["outputs"], x.shape, "the model's output")
+    if returned["training"] or np.abs(outputs - x).max() > 1e-3 * (1 + np.abs(x).max()):
         raise Wrong(
             "the statistics are right, but the model is left in training mode; end with"
             " model.eval()",
             points=3,
         )
+
+
+def _convolved(x: np.ndarray, conv: np.ndarray) -> np.ndarray:
+    """The first layer's 3×3 convolution of one channel, or a 1×1 one after a ReLU."""
+    if conv.shape[-1] == 3:
+        return np.stack([_correlate(image[0], conv[:, 0]) for image in x])
+    return np.einsum("oc,nchw->nohw", conv[:, :, 0, 0], np.maximum(x, 0))
 
 
 def _correlate(image: np.ndarray, kernels: np.ndarray) -> np.ndarray:
@@ -404,6 +426,13 @@ def _normalized(
     axes, count = (0, 2, 3), x.size // x.shape[1]
     mean, variance = x.mean(axes), x.var(axes)
     batch_stats.append((mean, variance * count / (count - 1)))
+    return _affine(x, mean, variance, scale, offset)
+
+
+def _affine(
+    x: np.ndarray, mean: np.ndarray, variance: np.ndarray, scale: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
+    """Batch norm of (N, C, H, W) with these statistics."""
     centered = (x - mean[:, None, None]) / np.sqrt(variance + 1e-5)[:, None, None]
     return centered * scale[:, None, None] + offset[:, None, None]
 
@@ -441,6 +470,7 @@ EXERCISES = (
         (
             "labkit.space.SearchSpace.size",
             "labkit.space.SearchSpace.enumerate",
+            "labkit.space.stage_codes.StageCodes.canonical_codes",
             "labkit.space.stage_codes.StageCodes.stage_configs",
             "labkit.space.stage_codes.StageCodes.valid_codes",
             "labkit.space.stage_codes.StageCodes._configurations",
@@ -455,5 +485,5 @@ EXERCISES = (
         stats_judge,
         ("labkit.supernet.batch_norm.Recorder.normalize", "labkit.supernet.evaluation.recalibrate"),
     ),
-    Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge),
+    Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge, witnessed=True),
 )

@@ -149,7 +149,7 @@ def soft_loss(inputs: dict, returned: object) -> list[Panel]:
 
 
 def add_gradients(inputs: dict, returned: object) -> list[Panel]:
-    expected, _ = expected_gradients(inputs)
+    expected = expected_gradients(inputs)
     for name, result, want in zip(("first", "second"), returned["gradients"], expected):
 
         def input_panels(_: tuple[int, ...], name: str = name) -> list[Panel]:
