@@ -52,6 +52,7 @@ class Confined:
 
     def __init__(self, server, folder):
         self.server, self.folder, self.plans = server, folder, {}
+        self.namespaces = True
 
     def run(self, cells, ids=None, *, seed=11, **limits):
         """The submission, and what came back of confined runs of its answers to `ids`, by exercise
@@ -61,7 +62,12 @@ class Confined:
         for number in submission.notebooks:
             if number not in self.plans:
                 self.plans[number] = make_plan(self.folder, [number], 0, RunLimits())
-            plan = replace(self.plans[number], seed=seed, limits=RunLimits(**limits))
+            plan = replace(
+                self.plans[number],
+                seed=seed,
+                limits=RunLimits(**limits),
+                namespaces=self.namespaces,
+            )
             for id in ids or submission.answers:
                 if int(id.partition(".")[0]) == number and id in submission.answers:
                     limit_s = plan.limits.submission_s
