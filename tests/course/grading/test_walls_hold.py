@@ -41,15 +41,22 @@ def counting(body):
 # ---- labkit's own answers ------------------------------------------------------------------------
 
 SIBLINGS = counting("""
-copies = []
-for folder, folders, names in os.walk("/"):
-    folders[:] = [name for name in folders if os.path.join(folder, name) != "/proc"]
-    if "stage_codes.py" in names:
-        copies.append(os.path.join(folder, "stage_codes.py"))
-    copies += [os.path.join(folder, name) for name in names if name.endswith(".ipynb")]
-bodies = [open(path).read().count("np.") for path in copies]
-return json.dumps([copies, bodies, sys.path[0]])
-""")
+roots = {"/", "/etc", "/home", "/lib", "/mnt", "/opt", "/root", "/srv", "/tmp", "/usr", "/var"}
+for path in (*sys.path, sys.prefix, sys.base_prefix, PACKAGE, os.getcwd()):
+    while path not in roots and path.startswith("/"):
+        roots.add(path)
+        path = os.path.dirname(path)
+copies = set()
+for root in roots:
+    for folder, _, names in os.walk(root):
+        if "stage_codes.py" in names:
+            copies.add(os.path.join(folder, "stage_codes.py"))
+        copies.update(os.path.join(folder, name) for name in names if name.endswith(".ipynb"))
+for name in ("base", "1.1", "1.2", "1.3", "1.4"):
+    beside = os.path.join(os.path.dirname(sys.path[0]), name, "labkit/space/stage_codes.py")
+    copies.update([beside] if os.path.exists(beside) else [])
+return json.dumps([sorted(copies), sys.path[0]])
+""").replace("PACKAGE", repr(str(PACKAGE)))
 CANONICAL = """
 # Exercise 1.3
 import numpy as np
@@ -70,7 +77,7 @@ def count_subnets(resolutions, stages):
 def test_nothing_of_labkit_can_be_read_but_the_copy_for_the_exercise(grader):
     for number in (1, 4):  # their copies lie beside each other
         grader.run(cells_of(solutions(number)), [f"{number}.1"])
-    copies, _, path = json.loads(grader.values(SIBLINGS)[0])
+    copies, path = json.loads(grader.values(SIBLINGS)[0])
     modules = [copy for copy in copies if copy.endswith("stage_codes.py")]
     notebooks = [copy for copy in copies if copy.endswith(".ipynb") and "site-packages" not in copy]
     assert modules == [f"{path}/labkit/space/stage_codes.py"]
