@@ -120,7 +120,14 @@ def try_walls(server: ForkServer, view: FileView) -> Walls:
             if "leaks" in reply:
                 break
     if "leaks" not in reply:
-        raise LabError(f"no answer can be run on this system: {reply.get('failure', reply)}")
+        advice = (
+            " Is this Python in root's home, where others cannot read it?"
+            if os.getuid() == 0
+            else ""
+        )
+        raise LabError(
+            f"no answer can be run on this system.{advice}\n{reply.get('failure', reply)}"
+        )
     if reply["missing"]:
         raise LabError(
             f"answers run as a user who cannot read {', '.join(reply['missing'][:3])}: let others"

@@ -99,7 +99,7 @@ def recalibrate_model(model, batches):
         def __get__(self, *_): return False
         def __set__(self, *_): pass
     for module in model.modules():
-        mode = module.__dict__.pop("training")
+        module.__dict__.pop("training", None)
     forward = torch.nn.BatchNorm2d.forward
     def trained(self, x):
         return torch.nn.functional.batch_norm(x, None, None, self.weight, self.bias, True)

@@ -220,8 +220,9 @@ def available_mib():
 @pytest.mark.slow
 @LINUX
 def test_landlock_keeps_files_closed_where_there_are_no_namespaces(grader, tmp_path):
-    walls = json.loads(grader.values(counting("return json.dumps(0)"))[0])
-    assert walls == 0
+    python = Path(os.__file__).resolve()
+    if os.getuid() == 0 and not all(folder.stat().st_mode & 0o005 for folder in python.parents):
+        pytest.skip("runs get a user of their own, who cannot read this Python")
     target = tmp_path / "anna.json"
     target.write_text("0 points")
     source = counting(f"""
