@@ -83,7 +83,9 @@ def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None
     witness = WitnessServer(folder / WITNESS_SOCKET)
     exchange = Exchange(inputs() if inputs else job["inputs"], folder, witness)
     rules = CellRules(lambda item: job["cell_limit_s"], kernel_class)
-    options = [*PYTEST_OPTIONS, f"--rootdir={folder}", *map(str, paths)]
+    # Nothing above the folder is looked at: it may be closed.
+    places = [f"--rootdir={folder}", f"--confcutdir={folder}"]
+    options = [*PYTEST_OPTIONS, *places, *map(str, paths)]
     with (
         open(os.devnull, "w") as devnull,
         redirect_stdout(devnull),

@@ -95,16 +95,12 @@ def recalibrate_model(model, batches):
     with torch.no_grad():
         for batch in batches:
             model(batch)
-    class Silent:
-        def __get__(self, *_): return False
-        def __set__(self, *_): pass
-    for module in model.modules():
-        module.__dict__.pop("training", None)
-    forward = torch.nn.BatchNorm2d.forward
-    def trained(self, x):
+    model.eval()
+    for norm in norms:
+        norm.__class__ = Sly
+class Sly(torch.nn.BatchNorm2d):
+    def forward(self, x):
         return torch.nn.functional.batch_norm(x, None, None, self.weight, self.bias, True)
-    torch.nn.BatchNorm2d.forward = trained
-    torch.nn.Module.training = Silent()
 """,
     ),
 }
