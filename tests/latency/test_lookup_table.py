@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from latency_for_tests import COARSE, TINY, here, made_up, own_cache, save  # noqa: F401  (a fixture)
-from spaces_for_tests import WIDE
+from spaces_for_tests import ONE_WIDTH, WIDE
 
 from labkit.cli import main
 from labkit.latency.devices import device_names, get_device
@@ -57,7 +57,7 @@ def test_timed_blocks_are_distinct_and_cover_the_space():
                 }
         return len(wanted)
 
-    for space in (FMNIST, TINY, get_space("ofa-mbv3")):
+    for space in (ONE_WIDTH, TINY, get_space("ofa-mbv3")):
         found = timed_blocks(space)
         blocks = [key for key, block in found.items() if block.kind == "block"]
         stems = [key for key, block in found.items() if block.kind == "stem"]
@@ -187,10 +187,9 @@ def test_runtimes_run_every_kind_of_block_at_any_batch(name):
 
 
 def test_many_blocks_get_fewer_rounds():
-    assert len(timed_blocks(get_space("ofa-mbv3"))) > 200 > len(timed_blocks(FMNIST))
-    assert (
-        measure.limits_for(get_space("ofa-mbv3")).max_rounds < measure.limits_for(FMNIST).min_rounds
-    )
+    many, few = get_space("ofa-mbv3"), ONE_WIDTH
+    assert len(timed_blocks(many)) > 200 > len(timed_blocks(few))
+    assert measure.limits_for(many).max_rounds < measure.limits_for(few).min_rounds
 
 
 def test_runtimes_by_name():

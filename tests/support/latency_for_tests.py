@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spaces_for_tests import ONE_WIDTH
 
 from labkit.latency.measured import measurement as measure
 from labkit.latency.measured import runtimes
@@ -19,10 +20,10 @@ from labkit.latency.measured.blocks import (
 )
 from labkit.runtime.timing import Timing, TimingLimits, machine_state
 from labkit.space import Stage
-from labkit.space.presets import FMNIST, spaces
+from labkit.space.presets import spaces
 
 TINY = replace(
-    FMNIST,
+    ONE_WIDTH,
     name="tiny",
     resolutions=(12, 16),
     stages=(
