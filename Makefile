@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-browser browser test-mcu lab artifacts lint format clean
+.PHONY: demo test test-all test-browser browser mcu test-mcu test-firmware lab artifacts lint format clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -28,10 +28,12 @@ browser: $(STAMP)
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -qq chromium chromium-driver; } \
 	  || echo 'Chromium is missing and could not be installed: sudo apt install chromium chromium-driver'
 
-# A subnet in TensorFlow Lite Micro's interpreter. Its packages want other versions than Jupyter does, so they get
-# an environment of their own, on top of .venv; where they cannot be had, the test is skipped and says why.
+# Conversion for microcontrollers. Its packages want other versions than Jupyter does, so they get an environment of
+# their own, on top of .venv; where they cannot be had, the tests that need them are skipped and say why.
 MCU := .venv-mcu
-test-mcu: $(STAMP)
+MCU_PYTEST = OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
+  $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python -m pytest -rs
+mcu: $(STAMP)
 	@test -f $(MCU)/.installed || { \
 	  $(BIN)/python -m venv $(MCU) \
 	  && echo "import site; site.addsitedir('$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
@@ -39,8 +41,19 @@ test-mcu: $(STAMP)
 	  && timeout 180 $(MCU)/bin/python -m pip install --quiet litert-torch ai-edge-quantizer tflite-micro \
 	  && touch $(MCU)/.installed; } \
 	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
-	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python \
-	  -m pytest -rs tests/deploy/test_litert.py
+
+# A subnet in TensorFlow Lite Micro's interpreter.
+test-mcu: mcu
+	$(MCU_PYTEST) tests/deploy/test_litert.py
+
+# A subnet as a C library: equal to that interpreter, built for microcontrollers and run on emulated ones.
+test-firmware: mcu
+	@{ command -v arm-none-eabi-gcc && command -v qemu-system-arm; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends gcc-arm-none-eabi qemu-system-arm; } \
+	  || echo 'missing and not installed: sudo apt install gcc-arm-none-eabi qemu-system-arm'
+	$(MCU_PYTEST) -m "not slow" tests/firmware/test_deployment.py tests/firmware/test_library.py
+	$(MCU_PYTEST) tests/firmware/test_emulated_board.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from labkit.data.datasets import DataSet
 from labkit.deploy.deployment import (
     Deployment,
@@ -64,10 +66,8 @@ def deploy_micro(
     require_file_name(path, ".tflite", "a microcontroller")
     if images is not None and images < 1:
         raise ValueError(f"accuracy needs images, got {images}")
-    resolution = subnet.arch.resolution
-    inputs, labels = split_images(dataset, split, resolution, images)
-    model = float_model(space, subnet, inputs[:LITERT_VERIFY_IMAGES])
-    model = quantize(model, calibration_images(dataset, resolution, LITERT_CALIBRATION_IMAGES))
+    inputs, labels = split_images(dataset, split, subnet.arch.resolution, images)
+    model = int8_model(space, subnet, dataset, inputs)
     int8_logits, arena = run(model, inputs, progress), MicroInterpreter(model).arena()
     write_atomic(path, lambda temporary: temporary.write_bytes(model))
     return MicroDeployment(
@@ -84,6 +84,13 @@ def deploy_micro(
         predicted_arena_bytes=int(arena_table(space)(space.encode([subnet.arch]))[0]),
         fits=fitting_devices(arena.total, len(model)),
     )
+
+
+def int8_model(space: SearchSpace, subnet: Subnet, dataset: DataSet, inputs: Tensor) -> bytes:
+    """The int8 TFLite model of `subnet`, whose float form agrees with torch on `inputs`."""
+    model = float_model(space, subnet, inputs[:LITERT_VERIFY_IMAGES])
+    calibration = calibration_images(dataset, subnet.arch.resolution, LITERT_CALIBRATION_IMAGES)
+    return quantize(model, calibration)
 
 
 def fitting_devices(arena_bytes: int, flash_bytes: int) -> tuple[str, ...]:

@@ -56,12 +56,19 @@ class MicroInterpreter:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Logits (classes,) of one float image (1, r, r, C)."""
-        scale, zero = self._input_scale
-        integers = np.clip(np.round(image / scale) + zero, -128, 127).astype(np.int8)
-        self._interpreter.set_input(integers, 0)
-        self._interpreter.invoke()
         scale, zero = self._output_scale
-        return (self._interpreter.get_output(0)[0].astype(np.float32) - zero) * scale
+        return (self.integers(self.quantized(image)).astype(np.float32) - zero) * scale
+
+    def quantized(self, image: np.ndarray) -> np.ndarray:
+        """The integers int8 that stand for float values, as the input has them."""
+        scale, zero = self._input_scale
+        return np.clip(np.round(image / scale) + zero, -128, 127).astype(np.int8)
+
+    def integers(self, image: np.ndarray) -> np.ndarray:
+        """All output integers, int8 and flat, of one image (1, r, r, C) of integers int8."""
+        self._interpreter.set_input(image, 0)
+        self._interpreter.invoke()
+        return self._interpreter.get_output(0).ravel()
 
     def arena(self) -> Arena:
         """What the interpreter allocated, as it reports itself."""

@@ -1,0 +1,202 @@
+"""From a subnet to a C library that was run here and on an emulated board."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from labkit.data.datasets import DataSet, normalize
+from labkit.deploy.deployment import Deployment, split_images, top1_percent, torch_logits
+from labkit.deploy.litert.conversion import channels_last
+from labkit.deploy.litert.deployment import int8_model
+from labkit.deploy.litert.micro_interpreter import MicroInterpreter
+from labkit.firmware.emulated_board import BoardReport, require_board, run_on_board
+from labkit.firmware.host_build import HostLibrary, compiler
+from labkit.firmware.layers import quantized_network
+from labkit.firmware.library import Library, Sample, require_folder, write_files, write_folder
+from labkit.firmware.plan import arena_plan
+from labkit.space import SearchSpace, network
+from labkit.storage.errors import ExportError, LabError
+from labkit.supernet.subnet import Subnet
+
+BOARD_IMAGES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirmwareDeployment(Deployment):
+    """A subnet as a C library, sizes in bytes.
+
+    `accuracy` is torch's in float32; both are of the first `images` of the split. `board` is what
+    was measured on the emulated board, None where there was none. `interpreter_*` are TensorFlow
+    Lite Micro's sizes for the same model on this machine.
+    """
+
+    images: int
+    arena_bytes: int
+    constant_bytes: int
+    interpreter_arena_bytes: int
+    interpreter_model_bytes: int
+    layers: tuple[str, ...]
+    macs: int
+    board: BoardReport | None
+
+    def to_json(self) -> dict:
+        board = None
+        if self.board is not None:
+            sizes = {"flash_bytes": self.board.flash_bytes, "sram_bytes": self.board.sram_bytes}
+            board = asdict(self.board) | sizes
+        return super().to_json() | {"board": board}
+
+
+def deploy_firmware(
+    space: SearchSpace,
+    subnet: Subnet,
+    dataset: DataSet,
+    folder: Path,
+    *,
+    layout: str = "plain",
+    board: str | None = None,
+    split: str = "test",
+    images: int | None = None,
+    progress: bool = False,
+) -> FirmwareDeployment:
+    """Convert `subnet` to int8, write it as C, and compare it with TensorFlow Lite Micro.
+
+    The library is built here and run on the first `images` of the split (None: all); `board`
+    ('cortex-m4') has it built, run and measured on an emulated board, too, on 20 of them. Nothing
+    is written unless all logits are equal to the bit. Raises LabError for a folder that holds
+    something else, without a compiler or, with a board, without its tools; ExportError where
+    logits differ or the engine lacks what the network has; MissingPackage without the extra `mcu`.
+    """
+    folder = Path(folder)
+    require_folder(folder)
+    if len(dataset.classes) != space.num_classes:
+        raise LabError(
+            f"space {space.name!r} has {space.num_classes} classes, the data set names"
+            f" {len(dataset.classes)}: {', '.join(dataset.classes[:3])}, ..."
+        )
+    compiler()
+    if board is not None:
+        require_board(board)
+    if images is not None and images < 1:
+        raise ValueError(f"accuracy needs images, got {images}")
+    resolution = subnet.arch.resolution
+    inputs, labels = split_images(dataset, split, resolution, images)
+    model = int8_model(space, subnet, dataset, inputs)
+    interpreter = MicroInterpreter(model)
+    library = c_library(space, subnet, dataset, model, interpreter)
+    with tempfile.TemporaryDirectory() as name:
+        host = host_library(library, Path(name))
+        logits = check_equal(host, interpreter, inputs, progress)
+        pixels = image_bytes(inputs[:BOARD_IMAGES], dataset)
+        expected = host(library.quantized(pixels))
+    measured = None
+    if board is not None:
+        measured = check_board(library, board, pixels, expected)
+    percent = top1_percent(logits, labels)
+    sample = Sample(pixels=pixels[0], label=int(labels[0]), logits=expected[0])
+    accuracy = f"{percent:.2f} % of {len(inputs)} images ({dataset.name}, {split})."
+    files = library.files(layout, sample, accuracy)
+    write_folder(folder, lambda target: write_files(target, files))
+    return FirmwareDeployment(
+        arch=subnet.arch,
+        path=str(folder),
+        split=split,
+        accuracy=top1_percent(torch_logits(subnet, inputs), labels),
+        int8_accuracy=percent,
+        images=len(inputs),
+        arena_bytes=library.plan.arena_bytes,
+        constant_bytes=library.constant_bytes,
+        interpreter_arena_bytes=interpreter.arena().total,
+        interpreter_model_bytes=len(model),
+        layers=tuple(operator.place for operator in library.network.operators),
+        macs=sum(operator.macs for operator in library.network.operators),
+        board=measured,
+    )
+
+
+def c_library(
+    space: SearchSpace,
+    subnet: Subnet,
+    dataset: DataSet,
+    model: bytes,
+    interpreter: MicroInterpreter,
+) -> Library:
+    """The library of a subnet whose int8 model is `model`."""
+    operators = network.operators(space, subnet.arch)
+    return Library(
+        title=f"a subnet of {space.name}",
+        arch=subnet.arch,
+        network=quantized_network(model, operators),
+        plan=arena_plan(operators),
+        classes=tuple(dataset.classes),
+        mean=tuple(dataset.mean),
+        std=tuple(dataset.std),
+        pixels=pixel_table(interpreter, dataset),
+    )
+
+
+def host_library(library: Library, build: Path) -> HostLibrary:
+    """The library compiled for this machine in the folder `build`."""
+    write_files(build, library.sources())
+    values = int(np.prod(library.input_shape))
+    return HostLibrary(build, build, in_values=values, classes=len(library.classes))
+
+
+def pixel_table(interpreter: MicroInterpreter, dataset: DataSet) -> np.ndarray:
+    """(channels, 256) int8: what the network takes for a channel's values 0 to 255."""
+    values = torch.arange(256, dtype=torch.uint8)[:, None, None, None]
+    normalized = normalize(values.expand(-1, len(dataset.mean), -1, -1), dataset)
+    return interpreter.quantized(normalized.numpy())[:, :, 0, 0].T.copy()
+
+
+def image_bytes(images: Tensor, dataset: DataSet) -> np.ndarray:
+    """Normalized images (N, C, r, r) as the nearest bytes (N, r, r, C)."""
+    mean, std = (torch.tensor(v)[:, None, None] for v in (dataset.mean, dataset.std))
+    pixels = ((images * std + mean) * 255).round().clamp(0, 255)
+    return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def check_equal(
+    host: HostLibrary, interpreter: MicroInterpreter, images: Tensor, progress: bool = False
+) -> np.ndarray:
+    """Logits (N, classes) int8 of normalized images (N, C, r, r), of which both make the same.
+
+    Raises ExportError where a logit of the host's library differs from the interpreter's.
+    """
+    integers = np.concatenate([interpreter.quantized(image) for image in channels_last(images)])
+    logits = host(integers)
+    batch = tqdm(integers, desc="TensorFlow Lite Micro", unit="image", disable=not progress)
+    reference = np.stack([interpreter.integers(image[None]) for image in batch])
+    _require_equal(logits, reference, "the library on this machine", "TensorFlow Lite Micro")
+    return logits
+
+
+def check_board(
+    library: Library, core: str, pixels: np.ndarray, expected: np.ndarray
+) -> BoardReport:
+    """What is measured on the board; ExportError where its logits are not those `expected`."""
+    logits, report = run_on_board(
+        library.sources(),
+        core,
+        pixels,
+        classes=len(library.classes),
+        arena_bytes=library.plan.arena_bytes,
+    )
+    _require_equal(logits, expected, f"the library on {core}", "the library on this machine")
+    return report
+
+
+def _require_equal(logits: np.ndarray, reference: np.ndarray, what: str, other: str) -> None:
+    different = (logits != reference).any(1)
+    if different.any():
+        raise ExportError(
+            f"{what} and {other} differ on {int(different.sum())} of {len(logits)} images, first"
+            f" on image {int(different.argmax())}; nothing was written"
+        )

@@ -1,0 +1,103 @@
+"""From a subnet to firmware, where the packages that convert are installed."""
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from deploy_for_tests import tiny_data
+from firmware_for_tests import BOARD_TOOLS, GRAY, needs_interpreter, on_host, random_library
+from networks_for_tests import shake
+
+from labkit.firmware.deployment import check_equal, deploy_firmware
+from labkit.firmware.library import RECORD
+from labkit.storage.errors import ExportError, LabError
+from labkit.supernet.folder import load
+from labkit.supernet.subnet import Subnet
+
+SPACE = replace(GRAY, num_classes=2)
+PACKAGES = ("litert_torch", "ai_edge_quantizer", "tflite_micro")
+needs_mcu = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, PACKAGES)),
+    reason=f"{', '.join(PACKAGES)} are not all installed; run `make test-firmware`",
+)
+
+
+def subnet(space=SPACE) -> Subnet:
+    torch.manual_seed(0)
+    arch = space.smallest()
+    images = torch.randn(16, 1, arch.resolution, arch.resolution)
+    return shake(Subnet(space, arch), 0, images)
+
+
+@needs_mcu
+@needs_interpreter
+def test_a_subnet_becomes_a_library(tmp_path, capfd):
+    board = "cortex-m4" if all(map(shutil.which, BOARD_TOOLS)) else None
+    model = deploy_firmware(
+        SPACE, subnet(), tiny_data(), tmp_path / "firmware", board=board, images=30
+    )
+    assert capfd.readouterr().out == ""  # standard output belongs to --json
+    assert (tmp_path / "firmware" / "net.c").is_file() and model.images == 30
+    record = json.loads((tmp_path / "firmware" / RECORD).read_text())
+    assert record["arena_bytes"] == model.arena_bytes < 0.5 * model.interpreter_arena_bytes
+    assert record["output"]["classes"] == ["dark", "bright"]
+    assert json.dumps(model.to_json())
+    if board:
+        assert model.board.images == 20 and model.board.arena_bytes == model.arena_bytes
+        assert len(model.board.instructions) == len(model.layers)
+
+
+@needs_interpreter
+def test_logits_that_differ_are_reported():
+    from labkit.deploy.litert.micro_interpreter import MicroInterpreter
+
+    (arch,) = GRAY.decode(GRAY.sample(np.random.default_rng(0), 1))
+    written, model = random_library(GRAY, arch)
+    images = torch.randn(4, 1, arch.resolution, arch.resolution)
+    interpreter = MicroInterpreter(model)
+
+    def right(integers):
+        return on_host(written, integers)
+
+    def wrong(integers):
+        return right(integers) ^ (np.arange(4)[:, None] >= 2)
+
+    assert check_equal(right, interpreter, images).shape == (4, 6)
+    with pytest.raises(ExportError, match="differ on 2 of 4 images, first on image 2"):
+        check_equal(wrong, interpreter, images)
+
+
+def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(LabError, match="notes"):
+        deploy_firmware(SPACE, subnet(), tiny_data(), tmp_path)
+    with pytest.raises(LabError, match="6 classes, the data set names 2"):
+        deploy_firmware(GRAY, subnet(GRAY), tiny_data(), tmp_path / "firmware")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(LabError, match="needs a C compiler"):
+        deploy_firmware(SPACE, subnet(), tiny_data(), tmp_path / "firmware")
+
+
+@needs_mcu
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["smallest", "middle", "largest"])
+def test_the_shipped_supernet_on_all_test_images(tmp_path, size):
+    """deploy_firmware compares every logit of all 10,000."""
+    from labkit.supernet.evaluation import Evaluator
+
+    trained = load("fmnist")
+    space, dataset = trained.space, trained.dataset
+    if size == "middle":
+        archs = space.decode(space.sample(np.random.default_rng(0), 101))
+        arch = sorted(archs, key=lambda arch: arch.resolution)[50]
+    else:
+        arch = getattr(space, size)()
+    stats = Evaluator(trained.supernet, dataset, "val").recalibrate(arch)
+    extracted = trained.supernet.extract(arch, stats)
+    model = deploy_firmware(space, extracted, dataset, tmp_path / "firmware")
+    assert model.images == 10_000 and model.int8_accuracy > model.accuracy - 1.5

@@ -1,0 +1,110 @@
+"""Libraries on emulated boards, where the tools are: equal to the host, and counted exactly."""
+
+import numpy as np
+import pytest
+from firmware_for_tests import (
+    GRAY,
+    needs_board,
+    needs_interpreter,
+    on_host,
+    random_library,
+    random_pixels,
+)
+
+from labkit.firmware import emulated_board
+from labkit.firmware.emulated_board import MACHINES, require_board, run_on_board
+from labkit.storage.errors import ExportError, LabError
+
+HEADER = """
+#include <stdint.h>
+#define NET_ARENA_BYTES 16
+#define NET_LAYERS 2
+#define NET_SIDE 2
+#define NET_CHANNELS 1
+#define NET_CLASSES 4
+int8_t *net_input(void);
+void net_read_pixels(const uint8_t *pixels, int8_t *in);
+void net_run(const int8_t *in, int8_t *out);
+"""
+SOURCE = """
+#include "net.h"
+static int32_t arena[4];
+int8_t *net_input(void) {{ return (int8_t *)arena; }}
+void net_read_pixels(const uint8_t *pixels, int8_t *in) {{ (void)pixels, (void)in; }}
+void net_run(const int8_t *in, int8_t *out) {{
+    __asm__ volatile(".rept 1000\\n nop\\n .endr");
+    NET_DONE(0);
+    {second}
+    for (int i = 0; i < 4; i++) out[i] = in[i] - 128;
+    NET_DONE(1);
+}}
+"""
+LOOP = (
+    """__asm__ volatile("movs r3, %0\\n 1: subs r3, r3, #1\\n bne 1b" ::"I"(200) : "r3", "cc");"""
+)
+
+
+def synthetic(second: str) -> dict[str, str]:
+    """A library of two layers whose instructions are known."""
+    kernels = {"net_kernels.c": "typedef int nothing;\n"}
+    return {"net.h": HEADER, "net.c": SOURCE.format(second=second), **kernels}
+
+
+@needs_board
+@pytest.mark.parametrize("core", MACHINES)
+def test_instructions_are_counted_one_by_one(core):
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)
+    sizes = {"classes": 4, "arena_bytes": 16}
+    counts = {}
+    for name, second in (("without", ""), ("with", LOOP)):
+        logits, report = run_on_board(synthetic(second), core, pixels, **sizes)
+        np.testing.assert_array_equal(logits, pixels.reshape(2, 4).astype(int) - 128)
+        counts[name] = report.instructions
+        assert report.total_instructions == sum(report.instructions)
+    # between the hooks lie the instructions themselves and at most twenty around the calls
+    assert 1000 <= counts["with"][0] <= 1020 and counts["with"][0] == counts["without"][0]
+    assert counts["with"][1] - counts["without"][1] == 1 + 2 * 200
+
+
+@needs_board
+@needs_interpreter
+@pytest.mark.parametrize(
+    "core",
+    ["cortex-m4", *(pytest.param(f"cortex-{m}", marks=pytest.mark.slow) for m in ("m3", "m7"))],
+)
+def test_a_library_computes_on_the_board_what_it_does_here(core):
+    (arch,) = GRAY.decode(GRAY.sample(np.random.default_rng(5), 1))
+    written, _ = random_library(GRAY, arch)
+    pixels = random_pixels(arch.resolution, 1, 5)
+    sizes = {"classes": 6, "arena_bytes": written.plan.arena_bytes}
+    logits, report = run_on_board(written.sources(), core, pixels, **sizes)
+    np.testing.assert_array_equal(logits, on_host(written, written.quantized(pixels)))
+    assert report.data_bytes == report.arena_bytes  # nothing else is static
+    assert written.constant_bytes <= report.constant_bytes < written.constant_bytes + 2000
+    assert 0 < report.stack_bytes < 1000 and report.images == 5
+    assert len(report.instructions) == len(written.network.layers)
+    assert min(report.instructions) > 0
+
+
+@needs_board
+def test_a_program_that_does_not_end_is_stopped(monkeypatch):
+    monkeypatch.setattr(emulated_board, "EMULATE_SECONDS", 2)
+    pixels = np.zeros((1, 2, 2, 1), np.uint8)
+    with pytest.raises(ExportError, match="qemu-system-arm did not end within 2 s"):
+        run_on_board(synthetic("for (;;) ;"), "cortex-m4", pixels, classes=4, arena_bytes=16)
+
+
+@needs_board
+def test_what_the_compiler_says_is_passed_on():
+    files = synthetic("nonsense;")
+    pixels = np.zeros((1, 2, 2, 1), np.uint8)
+    with pytest.raises(ExportError, match="(?s)arm-none-eabi-gcc failed.*nonsense"):
+        run_on_board(files, "cortex-m4", pixels, classes=4, arena_bytes=16)
+
+
+def test_missing_tools_and_unknown_cores_are_named(monkeypatch):
+    with pytest.raises(ValueError, match="'z80', known: cortex-m3"):
+        require_board("z80")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(LabError, match="apt install gcc-arm-none-eabi qemu-system-arm"):
+        require_board("cortex-m4")
