@@ -506,6 +506,7 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
     "file, missing, message",
     [
         ("m.tflite", "tflite_micro", "pip install -e '.[mcu]' in the checkout"),
+        ("firmware", "tflite_micro", "pip install -e '.[mcu]' in the checkout"),
         ("m.onnx", "onnx", "pip install -e '.[deploy]' in the checkout"),
     ],
 )

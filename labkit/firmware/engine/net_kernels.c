@@ -18,7 +18,7 @@
 
 /* These few loops are where the time goes; the rest of a program may be compiled for its size. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-#pragma GCC optimize("O3", "no-tree-loop-distribute-patterns")
+#pragma GCC optimize("O3", "no-tree-loop-distribute-patterns", "no-schedule-insns")
 #endif
 
 /* ---- from 32-bit sums to 8 bits -------------------------------------------------------------- */
@@ -48,11 +48,14 @@ INLINE scale scale_of(int32_t multiplier, int32_t exponent) {
 
 /* x * multiplier * 2^(exponent - 31). The product is rounded first; the shift to the right that a
  * negative exponent is rounds again, halves away from zero. */
+INLINE int32_t shifted(int32_t product, scale s) {
+    return (product + s.half + (product >> 31)) >> s.shift;
+}
+
 INLINE int32_t rescale(int32_t x, scale s) {
     if (s.exponent >= 0)
         return high_product(x * (1 << s.exponent), s.multiplier);
-    const int32_t product = high_product(x, s.multiplier);
-    return (product + s.half + (product >> 31)) >> s.shift;
+    return shifted(high_product(x, s.multiplier), s);
 }
 
 /* The nearest of -128 to 127. */
@@ -83,9 +86,22 @@ INLINE ending ending_of(const net_convolution *layer) {
     return result;
 }
 
-INLINE int8_t finish(ending end, int32_t x) {
-    x = saturate(x + end.zero);
-    return (int8_t)(end.activation ? end.activation[x] : x);
+/* Turn `count` sums of one output channel into 8-bit numbers, in place. The branches are taken once
+ * for all of them. */
+INLINE void finish(ending end, int32_t multiplier, int32_t exponent, int32_t *sums, int32_t count) {
+    const scale s = scale_of(multiplier, exponent);
+    if (exponent < 0) {
+        for (int32_t i = 0; i < count; i++)
+            sums[i] = shifted(high_product(sums[i], s.multiplier), s);
+    } else {
+        for (int32_t i = 0; i < count; i++)
+            sums[i] = high_product(sums[i] * (1 << exponent), s.multiplier);
+    }
+    for (int32_t i = 0; i < count; i++)
+        sums[i] = saturate(sums[i] + end.zero);
+    if (end.activation)
+        for (int32_t i = 0; i < count; i++)
+            sums[i] = end.activation[sums[i]];
 }
 
 /* ---- dense and pointwise convolutions -------------------------------------------------------- */
@@ -187,6 +203,16 @@ INLINE void multiply_block(const int8_t *weights, const int32_t *columns, int32_
     sums[4] = c0, sums[5] = c1, sums[6] = d0, sums[7] = d1;
 }
 
+/* Write what the filters of a block make of both columns; where `step` is 0, of the first alone. */
+INLINE void write_block(ending end, const int32_t *multipliers, const int8_t *exponents,
+                        int32_t sums[8], int32_t filters, int32_t step, int8_t *out) {
+    for (int32_t f = 0; f < filters; f++) {
+        finish(end, multipliers[f], exponents[f], &sums[2 * f], 2);
+        out[step + f] = (int8_t)sums[2 * f + 1]; /* written over, if there is one pixel only */
+        out[f] = (int8_t)sums[2 * f];
+    }
+}
+
 /* Multiply all filters with both columns, and write `count` pixels: two, or the last one alone. */
 INLINE void write_pixels(const net_convolution *layer, const int32_t *columns,
                                 int32_t length, int32_t count, int8_t *out) {
@@ -197,13 +223,10 @@ INLINE void write_pixels(const net_convolution *layer, const int32_t *columns,
     for (int32_t c = 0; c < channels; c += 4, weights += 4 * length, bias += 4) {
         int32_t sums[8] = {bias[0], bias[0], bias[1], bias[1], bias[2], bias[2], bias[3], bias[3]};
         multiply_block(weights, columns, length, sums);
-        const int32_t filters = channels - c < 4 ? channels - c : 4;
-        for (int32_t f = 0; f < filters; f++) {
-            const scale s = scale_of(*multipliers++, *exponents++);
-            const int8_t second = finish(end, rescale(sums[2 * f + 1], s));
-            out[step] = second; /* a pixel that stands alone is written over it */
-            *out++ = finish(end, rescale(sums[2 * f], s));
-        }
+        if (channels - c >= 4)
+            write_block(end, &multipliers[c], &exponents[c], sums, 4, step, out + c);
+        else
+            write_block(end, &multipliers[c], &exponents[c], sums, channels - c, step, out + c);
     }
 }
 
@@ -312,15 +335,17 @@ INLINE void convolve_plane(const net_convolution *layer, const int16_t *plane, i
                                   int32_t channel, int8_t *out) {
     const int32_t side = layer->out_side, channels = layer->out_channels;
     const int32_t bias = layer->bias[channel];
-    const scale s = scale_of(layer->multiplier[channel], layer->exponent[channel]);
+    const int32_t multiplier = layer->multiplier[channel], exponent = layer->exponent[channel];
     const ending end = ending_of(layer);
     out += channel;
     for (int32_t row = 0; row < side; row++, plane += stride * width)
         for (int32_t x = 0; x < side; x += 4) {
             int32_t sums[4] = {bias, bias, bias, bias};
             filter_plane(plane + x * stride, width, filter, kernel, stride, sums);
-            for (int32_t j = 0; j < 4 && x + j < side; j++, out += channels)
-                *out = finish(end, rescale(sums[j], s));
+            finish(end, multiplier, exponent, sums, 4);
+            const int32_t count = side - x < 4 ? side - x : 4;
+            for (int32_t j = 0; j < count; j++, out += channels)
+                *out = (int8_t)sums[j];
         }
 }
 
