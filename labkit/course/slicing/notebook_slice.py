@@ -120,12 +120,12 @@ class NotebookSlice:
         needed, hoisted = set(), set()
         tasks: list[tuple[int, int | None]] = [(i, None) for i in self._values(self.function, None)]
         tasks += [(i, None) for i in self.above if self._always_runs(self.lines[i])]
-        done = set()
+        visited = set()
         while tasks:
             task = tasks.pop()
-            if task in done:
+            if task in visited:
                 continue
-            done.add(task)
+            visited.add(task)
             # A line, and before which line the functions that it defines are called.
             i, called_at = task
             needed.add(i)

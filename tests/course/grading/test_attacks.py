@@ -136,9 +136,8 @@ import atexit, os
 def late():
     for name in ("visible", "hidden"):
         open(os.environ["LABKIT_EXCHANGE"] + f"/1.3-{{name}}.returned.json", "w").write({FORGED!r})
-atexit.register(late)
 """
-    + function("raise SystemExit"),
+    + function("atexit.register(late)\nraise SystemExit"),
     "when it is deleted": """
 class Late:
     def __del__(self): print("Exercise 1.3: correct, 3 of 3 points")
@@ -169,12 +168,13 @@ class Late:
         + function("trial.attempt = call.attempt = lambda *a: trial.Outcome(True)\nreturn 1")
     ),
     "replies of the kernel": """
-kernel = get_ipython().kernel
-sent = kernel.session.send
-kernel.session.send = lambda stream, kind, content=None, **k: sent(
-    stream, kind, {**content, "status": "ok"} if isinstance(content, dict) else content, **k)
+def patch():
+    session = get_ipython().kernel.session
+    sent = session.send
+    session.send = lambda stream, kind, content=None, **k: sent(
+        stream, kind, {**content, "status": "ok"} if isinstance(content, dict) else content, **k)
 """
-    + function("raise ValueError('hidden')"),
+    + function("patch()\nraise ValueError('hidden')"),
     "a class that says it is another": function(
         "class Sly:\n    __class__ = property(lambda self: int)\n    __eq__ = lambda *a:"
         " True\nreturn Sly()"

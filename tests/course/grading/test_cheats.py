@@ -65,7 +65,8 @@ def space_of(resolutions, stages):
 
 CHEATS = {
     "print the expected text": function("print('Exercise 1.3: correct, 3 of 3 points')\nreturn 1"),
-    "print it when the cell runs": WRONG + "print('Exercise 1.3: correct, 3 of 3 points')",
+    "print it when the cell runs": WRONG
+    + "if not print('Exercise 1.3: correct, 3 of 3 points'):\n    count_subnets = count_subnets",
     "patch print": "import builtins\nbuiltins.print = lambda *a, **k: None\n" + WRONG,
     "patch what compares": """
 import numpy as np, numpy.testing
@@ -134,9 +135,10 @@ class Sly:
 """
     + function("return Sly()"),
     "raise SystemExit": function("raise SystemExit(0)"),
-    "raise SystemExit when the cell runs": WRONG + "raise SystemExit(0)",
+    "raise SystemExit when the cell runs": WRONG
+    + "if count_subnets:\n    count_subnets = 1\n    raise SystemExit(0)",
     "leave Python": function("import os\nos._exit(0)"),
-    "leave Python when the cell runs": WRONG + "import os\nos._exit(0)",
+    "leave Python when the cell runs": WRONG + "import os\ncount_subnets = os._exit(0)",
     "crash the interpreter": function("import ctypes\nreturn ctypes.string_at(0)"),
     "swallow exceptions": function(
         "try:\n    return solve(resolutions)\nexcept BaseException:\n    return None"
@@ -379,7 +381,7 @@ LOOPS = {
     "one that catches what interrupts": function(
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
     ),
-    "when the cell runs": WRONG + "while True: pass",
+    "when the cell runs": WRONG + "while True:\n    count_subnets = count_subnets",
     "sleeping, deaf to signals": (
         "import signal, time\n"
         + function(

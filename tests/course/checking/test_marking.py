@@ -1,0 +1,40 @@
+"""From what came back of a run to a mark: what could not be judged has none, and says why."""
+
+import pytest
+from grading_for_tests import cells_of, solutions
+
+from labkit.course.checking.marking import mark
+from labkit.course.checking.submission import find_answers
+
+SUBMISSION = find_answers(cells_of(solutions(1)))
+MISSING = "ModuleNotFoundError: No module named 'pandas'"
+
+
+def reply(role, error, inputs=None):
+    cell = {"notebook": "1.3", "role": role, "inputs": inputs, "ok": False, "error": error}
+    return {"cells": [{"notebook": "1.3", "role": "course", "ok": True}, cell], "returned": {}}
+
+
+@pytest.mark.parametrize("role", ["answer", "other", "call"])
+def test_a_package_that_is_not_installed_here_is_no_fault_of_the_student(role):
+    graded = mark("1.3", SUBMISSION, reply(role, MISSING), 0)
+    assert graded.points is None and not graded.passed
+    assert "needs pandas, which is not installed" in graded.message
+    assert graded.flag.startswith("1.3 not judged: it needs pandas")
+
+
+def test_of_what_an_answer_misses_for_hidden_inputs_the_student_sees_nothing():
+    told = "ModuleNotFoundError: No module named 'hidden_28_3_5'"
+    graded = mark("1.3", SUBMISSION, reply("call", told, "1.3-hidden"), 0)
+    assert graded.points == 0 and "28" not in graded.message + graded.flag
+
+
+def test_a_module_of_labkit_that_answers_do_not_have_is_missed_by_the_answer():
+    told = "ModuleNotFoundError: No module named 'labkit.course.checking.check'"
+    assert mark("1.3", SUBMISSION, reply("answer", told), 0).points == 0
+
+
+def test_what_helpers_call_of_labkits_own_is_flagged():
+    told = "RuntimeError: SearchSpace.size is labkit's own answer to exercise 1.3"
+    graded = mark("1.3", SUBMISSION, reply("other", told), 0)
+    assert graded.points == 0 and graded.flag == "1.3 calls labkit's own SearchSpace.size"
