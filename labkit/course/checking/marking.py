@@ -161,7 +161,7 @@ def tidy(text: object) -> str:
 
 
 def _verdict(
-    exercise: Exercise, text: object, seeds: tuple[int, ...], told: object
+    exercise: Exercise, text: object, seeds: tuple[int, ...], told: object = None
 ) -> Verdict | None:
     """The worst failure among the seeds, or a pass; None where nothing readable came back."""
     if not isinstance(text, str):
