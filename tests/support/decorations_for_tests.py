@@ -41,6 +41,7 @@ class Answer:
 
 
 DECORATIONS = {}
+IMPORTS = "from labkit.course import"  # in the cell of a notebook that imports what it uses
 
 
 def decoration(make):
@@ -411,5 +412,6 @@ def decorated_notebook(number, shift):
 
 
 def setup_cells(number):
-    """The first two code cells of the course's notebook: what it fetches, and its imports."""
-    return list(pristine_cells(number)[:2])
+    """The first code cells of the course's notebook, up to its imports."""
+    cells = pristine_cells(number)
+    return list(cells[: 1 + next(i for i, cell in enumerate(cells) if IMPORTS in cell)])

@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple
 
 import pytest
+from decorations_for_tests import IMPORTS
 
 from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.handout.notebook_file import as_text, cell_source, new_notebook, read
@@ -143,17 +144,18 @@ CHANGES = [
 
 def laws(number):
     """The part of an instructor's notebook that says what labkit does whatever weights are shipped:
-    its first two code cells and those for the instructor. What fails here fails there.
+    its code cells up to its imports and those for the instructor. What fails here fails there.
     """
     path = next(INSTRUCTOR.glob(f"{number}_*.ipynb"))
     cells = [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
+    imports = next(i for i, cell in enumerate(cells) if IMPORTS in cell_source(cell))
     own = [
         cell
-        for cell in cells[2:]
+        for cell in cells[imports + 1 :]
         if cell_source(cell).removeprefix(CHECKED).startswith(FOR_INSTRUCTOR)
     ]
     assert own, f"{path.name} has no cell that begins with {FOR_INSTRUCTOR}"
-    return new_notebook([*cells[:2], *own])
+    return new_notebook([*cells[: imports + 1], *own])
 
 
 def nbval_fails(number, package, tmp_path):
