@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPRegressor
 from labkit.runtime.timing import machine_state
 from labkit.space.presets import FMNIST
 from labkit.supernet.folder import load
-from labkit.tables.accuracy_predictor import accuracy_of, log_error
+from labkit.tables.accuracy_link import accuracy_of, log_error
 from labkit.tables.predictor_quality import MODELS, cross_validate
 
 SIZES, SPLITS, JUDGED = (100, 300, 1000), 5, 400
@@ -74,7 +74,7 @@ PEERS = {
 
 
 def main() -> None:
-    genes, accuracy, header = load("fmnist").pairs
+    genes, accuracy, header, _ = load("fmnist").pairs
     models = {
         "separable": MODELS["separable"],
         **PEERS,

@@ -50,10 +50,9 @@ def demo(trained, images, devices, out, seed, as_json) -> None:
     table = subnet_table(trained, requests, seed=seed)
     table.write(out)
     costs = list(dict.fromkeys(target.costs for target in table.targets))
+    predict = trained.predictor.on("val").predict  # the picture has what was measured there
     fronts = [
-        front(
-            trained.space, trained.predictor.predict, each.latency_ms, each.budgets(), progress=True
-        )
+        front(trained.space, predict, each.latency_ms, each.budgets(), progress=True)
         for each in costs
     ]
     save_figure(device_fronts(costs, fronts, table.rows), out / "pareto.png")

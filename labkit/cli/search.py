@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from labkit.cli.options import (
     device_option,
+    images_option,
     json_option,
     predictor_option,
     seed_option,
     show,
     supernet_option,
 )
+
+if TYPE_CHECKING:
+    from labkit.search import SearchResult
 
 # For each budget, the option that sets it, how many of the budget's units one of the option's is,
 # and the name of that unit.
@@ -26,6 +32,7 @@ OPTIONS = {
 
 @click.command()
 @supernet_option
+@images_option
 @predictor_option
 @device_option("Device to find a subnet for")
 @click.option(
@@ -64,12 +71,22 @@ OPTIONS = {
     default="evolution",
     show_default=True,
 )
+@click.option(
+    "--measure",
+    "measurements",
+    type=click.IntRange(min=1),
+    help=(
+        "Measure so many subnets on val-search while searching, and learn from each (Thompson"
+        " sampling, instead of --method)."
+    ),
+)
 @click.option("--population", type=click.IntRange(min=4), default=100, show_default=True)
 @click.option("--generations", type=click.IntRange(min=1), default=500, show_default=True)
 @seed_option
 @json_option
 def search(
     trained,
+    images,
     predictor,
     device,
     max_latency_ms,
@@ -79,6 +96,7 @@ def search(
     max_flash,
     latency,
     method,
+    measurements,
     population,
     generations,
     seed,
@@ -87,7 +105,8 @@ def search(
     """Find the most accurate subnet that meets your limits on a device.
 
     Accuracy is predicted, and so is latency, from the device's lookup table or by regression. The
-    answer says how far it is from the best arch that exists, which is computed exactly.
+    answer says how far it is from the best arch that exists, which is computed exactly. With
+    --measure, it is the best of the subnets that were measured.
     """
     from labkit.search import InfeasibleBudget
     from labkit.specialize.device_costs import DeviceCosts
@@ -97,7 +116,7 @@ def search(
         # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
         return None if value is None else round(value * unit, 3)
 
-    trained = trained.using(predictor=predictor)
+    trained = trained.using(images=images, predictor=predictor)
     space, model = trained.space, trained.predictor
     costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(
@@ -108,22 +127,34 @@ def search(
         flash_bytes=scaled(max_flash, 1000),
     )
     _warn_of_budgets_without_effect(budgets)
+    measured, accuracy_lines = {}, []
     try:
-        result = search_subnet(
-            space,
-            model.predict,
-            budgets,
-            method=method,
-            seed=seed,
-            population=population,
-            generations=generations,
-        )
+        if measurements is None:
+            result = search_subnet(
+                space,
+                model.predict,
+                budgets,
+                method=method,
+                seed=seed,
+                population=population,
+                generations=generations,
+            )
+        else:
+            if click.get_current_context().get_parameter_source("method").name == "COMMANDLINE":
+                raise ValueError("--measure is a method of its own; leave out --method")
+            method = "thompson"
+            result, measured, accuracy_lines = _measured(trained, budgets, measurements, seed)
     except InfeasibleBudget as error:
         if error.budget.name not in OPTIONS:  # a limit of the device itself
             raise
         option, unit, _ = OPTIONS[error.budget.name]
         raise ValueError(f"{error}: {option} {error.achievable / unit:.9g}") from None
     optimum = search_subnet(space, model.predict, budgets, method="exact")
+    predicted, on_val = (
+        float(each.predict(result.genes[None])[0]) for each in (model, model.on("val"))
+    )
+    if model.shifts:
+        accuracy_lines.append(f"{on_val:.2f} % predicted on val, of which no search sees an image")
     answer = {
         "supernet": trained.name,
         "space": space.name,
@@ -134,10 +165,12 @@ def search(
         "seed": seed,
         "limits": {budget.name: budget.limit for budget in budgets},
         "arch": result.arch.to_json(),
-        "predicted_accuracy": result.accuracy,
+        "predicted_accuracy": predicted,
+        "predicted_accuracy_on_val": on_val,
         "predictor": model.label,
         "predictor_rmse": model.rmse,
-        "gap_to_optimum": optimum.accuracy - result.accuracy,
+        "gap_to_optimum": optimum.accuracy - predicted,
+        **measured,
         **costs.of(result.arch),
         "planned_sram_bytes": costs.planned_sram_bytes(result.arch),
     }
@@ -147,9 +180,10 @@ def search(
         as_json,
         [
             f"subnet      {result.arch}",
-            f"accuracy    {result.accuracy:.2f} % predicted ({model.label}"
+            f"accuracy    {predicted:.2f} % predicted ({model.label}"
             + (f"; error {model.rmse:.2f} points RMSE)" if model.rmse is not None else ")"),
             f"            {answer['gap_to_optimum']:.3f} points below the exact optimum",
+            *(f"            {line}" for line in accuracy_lines),
             (
                 f"latency     {answer['latency_ms']:.4g} ms on {device.title} ({device.label};"
                 f" {latency})"
@@ -170,6 +204,54 @@ def search(
             f"flash       {answer['flash_bytes'] / 1000:.1f} kB",
         ],
     )
+
+
+def _measured(trained, budgets, measurements, seed) -> tuple[SearchResult, dict, list[str]]:
+    """The best arch of a search that measures, what the answer says of it, and lines for a reader.
+
+    It is measured once more on val: the best of many measurements was also lucky.
+    """
+    import numpy as np
+
+    from labkit.specialize.standard_error import standard_error
+    from labkit.specialize.thompson import measured_by, thompson_search
+
+    posterior = trained.posterior  # before any image is read
+    rng = np.random.default_rng(seed)
+    search = thompson_search(
+        posterior,
+        measured_by(trained),
+        budgets,
+        measurements=measurements,
+        rng=rng,
+        progress=True,
+    )
+    best, counts = search.best, trained.pairs.header["images"]
+    on_val = measured_by(trained, "val")(best.genes)
+    low, high = (float(end[0]) for end in posterior.interval(best.genes[None]))
+    errors = (
+        standard_error(best.accuracy, counts["val-search"]),
+        standard_error(on_val, counts["val"]),
+    )
+    answer = {
+        "measurements": search.measurements,
+        "measured_accuracy": best.accuracy,
+        "measured_standard_error": errors[0],
+        "predicted_interval": [low, high],
+        "val_accuracy": on_val,
+        "val_standard_error": errors[1],
+        "measured": [
+            {"arch": arch.to_json(), "accuracy": accuracy}
+            for arch, accuracy in zip(trained.space.decode(search.genes), search.accuracy.tolist())
+        ],
+    }
+    lines = [
+        f"{best.accuracy:.2f} % measured on val-search, the best of {search.measurements} subnets"
+        f" (standard error {errors[0]:.2f});",
+        f"90 % of such measurements were expected from {low:.2f} to {high:.2f} %",
+        f"{on_val:.2f} % measured on val (standard error {errors[1]:.2f})",
+    ]
+    return best, answer, lines
 
 
 def _warn_of_budgets_without_effect(budgets) -> None:

@@ -1,11 +1,12 @@
 """The best arch that meets budgets and also passes a check that cannot be written as a table.
 
-The best arch under the budgets is checked. If it fails, it is excluded, and with it all archs that
+The best arch under the budgets is checked. If it fails, it is ruled out, and with it all archs that
 differ from it in kernel sizes only. The remaining space falls apart into as many parts as the arch
 has global choices and stages (Lawler 1972, doi:10.1287/mnsc.18.7.401): the archs of part i agree
 with it in all choices before the i-th, and have another depth or expand ratio in the i-th. Each
-part can be searched exactly, because a table that is 1 for what is excluded, with a budget of 0,
-describes it. The best arch of all parts is the next one to be checked.
+part can be searched exactly, because a table that is 1 for what is ruled out, with a budget of 0,
+describes it. The best arch of all parts is the next one to be checked. Archs that were excluded
+beforehand, such as those that were measured already, go the same way, but each of them alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Check = Callable[[np.ndarray], bool]  # of (G,) canonical genes
 
 
 class _ExclusionTable(StageTable):
-    """1 for an arch with a global choice or a stage configuration that is excluded, else 0."""
+    """1 for an arch with a global choice or a stage configuration that is ruled out, else 0."""
 
     combine = np.maximum
 
@@ -38,28 +39,32 @@ def best_passing(
     passes: Check,
     *,
     failures: int = 10,
+    excluded: Sequence[np.ndarray] = (),
 ) -> SearchResult | None:
-    """The arch of highest `accuracy` under `limits` for which `passes` holds, exactly.
+    """The arch of highest `accuracy` under `limits` for which `passes` holds and that is none of
+    `excluded`, canonical genes (G,), exactly.
 
     `passes` must not depend on kernel sizes. Returns None where no arch passes, and where more than
-    `failures` archs fail that are better than any that passes: each failure takes as many searches
-    as an arch has stages, and one more. Raises as `best` does.
+    `failures` archs fail that are better than any that passes. Each failure, and each excluded arch
+    that is better than the result, takes as many searches as an arch has stages, and one more.
+    Raises as `best` does.
     """
+    skipped = {genes.tobytes() for genes in excluded}
     optimum = best(space, accuracy, limits)
     order = count()  # breaks ties, so that results are never compared
-    # For the global choice, then each stage: which choices are excluded.
-    excluded = [np.zeros(size, bool) for size in (len(accuracy.base), *space.stage_sizes)]
-    heap = [(-optimum.accuracy, next(order), optimum, excluded)]
-    for _ in range(failures + 1):
-        if not heap:
-            return None
-        _, _, candidate, excluded = heapq.heappop(heap)
-        if passes(candidate.genes):
+    # For the global choice, then each stage: which choices are ruled out.
+    ruled_out = [np.zeros(size, bool) for size in (len(accuracy.base), *space.stage_sizes)]
+    heap = [(-optimum.accuracy, next(order), optimum, ruled_out)]
+    while heap and failures >= 0:
+        _, _, candidate, ruled_out = heapq.heappop(heap)
+        alone = candidate.genes.tobytes() in skipped
+        if not alone and passes(candidate.genes):
             return candidate
-        matching = _choices_of(space, candidate.genes, len(accuracy.base))
+        failures -= not alone
+        matching = _choices_of(space, candidate.genes, len(accuracy.base), alone)
         for i, choices in enumerate(matching):
-            agree = [out | ~match for out, match in zip(excluded[:i], matching)]
-            part = [*agree, excluded[i] | choices, *excluded[i + 1 :]]
+            agree = [out | ~match for out, match in zip(ruled_out[:i], matching)]
+            part = [*agree, ruled_out[i] | choices, *ruled_out[i + 1 :]]
             stages = [np.tile(codes, (len(part[0]), 1)) for codes in part[1:]]
             exclusion = Budget(_ExclusionTable(space, part[0], stages), 0, "exclusion")
             try:
@@ -71,15 +76,18 @@ def best_passing(
     return None
 
 
-def _choices_of(space: SearchSpace, genes: np.ndarray, global_choices: int) -> list[np.ndarray]:
-    """For the global choice, and for the depth and expand ratios of each stage: which of them are
-    those of `genes` (G,).
+def _choices_of(
+    space: SearchSpace, genes: np.ndarray, global_choices: int, alone: bool
+) -> list[np.ndarray]:
+    """For the global choice, then each stage: which choices are those of `genes` (G,); where it is
+    not `alone`, whatever their kernel sizes.
     """
     matching = [np.arange(global_choices) == genes[0]]
     for s, column in enumerate(space.depth_columns):
         configs = space.stage_configs(s)
         equal = configs == genes[column : column + configs.shape[1]]
+        same = equal.all(1) if alone else equal[:, 0] & equal[:, 2::2].all(1)
         codes = np.zeros(space.stage_sizes[s], bool)
-        codes[space.valid_codes(s)] = equal[:, 0] & equal[:, 2::2].all(1)
+        codes[space.valid_codes(s)] = same
         matching.append(codes)
     return matching

@@ -212,12 +212,13 @@ def specialize(
     removed from `out`.
     """
     require_distinct_devices(requests)
-    ordered, choices = choose_subnets(targets(trained.space, requests, seed), trained.predictor)
+    model = trained.predictor.on(SPLIT)
+    ordered, choices = choose_subnets(targets(trained.space, requests, seed), model)
     deployed = None
     if trained.is_trained:
         int8 = any(target.costs.device.precision == "int8" for target in ordered)
         deployed = deploy_all(trained, choices, out, int8=int8, progress=progress)
-    matrix = build_matrix(trained.predictor, ordered, choices, deployed)
+    matrix = build_matrix(model, ordered, choices, deployed)
     remove_stale(out, [ALL, *(target.name for target in ordered)], deployed or ())
     write_json(out / "specialize.json", {**matrix.to_json(), "seed": seed})
     return matrix

@@ -12,7 +12,7 @@ import numpy as np
 
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.space import SearchSpace
-from labkit.specialize.best_passing import best_passing
+from labkit.specialize.best_passing import Check, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.arena import ArenaTable
@@ -57,14 +57,11 @@ def search_subnet(
             space, accuracy, budgets, rng=rng, population=population, generations=generations
         )
 
-    arenas = [budget for budget in budgets if isinstance(budget.cost, ArenaTable)]
-    if not arenas:
+    arena = _arena(budgets)
+    if arena is None:
         return run(budgets)
-    arena = min(arenas, key=lambda budget: budget.limit)
     if method == "exact":
-        optimum = best_passing(
-            space, accuracy, budgets, lambda genes: arena.cost.planned(genes) <= arena.limit
-        )
+        optimum = best_passing(space, accuracy, budgets, fits_as_planned(budgets))
         if optimum is not None:
             return optimum
     lowered, planned_bytes = budgets, []
@@ -81,6 +78,20 @@ def search_subnet(
             return result
         predicted_bytes = float(arena.cost(result.genes[None])[0])
         lowered = [*budgets, replace(arena, limit=predicted_bytes - 1)]  # bytes are whole
+
+
+def fits_as_planned(budgets: Sequence[Budget]) -> Check:
+    """Whether an arch meets a budget on a microcontroller's arena as its planner places tensors; so
+    does every arch where there is no such budget.
+    """
+    arena = _arena(budgets)
+    return lambda genes: arena is None or arena.cost.planned(genes) <= arena.limit
+
+
+def _arena(budgets: Sequence[Budget]) -> Budget | None:
+    """The tightest budget on an arena, if there is one."""
+    arenas = [budget for budget in budgets if isinstance(budget.cost, ArenaTable)]
+    return min(arenas, key=lambda budget: budget.limit, default=None)
 
 
 def searches_at_limits(

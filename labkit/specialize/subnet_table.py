@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from labkit.latency.devices import HOST
@@ -76,7 +77,23 @@ class SubnetTable:
             )
         val, test = (max(row[f"{split}_error"] for row in self.rows) for split in ("val", "test"))
         errors = f"up to {val:.2f} points on val and {test:.2f} on test"
-        return "\n".join([*lines, f"One standard error of a measured accuracy is {errors}."])
+        lines.append(f"One standard error of a measured accuracy is {errors}.")
+        return "\n".join([*lines, *self._luck()])
+
+    def _luck(self) -> list[str]:
+        """How far different subnets lie below what was predicted for val when measured there."""
+        by_arch = {
+            row["arch"]: row["predicted_accuracy"] - row["val_accuracy"] for row in self.rows
+        }
+        points = np.array(list(by_arch.values()))
+        if len(points) < 2:
+            return []
+        error = points.std(ddof=1) / np.sqrt(len(points))
+        return [
+            "",
+            f"Measured on val they are {points.mean():.2f} points below what was predicted for it"
+            f" (standard error {error:.2f}): the best of many predictions is one that is too high.",
+        ]
 
 
 def subnet_table(
@@ -89,7 +106,8 @@ def subnet_table(
     """
     supernet, dataset = trained.supernet, trained.dataset
     table_targets = targets(trained.space, requests, seed)
-    rows = [predicted_row(target, trained.predictor, seed) for target in table_targets]
+    model = trained.predictor.on("val")
+    rows = [predicted_row(target, model, seed) for target in table_targets]
     _add_accuracies(rows, supernet, dataset)
     _add_latencies(rows, trained)
     return SubnetTable(table_targets, rows)

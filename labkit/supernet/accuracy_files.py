@@ -1,5 +1,10 @@
 """Accuracy pairs and the accuracy predictor as files in the folder of a trained supernet.
 
+Pairs are accuracies of random archs on val-search, the images that searches may look at. The first
+of these archs were measured on val and test as well. What they show about the difference between
+the image sets, the predictor's file has as a shift for each set, because a prediction that is
+compared with a measurement on other images must not be blamed for it.
+
 Both carry a header: schema, space and its digest, how the file was made, and the SHA-256 of the
 files it was made from. A file that was made for another space, or from other weights or pairs than
 those that lie beside it, is refused. Reading needs no torch.
@@ -7,9 +12,8 @@ those that lie beside it, is refused. Reading needs no torch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +21,12 @@ import numpy as np
 
 from labkit.space import SearchSpace
 from labkit.space.binding import require_space, space_fields
+from labkit.storage.json_fields import Fields
 from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
 from labkit.storage.provenance import sha256
-from labkit.tables.accuracy_predictor import SeparablePredictor, accuracy_of
+from labkit.tables.accuracy_link import Shift, accuracy_of
+from labkit.tables.accuracy_predictor import AccuracyPosterior, SeparablePredictor
+from labkit.tables.additive_process import Kernel
 from labkit.tables.separable import Separable
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
@@ -27,25 +34,51 @@ PAIRS, PREDICTOR = "pairs.npz", "predictor.npz"
 # Percent. Where pairs were measured on few images, archs far from all of them may be predicted
 # below zero; nothing that was fitted to pairs is as far below as a damaged file.
 LOWEST_PREDICTION = -1e4
-PAIRS_SCHEMA, PREDICTOR_SCHEMA = "labkit-pairs-2", "labkit-predictor-2"
+PAIRS_SCHEMA, PREDICTOR_SCHEMA = "labkit-pairs-3", "labkit-predictor-3"
+SEARCHED, UNSEARCHED = "val-search", ("val", "test")  # image sets: the pairs', and those of shifts
 
 
 class Pairs(NamedTuple):
-    """Archs and their measured accuracy."""
+    """Archs and their measured accuracy, top-1 in percent."""
 
     genes: np.ndarray  # (N, G)
-    accuracy: np.ndarray  # (N,) top-1 in percent
+    accuracy: np.ndarray  # (N,) on val-search
     header: Mapping
+    unsearched: Mapping[str, np.ndarray]  # on val and on test, each (K,) of the first K archs
 
 
 @dataclass(frozen=True)
 class AccuracyModel:
-    """A predictor of top-1 accuracy in percent, and how far to trust it."""
+    """A predictor of top-1 accuracy in percent, and how far to trust it.
+
+    What `predict` says holds for the images of the pairs, val-search; `on` says it for others.
+    """
 
     predict: Separable
     label: str
-    rmse: float | None  # points, on pairs it was not fitted to; None if there are none
+    rmse: float | None  # points, on archs it was not fitted to; None if nothing was measured
     header: Mapping = field(default_factory=dict)  # of its file
+    kernel: Kernel | None = None
+    shifts: Mapping[str, Shift] = field(default_factory=dict)  # by image set
+
+    def on(self, split: str) -> AccuracyModel:
+        """The model to compare with what is measured on `split`, "val" or "test".
+
+        The order of archs stays what it is. Where nothing was measured there is no difference.
+
+        >>> from labkit.supernet.folder import load
+        >>> model = load("fmnist").predictor
+        >>> print(model.on("val").label)
+        fitted to 2000 measured subnets, shifted to val
+        """
+        if not isinstance(self.predict, SeparablePredictor) or split == SEARCHED:
+            return self
+        if split not in self.shifts:
+            raise ValueError(f"no shift to {split!r}, known: {', '.join(self.shifts)}")
+        predict = self.predict.shifted(self.shifts[split])
+        rmse = self.header["shifts"][split]["rmse"]
+        label = f"{self.label}, shifted to {split}"
+        return replace(self, predict=predict, label=label, rmse=rmse, shifts={})
 
 
 def synthetic_model(space: SearchSpace) -> AccuracyModel:
@@ -56,38 +89,56 @@ def synthetic_model(space: SearchSpace) -> AccuracyModel:
 
 def write_pairs(folder: Path, space: SearchSpace, pairs: Pairs) -> None:
     header = {"schema": PAIRS_SCHEMA, **space_fields(space), **pairs.header}
-    arrays = {"genes": pairs.genes, "accuracy": pairs.accuracy.astype(np.float32)}
-    write_npz(folder / PAIRS, header, arrays)
+    accuracies = {"accuracy": pairs.accuracy, **pairs.unsearched}
+    arrays = {name: values.astype(np.float32) for name, values in accuracies.items()}
+    write_npz(folder / PAIRS, header, {"genes": pairs.genes, **arrays})
 
 
 def read_pairs(folder: Path, space: SearchSpace) -> Pairs:
     """The pairs in `folder`; raises ArtifactError, naming the file and what is wrong with it."""
     path = folder / PAIRS
-    header, (genes, accuracy) = _read(path, PAIRS_SCHEMA, space, ["genes", "accuracy"])
+    names = ["genes", "accuracy", *UNSEARCHED]
+    header, (genes, accuracy, *others) = _read(path, PAIRS_SCHEMA, space, names)
     try:
         space.check_genes(genes)
     except ValueError as error:
         raise ArtifactError(f"{path}: genes: {error}") from None
-    if accuracy.shape != genes.shape[:1] or accuracy.dtype.kind != "f":
+    images = Fields(header, path, ArtifactError, prefix="header", advice=_advice(path))
+    for split in (SEARCHED, *UNSEARCHED):
+        images.object("images").positive(split)
+    _check_percentages(path, "accuracy", accuracy, len(genes))
+    for name, values in zip(UNSEARCHED, others):
+        _check_percentages(path, name, values, min(values.size, len(genes)))
+    unsearched = {name: values.astype(float) for name, values in zip(UNSEARCHED, others)}
+    return Pairs(genes, accuracy.astype(float), header, unsearched)
+
+
+def _check_percentages(path: Path, name: str, values: np.ndarray, count: int) -> None:
+    if values.shape != (count,) or values.dtype.kind != "f":
         raise ArtifactError(
-            f"{path}: accuracy: want {len(genes)} percentages, got {accuracy.dtype} of shape "
-            f"{accuracy.shape}"
+            f"{path}: {name}: want {count} percentages, got {values.dtype} of shape {values.shape}"
         )
-    outside = np.flatnonzero(~((accuracy >= 0) & (accuracy <= 100)))
+    outside = np.flatnonzero(~((values >= 0) & (values <= 100)))
     if len(outside):
         raise ArtifactError(
-            f"{path}: accuracy: want {len(genes)} percentages, number {outside[0]} is"
-            f" {accuracy[outside[0]]}"
+            f"{path}: {name}: want {count} percentages, number {outside[0]} is {values[outside[0]]}"
         )
-    return Pairs(genes, accuracy.astype(float), header)
 
 
 def write_predictor(
-    folder: Path, space: SearchSpace, predictor: SeparablePredictor, header: Mapping
+    folder: Path,
+    space: SearchSpace,
+    posterior: AccuracyPosterior,
+    shifts: Mapping[str, tuple[Shift, float]],
+    header: Mapping,
 ) -> None:
+    """`shifts` are those of `UNSEARCHED`, each with the RMSE in points that remains."""
+    predictor = posterior.mean
     terms = {f"stage{s}": term.astype(np.float32) for s, term in enumerate(predictor.terms)}
-    header = {"schema": PREDICTOR_SCHEMA, **space_fields(space), **header}
-    write_npz(folder / PREDICTOR, header, {"base": predictor.base, **terms})
+    records = {split: {**asdict(shift), "rmse": rmse} for split, (shift, rmse) in shifts.items()}
+    header = {"schema": PREDICTOR_SCHEMA, **space_fields(space), **header, "shifts": records}
+    arrays = {"base": predictor.base, **terms, "kernel": posterior.kernel.vector()}
+    write_npz(folder / PREDICTOR, header, arrays)
 
 
 def read_predictor(folder: Path, space: SearchSpace) -> AccuracyModel:
@@ -96,21 +147,26 @@ def read_predictor(folder: Path, space: SearchSpace) -> AccuracyModel:
     Raises ArtifactError, naming the file and what is wrong with it.
     """
     path = folder / PREDICTOR
-    names = ["base", *(f"stage{s}" for s in range(len(space.stages)))]
-    header, (base, *terms) = _read(path, PREDICTOR_SCHEMA, space, names)
-    try:
-        rmse, pairs = header["held_out"]["separable"]["rmse"], header["pairs"]
-        if not (0 <= rmse < math.inf and type(pairs) is int):
-            raise TypeError
-    except (KeyError, TypeError):
-        raise ArtifactError(
-            f"{path}: header: want numbers in pairs and held_out.separable.rmse; {_advice(path)}"
-        ) from None
+    names = ["base", *(f"stage{s}" for s in range(len(space.stages))), "kernel"]
+    header, (base, *terms, vector) = _read(path, PREDICTOR_SCHEMA, space, names)
+    fields = Fields(header, path, ArtifactError, prefix="header", advice=_advice(path))
+    rmse = fields.object("held_out").object("separable").amount("rmse")
+    pairs = fields.get("pairs", int)
+    shifts = {split: _shift(fields.object("shifts").object(split)) for split in UNSEARCHED}
     try:
         predictor = _predictor(space, base, terms)
+        kernel = Kernel.of_vector(vector, len(space.stages))
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}; {_advice(path)}") from None
-    return AccuracyModel(predictor, f"fitted to {pairs} measured subnets", rmse, header)
+    label = f"fitted to {pairs} measured subnets"
+    return AccuracyModel(predictor, label, rmse, header, kernel, shifts)
+
+
+def _shift(fields: Fields) -> Shift:
+    fields.amount("rmse")
+    intercept = fields.get("intercept", (float, int))
+    images = int(fields.positive("images"))
+    return Shift(intercept, fields.positive("slope"), fields.amount("noise"), images)
 
 
 def _predictor(space: SearchSpace, base: np.ndarray, terms: list[np.ndarray]) -> SeparablePredictor:

@@ -1,4 +1,8 @@
-"""Measuring accuracy pairs of a trained supernet, and fitting the accuracy predictor to them."""
+"""Measuring accuracy pairs of a trained supernet, and fitting the accuracy predictor to them.
+
+Some of the archs are measured on val and test as well. Nothing is chosen by these accuracies: they
+say how much more difficult the images are than those of val-search.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +19,20 @@ from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
 from labkit.storage.paths import cache_dir
 from labkit.storage.provenance import provenance, sha256
 from labkit.supernet import accuracy_files
-from labkit.supernet.accuracy_files import PAIRS, Pairs
+from labkit.supernet.accuracy_files import PAIRS, SEARCHED, UNSEARCHED, Pairs
 from labkit.supernet.folder import TrainedSupernet
-from labkit.tables.accuracy_predictor import fit_separable
-from labkit.tables.predictor_quality import cross_validate
+from labkit.tables.accuracy_link import Shift, fit_shift
+from labkit.tables.accuracy_predictor import SeparablePredictor, fit_posterior
+from labkit.tables.predictor_quality import agreement, cross_validate
 
 if TYPE_CHECKING:
     from labkit.runtime.distributed import World
 
 ARCHS, HELD_OUT, SEED = 2000, 0.2, 0
+SHIFT_ARCHS = 200  # that are measured on all image sets
 FEWEST_PAIRS = 12  # without the held-out ones, as few as a fit takes
 ARCHS_AT_ONCE = 50  # measured between two saves: a minute or two of work
-PARTIAL_SCHEMA = "labkit-pairs-partial-2"
+PARTIAL_SCHEMA = "labkit-pairs-partial-3"
 
 
 def measure(
@@ -69,7 +75,8 @@ def measure_pairs(
     progress: bool = True,
     ranks: World | None = None,
 ) -> None:
-    """Write pairs.npz: the accuracy of random archs on val-search.
+    """Write pairs.npz: the accuracy of random archs on val-search, and of the first `SHIFT_ARCHS`
+    of them on val and test.
 
     Archs are measured in order of their genes, so that neighbors share the work of their first
     blocks. Each of the processes `ranks` measures a part of them.
@@ -80,47 +87,56 @@ def measure_pairs(
 
     ranks = ranks or World(0, 1, choose_device("cpu"))
     space, weights = trained.space, trained.weights_path
-    evaluator = Evaluator(trained.supernet.to(ranks.device), trained.dataset, "val-search")
     genes = random_genes(space, archs, seed)
+    splits = (SEARCHED, *UNSEARCHED)
+    counts = [len(genes), *[min(SHIFT_ARCHS, len(genes))] * len(UNSEARCHED)]
     file = f"{file_stem(space)}-{archs}-{seed}-{sha256(weights)[:16]}.npz"
     partial = cache_dir() / "pairs" / file
     # Processes on other machines have another cache: what the first one has is what counts.
     before = _measured_before(partial, space, genes) if ranks.leads else (np.empty(0), 0.0)
     accuracy, cpu_seconds = np.array(ranks.gather(before[0])), sum(ranks.gather(before[1:]))
-    order = np.lexsort(genes.T[::-1])
-    remaining = order[np.isnan(accuracy[order])]
+    order, images = np.lexsort(genes.T[::-1]), {}
     bar = tqdm(
-        total=len(genes),
-        initial=len(genes) - len(remaining),
+        total=sum(counts),
+        initial=int(np.isfinite(accuracy).sum()),
         desc=f"pairs of {trained.name}",
         unit="arch",
         disable=not (progress and ranks.leads),
     )
     archs_at_once = ARCHS_AT_ONCE * ranks.size
     with bar:
-        for begin in range(0, len(remaining), archs_at_once):
-            batch, start = remaining[begin : begin + archs_at_once], time.process_time()
-            part = np.array_split(batch, ranks.size)[ranks.rank]
-            measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
-            accuracy[batch] = ranks.gather(measured)
-            cpu_seconds += sum(ranks.gather([time.process_time() - start]))
-            if ranks.leads:
+        for row, split, count in zip(accuracy, splits, counts):
+            supernet = trained.supernet.to(ranks.device)
+            evaluator = Evaluator(supernet, trained.dataset, split)
+            images[split] = len(evaluator.labels)
+            remaining = order[(order < count) & np.isnan(row[order])]
+            for begin in range(0, len(remaining), archs_at_once):
+                batch, start = remaining[begin : begin + archs_at_once], time.process_time()
+                part = np.array_split(batch, ranks.size)[ranks.rank]
+                measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
+                row[batch] = ranks.gather(measured)
+                cpu_seconds += sum(ranks.gather([time.process_time() - start]))
+                bar.update(len(batch))
+                if not ranks.leads:
+                    continue
                 write_npz(
                     partial,
                     {"schema": PARTIAL_SCHEMA, **space_fields(space), "cpu_seconds": cpu_seconds},
                     {"genes": genes, "accuracy": accuracy},
                 )
-            bar.update(len(batch))
     if not ranks.leads:
         return
     header = {
         **provenance(f"labkit measure --supernet {trained.name} --pairs {archs}", [weights], seed),
-        "split": "val-search",
+        "split": SEARCHED,
+        "images": images,
         "recalibration_images": RECALIBRATION_IMAGES,
         "cpu_hours": round(cpu_seconds / 3600, 3),
         "machine": machine(),
     }
-    accuracy_files.write_pairs(trained.path, space, Pairs(genes, accuracy, header))
+    searched, *others = (row[:count] for row, count in zip(accuracy, counts))
+    pairs = Pairs(genes, searched, header, dict(zip(UNSEARCHED, others)))
+    accuracy_files.write_pairs(trained.path, space, pairs)
     partial.unlink()
 
 
@@ -133,9 +149,12 @@ def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
 def _measured_before(
     partial: Path, space: SearchSpace, genes: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Accuracies (N,) so far, NaN where there is none yet, and the CPU seconds that they took."""
+    """Accuracies (3, N) so far on val-search, val and test, NaN where there is none yet, and the
+    CPU seconds that they took.
+    """
+    shape = 1 + len(UNSEARCHED), len(genes)
     if not partial.is_file():
-        return np.full(len(genes), np.nan), 0.0
+        return np.full(shape, np.nan), 0.0
     advice = "remove it to measure from the start"
 
     def check_header(header: dict) -> None:
@@ -151,7 +170,7 @@ def _measured_before(
             f"what an interrupted run left in {partial} cannot be used"
             f" ({error.__cause__ or error}); {advice}"
         ) from None
-    if not np.array_equal(rows, genes) or accuracy.shape != genes.shape[:1]:
+    if not np.array_equal(rows, genes) or accuracy.shape != shape:
         raise ArtifactError(f"{partial} holds other archs than this run measures; {advice}")
     return accuracy, cpu_seconds
 
@@ -160,17 +179,25 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
     """Write predictor.npz, fitted to all pairs, and return the errors of one fitted to 80 % of them
     on the rest, beside those of simpler predictors.
     """
-    space, pairs = trained.space, trained.pairs
-    accuracy = pairs.accuracy
-    if trained.is_trained:
-        # Without an error in few images the error is below half an image's share, but not zero,
-        # which the logarithm of errors that the predictor is fitted to would take for perfection.
-        images = trained.dataset_record.splits["val-search"]
-        accuracy = accuracy.clip(max=100 * (1 - 0.5 / images))
-    order = np.random.default_rng(seed).permutation(len(pairs.genes))
+    space, (genes, accuracy, pairs_header, unsearched) = trained.space, trained.pairs
+    images = pairs_header["images"]
+
+    def imperfect(percent: np.ndarray, split: str) -> np.ndarray:
+        """Without an error in few images the error is below half an image's share, but not zero,
+        which the logarithm of errors that the predictor is fitted to would take for perfection.
+        """
+        return percent.clip(max=100 * (1 - 0.5 / images[split]))
+
+    accuracy = imperfect(accuracy, SEARCHED)
+    order = np.random.default_rng(seed).permutation(len(genes))
     held_out, training = np.split(order, [round(HELD_OUT * len(order))])
-    errors = cross_validate(space, pairs.genes, accuracy, [(training, held_out)], seed=seed)
-    predictor = fit_separable(space, pairs.genes, accuracy, rng=np.random.default_rng(seed))
+    errors = cross_validate(space, genes, accuracy, [(training, held_out)], seed=seed)
+    rng = np.random.default_rng(seed)
+    posterior = fit_posterior(space, genes, accuracy, rng=rng, images=images[SEARCHED])
+    shifts = {
+        split: _shift(posterior.mean, genes, imperfect(measured, split), images[split])
+        for split, measured in unsearched.items()
+    }
     inputs = [trained.path / PAIRS]
     if trained.is_trained:
         inputs.append(trained.weights_path)
@@ -180,5 +207,14 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
         "held_out_pairs": len(held_out),
         "held_out": errors,
     }
-    accuracy_files.write_predictor(trained.path, space, predictor, header)
+    accuracy_files.write_predictor(trained.path, space, posterior, shifts, header)
     return errors
+
+
+def _shift(
+    predict: SeparablePredictor, genes: np.ndarray, measured: np.ndarray, images: int
+) -> tuple[Shift, float]:
+    """The shift to `measured` (K,), of the first K archs, and the RMSE in points that remains."""
+    predicted = predict(genes[: len(measured)])
+    shift = fit_shift(predicted, measured, images)
+    return shift, agreement(predict.shifted(shift)(genes[: len(measured)]), measured)["rmse"]

@@ -1,7 +1,8 @@
 """A trained supernet as a folder and as one value.
 
     FOLDER/supernet.safetensors   weights, their space, the record of their training and data set
-    FOLDER/pairs.npz              random archs and their accuracy on val-search
+    FOLDER/pairs.npz              random archs and their accuracy on val-search, of some also on
+                                  val and test
     FOLDER/predictor.npz          the accuracy predictor fitted to the pairs
 
 `labkit train --out FOLDER` writes the first, `labkit measure --supernet FOLDER` the others. Those
@@ -22,8 +23,9 @@ from labkit.storage.npz_file import ArtifactError
 from labkit.storage.paths import data_dir
 from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import accuracy_files, weights_file
-from labkit.supernet.accuracy_files import PAIRS, PREDICTOR, AccuracyModel, Pairs
+from labkit.supernet.accuracy_files import PAIRS, PREDICTOR, SEARCHED, AccuracyModel, Pairs
 from labkit.supernet.weights_file import WEIGHTS
+from labkit.tables.accuracy_predictor import AccuracyPosterior
 
 if TYPE_CHECKING:
     from labkit.data.datasets import DataSet
@@ -179,6 +181,16 @@ class TrainedSupernet:
             f" {self.weights_path} does not exist: {self.missing()[WEIGHTS]}. To go on with"
             " invented accuracies, ask for them (--predictor synthetic)"
         )
+
+    @cached_property
+    def posterior(self) -> AccuracyPosterior:
+        """What is believed of accuracies on val-search after the pairs; its mean is the predictor.
+
+        Raises ArtifactError where nothing was measured, or the files are unsound.
+        """
+        kernel = accuracy_files.read_predictor(self.path, self.space).kernel
+        genes, accuracy, header, _ = self.pairs
+        return AccuracyPosterior(self.space, kernel, genes, accuracy, header["images"][SEARCHED])
 
     def _require_this_space(self, space: SearchSpace) -> None:
         if space != self.space:

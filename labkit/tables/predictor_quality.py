@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from labkit.space import SearchSpace
-from labkit.tables.accuracy_predictor import accuracy_of, fit_separable, log_error
+from labkit.tables.accuracy_link import accuracy_of, log_error
+from labkit.tables.accuracy_predictor import fit_separable
 from labkit.tables.costs import macs_table
 
 Fit = Callable[[SearchSpace, np.ndarray, np.ndarray, int], Callable[[np.ndarray], np.ndarray]]

@@ -142,6 +142,40 @@ def test_a_limit_in_thousands_takes_the_arch_that_has_exactly_as_many(capsys):
         assert found["params"] == count
 
 
+def test_a_search_that_measures_reports_the_best_that_it_measured(capsys, monkeypatch):
+    asked = []
+
+    class Judge:
+        def __init__(self, supernet, dataset, split):
+            self.split = split
+
+        def accuracy(self, arch):
+            asked.append((self.split, arch))
+            return 94.0 + 0.1 * len(asked) if self.split == "val-search" else 93.0
+
+    monkeypatch.setattr("labkit.supernet.evaluation.Evaluator", Judge)
+    command = ("search", "--device", "pi4", "--max-macs", "1.2", "--measure", "3")
+    answer = as_json(capsys, *command)
+    *searched, last = asked
+    assert [split for split, _ in searched] == ["val-search"] * 3 and last[0] == "val"
+    assert len({arch for _, arch in searched}) == 3 == answer["measurements"]
+    best = Arch.from_json(answer["arch"])
+    assert best == searched[2][1] == last[1] and answer["macs"] <= 1.2e6
+    assert [entry["accuracy"] for entry in answer["measured"]] == pytest.approx([94.1, 94.2, 94.3])
+    assert answer["measured_accuracy"] == pytest.approx(94.3) and answer["val_accuracy"] == 93
+    assert answer["measured_standard_error"] == pytest.approx((94.3 * 5.7 / 5000) ** 0.5)
+    low, high = answer["predicted_interval"]
+    assert 92 < low < answer["predicted_accuracy"] < high < 95
+    assert answer["method"] == "thompson" and answer["gap_to_optimum"] >= 0
+    code, text, _ = run(capsys, *command)
+    assert code == 0 and "% measured on val-search, the best of 3 subnets" in text
+    code, _, err = run(capsys, *command, "--method", "exact")
+    assert code and "leave out --method" in err
+    synthetic = ("--supernet", "ofa-mbv3", "--predictor", "synthetic")
+    code, _, err = run(capsys, "search", *synthetic, "--device", "pi4", "--measure", "2")
+    assert code and "predictor.npz is missing" in err
+
+
 def test_pareto_front_ascends(capsys, tmp_path):
     picture = tmp_path / "new" / "front.png"
     front = as_json(capsys, "pareto", "--device", "pi4", "--picture", str(picture))

@@ -44,6 +44,27 @@ def test_it_finds_the_best_of_all_archs_that_pass(problem):
 
 @EXAMPLES
 @given(problems())
+def test_excluded_archs_go_alone_whatever_their_number(problem):
+    """Not their kind, as those that fail a check; and they are no failures."""
+    space, genes, rng, numbers = problem
+    accuracy = stage_table(space, numbers)
+    excluded = rng.random(len(genes)) < rng.choice([0.1, 0.9])
+    fails = without_kernels(space, genes[0]).tobytes()
+
+    def passes(row):
+        return without_kernels(space, row).tobytes() != fails
+
+    allowed = ~excluded & np.array([passes(row) for row in genes])
+    optimum = best_passing(space, accuracy, [], passes, failures=1, excluded=list(genes[excluded]))
+    if not allowed.any():
+        assert optimum is None
+    else:
+        assert optimum.accuracy == accuracy(genes)[allowed].max()
+        assert passes(optimum.genes) and not (genes[excluded] == optimum.genes).all(1).any()
+
+
+@EXAMPLES
+@given(problems())
 def test_it_gives_up_after_as_many_failures_as_it_may_have(problem):
     space, _, _, numbers = problem
     checked = []

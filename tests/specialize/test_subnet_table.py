@@ -51,12 +51,14 @@ def test_demo_writes_table_and_picture(tmp_path):
         assert abs(row["predicted_accuracy"] - row["val_accuracy"]) < 2
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
     lines = result.stdout.splitlines()
-    assert len(lines) == 6 and lines[0].startswith("device ") and "simulated" in lines[1]
+    assert len(lines) == 8 and lines[0].startswith("device ") and "simulated" in lines[1]
     assert lines[4].startswith("One standard error")
     for row in as_json:  # of 5,000 and of 10,000 images
         share = row["val_accuracy"] / 100
         assert row["val_error"] == pytest.approx(100 * (share * (1 - share) / 5000) ** 0.5)
         assert row["test_error"] < row["val_error"]
+    points = [row["predicted_accuracy"] - row["val_accuracy"] for row in as_json]
+    assert lines[6].startswith(f"Measured on val they are {np.mean(points):.2f} points below")
 
 
 def test_a_boards_latency_is_not_called_simulated():

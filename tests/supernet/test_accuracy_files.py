@@ -19,9 +19,9 @@ def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(trained):
         ):
             read()
     weights.write_bytes(content)
-    genes, accuracy, header = again(trained).pairs
+    genes, accuracy, header, unsearched = again(trained).pairs
     path = trained.path / "pairs.npz"
-    write_npz(path, header, {"genes": genes[:-1], "accuracy": accuracy[:-1]})
+    write_npz(path, header, {"genes": genes[:-1], "accuracy": accuracy[:-1], **unsearched})
     assert len(again(trained).pairs.genes) == len(genes) - 1
     with pytest.raises(ArtifactError, match="predictor.npz was made from another pairs.npz"):
         again(trained).predictor  # noqa: B018
@@ -29,7 +29,7 @@ def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(trained):
 
 def test_shipped_pairs_and_the_predictor_fitted_to_them():
     shipped = load("fmnist")
-    genes, accuracy, header = shipped.pairs
+    genes, accuracy, header, unsearched = shipped.pairs
     assert len(genes) >= 1000 and len(np.unique(genes, axis=0)) == len(genes)
     assert header["split"] == "val-search"
     error = np.sqrt(np.mean((shipped.predictor.predict(genes) - accuracy) ** 2))
@@ -38,13 +38,34 @@ def test_shipped_pairs_and_the_predictor_fitted_to_them():
     assert (
         held_out["separable"]["rmse"] < held_out["macs-only"]["rmse"] < held_out["constant"]["rmse"]
     )
+    # What `on` predicts for archs that nobody chose is not off on average.
+    for split, measured in unsearched.items():
+        archs = genes[: len(measured)]
+        residual = shipped.predictor.on(split).predict(archs) - measured
+        error = residual.std(ddof=1) / np.sqrt(len(measured))
+        assert abs(residual.mean()) < error
+    with pytest.raises(ValueError, match="no shift to 'train', known: val, test"):
+        shipped.predictor.on("train")
+    assert shipped.predictor.on("val-search") is shipped.predictor
+    synthetic = load("ofa-mbv3", predictor="synthetic").predictor
+    assert synthetic.on("val") is synthetic
+
+
+def test_the_posterior_is_the_one_whose_mean_was_written():
+    shipped = load("fmnist")
+    genes = FMNIST.sample(np.random.default_rng(0), 300)
+    np.testing.assert_allclose(
+        shipped.posterior.mean(genes), shipped.predictor.predict(genes), atol=1e-3
+    )
+    with pytest.raises(ArtifactError, match="predictor.npz is missing"):
+        load("ofa-mbv3").posterior  # noqa: B018
 
 
 def test_a_shipped_pair_can_be_measured_again():
     from labkit.supernet.evaluation import Evaluator
 
     shipped = load("fmnist")
-    genes, accuracy, header = shipped.pairs
+    genes, accuracy, header, _ = shipped.pairs
     evaluator = Evaluator(shipped.supernet, shipped.dataset, header["split"])
     measured = evaluator.accuracy(FMNIST.decode(genes[:1])[0])
     assert abs(measured - accuracy[0]) < 0.1  # five images of 5,000, for another machine's rounding
@@ -56,7 +77,7 @@ def test_damaged_files_are_named(trained):
     header = trained.pairs.header
     for content in (whole[: len(whole) // 2], b"", b"not a zip"):
         path.write_bytes(content)
-        with pytest.raises(ArtifactError, match="pairs.npz is not a whole labkit-pairs-2"):
+        with pytest.raises(ArtifactError, match="pairs.npz is not a whole labkit-pairs-3"):
             again(trained).pairs  # noqa: B018
     write_npz(path, {**header, "space": "other"}, {})
     with pytest.raises(ArtifactError, match="for space 'other' .*, not for space 'fmnist'"):
@@ -65,17 +86,31 @@ def test_damaged_files_are_named(trained):
     with pytest.raises(ArtifactError, match="labkit-pairs-7"):
         again(trained).pairs  # noqa: B018
     rows = np.zeros((2, FMNIST.num_genes), dtype=np.int8)
-    write_npz(path, header, {"genes": rows, "accuracy": np.array([101.0, 50.0])})
+    sample = {"val": np.array([50.0]), "test": np.array([50.0])}
+    write_npz(path, header, {"genes": rows, "accuracy": np.array([101.0, 50.0]), **sample})
     with pytest.raises(ArtifactError, match="accuracy: want 2 percentages, number 0 is 101.0"):
         again(trained).pairs  # noqa: B018
     for other in (np.array(["90", "91"]), np.array([90.0])):
-        write_npz(path, header, {"genes": rows, "accuracy": other})
+        write_npz(path, header, {"genes": rows, "accuracy": other, **sample})
         with pytest.raises(ArtifactError, match="accuracy: want 2 percentages, got .* of shape"):
             again(trained).pairs  # noqa: B018
-    write_npz(path, header, {"genes": rows + 9, "accuracy": np.array([1.0, 50.0])})
+    good = {"genes": rows, "accuracy": np.array([1.0, 50.0]), **sample}
+    for wrong, message in (
+        ({"val": np.array(50.0)}, "val: want 1 percentages, got float64 of shape"),
+        ({"val": np.full(3, 50.0)}, "val: want 2 percentages, got float64 of shape"),
+        ({"test": np.array([-1.0])}, "test: want 1 percentages, number 0 is -1.0"),
+    ):
+        write_npz(path, header, {**good, **wrong})
+        with pytest.raises(ArtifactError, match=message):
+            again(trained).pairs  # noqa: B018
+    for images in (None, {"val-search": 5000, "val": 0, "test": 10_000}):
+        write_npz(path, {**header, "images": images}, good)
+        with pytest.raises(ArtifactError, match="field header.images.*: want .*labkit measure"):
+            again(trained).pairs  # noqa: B018
+    write_npz(path, header, {**good, "genes": rows + 9})
     with pytest.raises(ArtifactError, match="gene 0 of row 0 is 9"):
         again(trained).pairs  # noqa: B018
-    write_npz(path, header, {"genes": np.array([{}], dtype=object), "accuracy": rows})
+    write_npz(path, header, {**good, "genes": np.array([{}], dtype=object)})
     with pytest.raises(ArtifactError, match="not a whole"):  # an object array would be a pickle
         again(trained).pairs  # noqa: B018
     path.unlink()
@@ -94,20 +129,24 @@ def test_a_damaged_predictor_is_named(trained):
         except ArtifactError as error:
             assert "predictor.npz" in str(error)
     path.write_bytes(whole)
-    header, arrays = read_npz(
-        path, "labkit-predictor-2", ["base", "stage0", "stage1", "stage2"], ""
-    )
-    arrays = dict(zip(("base", "stage0", "stage1", "stage2"), arrays))
-    for wrong in (
-        {"held_out": None},
-        {"held_out": {"separable": {"rmse": "small"}}},
-        {"pairs": float("nan")},
-        {"pairs": True},
-        {"held_out": {"separable": {"rmse": -0.1}}},
+    names = ["base", "stage0", "stage1", "stage2", "kernel"]
+    header, arrays = read_npz(path, "labkit-predictor-3", names, "")
+    arrays = dict(zip(names, arrays))
+    shift = header["shifts"]["val"]
+    for field, wrong in (
+        ("held_out", {"held_out": None}),
+        ("held_out.separable.rmse", {"held_out": {"separable": {"rmse": "small"}}}),
+        ("held_out.separable.rmse", {"held_out": {"separable": {"rmse": -0.1}}}),
+        ("pairs", {"pairs": float("nan")}),
+        ("pairs", {"pairs": True}),
+        ("shifts.test", {"shifts": {"val": shift}}),
+        ("shifts.val.slope", {"shifts": {"val": {**shift, "slope": 0}, "test": shift}}),
+        ("shifts.test.intercept", {"shifts": {"val": shift, "test": {**shift, "intercept": "0"}}}),
+        ("shifts.val.images", {"shifts": {"val": {**shift, "images": -1}, "test": shift}}),
     ):
         write_npz(path, {**header, **wrong}, arrays)
         with pytest.raises(
-            ArtifactError, match="predictor.npz: header: want numbers in pairs and held_out"
+            ArtifactError, match=f"predictor.npz: field header.{field}: want .*labkit measure"
         ):
             again(trained).predictor  # noqa: B018
     one_bad = arrays["stage1"].copy()
@@ -119,6 +158,8 @@ def test_a_damaged_predictor_is_named(trained):
         ("stage1", one_bad, "predicts from -.*e.* to 9.* %"),
         ("stage1", one_bad + 100, "predicts from .* to 100 %"),
         ("base", arrays["base"].astype(complex), "want real numbers, got complex128, float"),
+        ("kernel", arrays["kernel"][1:], "a kernel of 3 stages takes 11 real numbers, got"),
+        ("kernel", -arrays["kernel"], "hyperparameters must be finite and positive"),
     ):
         write_npz(path, header, {**arrays, name: wrong})
         with (
@@ -128,7 +169,7 @@ def test_a_damaged_predictor_is_named(trained):
             again(trained).predictor  # noqa: B018
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))  # an array, and no archive of arrays
-    with pytest.raises(ArtifactError, match="predictor.npz is not a whole labkit-predictor-2"):
+    with pytest.raises(ArtifactError, match="predictor.npz is not a whole labkit-predictor-3"):
         again(trained).predictor  # noqa: B018
 
 

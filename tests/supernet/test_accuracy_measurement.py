@@ -28,33 +28,42 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
         "labkit.supernet.weights_file.dataset_of", lambda path, record, images: None
     )
     monkeypatch.setattr(accuracy_measurement, "ARCHS_AT_ONCE", 4)
+    monkeypatch.setattr(accuracy_measurement, "SHIFT_ARCHS", 6)
     measured = []
 
     class Measures:
         def __init__(self, supernet, dataset, split):
-            assert split == "val-search"
+            self.split, self.labels = split, range(700)
 
         def accuracies(self, archs):
-            if len(measured) == 8 and not resumed:
+            if len(measured) == stop:
                 raise KeyboardInterrupt
-            measured.extend(archs)
-            return [float(arch.resolution) + len(arch.stages[0]) for arch in archs]
+            measured.extend((self.split, arch) for arch in archs)
+            easier = {"val-search": 2, "val": 1, "test": 0}[self.split]
+            return [float(arch.resolution) + len(arch.stages[0]) + easier for arch in archs]
 
     monkeypatch.setattr("labkit.supernet.evaluation.Evaluator", Measures)
     pairs_file = trained.path / "pairs.npz"
     before = pairs_file.read_bytes()
-    resumed = False
-    with pytest.raises(KeyboardInterrupt):
-        measure_pairs(trained, archs=11, seed=3)
-    assert pairs_file.read_bytes() == before and len(measured) == 8
-    resumed = True
+    for stop in (8, 15):  # on val-search, and on val
+        with pytest.raises(KeyboardInterrupt):
+            measure_pairs(trained, archs=11, seed=3)
+        assert pairs_file.read_bytes() == before and len(measured) == stop
+    stop = None
     measure_pairs(trained, archs=11, seed=3)
-    genes, accuracy, header = again(trained).pairs
+    genes, accuracy, header, unsearched = again(trained).pairs
     archs = FMNIST.decode(genes)
-    assert len(measured) == len(set(measured)) == 11 and set(measured) == set(archs)
-    assert accuracy.tolist() == [arch.resolution + len(arch.stages[0]) for arch in archs]
-    ordered = FMNIST.encode(measured).tolist()
-    assert ordered == sorted(ordered)  # neighbors share prefixes
+    assert len(measured) == len(set(measured)) == 11 + 6 + 6
+    levels = np.array([arch.resolution + len(arch.stages[0]) for arch in archs], dtype=float)
+    assert accuracy.tolist() == (levels + 2).tolist()
+    assert unsearched["val"].tolist() == (levels[:6] + 1).tolist()
+    assert unsearched["test"].tolist() == levels[:6].tolist()
+    for split, members in (("val-search", archs), ("val", archs[:6]), ("test", archs[:6])):
+        there = [arch for where, arch in measured if where == split]
+        assert set(there) == set(members)
+        ordered = FMNIST.encode(there).tolist()
+        assert ordered == sorted(ordered)  # neighbors share prefixes
+    assert header["images"] == dict.fromkeys(("val-search", "val", "test"), 700)
     assert header["cpu_hours"] >= 0 and header["machine"]["cpu"]
     assert [
         record["what"]
@@ -71,7 +80,7 @@ def test_partial_pairs_of_other_archs_are_refused(tmp_path):
     write_npz(
         path,
         {"schema": accuracy_measurement.PARTIAL_SCHEMA, **space_fields(FMNIST), "cpu_seconds": 1.0},
-        {"genes": rows, "accuracy": np.full(5, np.nan)},
+        {"genes": rows, "accuracy": np.full((3, 5), np.nan)},
     )
     assert accuracy_measurement._measured_before(path, FMNIST, rows)[1] == 1.0
     with pytest.raises(ArtifactError, match="partial.npz holds other archs"):
@@ -92,7 +101,7 @@ def test_a_damaged_partial_file_says_to_remove_it(tmp_path):
         if header is None:
             path.write_bytes(path.read_bytes()[:100])
         else:
-            write_npz(path, header, {"genes": rows, "accuracy": np.full(5, np.nan)})
+            write_npz(path, header, {"genes": rows, "accuracy": np.full((3, 5), np.nan)})
         with pytest.raises(ArtifactError, match="partial.npz cannot be used .*remove it") as error:
             accuracy_measurement._measured_before(path, FMNIST, rows)
         assert "restore" not in str(error.value)
@@ -111,10 +120,13 @@ def test_too_few_pairs_leave_those_that_are_there(trained, monkeypatch, archs):
 
 
 def test_as_few_pairs_as_are_let_through_can_be_fitted(trained):
-    genes, accuracy, header = trained.pairs
+    genes, accuracy, header, unsearched = trained.pairs
     few = accuracy_measurement.FEWEST_PAIRS
+    sample = {split: measured[:few] for split, measured in unsearched.items()}
     write_npz(
-        trained.path / "pairs.npz", header, {"genes": genes[:few], "accuracy": accuracy[:few]}
+        trained.path / "pairs.npz",
+        header,
+        {"genes": genes[:few], "accuracy": accuracy[:few], **sample},
     )
     fit_predictor(again(trained))
     assert again(trained).predictor.header["pairs"] == few

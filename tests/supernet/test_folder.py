@@ -154,8 +154,10 @@ def test_two_spaces_of_one_name_never_share_a_file(tmp_path, monkeypatch):
 
     other = EDITS["activation"](FMNIST)
     assert file_stem(FMNIST) != file_stem(other)
+    sample = {split: np.array([90.0, 91]) for split in ("val", "test")}
+    header = {"inputs": {}, "images": {"val-search": 5000, "val": 5000, "test": 10_000}}
     pairs = accuracy_files.Pairs(
-        FMNIST.sample(np.random.default_rng(0), 3), np.array([90.0, 91, 92]), {"inputs": {}}
+        FMNIST.sample(np.random.default_rng(0), 3), np.array([90.0, 91, 92]), header, sample
     )
     accuracy_files.write_pairs(tmp_path, FMNIST, pairs)
     assert len(TrainedSupernet(FMNIST, tmp_path).pairs.genes) == 3

@@ -83,6 +83,21 @@ WIDE = SearchSpace(
     ),
 )
 
+# A range of 200 in MACs and many global choices, and yet all 141,120 archs can be looked at.
+BROAD = SearchSpace(
+    name="broad",
+    resolutions=(12, 16, 20, 24, 28),
+    widths=(0.25, 0.5, 0.75, 1.0),
+    divisor=4,
+    in_channels=1,
+    num_classes=10,
+    stem_width=8,
+    stages=(
+        Stage(16, 2, (1, 2, 3), kernels=(3, 5), expands=(2, 4)),
+        Stage(32, 2, (1, 2, 3), kernels=(3, 5), expands=(2, 4)),
+    ),
+)
+
 
 @torch.no_grad()
 def make_it_bite(supernet: Supernet, seed: int = 0) -> Supernet:

@@ -1,13 +1,20 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from sklearn.kernel_ridge import KernelRidge
-from spaces_for_tests import WIDE
+from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+from spaces_for_tests import BROAD, WIDE
 
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST
-from labkit.tables.accuracy_predictor import Kernel, accuracy_of, fit_separable, log_error
+from labkit.supernet.folder import load
+from labkit.tables.accuracy_link import Shift, accuracy_of, log_error
+from labkit.tables.accuracy_predictor import AccuracyPosterior, fit_posterior, fit_separable
+from labkit.tables.additive_process import Kernel, coordinates, covariance
+from labkit.tables.costs import macs_table
 from labkit.tables.predictor_quality import agreement, cross_validate, kendall_tau
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 SMALL = SearchSpace(
     "small",
@@ -21,7 +28,10 @@ SMALL = SearchSpace(
     8,
 )
 KERNEL = Kernel(
-    amplitude=np.array([0.3, 0.2]), length=np.array([1.5, 1.0, 2.0, 0.7]), noise=0.01, base=0.5
+    amplitude=np.array([0.5, 0.3, 0.2]),
+    length=np.array([0.7, 1.0, 1.5, 1.0, 2.0]),
+    noise=0.6,
+    level=-2.0,
 )
 
 
@@ -36,45 +46,109 @@ def synthetic_pairs(space, n, seed=0, noise=0.0):
     return genes, accuracy_of(link) + noise * rng.normal(size=n)
 
 
-def kernel_written_out(a, b):
-    """The kernel of two archs, block by block, from the text of the module."""
-    total = KERNEL.base * (a[0] == b[0])
-    for s, stage in enumerate(SMALL.stages):
+class OfTheProcess(kernels.Kernel):
+    """The process' covariance as a kernel of scikit-learn."""
 
-        def block(row, i, s=s, stage=stage):
-            column = SMALL.depth_columns[s]
-            if i >= stage.depths[row[column]]:
-                return np.zeros(2)
-            return np.array(
-                [
-                    row[column + 1 + 2 * i] - (len(stage.kernels) - 1) / 2,
-                    row[column + 2 + 2 * i] - (len(stage.expands) - 1) / 2,
-                ]
-            )
+    def __init__(self):
+        pass
 
-        depth = [stage.depths[row[SMALL.depth_columns[s]]] for row in (a, b)]
-        squares = (depth[0] - depth[1]) ** 2 / 1.5**2 + (int(a[0]) - int(b[0])) ** 2 / 0.7**2
-        for i in range(stage.max_depth):
-            kernel, expand = block(a, i) - block(b, i)
-            squares += kernel**2 / 1.0**2 + expand**2 / 2.0**2
-        total += KERNEL.amplitude[s] * np.exp(-squares / 2)
-    return total
+    def __call__(self, X, Y=None, eval_gradient=False):  # noqa: N803 (scikit-learn's names)
+        a = coordinates(SMALL, X)
+        return covariance(KERNEL, a, a if Y is None else coordinates(SMALL, Y))
+
+    def diag(self, X):  # noqa: N803
+        return np.full(len(X), KERNEL.amplitude.sum())
+
+    def is_stationary(self):
+        return False
 
 
-def test_prediction_is_that_of_scikit_learns_kernel_ridge():
-    genes, accuracy = synthetic_pairs(SMALL, 40)
-    target = log_error(accuracy)
+def reference(genes, accuracy, images):
+    """Scikit-learn's process, conditioned on the same pairs."""
+    noise = KERNEL.noise * accuracy / (100 - accuracy) / images
+    process = GaussianProcessRegressor(OfTheProcess(), alpha=noise, optimizer=None)
+    return process.fit(genes, log_error(accuracy) - KERNEL.level)
 
-    def gram(left, right):
-        return np.array([[kernel_written_out(a, b) for b in right] for a in left])
 
-    reference = KernelRidge(alpha=KERNEL.noise, kernel="precomputed").fit(
-        gram(genes, genes), target - target.mean()
-    )
-    predictor = fit_separable(SMALL, genes, accuracy, rng=np.random.default_rng(0), kernel=KERNEL)
+def test_the_posterior_is_that_of_scikit_learn():
+    genes, accuracy = synthetic_pairs(SMALL, 40, noise=0.3)
+    process = reference(genes, accuracy, 2000)
     every_arch = SMALL.encode(list(SMALL.enumerate()))
-    expected = accuracy_of(reference.predict(gram(every_arch, genes)) + target.mean())
-    np.testing.assert_allclose(predictor(every_arch), expected, rtol=0, atol=1e-6)
+    mean, deviation = process.predict(every_arch, return_std=True)
+    posterior = fit_posterior(
+        SMALL, genes, accuracy, rng=np.random.default_rng(0), kernel=KERNEL, images=2000
+    )
+    expected = accuracy_of(mean + KERNEL.level)
+    np.testing.assert_allclose(posterior.mean(every_arch), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.sqrt(posterior.variance(every_arch)), deviation, atol=1e-6)
+    # Measuring one after another comes to the same.
+    first = AccuracyPosterior(SMALL, KERNEL, genes[:25], accuracy[:25], 2000)
+    for i in range(25, 40, 5):
+        first = first.condition(genes[i : i + 5], accuracy[i : i + 5])
+    np.testing.assert_allclose(first.mean(every_arch), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.sqrt(first.variance(every_arch)), deviation, atol=1e-6)
+    # The interval of this share reaches one deviation of prediction and noise to either side.
+    share = math.erf(0.5**0.5)
+    low, high = posterior.interval(every_arch, share)
+    noise = KERNEL.noise * expected / (100 - expected) / 2000
+    reach = np.sqrt(deviation**2 + noise)
+    np.testing.assert_allclose(low, accuracy_of(log_error(expected) - reach), atol=1e-6)
+    np.testing.assert_allclose(high, accuracy_of(log_error(expected) + reach), atol=1e-6)
+    # On other images it is shifted, and has their noise.
+    shift = Shift(-0.2, 1.1, 0.5, 10_000)
+    low, high = posterior.interval(every_arch, share, shift)
+    link = -0.2 + 1.1 * log_error(expected)
+    np.testing.assert_allclose(
+        posterior.mean.shifted(shift)(every_arch), accuracy_of(link), atol=1e-6
+    )
+    noise = 0.5 * accuracy_of(link) / np.exp(-link) / 10_000
+    reach = np.sqrt(1.1**2 * deviation**2 + noise)
+    widths = accuracy_of(link + reach) - accuracy_of(link - reach)
+    np.testing.assert_allclose(high - low, widths, atol=1e-6)
+
+
+def test_functions_drawn_are_those_of_the_posterior():
+    genes, accuracy = synthetic_pairs(SMALL, 30, noise=0.3)
+    posterior = AccuracyPosterior(SMALL, KERNEL, genes, accuracy, 2000)
+    others, rng = SMALL.sample(np.random.default_rng(5), 5), np.random.default_rng(1)
+    draws = np.stack([log_error(posterior.sample(rng)(others)) for _ in range(2000)])
+    mean, expected = reference(genes, accuracy, 2000).predict(others, return_cov=True)
+    deviation = np.sqrt(np.diag(expected))
+    assert np.abs((draws.mean(0) - KERNEL.level - mean) / deviation).max() < 4 / np.sqrt(2000)
+    scale = np.outer(deviation, deviation)
+    np.testing.assert_allclose(np.cov(draws.T) / scale, expected / scale, atol=0.15)
+
+
+def test_intervals_hold_the_share_that_they_say_in_a_space_of_many_widths():
+    """Accuracies from 82 to 94 % that do not add up over stages, each counted on 5,000 images."""
+    rng = np.random.default_rng(0)
+    genes, macs = BROAD.sample(rng, 1300), macs_table(BROAD)
+    size = np.log(macs(genes) / 4e3)
+    truth = accuracy_of(
+        -2.9 + 0.3 * size - 0.011 * size**2 + 0.05 * (synthetic_accuracy(BROAD)(genes) - 74)
+    )
+    assert np.ptp(truth) > 10
+    accuracy = rng.binomial(5000, truth / 100) / 50
+    posterior = fit_posterior(BROAD, genes[:500], accuracy[:500], rng=rng)
+    assert 0.8 < posterior.kernel.noise < 1.6, "each arch has images of its own, and a bit more"
+    low, high = posterior.interval(genes[500:])
+    inside = (low <= accuracy[500:]) & (accuracy[500:] <= high)
+    assert 0.85 <= inside.mean() <= 0.95
+    for third in np.array_split(np.argsort(truth[500:]), 3):
+        assert 0.8 < inside[third].mean() < 0.98, "small archs and large ones"
+    error = posterior.mean(genes[500:]) - truth[500:]
+    assert np.sqrt(np.mean(error**2)) < 0.15 * truth.std()
+
+
+def test_intervals_hold_measured_accuracies_of_the_shipped_supernet():
+    genes, accuracy, *_ = load("fmnist").pairs
+    order = np.random.default_rng(7).permutation(len(genes))
+    fitted, held_out = order[:600], order[600:]
+    posterior = fit_posterior(FMNIST, genes[fitted], accuracy[fitted], rng=np.random.default_rng(0))
+    for share in (0.5, 0.9):
+        low, high = posterior.interval(genes[held_out], share)
+        inside = (low <= accuracy[held_out]) & (accuracy[held_out] <= high)
+        assert abs(inside.mean() - share) < 0.05
 
 
 def test_it_learns_what_is_separable():
@@ -104,15 +178,14 @@ def test_it_learns_what_a_width_does():
 
 def test_the_kernel_tells_widths_apart_by_their_own_length():
     short, long = (
-        Kernel(np.ones(2), np.array([1.0, 1.0, 1.0, 2.0, length]), 1e-6, 1e-9)
+        Kernel(np.array([1e-9, 1.0, 1.0]), np.array([2.0, length, 1.0, 1.0, 1.0]), 1e-4, -3.0)
         for length in (0.1, 100.0)
     )
     genes = WIDE.encode(list(WIDE.enumerate()))
     wide, narrow = genes[genes[:, 0] == 2][:50], genes[genes[:, 0] == 0][:50]
-    accuracy = 60 + wide[:, 1:].sum(1)
+    accuracy = 60.0 + wide[:, 1:].sum(1)
     far, near = (
-        fit_separable(WIDE, wide, accuracy, rng=np.random.default_rng(0), kernel=kernel)(narrow)
-        for kernel in (short, long)
+        AccuracyPosterior(WIDE, kernel, wide, accuracy).mean(narrow) for kernel in (short, long)
     )
     np.testing.assert_allclose(near, accuracy, atol=0.1)
     assert np.ptp(far) < 1e-6, "nothing carries over"

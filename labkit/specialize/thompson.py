@@ -1,0 +1,126 @@
+"""Thompson sampling: a search that measures what it chooses, and learns from it.
+
+The accuracy predictor is the mean of what is believed of accuracies. Its optimum is measured first.
+From then on, a function is drawn at random from what is believed, its optimum under the budgets is
+measured, and the measurement becomes part of what is believed (Thompson 1933; Russo et al., "A
+Tutorial on Thompson Sampling", arXiv 1707.02038). So archs are measured as often as they are
+believed to be the best, and what looks good only by the predictor's error is soon known for what it
+is. Every drawn function is a sum over stages, so its optimum over all archs is exact.
+
+Searching needs no torch: how an arch is measured is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from labkit.search import Budget, SearchResult
+from labkit.specialize.best_passing import best_passing
+from labkit.specialize.subnet_search import fits_as_planned
+from labkit.supernet.accuracy_files import SEARCHED
+from labkit.supernet.folder import TrainedSupernet
+from labkit.tables.accuracy_predictor import AccuracyPosterior
+
+Measure = Callable[[np.ndarray], float]  # canonical genes (G,) -> accuracy in percent
+FAILURES = 50  # kinds of archs that a microcontroller's planner may refuse before a search ends
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSearch:
+    """What a search measured, and what was believed before and after.
+
+    The `accuracy` of `best` is the measured one, in percent, and its `history` the best so far.
+    Archs that had been measured before are among `genes`, though they were not measured again.
+    """
+
+    best: SearchResult
+    genes: np.ndarray  # (N, G) in the order in which they were looked at
+    accuracy: np.ndarray  # (N,) measured, in percent
+    measurements: int  # N, less the archs that had been measured before
+    prior: AccuracyPosterior
+    posterior: AccuracyPosterior
+
+
+def thompson_search(
+    prior: AccuracyPosterior,
+    measure: Measure,
+    budgets: Sequence[Budget] = (),
+    *,
+    measurements: int,
+    rng: np.random.Generator,
+    progress: bool = False,
+) -> MeasuredSearch:
+    """Measure so many archs within `budgets`, each as often chosen as it is believed to be the best
+    of those that were not looked at yet.
+
+    An arch that `prior` has a measurement of is not measured again. There are fewer measurements
+    where all archs within the budgets were looked at, or `FAILURES` kinds of better ones than the
+    next do not fit a microcontroller. Raises ValueError for less than one
+    measurement, and InfeasibleBudget where no arch meets the budgets.
+
+    >>> from labkit.space.presets import get_space
+    >>> from labkit.tables.accuracy_predictor import fit_posterior
+    >>> from labkit.tables.costs import macs_table
+    >>> from labkit.tables.synthetic_accuracy import synthetic_accuracy
+    >>> space, rng = get_space("fmnist"), np.random.default_rng(0)
+    >>> genes, truth = space.sample(rng, 40), synthetic_accuracy(space, "rough")
+    >>> prior = fit_posterior(space, genes, truth(genes), rng=rng)
+    >>> limits = [Budget(macs_table(space), 3e6, "MACs")]
+    >>> search = thompson_search(
+    ...     prior, lambda genes: truth(genes[None])[0], limits, measurements=5, rng=rng
+    ... )
+    >>> print(f"{search.accuracy[0]:.2f} % at first, {search.best.accuracy:.2f} % in the end")
+    74.34 % at first, 74.51 % in the end
+    """
+    if measurements < 1:
+        raise ValueError(f"measurements {measurements}: want at least 1")
+    space, posterior = prior.space, prior
+    before = {row.tobytes(): value for row, value in zip(prior.genes, prior.accuracy)}
+    passes, looked_at, accuracy, count = fits_as_planned(budgets), [], [], 0
+    with tqdm(total=measurements, desc="measuring", unit="arch", disable=not progress) as bar:
+        while count < measurements:
+            function = posterior.sample(rng) if looked_at else posterior.mean
+            candidate = best_passing(
+                space, function, budgets, passes, failures=FAILURES, excluded=looked_at
+            )
+            if candidate is None:
+                break
+            looked_at.append(candidate.genes)
+            value = before.get(candidate.genes.tobytes())
+            if value is None:
+                value = measure(candidate.genes)
+                posterior = posterior.condition(candidate.genes[None], np.array([value]))
+                count += 1
+                bar.update()
+            accuracy.append(value)
+    if not looked_at:
+        raise ValueError(
+            "none of the archs that were tried fits as the interpreter's planner places it; lower"
+            " the limit on SRAM"
+        )
+    genes, accuracy = np.stack(looked_at), np.array(accuracy)
+    winner = genes[accuracy.argmax()]
+    best = SearchResult.of(
+        space,
+        winner,
+        lambda _: accuracy[[accuracy.argmax()]],
+        budgets,
+        evaluations=len(genes),
+        history=np.maximum.accumulate(accuracy),
+    )
+    return MeasuredSearch(best, genes, accuracy, count, prior, posterior)
+
+
+def measured_by(trained: TrainedSupernet, split: str = SEARCHED) -> Measure:
+    """How `thompson_search` measures in a trained supernet: on the images that search may see.
+
+    Raises CheckpointError or DataError where weights or images are not there.
+    """
+    from labkit.supernet.evaluation import Evaluator
+
+    evaluator = Evaluator(trained.supernet, trained.dataset, split)
+    return lambda genes: evaluator.accuracy(trained.space.decode(genes[None])[0])

@@ -1,0 +1,131 @@
+"""Thompson sampling on spaces whose archs can all be looked at."""
+
+import doctest
+
+import numpy as np
+import pytest
+from spaces_for_tests import BROAD, WIDE
+
+from labkit.search import Budget, InfeasibleBudget, best
+from labkit.space import SearchSpace, Stage
+from labkit.specialize import thompson
+from labkit.specialize.thompson import thompson_search
+from labkit.tables.accuracy_link import accuracy_of
+from labkit.tables.accuracy_predictor import fit_posterior
+from labkit.tables.costs import macs_table
+from labkit.tables.separable import StageTable
+from labkit.tables.synthetic_accuracy import synthetic_accuracy
+
+FEW = SearchSpace(
+    "few",
+    (16, 20),
+    (
+        Stage(8, 1, (1, 2), kernels=(3, 5), expands=(2, 3)),
+        Stage(8, 2, (1,), kernels=(3, 5), expands=(2,)),
+    ),
+    1,
+    2,
+    8,
+)
+
+
+class Truth:
+    """A tabulated function that does not add up over stages, and how often it was asked."""
+
+    def __init__(self, space, seed=0):
+        self.genes = space.encode(list(space.enumerate()))
+        self.macs = macs_table(space)(self.genes)
+        rough = synthetic_accuracy(space, "rough", seed)(self.genes) - 74
+        size = np.log(self.macs / self.macs.min())
+        self.values = accuracy_of(-2.9 + 0.3 * size - 0.011 * size**2 + 0.05 * rough)
+        self._rows = {row.tobytes(): i for i, row in enumerate(self.genes)}
+        self.asked = []
+
+    def __call__(self, genes):
+        self.asked.append(self._rows[genes.tobytes()])
+        return self.values[self.asked[-1]]
+
+    def posterior(self, space, count, rng):
+        rows = rng.choice(len(self.genes), count, replace=False)
+        return rows, fit_posterior(space, self.genes[rows], self.values[rows], rng=rng)
+
+
+def test_it_ends_when_every_arch_within_the_budgets_was_looked_at():
+    truth, rng = Truth(FEW), np.random.default_rng(0)
+    before, prior = truth.posterior(FEW, 12, rng)
+    limit = float(np.quantile(truth.macs, 0.12))
+    within = set(np.flatnonzero(truth.macs <= limit).tolist())
+    budgets = [Budget(macs_table(FEW), limit, "MACs")]
+    search = thompson_search(prior, truth, budgets, measurements=1000, rng=rng)
+    # No arch is measured twice, and none that had been measured before.
+    assert len(set(truth.asked)) == len(truth.asked) == search.measurements
+    assert set(truth.asked) == within - set(before.tolist())
+    assert {row.tobytes() for row in search.genes} == {truth.genes[i].tobytes() for i in within}
+    assert search.best.accuracy == max(truth.values[i] for i in within)
+    assert search.best.costs["MACs"] <= limit and search.best.history[-1] == search.best.accuracy
+    assert len(search.posterior.genes) == 12 + search.measurements and search.prior is prior
+
+
+def test_it_measures_the_predictors_optimum_first_and_repeats_itself():
+    truth = Truth(WIDE)
+    _, prior = truth.posterior(WIDE, 60, np.random.default_rng(1))
+    budgets = [Budget(macs_table(WIDE), float(np.quantile(truth.macs, 0.3)), "MACs")]
+    searches = [
+        thompson_search(prior, truth, budgets, measurements=4, rng=np.random.default_rng(seed))
+        for seed in (5, 5)
+    ]
+    optimum = best(WIDE, prior.mean, budgets)
+    assert (searches[0].genes[0] == optimum.genes).all()
+    assert (searches[0].genes == searches[1].genes).all()
+    assert (macs_table(WIDE)(searches[0].genes) <= budgets[0].limit).all()
+
+
+def test_it_leaves_half_of_what_measuring_random_archs_leaves():
+    """The regret of 30 measurements, each counted on 5,000 images, in a space of 20 global choices
+    and a range of 200 in MACs.
+    """
+    regrets = []
+    for seed in range(3):
+        truth, rng = Truth(BROAD, seed), np.random.default_rng(seed)
+        counted = rng.binomial(5000, truth.values / 100) / 50
+        rows = rng.choice(len(truth.genes), 150, replace=False)
+        prior = fit_posterior(BROAD, truth.genes[rows], counted[rows], rng=rng)
+        limit = float(np.quantile(truth.macs, 0.3))
+        within = np.flatnonzero(truth.macs <= limit)
+        search = thompson_search(
+            prior,
+            lambda genes, truth=truth, counted=counted: (truth(genes), counted[truth.asked[-1]])[1],
+            [Budget(macs_table(BROAD), limit, "MACs")],
+            measurements=30,
+            rng=rng,
+        )
+        sample = rng.choice(within, 30, replace=False)
+        results = (
+            truth.values[truth.asked[int(np.argmax(counted[truth.asked]))]],
+            truth.values[sample[np.argmax(counted[sample])]],
+        )
+        assert search.best.accuracy == counted[truth.asked].max()
+        regrets.append(truth.values[within].max() - np.array(results))
+    thompsons, random = np.mean(regrets, axis=0)
+    assert thompsons <= random / 2
+
+
+def test_what_it_cannot_do():
+    truth = Truth(FEW)
+    _, prior = truth.posterior(FEW, 12, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="measurements 0: want at least 1"):
+        thompson_search(prior, truth, measurements=0, rng=np.random.default_rng(0))
+    with pytest.raises(InfeasibleBudget, match="the smallest achievable value is"):
+        limit = Budget(macs_table(FEW), 10.0, "MACs")
+        thompson_search(prior, truth, [limit], measurements=3, rng=np.random.default_rng(0))
+    assert not truth.asked
+    other = StageTable(WIDE, np.zeros(6), [np.zeros((6, size)) for size in WIDE.stage_sizes])
+    with pytest.raises(ValueError, match="a table of space 'wide'"):
+        thompson_search(
+            prior, truth, [Budget(other, 1.0)], measurements=3, rng=np.random.default_rng(0)
+        )
+
+
+def test_its_worked_example_gives_what_it_says():
+    failed, tried = doctest.testmod(thompson)
+    assert tried and not failed
