@@ -23,6 +23,7 @@ import page
 import recipes
 import stand_alone
 import step_profile
+import thompson
 from matplotlib.figure import Figure
 
 from labkit.course.pictures.style import save_figure
@@ -360,6 +361,12 @@ SECTIONS = {
         measured_search.text,
         measured_search.figure,
         "Measured accuracy over the latency budget: searched, scaled by hand and random nets",
+    ),
+    "thompson": Section(
+        SEARCH,
+        thompson.text,
+        thompson.figure,
+        "Regret over the number of measured archs, of four searches on three known truths",
     ),
     "stand_alone": Section(
         TRAINING,
