@@ -55,9 +55,9 @@ class DatasetRecord(NamedTuple):
     def from_json(cls, value: object, source: object, error: type[LabError]) -> DatasetRecord:
         """Read what `to_json` gives; raises `error`, which names `source` and the field."""
         fields = Fields(value, source, error, prefix="dataset")
-        splits = fields.object("splits")
+        name, splits = fields.text("name"), fields.object("splits")
         return cls(
-            name=fields.text("name"),
+            name=name,
             classes=tuple(fields.get("classes", list)),
             channels=fields.get("channels", int),
             mean=tuple(fields.get("mean", list)),

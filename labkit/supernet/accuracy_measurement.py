@@ -86,6 +86,7 @@ def measure_pairs(
     from labkit.supernet.evaluation import RECALIBRATION_IMAGES, Evaluator
 
     ranks = ranks or World(0, 1, choose_device("cpu"))
+    trained.require_weights()
     space, weights = trained.space, trained.weights_path
     genes = random_genes(space, archs, seed)
     splits = (SEARCHED, *UNSEARCHED)

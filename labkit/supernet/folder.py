@@ -134,7 +134,7 @@ class TrainedSupernet:
         """The weights, which need no gradients; raises CheckpointError where there are no sound
         ones.
         """
-        self._require_weights()
+        self.require_weights()
         supernet, _ = weights_file.load(self.weights_path)
         self._require_this_space(supernet.space)
         return supernet
@@ -142,7 +142,7 @@ class TrainedSupernet:
     @cached_property
     def record(self) -> dict:
         """What the weights say of their training: configuration, curve, hours, machine, date."""
-        self._require_weights()
+        self.require_weights()
         space, record = weights_file.read_record(self.weights_path)
         self._require_this_space(space)
         return record
@@ -200,6 +200,7 @@ class TrainedSupernet:
                 " it again"
             )
 
-    def _require_weights(self) -> None:
+    def require_weights(self) -> None:
+        """Raise CheckpointError, which says how to make them, where there are no weights."""
         if not self.is_trained:
             raise CheckpointError(f"{self.weights_path} does not exist; {self.missing()[WEIGHTS]}")

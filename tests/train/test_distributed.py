@@ -92,7 +92,13 @@ def test_two_processes_end_with_the_weights_of_one_with_the_joint_batch(tmp_path
     process = torchrun(tmp_path / "two", *options)
     assert process.returncode == 0, process.stderr[-3000:]
     config = TrainConfig(
-        epochs=1, steps_per_epoch=5, batch=8, erase=0.5, precision="float64", seed=3
+        epochs=1,
+        steps_per_epoch=5,
+        batch=8,
+        erase=0.5,
+        precision="float64",
+        seed=3,
+        sampling="log-macs",  # what the command does with a sandwich
     )
     train(config, tmp_path / "one", progress=False, device="cpu")
     two, one = (
