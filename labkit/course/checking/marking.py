@@ -104,12 +104,13 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
     cells, points = _failed_cells(id, result), 0
     errors = [str(cell.get("error")) for cell in cells if not _is_hidden(id, cell)]
     hidden_errors = [str(cell.get("error")) for cell in cells if _is_hidden(id, cell)]
-    if visible is None or hidden is None:
-        message = _what_happened(id, result)
-    else:
-        message = WRONG_FOR_HIDDEN if visible.passed else visible.message
+    if visible is not None and hidden is not None:
         hidden_errors.append(hidden.message)
         points = worst((visible, hidden)).points
+    if visible is not None and not visible.passed:
+        message = visible.message
+    else:
+        message = WRONG_FOR_HIDDEN if visible and hidden else _what_happened(id, result)
     return _wrong(exercise, message, " ".join(errors), " ".join(hidden_errors), points)
 
 

@@ -1,12 +1,18 @@
 """From what came back of a run to a mark: what could not be judged has none, and says why."""
 
+import json
+
 import pytest
 from grading_for_tests import cells_of, solutions
 
-from labkit.course.checking.marking import mark
+from labkit.course.checking.marking import WRONG_FOR_HIDDEN, mark
 from labkit.course.checking.submission import find_answers
+from labkit.course.exercises.exercise import SEEDS
+from labkit.course.exercises.plain_values import dumps
+from labkit.course.judges.registry import get_exercise
 
-SUBMISSION = find_answers(cells_of(solutions(1)))
+ANSWERS = solutions(1)
+SUBMISSION = find_answers(cells_of(ANSWERS))
 MISSING = "ModuleNotFoundError: No module named 'pandas'"
 
 
@@ -27,6 +33,27 @@ def test_of_what_an_answer_misses_for_hidden_inputs_the_student_sees_nothing():
     told = "ModuleNotFoundError: No module named 'hidden_28_3_5'"
     graded = mark("1.3", SUBMISSION, reply("call", told, "1.3-hidden"), 0)
     assert graded.points == 0 and "28" not in graded.message + graded.flag
+
+
+def test_what_is_wrong_for_visible_inputs_is_said_whatever_came_of_the_hidden_ones():
+    outcome = {"error": "count_subnets raised KeyError: 7", "returned": "null"}
+    for error in ("BrokenPipeError: [Errno 32] Broken pipe", None):
+        result = reply("call", error, "1.3-hidden")
+        result["returned"] = {"1.3-visible": json.dumps([outcome] * len(SEEDS))}
+        graded = mark("1.3", SUBMISSION, result, 0)
+        assert graded.points == 0 and graded.message == outcome["error"]
+
+
+def test_what_is_right_for_visible_inputs_only_is_said_to_be():
+    exercise, count = get_exercise("1.3"), ANSWERS["1.3"]
+    exec(count, scope := {})
+    outcomes = [
+        {"error": None, "returned": dumps(scope["count_subnets"](**exercise.inputs(seed)))}
+        for seed in SEEDS
+    ]
+    result = reply("call", "KeyError: 28", "1.3-hidden")
+    result["returned"] = {"1.3-visible": json.dumps(outcomes)}
+    assert mark("1.3", SUBMISSION, result, 0).message == WRONG_FOR_HIDDEN
 
 
 def test_a_module_of_labkit_that_answers_do_not_have_is_missed_by_the_answer():

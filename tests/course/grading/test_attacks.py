@@ -7,6 +7,7 @@ else it is not.
 
 import csv
 import json
+import os
 
 import pytest
 from grading_for_tests import cells_of, confined, notebook, solutions, write
@@ -72,7 +73,9 @@ texts = [text for text in texts if "gc.get_" + "objects" not in text]
 found = any('"resolutions"' in text and '"stages"' in text for text in texts)
 """.strip(),
     "what started it": (
-        "for path in glob.glob('/tmp/*/socket') + glob.glob('/tmp/labkit*'):\n    found = True"
+        "server, own = os.path.split(os.environ['LABKIT_EXCHANGE'])\n"
+        "found = not {own, 'copies'}.issuperset(os.listdir(server))\n"
+        "found = found or socket.socket(socket.AF_UNIX).connect_ex(server + '/socket') == 0"
     ),
     "labkit where it is installed": (
         f"found = os.path.exists({str(PACKAGE / 'course/judges/supernet.py')!r})"
@@ -243,6 +246,13 @@ def test_what_should_be_out_of_reach_is(name, grader):
     )
 
 
+def test_what_started_it_lies_where_the_attack_looks(grader):
+    grader.server.wait()
+    assert {"socket", "lock"} <= set(os.listdir(grader.server.folder))
+    place = function("import os\nreturn os.path.dirname(os.environ['LABKIT_EXCHANGE'])")
+    assert set(grader.values(MARKER + place)) == {str(grader.server.folder)}
+
+
 def test_the_form_of_these_attacks_can_be_right():
     scope = {}
     exec(within_reach("found = True"), scope)
@@ -343,12 +353,11 @@ def test_names_and_versions_in_no_encoding_are_text_in_the_end(tmp_path):
 
 @pytest.mark.parametrize("name", ["＝1+1", "＋1", "@x;=1", " \t=1", "\u200b=1", "-2+3"])
 def test_no_cell_of_the_table_begins_a_formula(name):
-    grades = {
-        "exercises": {},
-        "students": [{"student": f"{name};=cmd()", "marks": [], "total": 0, "flags": [name]}],
-    }
-    student, total, flags = next(csv.reader([as_csv(grades).splitlines()[1]]))
-    assert student[0] == flags[0] == "'" and total == "0"
+    about = {"student": f"{name};=cmd()", "id": name, "flags": [name]}
+    account = {"total": 0, "complete": True, "penalty": 0, "extra": []}
+    grades = {"exercises": {}, "students": [about | account | {"marks": []}]}
+    student, id, total, flags = next(csv.reader([as_csv(grades).splitlines()[1]]))
+    assert student[0] == id[0] == flags[0] == "'" and total == "0"
     assert f'"{student}"' in as_csv(grades), "quoted, so that it stays one cell where ; separates"
 
 
