@@ -165,7 +165,8 @@ def raise_walls(server: ForkServer, progress: bool, without_walls: bool) -> Wall
         raise LabError(
             "this system does not confine answers: one could read and change what you can. Grade"
             " where it does (docs/grading.md says how), or in a virtual machine that holds nothing"
-            " else, with --without-walls"
+            " else, with --without-walls\n"
+            + "\n".join(line for line in walls.lines() if not line.startswith("up"))
         )
     return walls
 

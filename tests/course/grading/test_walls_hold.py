@@ -257,7 +257,7 @@ return json.dumps(view)
 
 def test_grading_refuses_where_answers_are_not_confined(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grading, "try_walls", lambda *_: NONE)
-    with pytest.raises(LabError, match="--without-walls"):
+    with pytest.raises(LabError, match=r"--without-walls\nDOWN  namespaces"):
         grading.raise_walls(None, False, False)
     assert grading.raise_walls(None, False, True) is NONE
     assert capsys.readouterr().err.count("DOWN") == 2 * 4
