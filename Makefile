@@ -49,8 +49,8 @@ test-mcu: mcu
 # A subnet as a C library: equal to that interpreter, built for microcontrollers and run on emulated ones.
 test-firmware: mcu
 	@{ command -v arm-none-eabi-gcc && command -v qemu-system-arm; } >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
-	    && apt-get install -y -qq --no-install-recommends gcc-arm-none-eabi qemu-system-arm; } \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && timeout 120 apt-get update -qq \
+	    && timeout 300 apt-get install -y -qq --no-install-recommends gcc-arm-none-eabi qemu-system-arm; } \
 	  || echo 'missing and not installed: sudo apt install gcc-arm-none-eabi qemu-system-arm'
 	$(MCU_PYTEST) -m "not slow" tests/firmware/test_deployment.py tests/firmware/test_library.py
 	$(MCU_PYTEST) tests/firmware/test_emulated_board.py
