@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from devices_for_tests import devices
 
 from labkit.cli.latency.text import published_text
 from labkit.comparison.published_latencies import PublishedLatency, check, held_out_error
 from labkit.latency.devices import (
     TRUSTED_ERROR,
-    SimulatedDevice,
     get_device,
 )
-
-SIMULATED = (
-    "jetson-nano",
-    "mcu-20k",
-    "mcu-64k",
-    "pi4",
-    "pi4-int8",
-    "pixel1",
-    "stm32f746",
-    "stm32h743",
-)
-MICROCONTROLLERS = ("mcu-20k", "mcu-64k", "stm32f746", "stm32h743")
-
-
-def devices() -> list[SimulatedDevice]:
-    return [get_device(name) for name in SIMULATED]
 
 
 def test_recorded_held_out_errors_are_those_of_today_and_rule_the_label():

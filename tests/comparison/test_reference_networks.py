@@ -5,29 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from devices_for_tests import devices
 from fvcore.nn import FlopCountAnalysis
 
 from labkit.comparison import reference_networks as references
-from labkit.latency.devices import (
-    SimulatedDevice,
-    get_device,
-)
-
-SIMULATED = (
-    "jetson-nano",
-    "mcu-20k",
-    "mcu-64k",
-    "pi4",
-    "pi4-int8",
-    "pixel1",
-    "stm32f746",
-    "stm32h743",
-)
-MICROCONTROLLERS = ("mcu-20k", "mcu-64k", "stm32f746", "stm32h743")
-
-
-def devices() -> list[SimulatedDevice]:
-    return [get_device(name) for name in SIMULATED]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from devices_for_tests import MICROCONTROLLERS, SIMULATED, devices
 
 from labkit.latency.devices import (
     HOST,
     DeviceError,
-    SimulatedDevice,
     device_names,
     get_device,
     load_simulated,
@@ -26,22 +26,6 @@ from labkit.space.operators import convolution
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import macs_table, params_table
-
-SIMULATED = (
-    "jetson-nano",
-    "mcu-20k",
-    "mcu-64k",
-    "pi4",
-    "pi4-int8",
-    "pixel1",
-    "stm32f746",
-    "stm32h743",
-)
-MICROCONTROLLERS = ("mcu-20k", "mcu-64k", "stm32f746", "stm32h743")
-
-
-def devices() -> list[SimulatedDevice]:
-    return [get_device(name) for name in SIMULATED]
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
