@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -64,6 +65,23 @@ class Arch:
                 'an arch looks like {"resolution": 28, "stages": [[[kernel, expand], ...],'
                 f" ...]}}; got {str(value)[:120]!r} ({type(error).__name__}: {error})"
             ) from None
+
+    @classmethod
+    def parse(cls, text: str) -> Arch:
+        """Read what `str` of an arch gives; raises ValueError for another text.
+
+        >>> Arch.parse("28px x0.5 k3e2 | k5e4 k3e3").depths
+        (1, 2)
+        """
+        head = re.fullmatch(r"(\d+)px( x([\d.e-]+))?( .*)?", text)
+        stages = head and [stage.split() for stage in (head[4] or "").split("|")]
+        blocks = stages and [[re.fullmatch(r"k(\d+)e(\d+)", b) for b in stage] for stage in stages]
+        if not blocks or not all(map(all, blocks)):
+            raise ValueError(f"an arch is written like '28px k3e2 | k5e4 k3e3', got {text[:120]!r}")
+        pairs = [[[int(block[1]), int(block[2])] for block in stage] for stage in blocks]
+        return cls.from_json(
+            {"resolution": int(head[1]), "stages": pairs, "width": float(head[3] or 1)}
+        )
 
     def __str__(self) -> str:
         stages = " | ".join(" ".join(f"k{k}e{e}" for k, e in blocks) for blocks in self.stages)

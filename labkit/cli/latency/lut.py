@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import click
 
 from labkit.cli.options import SupernetType, device_option, json_option, show, supernet_option
 from labkit.space.binding import file_stem
+from labkit.space.presets import spaces
 from labkit.storage.paths import data_dir
 
 MEASURED = (
     "measured in {seconds} s: {cpu}, {runtime} {runtime_version}, {threads} thread(s), batch"
     " {batch}, load {load}, governor {governor}"
 )
+
+
+subnets_option = click.option(
+    "--subnets",
+    type=click.IntRange(min=8),
+    default=20,
+    show_default=True,
+    help=(
+        "Whole subnets in the kit. 20 calibrate the table; `--latency regression` learns from more,"
+        " such as 200."
+    ),
+)
+# Forms of tables of other programs, and what reads each: MODULE:FUNCTION(path, space) gives
+# milliseconds by block key.
+FORMATS = {
+    "csv": "labkit.latency.kit.block_times:read_csv",
+    "json": "labkit.latency.kit.block_times:read_object",
+}
 
 
 @click.group()
@@ -91,16 +111,7 @@ def measure(trained, ship, runtime, threads, as_json) -> None:
     required=True,
     help="Zip file to write.",
 )
-@click.option(
-    "--subnets",
-    type=click.IntRange(min=8),
-    default=20,
-    show_default=True,
-    help=(
-        "Whole subnets in the kit. 20 calibrate the table; `--latency regression` learns from more,"
-        " such as 200."
-    ),
-)
+@subnets_option
 def pack(trained, out, subnets) -> None:
     """Write a kit that measures a board with nothing but Python 3.8+, numpy and onnxruntime.
 
@@ -122,23 +133,75 @@ def pack(trained, out, subnets) -> None:
     type=SupernetType(),
     help="Supernet that the kit was packed for (default: the one that the file names).",
 )
-def import_(file, name, trained) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["kit", *FORMATS]),
+    default="kit",
+    show_default=True,
+    help=(
+        "Form of FILE: latency.json of a kit, or a table of another program, for the space of"
+        " --supernet: rows or fields of block keys (`labkit lut keys`) and milliseconds."
+    ),
+)
+@click.option(
+    "--board",
+    metavar="TEXT",
+    help="Of another program's table: processor, runtime and threads, to be shown with it.",
+)
+def import_(file, name, trained, form, board) -> None:
     """Make a board's latency.json a device like any other, after validating all of it.
 
     A table that the board has for the same space is replaced.
     """
     from labkit.latency.kit.board_import import import_table, replaced_tables
 
-    before = replaced_tables(name)
-    space = import_table(file, name, trained and trained.space).table.space
-    replaced = before.get(file_stem(space))
-    if replaced:
+    if form != "kit" and trained is None:
+        raise click.UsageError(f"--format {form} does not say its space; add --supernet")
+    if form == "kit" and board is not None:
+        raise click.UsageError("a kit's file says its board itself; leave --board out")
+    before, space = replaced_tables(name), trained and trained.space
+    read_times = resolve_name(FORMATS[form]) if form in FORMATS else None
+    table = import_table(file, name, space, read_times=read_times, board=board)
+    space = table.table.space
+    if replaced := before.get(file_stem(space)):
         click.echo(
             f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
         )
+    if not table.subnets:
+        click.echo(
+            "warning: it holds no whole subnets, so nothing says whether the sum of its blocks is"
+            " what a network takes; `labkit lut keys` lists some to measure",
+            err=True,
+        )
+    supernet = space.name if space.name in spaces else "FOLDER"
     click.echo(
-        f"device {name!r} is ready for space {space.name!r}: labkit search --supernet"
-        f" {space.name} --device {name}"
+        f"device {name!r} is ready for space {space.name!r}: labkit search --supernet {supernet}"
+        f" --device {name}"
+    )
+
+
+@lut.command()
+@supernet_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="CSV file to write.",
+)
+@subnets_option
+def keys(trained, out, subnets) -> None:
+    """Write the keys of a space's blocks and of some whole subnets, for times of another program.
+
+    Fill in the milliseconds, and import the table with `labkit lut import --format csv`. The models
+    that the keys name lie in the kit of as many subnets.
+    """
+    from labkit.latency.kit.block_times import write_keys
+
+    write_keys(trained.space, out, subnets)
+    click.echo(
+        f"keys written to {out}; with the milliseconds filled in: labkit lut import {out.name}"
+        " --format csv --name NAME, and the same --supernet"
     )
 
 

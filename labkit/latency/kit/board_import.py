@@ -6,9 +6,10 @@ What comes from a board is checked in every part first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from labkit.latency.kit.block_times import content_of_times
 from labkit.latency.measured.latency_file import recorded_provenance, validate
 from labkit.latency.measured.lookup_table import LatencyTable, write_table
 from labkit.latency.measured.measurement import measure
@@ -19,20 +20,34 @@ from labkit.latency.measured.untrusted_json import read_json
 from labkit.space import SearchSpace
 from labkit.storage.paths import data_dir
 
+ReadTimes = Callable[[Path, SearchSpace], Mapping[str, object]]  # milliseconds by key
 
-def import_table(path: Path, name: str, space: SearchSpace | None = None) -> LatencyTable:
+
+def import_table(
+    path: Path,
+    name: str,
+    space: SearchSpace | None = None,
+    *,
+    read_times: ReadTimes | None = None,
+    board: str | None = None,
+) -> LatencyTable:
     """Validate the latency.json of a board (or a zip that holds it) and make it the device `name`.
 
-    `space` is the one that it was measured for; None takes the space of that name that ships with
-    labkit. Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name
-    that cannot be.
+    `space` is the one that it was measured for; None takes the one that the file defines or names.
+    A table of another form, which `read_times` reads, says neither its space nor its `board`.
+    Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that
+    cannot be.
     """
     check_board_name(name)
     if (data_dir() / "latency" / name).exists():
         raise ValueError(f"device name {name!r} is taken by a table that ships; choose another")
-    value = read_json(path)
+    if read_times is None:
+        value = read_json(path)
+    else:
+        value = content_of_times(read_times(path, space), path, space, board)
     space = validate(value, path, space)
-    check_plausible(value, path, space)
+    if value["subnets"] or read_times is None:  # others may have timed nothing but blocks
+        check_plausible(value, path, space)
     return write_table(value, table_path(name, space), space)
 
 

@@ -43,6 +43,7 @@ class LatencyTable:
     uncalibrated: AdditiveTable
     calibration: Calibration
     provenance: Mapping[str, object]  # machine, runtime, threads, date, ... as measured
+    subnets: int  # whole subnets that it is calibrated on
     drifted: tuple[str, ...] = ()  # blocks that were measured while the machine changed speed
 
 
@@ -96,7 +97,8 @@ def build_table(value: dict, space: SearchSpace) -> LatencyTable:
     if len(value["subnets"]) >= MIN_CALIBRATION:
         calibration = calibrate(raw, *whole_subnets(value, space))
     table = raw.scaled(calibration.factor, calibration.intercept_ms, calibration.per_block_ms)
-    return LatencyTable(table, raw, calibration, value["made"], tuple(value["drifted"]))
+    subnets, drifted = len(value["subnets"]), tuple(value["drifted"])
+    return LatencyTable(table, raw, calibration, value["made"], subnets, drifted)
 
 
 def load_table(path: Path, space: SearchSpace) -> LatencyTable:
