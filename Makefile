@@ -42,9 +42,9 @@ mcu: $(STAMP)
 	  && touch $(MCU)/.installed; } \
 	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
 
-# A subnet in TensorFlow Lite Micro's interpreter.
+# A subnet in TensorFlow Lite Micro's interpreter, and the memory that it takes there.
 test-mcu: mcu
-	$(MCU_PYTEST) tests/deploy/test_litert.py
+	$(MCU_PYTEST) tests/deploy/test_litert.py tests/tables/test_arena.py
 
 # A subnet as a C library: equal to that interpreter, built for microcontrollers and run on emulated ones.
 test-firmware: mcu

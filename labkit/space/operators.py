@@ -155,13 +155,12 @@ class Schedule:
         self._tensors = [Buffer(input_size, 0, 0)]
         self._scratch: list[Buffer] = []
 
-    def run(self, inputs: Sequence[int], size: int, scratch: int = 0) -> int:
-        """Add a step that makes a tensor of `size` and needs `scratch` meanwhile."""
+    def run(self, inputs: Sequence[int], size: int, scratch: Sequence[int] = ()) -> int:
+        """Add a step that makes a tensor of `size` and needs buffers of `scratch` meanwhile."""
         self.overwrite(inputs)
         step = self.steps - 1
         self._tensors.append(Buffer(size, step, step))
-        if scratch:
-            self._scratch.append(Buffer(scratch, step, step))
+        self._scratch += [Buffer(buffer, step, step) for buffer in scratch]
         return len(self._tensors) - 1
 
     def overwrite(self, inputs: Sequence[int]) -> int:

@@ -1,15 +1,16 @@
 """The memory arena of a subnet on a microcontroller: a maximum plus a sum over operators.
 
 TensorFlow Lite Micro takes all memory from one arena. From one end grow the activations, whose
-places are given back: what they need is the largest, over the operators, of the tensors that are
-alive while it runs. From the other end grow persistent buffers, which stay: for every operator its
-entry, its tensors' entries and its kernel's data, and for every output channel of a convolution the
-multiplier and the shift that bring 32-bit sums back to 8 bits. Neither batch norms nor ReLUs are
-operators: they are folded into convolutions.
+places are given back: what they need is at least the largest, over the operators, of the tensors
+that are alive while it runs. From the other end grow persistent buffers, which stay: for every
+operator its entry, its tensors' entries and its kernel's data, and for every output channel of a
+convolution the multiplier and the shift that bring 32-bit sums back to 8 bits. Neither batch norms
+nor ReLUs are operators: they are folded into convolutions.
 
-The planner that gives the activations their places may find none without a gap. It then takes more
-than the largest operator does, which no table can say: `planned_bytes` does as it does, for one
-arch.
+`planned_bytes` is what the interpreter takes, to the byte, for any arch of any space: it places
+tensors by the interpreter's own rule. Where that rule finds no place without a gap it takes more
+than the largest operator does, which no table can say. `arena_table`, which exact search needs, is
+therefore a lower bound.
 
 The sizes below are those of the interpreter on a 64-bit machine, where it can be run and asked
 (benchmarks/mcu_memory.py). On a 32-bit microcontroller pointers are half as long and the persistent
@@ -30,17 +31,30 @@ from labkit.space.operators import Buffer, Operator, Schedule
 from labkit.tables.costs import AdditiveTable, MaxTable
 from labkit.tables.separable import MaxPlusSum
 
-ALIGNMENT = 16  # bytes; every tensor starts at a multiple
-# what the interpreter itself needs, with the model's input and constants that operators share
-INTERPRETER = 820
-OPERATOR = 64  # an operator's entry
+ALIGNMENT = 16  # bytes; every tensor and every persistent buffer starts at a multiple
+# what the interpreter itself needs, with the model's input and output and its constants
+INTERPRETER, ENTRIES, HANDLES = 736, 12, 8
 TENSOR = 24  # a tensor's entry; weights and biases are tensors too
-CHANNEL = 8  # multiplier and shift, 32 bits each
-# a kernel's options and data
-KERNEL_DATA = {"conv": 108, "hard_swish": 28, "mean": 72, "mul": 56, "add": 76}
-# a convolution's output, weight and bias; the output of any other kernel
-TENSORS = {"conv": 3, "hard_swish": 1, "mean": 1, "mul": 1, "add": 1}
+HANDLE = 8  # a pointer to scratch memory
+
+
+class MicroKernel(NamedTuple):
+    """What an operator needs beside the multipliers and shifts of its channels."""
+
+    data: int  # bytes of its entry and of its prepared data, each rounded up
+    options: int  # bytes
+    tensors: int  # that are its own: its output, and of a convolution the weight and the bias
+
+
 KERNELS = {
+    "conv": MicroKernel(144, 28, 3),
+    "hard_swish": MicroKernel(96, 0, 1),
+    "mean": MicroKernel(112, 4, 1),
+    "mul": MicroKernel(112, 4, 1),
+    "add": MicroKernel(128, 8, 1),
+}
+MEAN_HANDLES = 3  # of its scratch memory
+KERNEL_NAMES = {
     "dense": "conv",
     "pointwise": "conv",
     "depthwise": "conv",
@@ -60,12 +74,6 @@ class MicroOperator(NamedTuple):
     kernel: str
     channels: int = 0
 
-    @property
-    def persistent(self) -> int:
-        """Bytes that stay allocated for it."""
-        tensors = TENSOR * TENSORS[self.kernel]
-        return OPERATOR + tensors + KERNEL_DATA[self.kernel] + CHANNEL * self.channels
-
 
 class MicroGraph(NamedTuple):
     """The converted network: its operators, and the int8 tensors that they read and write."""
@@ -79,9 +87,10 @@ def micro_graph(operators: Sequence[Operator]) -> MicroGraph:
     schedule, converted = Schedule(_aligned(operators[0].inputs)), []
     outputs = [0]  # the tensor that each operator writes, the network's input first
     for operator in operators:
-        size, kernel = _aligned(operator.outputs), KERNELS[operator.kind]
-        sums = _aligned(4 * operator.out_channels) if kernel == "mean" else 0  # of 32 bits
-        tensor = schedule.run([outputs[i] for i in operator.reads], size, scratch=sums)
+        size, kernel = _aligned(operator.outputs), KERNEL_NAMES[operator.kind]
+        # a mean's 32-bit sums, the numbers of its dimensions and of its axes: MEAN_HANDLES buffers
+        scratch = (_aligned(4 * operator.out_channels), 16, 16) if kernel == "mean" else ()
+        tensor = schedule.run([outputs[i] for i in operator.reads], size, scratch)
         converted.append(MicroOperator(kernel, operator.filters))
         if operator.act in ACTIVATION_KERNELS:
             tensor = schedule.run([tensor], size)
@@ -99,19 +108,43 @@ def peak_bytes(operators: Sequence[Operator]) -> int:
     return max(micro_graph(operators).schedule.alive())
 
 
-def persistent_bytes(operators: Sequence[Operator]) -> int:
-    """Bytes that stay allocated for `operators`, without what the interpreter itself needs."""
-    return sum(operator.persistent for operator in micro_graph(operators).operators)
+class PersistentBytes(NamedTuple):
+    """Memory that stays allocated for operators.
+
+    The interpreter rounds each buffer of `kernels` up to a multiple of 16; entries and handles lie
+    close together, and it rounds their ends.
+    """
+
+    kernels: int
+    entries: int  # of tensors, and kernels' options
+    handles: int
+
+
+def persistent_bytes(operators: Sequence[Operator]) -> PersistentBytes:
+    """What `operators` need, without the interpreter itself and constants that they share."""
+    converted = micro_graph(operators).operators
+    kernels = [KERNELS[operator.kernel] for operator in converted]
+    return PersistentBytes(
+        sum(kernel.data for kernel in kernels)
+        + sum(2 * _aligned(4 * operator.channels) for operator in converted),
+        sum(TENSOR * kernel.tensors + kernel.options for kernel in kernels),
+        HANDLE * MEAN_HANDLES * sum(operator.kernel == "mean" for operator in converted),
+    )
+
+
+def shared_constants_bytes(space: SearchSpace) -> int:
+    """Entries of constants that an arch has once: the 1/6 of hard sigmoids."""
+    return TENSOR * any(stage.se for stage in space.stages)
 
 
 def planned_peak(buffers: Sequence[Buffer]) -> int:
     """Bytes that TensorFlow Lite Micro's GreedyMemoryPlanner needs for `buffers`.
 
-    Largest first, each goes to the first gap that holds it among those already placed and alive
-    with it.
+    Largest first, of equal ones the last first, each goes to the first gap that holds it among
+    those already placed and alive with it.
     """
     placed: list[tuple[int, Buffer]] = []  # offsets
-    for buffer in sorted(buffers, key=lambda buffer: -buffer.size):  # stable, as the planner's is
+    for buffer in sorted(buffers[::-1], key=lambda buffer: -buffer.size):
         alive_with_it = sorted(
             (start, start + other.size)
             for start, other in placed
@@ -127,25 +160,22 @@ def planned_peak(buffers: Sequence[Buffer]) -> int:
 
 
 def planned_bytes(space: SearchSpace, arch: Arch) -> int:
-    """Bytes of arena that the interpreter takes for one int8 subnet: planned and persistent.
-
-    `arena_table` predicts the lifetimes' peak, which this is never below. Of random subnets it is
-    1 % or more above the prediction in one of seven of `fmnist` (5 % at worst), in one of four of
-    `ofa-proxyless-w1.3` (7 %).
-    """
-    graph = micro_graph(network.operators(space, arch))
-    persistent = sum(operator.persistent for operator in graph.operators)
-    return planned_peak(graph.schedule.buffers) + INTERPRETER + persistent
+    """Bytes of arena that the interpreter takes for one int8 subnet: planned and persistent."""
+    operators = network.operators(space, arch)
+    kernels, entries, handles = persistent_bytes(operators)
+    entries += ENTRIES + shared_constants_bytes(space)
+    persistent = INTERPRETER + kernels + _aligned(entries) + _aligned(HANDLES + handles)
+    return planned_peak(micro_graph(operators).schedule.buffers) + persistent
 
 
 @dataclass(frozen=True, eq=False)
 class PeakTable(MaxTable):
     """The largest of base, blocks, and `pairs` (R, B, E) of neighbors with equal expand ratios.
 
-    The interpreter gives large tensors their places first. Around them, the input that a shortcut
-    needs lies behind the block's two widest tensors. Its sum waits for the next shortcut: where the
-    next block's widest tensors are as large, they leave it no place before the first waiting
-    tensor, only one behind it.
+    Two shortcuts in a row need more than either block alone. Large tensors get their places first,
+    so that a block's widest, of which two at a time are alive, lie side by side from the beginning
+    on. Behind them lies what the shortcut keeps, and in both blocks as far behind; but the second
+    kept map is the first block's sum, made while the first is there.
     """
 
     pairs: np.ndarray
@@ -173,21 +203,23 @@ class ArenaTable(MaxPlusSum):
 # One object for all microcontrollers: exact search sees that their limits are on one cost.
 @lru_cache(maxsize=4)
 def arena_table(space: SearchSpace) -> ArenaTable:
-    """Bytes of arena of int8 subnets, batch 1: activations plus persistent buffers.
+    """Bytes of arena of int8 subnets, batch 1, at least: activations plus persistent buffers.
 
-    The former are its `maximum`, the latter its `total`.
+    The former are its `maximum`, the latter its `total`, at most 20 bytes below what is needed.
     """
 
     def pair(shape: BlockShape, kernel: int, expand: int, side: int) -> int:
-        if not shape.has_shortcut:
-            return 0
         operators = network.block(shape, kernel, expand, side)
-        return peak_bytes(operators) + _aligned(operators[0].inputs)
+        narrow, wide = _aligned(operators[0].inputs), _aligned(operators[0].outputs)
+        sums = _aligned(4 * operators[0].out_channels) if shape.se else 0
+        # only where the widest are the widest
+        return 2 * (wide + narrow) if shape.has_shortcut and max(narrow, sums) < wide else 0
 
     peak = MaxTable.of_operators(space, peak_bytes)
     pairs = MaxTable.build(space, lambda resolution, width: 0, pair).blocks[:, :, 0]
-    total = AdditiveTable.of_operators(space, persistent_bytes)
+    total = AdditiveTable.of_operators(space, lambda operators: sum(persistent_bytes(operators)))
+    constant = INTERPRETER + ENTRIES + HANDLES + shared_constants_bytes(space)
     return ArenaTable(
         PeakTable(space, peak.base, peak.blocks, pairs),
-        replace(total, base=total.base + INTERPRETER),
+        replace(total, base=total.base + constant),
     )

@@ -91,7 +91,7 @@ def test_what_is_alive_in_a_block_by_hand():
 def test_a_schedule_frees_what_nobody_reads_any_more():
     schedule = Schedule(10)
     a = schedule.run([0], 20)
-    b = schedule.run([a], 30, scratch=5)
+    b = schedule.run([a], 30, scratch=(2, 3))
     schedule.run([b, 0], 40)
     assert schedule.alive() == [10 + 20, 10 + 20 + 30 + 5, 10 + 30 + 40]
 

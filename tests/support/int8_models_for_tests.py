@@ -28,6 +28,7 @@ class ModelWriter:
         self.rng = np.random.default_rng(seed)
         self.tensors, self.operators, self.codes = [], [], []
         self.buffers = [schema().BufferT()]
+        self.constants: dict[str, int] = {}  # that operators share
 
     def tensor(self, shape, scales=None, zero=0, values=None, axis=0) -> int:
         tensor = schema().TensorT()
@@ -47,6 +48,12 @@ class ModelWriter:
             tensor.quantization.quantizedDimension = axis
         self.tensors.append(tensor)
         return len(self.tensors) - 1
+
+    def constant(self, name: str, *tensor) -> int:
+        """A tensor that is there once."""
+        if name not in self.constants:
+            self.constants[name] = self.tensor(*tensor)
+        return self.constants[name]
 
     def activation(self, shape, scale: float, low: bool = False) -> int:
         """A tensor of activations; what is never negative has its zero at the lowest integer."""
@@ -138,7 +145,7 @@ class ModelWriter:
         if operator.act == "h_swish":
             return self.add("HARD_SWISH", [output], self.activation(shape, scale * 0.7))
         if operator.act == "h_sigmoid":
-            sixth = self.tensor((), 1 / 6 / 255, -128, np.array(127, np.int8))
+            sixth = self.constant("sixth", (), 1 / 6 / 255, -128, np.array(127, np.int8))
             gate = self.activation(shape, 1 / 255, True)
             options = {"fusedActivationFunction": 0}
             return self.add("MUL", [output, sixth], gate, "MulOptions", **options)
@@ -158,7 +165,7 @@ def int8_model(operators: Sequence[Operator], seed: int = 0) -> bytes:
         if operator.weight_shape:
             outputs.append(writer.convolution(operator, *inputs))
         elif operator.kind == "pool":
-            axes = writer.tensor((2,), None, 0, np.array([1, 2], np.int32))
+            axes = writer.constant("axes", (2,), None, 0, np.array([1, 2], np.int32))
             pooled = writer.activation(shape, scale * writer.rng.uniform(0.2, 0.8))
             last = operator is operators[-2]
             if last:

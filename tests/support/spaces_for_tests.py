@@ -48,6 +48,38 @@ small_spaces = spaces_of_one_width | spaces_of_one_width.map(
     lambda space: replace(space, widths=(0.5, 1.0), divisor=4)
 )
 
+# What a file may ask for: stages without expansion, odd sides, channels that are no multiple of 8,
+# a first block with a shortcut of its own, ReLU6 throughout.
+activations = st.sampled_from(("relu", "relu6", "h_swish"))
+any_stages = st.builds(
+    Stage,
+    width=st.sampled_from((4, 8, 12, 16, 20, 24, 40, 64)),
+    stride=st.sampled_from((1, 2)),
+    depths=ascending((1, 2, 3, 4)),
+    kernels=ascending((3, 5, 7)),
+    expands=st.just((1,)) | ascending((2, 3, 4, 6)),
+    act=activations,
+    se=st.booleans(),
+)
+optional_width = st.sampled_from((None, 8, 16, 64))
+any_spaces = st.builds(
+    SearchSpace,
+    name=st.just("any"),
+    resolutions=ascending(range(7, 49)),
+    stages=st.lists(any_stages, min_size=1, max_size=4).map(tuple),
+    in_channels=st.sampled_from((1, 3)),
+    num_classes=st.integers(2, 20),
+    stem_width=st.sampled_from((8, 12, 16, 32)),
+    stem_stride=st.sampled_from((1, 2)),
+    stem_act=activations,
+    first_width=optional_width,
+    first_act=activations,
+    final_width=optional_width,
+    feature_width=optional_width,
+    head_act=activations,
+    divisor=st.sampled_from((4, 8)),
+)
+
 # One width and three stages: what tests count by hand stays as it is whatever ships.
 ONE_WIDTH = SearchSpace(
     name="one-width",

@@ -22,7 +22,7 @@ from labkit.latency.devices import device_names, get_device
 from labkit.space import SearchSpace
 from labkit.storage.atomic_write import write_atomic
 from labkit.supernet.subnet import Subnet
-from labkit.tables.arena import arena_table
+from labkit.tables.arena import planned_bytes
 
 LITERT_VERIFY_IMAGES = 64
 LITERT_CALIBRATION_IMAGES = 256
@@ -33,7 +33,7 @@ class MicroDeployment(Deployment):
     """A subnet in TensorFlow Lite Micro, sizes in bytes.
 
     `accuracy` is torch's in float32; both are of the first `images` of the split. The arena is the
-    interpreter's own report on this machine, `predicted_arena_bytes` the search's.
+    interpreter's own report on this machine, `predicted_arena_bytes` what the search went by.
     """
 
     images: int
@@ -81,7 +81,7 @@ def deploy_micro(
         arena_bytes=arena.total,
         activation_bytes=arena.activations,
         persistent_bytes=arena.persistent,
-        predicted_arena_bytes=int(arena_table(space)(space.encode([subnet.arch]))[0]),
+        predicted_arena_bytes=planned_bytes(space, subnet.arch),
         fits=fitting_devices(arena.total, len(model)),
     )
 
