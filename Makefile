@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-browser browser mcu test-mcu test-firmware lab artifacts lint format clean
+.PHONY: demo test test-all test-browser browser mcu test-mcu test-firmware test-phone lab artifacts lint format clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -44,7 +44,7 @@ mcu: $(STAMP)
 
 # A subnet in TensorFlow Lite Micro's interpreter, and the memory that it takes there.
 test-mcu: mcu
-	$(MCU_PYTEST) tests/deploy/test_litert.py tests/tables/test_arena.py
+	$(MCU_PYTEST) tests/deploy/test_litert.py tests/formats tests/tables/test_arena.py
 
 # A subnet as a C library: equal to that interpreter, built for microcontrollers and run on emulated ones.
 test-firmware: mcu
@@ -54,6 +54,13 @@ test-firmware: mcu
 	  || echo 'missing and not installed: sudo apt install gcc-arm-none-eabi qemu-system-arm'
 	$(MCU_PYTEST) -m "not slow" tests/firmware/test_deployment.py tests/firmware/test_library.py
 	$(MCU_PYTEST) tests/firmware/test_emulated_board.py
+
+# A subnet for ExecuTorch, and for Core ML, which can be converted to everywhere and runs on macOS.
+test-phone: $(STAMP)
+	@$(BIN)/python -c 'import executorch, coremltools' 2>/dev/null \
+	  || timeout 600 $(BIN)/python -m pip install --quiet -e '.[phone]' \
+	  || echo 'the packages of the extra `phone` could not be installed; their tests will be skipped'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/deploy/test_executorch.py tests/deploy/test_coreml.py tests/formats
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks

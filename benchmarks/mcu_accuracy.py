@@ -19,7 +19,7 @@ from pathlib import Path
 import page
 from tqdm import tqdm
 
-from labkit.deploy.litert.deployment import deploy_micro
+from labkit.deploy.litert.deployment import deploy
 from labkit.latency.devices import get_device
 from labkit.runtime.machine import machine
 from labkit.specialize.device_costs import DeviceCosts
@@ -40,7 +40,7 @@ def text(report: dict) -> str:
             f"{row['int8_accuracy']:.2f}",
             f"{row['arena_bytes']:,}",
             f"{row['predicted_arena_bytes']:,}",
-            f"{row['flash_bytes']:,}",
+            f"{row['file_bytes']:,}",
         )
         for row in report["rows"]
     ]
@@ -73,7 +73,7 @@ def main() -> None:
                 space, model.predict, costs.budgets(latency_ms=limit), method="exact"
             )
             subnet = supernet.extract(result.arch, evaluator.recalibrate(result.arch))
-            deployment = deploy_micro(
+            deployment = deploy(
                 space, subnet, dataset, Path(folder) / "subnet.tflite", images=options.images
             )
             rows.append({"limit_ms": limit, "subnet": str(result.arch), **deployment.to_json()})

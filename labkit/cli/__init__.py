@@ -26,6 +26,7 @@ from labkit.cli.latency.devices import devices
 from labkit.cli.latency.lut import lut
 from labkit.cli.measure import measure
 from labkit.cli.pareto import pareto
+from labkit.cli.run import run
 from labkit.cli.search import search
 from labkit.cli.specialize import specialize
 from labkit.cli.train import train
@@ -47,6 +48,7 @@ for command in (
     devices,
     lut,
     deploy,
+    run,
     evaluate,
     adopt,
     space,

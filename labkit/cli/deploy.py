@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from labkit.cli.options import (
     arch_option,
@@ -16,6 +17,7 @@ from labkit.cli.options import (
 )
 
 CORES = ("cortex-m3", "cortex-m4", "cortex-m7")
+FLAGS = {"images": "count"}  # options that have another name here
 
 
 @click.command()
@@ -28,12 +30,19 @@ CORES = ("cortex-m3", "cortex-m4", "cortex-m7")
     type=click.Path(path_type=Path),
     required=True,
     help=(
-        "What to write: NAME.onnx, NAME.tflite for a microcontroller's interpreter, or a folder for"
-        " a C library (the last two are always int8)."
+        "What to write: NAME.onnx, NAME.tflite (LiteRT), NAME.pte (ExecuTorch), NAME.mlpackage"
+        " (Core ML), or a folder for a C library, always int8."
     ),
 )
 @click.option(
-    "--int8", is_flag=True, help="Also quantize (NAME.int8.onnx), calibrated on training images."
+    "--int8",
+    is_flag=True,
+    help="Of ONNX: also quantize (NAME.int8.onnx), calibrated on training images.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    help="Of LiteRT (default int8) and of Core ML (float32 or float16, the default).",
 )
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option(
@@ -42,10 +51,7 @@ CORES = ("cortex-m3", "cortex-m4", "cortex-m7")
     type=click.IntRange(min=1),
     default=2000,
     show_default=True,
-    help=(
-        "Images of the split that a .tflite file or a C library is judged on; the interpreter is"
-        " slow."
-    ),
+    help="Images of the split that all but ONNX are judged on; some interpreters are slow.",
 )
 @click.option(
     "--layout",
@@ -60,140 +66,40 @@ CORES = ("cortex-m3", "cortex-m4", "cortex-m7")
     help="Core that a C library is emulated on; cortex-m4 where the tools are installed.",
 )
 @json_option
-def deploy(trained, images, arch, out, int8, split, count, layout, board, as_json) -> None:
+@click.pass_context
+def deploy(context, trained, images, arch, out, split, as_json, **values) -> None:
     """Extract a subnet, fold its batch norms, export it, verify and measure it here.
 
-    A .tflite file is run by TensorFlow Lite Micro's interpreter, which needs the extra `mcu`. A C
-    library needs that, too, and a C compiler: it must compute what the interpreter does, to the
-    bit.
+    LiteRT needs the extra `mcu`: a .tflite file of int8 is also run by the interpreter that
+    microcontrollers have. A C library needs that, too, and a C compiler: it must compute what the
+    interpreter does, to the bit. ExecuTorch and Core ML need the extra `phone`; a Core ML model can
+    be verified on macOS only. Every file says how to feed it, and so does the JSON file beside it;
+    `labkit run` classifies images with it.
     """
-    space, arch = trained.space, read_arch(trained.space, arch)
-    # Missing packages are reported before the work, not after it; each format needs its own.
-    if out.suffix in (".tflite", ""):
-        from labkit.deploy.litert.packages import require_packages
+    from labkit.formats.table import format_of
 
-        require_packages()
-    elif out.suffix == ".onnx":
-        from labkit.deploy.onnx.deployment import deploy as deploy_onnx
-    else:
-        raise ValueError(
-            f"cannot deploy to {str(out)!r}; name it like model.onnx, model.tflite or, for C,"
-            " firmware/"
-        )
+    form, values["images"] = format_of(out), values.pop("count")
+    values["progress"] = not as_json
+    for name in values.keys() - form.options - {"progress"}:
+        source = context.get_parameter_source(FLAGS.get(name, name))
+        if source is ParameterSource.COMMANDLINE:
+            raise ValueError(f"{form.name} has no option --{name}; leave it out")
+    options = {name: values[name] for name in form.options if values[name] is not None}
+    space, arch = trained.space, read_arch(trained.space, arch)
+    form.module.require_packages()  # what is missing is reported before the work, not after it
+    from labkit.storage.provenance import sha256
     from labkit.supernet.evaluation import Evaluator
 
     trained = trained.using(images=images)
     supernet, dataset = trained.supernet, trained.dataset
     subnet = supernet.extract(arch, Evaluator(supernet, dataset, "val").recalibrate(arch))
-    if out.suffix == ".tflite":
-        _to_microcontroller(space, subnet, dataset, out, split, count, as_json)
-        return
-    if not out.suffix:
-        _to_firmware(space, subnet, dataset, out, split, count, layout, board, as_json)
-        return
-    model = deploy_onnx(space, subnet, dataset, out, int8=int8, split=split)
-    lines = [
-        (
-            f"{model.path} agrees with torch within {model.max_difference:.1e} on"
-            f" {model.verified_images} images"
-        ),
-        (
-            f"fp32  {model.accuracy:.2f} % of {split}  {model.latency_ms:.3f} ms here "
-            f" {model.file_bytes / 1000:.0f} kB"
-        ),
-    ]
-    if int8:
-        lines.append(
-            f"int8  {model.int8_accuracy:.2f} % of {split}  {model.int8_latency_ms:.3f} ms here "
-            f" {model.int8_file_bytes / 1000:.0f} kB  loses {model.accuracy_drop:.2f} points "
-            f" ({model.int8_path})"
-        )
-    show(model.to_json(), as_json, lines)
-
-
-def _to_microcontroller(space, subnet, dataset, out, split, images, as_json) -> None:
-    from labkit.deploy.litert.deployment import deploy_micro
-
-    model = deploy_micro(
-        space, subnet, dataset, out, split=split, images=images, progress=not as_json
-    )
-    show(
-        model.to_json(),
-        as_json,
-        [
-            (
-                f"{model.path} runs in TensorFlow Lite Micro, on the first {model.images} images of"
-                f" {split}"
-            ),
-            (
-                f"int8   {model.int8_accuracy:.2f} %, loses {model.accuracy_drop:.2f} points to"
-                " torch in float32"
-            ),
-            (
-                f"arena  {model.arena_bytes / 1000:.1f} kB: {model.activation_bytes / 1000:.1f}"
-                f" activations, {model.persistent_bytes / 1000:.1f} persistent"
-                f" ({model.predicted_arena_bytes / 1000:.1f} kB predicted)"
-            ),
-            f"flash  {model.flash_bytes / 1000:.1f} kB",
-            f"fits   {', '.join(model.fits) or 'no microcontroller that labkit knows'}",
-        ],
-    )
-
-
-def _to_firmware(space, subnet, dataset, out, split, images, layout, board, as_json) -> None:
-    from labkit.firmware.deployment import deploy_firmware
-    from labkit.firmware.emulated_board import missing_tools
-
-    if board is None and not missing_tools():
-        board = "cortex-m4"
-    model = deploy_firmware(
+    model = form.module.deploy(
         space,
         subnet,
         dataset,
         out,
-        layout=layout,
-        board=None if board == "none" else board,
         split=split,
-        images=images,
-        progress=not as_json,
+        supernet=sha256(trained.weights_path),
+        **options,
     )
-    lines = [
-        (
-            f"{model.path} computes what TensorFlow Lite Micro does, to the bit, on the first"
-            f" {model.images} images of {split}"
-        ),
-        (
-            f"int8   {model.int8_accuracy:.2f} %, loses {model.accuracy_drop:.2f} points to torch"
-            " in float32"
-        ),
-        (
-            f"arena  {model.arena_bytes / 1000:.1f} kB, where the interpreter takes"
-            f" {model.interpreter_arena_bytes / 1000:.1f} kB"
-        ),
-        (
-            f"const  {model.constant_bytes / 1000:.1f} kB of weights and tables, where its model"
-            f" has {model.interpreter_model_bytes / 1000:.1f} kB"
-        ),
-    ]
-    report = model.board
-    if report is None:
-        reason = ", ".join(missing_tools())
-        lines.append("board  not run" + (f": {reason} not installed" if reason else ""))
-    else:
-        lines += [
-            f"board  {report.core}, emulated ({report.machine}), equal on {report.images} images:",
-            (
-                f"       flash {report.flash_bytes / 1000:.1f} kB (code"
-                f" {report.code_bytes / 1000:.1f}), SRAM {report.sram_bytes / 1000:.1f} kB (stack"
-                f" {report.stack_bytes} bytes)"
-            ),
-            (
-                f"       {report.total_instructions / 1e6:.2f} million instructions a picture,"
-                f" {report.total_instructions / model.macs:.2f} for a multiply-add:"
-            ),
-            *(
-                f"       {count / report.total_instructions:6.1%}  {count:>10,}  {layer}"
-                for layer, count in zip(model.layers, report.instructions)
-            ),
-        ]
-    show(model.to_json(), as_json, lines)
+    show(model.to_json(), as_json, model.lines())

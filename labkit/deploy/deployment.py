@@ -5,6 +5,7 @@ A deployed model counts only once it computes the same as torch, and files are w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from labkit.data.datasets import DataSet, normalize, resize
+from labkit.runtime.timing import Call, time_all
 from labkit.space import Arch
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
 MAX_ERROR = 1e-4  # largest difference of a logit, float model against torch
 LOGITS_BATCH = 64
+SHOWN_IMAGES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,10 @@ class Deployment:
     def accuracy_drop(self) -> float | None:
         """Points of accuracy that int8 loses."""
         return None if self.int8_accuracy is None else self.accuracy - self.int8_accuracy
+
+    def lines(self) -> list[str]:
+        """What a terminal says of it."""
+        raise NotImplementedError
 
     def to_json(self) -> dict:
         fields = {**asdict(self), "arch": self.arch.to_json(), "accuracy_drop": self.accuracy_drop}
@@ -70,11 +77,55 @@ def split_images(
     return resize(normalize(images, dataset), resolution), labels
 
 
-def calibration_images(dataset: DataSet, resolution: int, count: int) -> Tensor:
-    """(N, C, r, r): training images that set the activation ranges, `count` or all there are."""
-    images = dataset.splits["train"].images
-    sample = images[:: max(1, len(images) // count)][:count]
-    return resize(normalize(sample, dataset), resolution)
+class CalibrationImages:
+    """Training images that set the activation ranges: `count` of them, or all that there are.
+
+    They are used like a tensor (N, C, r, r), as far as `len` and `split` go, and prepared a batch
+    at a time: memory does not grow with N.
+    """
+
+    def __init__(self, dataset: DataSet, resolution: int, count: int) -> None:
+        images = len(dataset.splits["train"].images)
+        self.dataset, self.resolution = dataset, resolution
+        self.rows = torch.arange(0, images, max(1, images // count))[:count]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        images = self.dataset.splits["train"].images
+        for rows in self.rows.split(size):
+            yield resize(normalize(images[rows], self.dataset), self.resolution)
+
+
+def finite_batches(images: Tensor | CalibrationImages, size: int) -> Iterator[Tensor]:
+    """The `images` (N, C, r, r) in batches of `size`, each as `finite` gives it.
+
+    Raises ValueError where there are none.
+    """
+    if not len(images):
+        raise ValueError("static quantization needs calibration images")
+    return (finite(batch, i * size) for i, batch in enumerate(images.split(size)))
+
+
+def finite(images: Tensor, first: int = 0) -> Tensor:
+    """The `images` themselves; raises ValueError, which gives their numbers counted from `first`,
+    where some have NaN or infinite values.
+    """
+    rows = (~images.isfinite().flatten(1).all(1)).nonzero().flatten() + first
+    if len(rows):
+        numbers = ", ".join(map(str, rows[:SHOWN_IMAGES].tolist()))
+        more = f" and {len(rows) - SHOWN_IMAGES} more" if len(rows) > SHOWN_IMAGES else ""
+        raise ValueError(
+            f"images {numbers}{more} (counted from 0) have pixels that are NaN or infinite; leave"
+            " them out"
+        )
+    return images
+
+
+def channels_last(images: Tensor) -> Iterator[np.ndarray]:
+    """Each image of (N, C, r, r) as float32 (1, r, r, C)."""
+    yield from np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())[:, None]
 
 
 def torch_logits(subnet: Subnet, images: Tensor) -> np.ndarray:
@@ -93,9 +144,10 @@ def check_agreement(
 ) -> float:
     """The largest absolute difference between `logits` (N, classes) of a model and torch's.
 
-    Raises ExportError when it is larger than `tolerance`; `model` says whose logits they are.
+    Raises ExportError when it is larger than `tolerance`, and ValueError for images with NaN;
+    `model` says whose logits they are.
     """
-    difference = float(np.abs(logits - torch_logits(subnet, images)).max())
+    difference = float(np.abs(logits - torch_logits(subnet, finite(images))).max())
     if not difference <= tolerance:  # not `>`: a NaN must fail
         raise ExportError(
             f"the {model} model differs from torch by {difference:.2g} on {len(images)} images, "
@@ -107,3 +159,9 @@ def check_agreement(
 def top1_percent(logits: np.ndarray, labels: Tensor) -> float:
     """Top-1 accuracy in percent, of logits (N, classes) and labels (N,)."""
     return float(100 * (logits.argmax(1) == labels.numpy()).mean())
+
+
+def median_ms(calls: dict[str, Call]) -> dict[str, float]:
+    """Median milliseconds of each call, timed in turns on this machine."""
+    run = time_all(list(calls), calls.__getitem__, next(iter(calls.values())))
+    return {name: timing.median_ms for name, timing in run.timings.items()}

@@ -12,20 +12,42 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from labkit.data.datasets import DataSet, normalize
-from labkit.deploy.deployment import Deployment, split_images, top1_percent, torch_logits
-from labkit.deploy.litert.conversion import channels_last
-from labkit.deploy.litert.deployment import int8_model
+from labkit.deploy.deployment import (
+    Deployment,
+    channels_last,
+    split_images,
+    top1_percent,
+    torch_logits,
+)
+from labkit.deploy.litert.deployment import converted
 from labkit.deploy.litert.micro_interpreter import MicroInterpreter
-from labkit.firmware.emulated_board import BoardReport, require_board, run_on_board
+from labkit.deploy.litert.packages import require_packages
+from labkit.deploy.model_record import Opened, model_record, require_class_names
+from labkit.firmware.emulated_board import (
+    BoardReport,
+    missing_tools,
+    require_board,
+    run_on_board,
+)
 from labkit.firmware.host_build import HostLibrary, compiler
 from labkit.firmware.layers import quantized_network
-from labkit.firmware.library import Library, Sample, require_folder, write_files, write_folder
+from labkit.firmware.library import (
+    RECORD,
+    Library,
+    Sample,
+    read_record,
+    require_folder,
+    write_files,
+    write_library,
+)
 from labkit.firmware.plan import arena_plan
 from labkit.space import SearchSpace, network
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
 BOARD_IMAGES = 20
+
+__all__ = ["deploy", "open_model", "require_packages"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +68,35 @@ class FirmwareDeployment(Deployment):
     macs: int
     board: BoardReport | None
 
+    def lines(self) -> list[str]:
+        lines = [
+            f"{self.path} computes what TensorFlow Lite Micro does, to the bit, on the first"
+            f" {self.images} images of {self.split}",
+            f"int8   {self.int8_accuracy:.2f} %, loses {self.accuracy_drop:.2f} points to torch in"
+            " float32",
+            f"arena  {self.arena_bytes / 1000:.1f} kB, where the interpreter takes"
+            f" {self.interpreter_arena_bytes / 1000:.1f} kB",
+            f"const  {self.constant_bytes / 1000:.1f} kB of weights and tables, where its model has"
+            f" {self.interpreter_model_bytes / 1000:.1f} kB",
+        ]
+        board = self.board
+        if board is None:
+            reason = ", ".join(missing_tools())
+            return [*lines, "board  not run" + (f": {reason} not installed" if reason else "")]
+        total = board.total_instructions
+        return [
+            *lines,
+            f"board  {board.core}, emulated ({board.machine}), equal on {board.images} images:",
+            f"       flash {board.flash_bytes / 1000:.1f} kB (code {board.code_bytes / 1000:.1f}),"
+            f" SRAM {board.sram_bytes / 1000:.1f} kB (stack {board.stack_bytes} bytes)",
+            f"       {total / 1e6:.2f} million instructions a picture, {total / self.macs:.2f} for"
+            " a multiply-add:",
+            *(
+                f"       {count / total:6.1%}  {count:>10,}  {layer}"
+                for layer, count in zip(self.layers, board.instructions)
+            ),
+        ]
+
     def to_json(self) -> dict:
         board = None
         if self.board is not None:
@@ -54,7 +105,7 @@ class FirmwareDeployment(Deployment):
         return super().to_json() | {"board": board}
 
 
-def deploy_firmware(
+def deploy(
     space: SearchSpace,
     subnet: Subnet,
     dataset: DataSet,
@@ -64,31 +115,34 @@ def deploy_firmware(
     board: str | None = None,
     split: str = "test",
     images: int | None = None,
+    supernet: str | None = None,
     progress: bool = False,
 ) -> FirmwareDeployment:
     """Convert `subnet` to int8, write it as C, and compare it with TensorFlow Lite Micro.
 
     The library is built here and run on the first `images` of the split (None: all); `board`
-    ('cortex-m4') has it built, run and measured on an emulated board, too, on 20 of them. Nothing
-    is written unless all logits are equal to the bit. Raises LabError for a folder that holds
+    ('cortex-m4'; None: one if the tools are installed, 'none': none) has it built, run and measured
+    on an emulated board, too, on 20 of them. Nothing
+    is written unless all logits are equal to the bit. `supernet` is the SHA-256 of the weights that
+    the subnet was taken from. Raises LabError for a folder that holds
     something else, without a compiler or, with a board, without its tools; ExportError where
     logits differ or the engine lacks what the network has; MissingPackage without the extra `mcu`.
     """
     folder = Path(folder)
     require_folder(folder)
-    if len(dataset.classes) != space.num_classes:
-        raise LabError(
-            f"space {space.name!r} has {space.num_classes} classes, the data set names"
-            f" {len(dataset.classes)}: {', '.join(dataset.classes[:3])}, ..."
-        )
+    require_class_names(space, dataset)
     compiler()
+    if board is None and not missing_tools():
+        board = "cortex-m4"
+    elif board == "none":
+        board = None
     if board is not None:
         require_board(board)
     if images is not None and images < 1:
         raise ValueError(f"accuracy needs images, got {images}")
     resolution = subnet.arch.resolution
     inputs, labels = split_images(dataset, split, resolution, images)
-    model = int8_model(space, subnet, dataset, inputs)
+    model = converted(space, subnet, dataset, inputs, "int8")
     interpreter = MicroInterpreter(model)
     library = c_library(space, subnet, dataset, model, interpreter)
     with tempfile.TemporaryDirectory() as name:
@@ -101,9 +155,22 @@ def deploy_firmware(
         measured = check_board(library, board, pixels, expected)
     percent = top1_percent(logits, labels)
     sample = Sample(pixels=pixels[0], label=int(labels[0]), logits=expected[0])
-    accuracy = f"{percent:.2f} % of {len(inputs)} images ({dataset.name}, {split})."
-    files = library.files(layout, sample, accuracy)
-    write_folder(folder, lambda target: write_files(target, files))
+    record = model_record(
+        space,
+        subnet.arch,
+        dataset,
+        layout="HWC",
+        precision="int8",
+        percent=percent,
+        images=len(inputs),
+        split=split,
+        runtime="C library",
+        supernet=supernet,
+        in_scale=interpreter.in_scale,
+        out_scale=interpreter.out_scale,
+    )
+    files = library.files(layout, sample, record)
+    write_library(folder, files)
     return FirmwareDeployment(
         arch=subnet.arch,
         path=str(folder),
@@ -142,6 +209,25 @@ def c_library(
     )
 
 
+def open_model(path: Path) -> Opened:
+    """The record of a library's folder, and a function of images (N, C, r, r) that builds it here
+    and gives its logits (N, classes).
+    """
+    record = read_record(path)
+    if record.input.scale is None or record.output.scale is None:
+        raise LabError(f"{path / RECORD}: the network is not int8; deploy the subnet again")
+
+    def run(images: Tensor) -> np.ndarray:
+        sources = path if (path / "net.c").is_file() else path / "src"
+        sizes = {"in_values": images[0].numel(), "classes": len(record.output.classes)}
+        with tempfile.TemporaryDirectory() as build:
+            host = HostLibrary(sources, Path(build), **sizes)
+            integers = np.concatenate([*map(record.input.scale.integers, channels_last(images))])
+            return record.output.scale.values(host(integers))
+
+    return record, run
+
+
 def host_library(library: Library, build: Path) -> HostLibrary:
     """The library compiled for this machine in the folder `build`."""
     write_files(build, library.sources())
@@ -153,7 +239,7 @@ def pixel_table(interpreter: MicroInterpreter, dataset: DataSet) -> np.ndarray:
     """(channels, 256) int8: what the network takes for a channel's values 0 to 255."""
     values = torch.arange(256, dtype=torch.uint8)[:, None, None, None]
     normalized = normalize(values.expand(-1, len(dataset.mean), -1, -1), dataset)
-    return interpreter.quantized(normalized.numpy())[:, :, 0, 0].T.copy()
+    return interpreter.in_scale.integers(normalized.numpy())[:, :, 0, 0].T.copy()
 
 
 def image_bytes(images: Tensor, dataset: DataSet) -> np.ndarray:
@@ -170,7 +256,9 @@ def check_equal(
 
     Raises ExportError where a logit of the host's library differs from the interpreter's.
     """
-    integers = np.concatenate([interpreter.quantized(image) for image in channels_last(images)])
+    integers = np.concatenate(
+        [interpreter.in_scale.integers(image) for image in channels_last(images)]
+    )
     logits = host(integers)
     batch = tqdm(integers, desc="TensorFlow Lite Micro", unit="image", disable=not progress)
     reference = np.stack([interpreter.integers(image[None]) for image in batch])

@@ -11,26 +11,24 @@ An Arduino library has the first four in src/ and a sketch in examples/classify/
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 import numpy as np
 
+from labkit.deploy.model_record import ModelRecord
 from labkit.firmware.c_source import array, c_source, table_bytes
 from labkit.firmware.layers import QuantizedNetwork
 from labkit.firmware.plan import ArenaPlan
 from labkit.space import Arch
+from labkit.storage.atomic_write import write_folder_atomic
 from labkit.storage.errors import LabError
+from labkit.storage.json_fields import read_json
 
 HERE = Path(__file__).parent
 LAYOUTS = ("plain", "arduino")
 RECORD = "network.json"
-SCHEMA = "labkit-firmware-1"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,32 +78,10 @@ class Library:
         """Weights, biases, factors and tables of all layers."""
         return sum(map(table_bytes, self.network.layers)) + self.pixels.size
 
-    def record(self, accuracy: str) -> dict:
-        """What `network.json` says."""
-        entry, exit_ = self.network.input, self.network.output
-        return {
-            "schema": SCHEMA,
-            "title": self.title,
-            "arch": self.arch.to_json(),
-            "input": {
-                "layout": "HWC",
-                "shape": list(self.input_shape),
-                "type": "int8",
-                "scale": entry.scale,
-                "zero_point": entry.zero,
-                "mean": list(self.mean),
-                "std": list(self.std),
-            },
-            "output": {
-                "type": "int8",
-                "scale": exit_.scale,
-                "zero_point": exit_.zero,
-                "classes": list(self.classes),
-            },
-            "arena_bytes": self.plan.arena_bytes,
-            "constant_bytes": self.constant_bytes,
-            "accuracy": accuracy,
-        }
+    def record(self, model: ModelRecord) -> dict:
+        """What `network.json` says: what the record of every model does, and sizes."""
+        sizes = {"arena_bytes": self.plan.arena_bytes, "constant_bytes": self.constant_bytes}
+        return model.to_json() | sizes
 
     def values(self) -> dict[str, object]:
         """What the templates in example/ name."""
@@ -135,15 +111,15 @@ class Library:
         texts = {path.name: path.read_text(encoding="utf-8") for path in engine}
         return texts | {"net.h": _filled("net.h", self.values()), "net.c": source}
 
-    def files(self, layout: str, sample: Sample, accuracy: str) -> dict[str, str]:
-        """The text of every file, by its path in the folder; `accuracy` is a sentence.
+    def files(self, layout: str, sample: Sample, model: ModelRecord) -> dict[str, str]:
+        """The text of every file, by its path in the folder.
 
         Raises ValueError for an unknown layout.
         """
         if layout not in LAYOUTS:
             raise ValueError(f"unknown layout {layout!r}, known: {', '.join(LAYOUTS)}")
-        values = self.values() | {"accuracy": accuracy}
-        record = json.dumps(self.record(accuracy), indent=1, ensure_ascii=False) + "\n"
+        values = self.values() | {"accuracy": model.accuracy}
+        record = json.dumps(self.record(model), indent=1, ensure_ascii=False) + "\n"
         sources, texts = self.sources(), {RECORD: record, "README.md": _filled("README.md", values)}
         if layout == "plain":
             examples = {name: _filled(name, values) for name in ("main.c", "Makefile")}
@@ -184,32 +160,30 @@ def require_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise LabError(f"firmware is written to a folder, and {str(folder)!r} is a file")
-    entries = {path.name for path in folder.iterdir()}
-    if entries and RECORD not in entries:
-        some = ", ".join(sorted(entries)[:3])
+    entries = sorted(path.name for path in folder.iterdir())
+    if not entries:
+        return
+    try:
+        read_record(folder)
+    except LabError as error:
         raise LabError(
-            f"{str(folder)!r} has files that are not firmware of labkit ({some}); nothing was"
-            " written; choose another folder"
-        )
+            f"{str(folder)!r} has files that are not firmware of labkit ({', '.join(entries[:3])});"
+            " nothing was written; choose another folder"
+        ) from error
 
 
-def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a folder beside `folder`, then put it in place of what is there.
+def read_record(folder: Path) -> ModelRecord:
+    """How to feed the library in `folder`; raises LabError where it is none."""
+    path = folder / RECORD
+    return ModelRecord.from_json(read_json(path, LabError, "give a folder of firmware"), path)
 
-    Whoever looks sees the old files or the new ones; if `write` fails, the old ones stay.
+
+def write_library(folder: Path, files: dict[str, str]) -> None:
+    """Put texts, by their path in it, into `folder` in one step, in place of an older library;
+    raises LabError as `require_folder` does.
     """
     require_folder(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        (aside / "new").mkdir()
-        write(aside / "new")
-        if folder.exists():
-            os.rename(folder, aside / "old")
-        os.rename(aside / "new", folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    write_folder_atomic(folder, lambda target: write_files(target, files))
 
 
 def write_files(folder: Path, files: dict[str, str]) -> None:

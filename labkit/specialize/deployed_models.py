@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from labkit.space import Arch
 from labkit.specialize.choices import Choice
 from labkit.storage.atomic_write import write_atomic
+from labkit.storage.provenance import sha256
 from labkit.supernet.folder import TrainedSupernet
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def deploy_all(
     from labkit.supernet.evaluation import Evaluator
 
     supernet, dataset = trained.supernet, trained.dataset
-    evaluator = Evaluator(supernet, dataset, SPLIT)
+    evaluator, digest = Evaluator(supernet, dataset, SPLIT), sha256(trained.weights_path)
     by_arch: dict[Arch, OnnxDeployment] = {}
     models = []
     for choice in tqdm(
@@ -49,7 +50,9 @@ def deploy_all(
             models.append(_copied(by_arch[choice.arch], path))
         else:
             subnet = supernet.extract(choice.arch, evaluator.recalibrate(choice.arch))
-            model = deploy(trained.space, subnet, dataset, path, int8=int8, split=SPLIT)
+            model = deploy(
+                trained.space, subnet, dataset, path, int8=int8, split=SPLIT, supernet=digest
+            )
             by_arch[choice.arch] = model
             models.append(model)
     return models
@@ -59,7 +62,11 @@ def _copied(model: OnnxDeployment, path: Path) -> OnnxDeployment:
     """The same subnet with its files again, called `path` and NAME.int8.onnx beside it."""
 
     def copy(source: str, target: Path) -> str:
-        write_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
+        for ending in ("", ".json"):  # the record beside it
+            write_atomic(
+                target.with_name(target.name + ending),
+                lambda temporary, ending=ending: shutil.copyfile(source + ending, temporary),
+            )
         return str(target)
 
     int8 = model.int8_path and copy(model.int8_path, path.with_suffix(".int8.onnx"))
@@ -67,8 +74,8 @@ def _copied(model: OnnxDeployment, path: Path) -> OnnxDeployment:
 
 
 def remove_stale(out: Path, names: Sequence[str], models: Sequence[OnnxDeployment]) -> None:
-    """Delete files in `out` that are called like a model of one of `names` but are none of
-    `models`.
+    """Delete files in `out` that are called like a model of one of `names`, or like the record of
+    one, but are none of `models`.
     """
     current = {
         Path(path).name for model in models for path in (model.path, model.int8_path) if path
@@ -76,3 +83,4 @@ def remove_stale(out: Path, names: Sequence[str], models: Sequence[OnnxDeploymen
     possible = {f"{name}{ending}" for name in names for ending in (".onnx", ".int8.onnx")}
     for file in possible - current:
         (out / file).unlink(missing_ok=True)
+        (out / f"{file}.json").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,25 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_folder_atomic(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a folder of the same name, then put it in place of what is at `folder`.
+
+    Whoever looks sees the old files or the new ones; if `write` fails, the old ones stay.
+    """
+    folder = Path(folder).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        filled = aside / "new" / folder.name
+        filled.mkdir(parents=True)
+        write(filled)
+        if folder.exists():
+            os.rename(folder, aside / "old")
+        os.rename(filled, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,9 +1,12 @@
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from labkit.cli import cli, main
 from labkit.cli.options import read_arch
@@ -534,6 +537,48 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
         )
         image = np.zeros((1, 1, 20, 20), dtype=np.float32)
         assert session.run(None, {session.get_inputs()[0].name: image})[0].shape == (1, 10)
+        record = json.loads(session.get_modelmeta().custom_metadata_map["labkit"])
+        assert record == json.loads((tmp_path / f"{file}.json").read_text())
+        weights = Path(load("fmnist").weights_path).read_bytes()
+        assert record["supernet_sha256"] == hashlib.sha256(weights).hexdigest()
+        assert record["accuracy"]["percent"] == done["int8_" * ("int8" in file) + "accuracy"]
+        assert record["output"]["classes"][9] == "Ankle boot"
+
+
+def test_run_classifies_image_files(capsys, tmp_path):
+    model = tmp_path / "m.onnx"
+    as_json(capsys, "deploy", "--arch", "smallest", "--to", str(model), "--split", "val")
+    test = load("fmnist").dataset.splits["test"]
+    files = []
+    for i in range(8):
+        files.append(tmp_path / f"{i}.png")
+        Image.fromarray(test.images[i, 0].numpy()).resize((280, 280)).save(files[-1])
+    done = as_json(capsys, "run", str(model), *map(str, files))
+    classes = load("fmnist").dataset.classes
+    names = [next(iter(image["probabilities"])) for image in done["images"]]
+    right = sum(name == classes[label] for name, label in zip(names, test.labels[:8]))
+    assert right >= 6 and [image["image"] for image in done["images"]] == list(map(str, files))
+    code, out, _ = run(capsys, "run", str(model), str(files[0]))
+    assert code == 0 and out.startswith(f"{files[0]}  {names[0]}  ") and out.endswith("%\n")
+    code, _, err = run(capsys, "run", str(model), str(tmp_path / "no.png"))
+    assert code == 2 and "no.png is no image" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "file, option, message",
+    [
+        ("m.onnx", ("--precision", "int8"), "ONNX has no option --precision"),
+        ("m.tflite", ("--board", "cortex-m4"), "LiteRT has no option --board"),
+        ("m.pte", ("--int8",), "ExecuTorch has no option --int8"),
+        ("m.onnx", ("--images", "5"), "ONNX has no option --images"),
+        ("m.keras", (), "no format is called"),
+    ],
+)
+def test_an_option_that_a_format_lacks_is_named(capsys, tmp_path, file, option, message):
+    code, _, err = run(
+        capsys, "deploy", "--arch", "smallest", "--to", str(tmp_path / file), *option
+    )
+    assert code == 2 and message in err and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -542,6 +587,8 @@ def test_deploy_writes_verified_models(capsys, tmp_path):
         ("m.tflite", "tflite_micro", "pip install -e '.[mcu]' in the checkout"),
         ("firmware", "tflite_micro", "pip install -e '.[mcu]' in the checkout"),
         ("m.onnx", "onnx", "pip install -e '.[deploy]' in the checkout"),
+        ("m.pte", "executorch", "pip install -e '.[phone]' in the checkout"),
+        ("m.mlpackage", "coremltools", "pip install -e '.[phone]' in the checkout"),
     ],
 )
 def test_packages_that_a_deployment_lacks_are_named_before_the_work(

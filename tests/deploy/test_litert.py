@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from deploy_for_tests import compact, tiny_data
 from torch import nn
 
+from labkit.deploy.deployment import split_images
 from labkit.space import Arch, Block, SearchSpace, Stage
 from labkit.space.presets import FMNIST
 from labkit.storage.errors import ExportError, LabError, MissingPackage
@@ -32,6 +36,7 @@ TINY = SearchSpace(
     stem_width=8,
     final_width=24,
 )
+TWO_CLASSES = replace(TINY, num_classes=2)
 ARCH = Arch(14, ((Block(7, 2), Block(3, 2), Block(7, 3)), (Block(5, 2),)))
 
 
@@ -140,23 +145,79 @@ def test_a_network_of_many_weights_keeps_them_out_of_the_arena():
 
 
 @needs_mcu
-def test_deploy_micro_writes_a_file_and_reports_on_it(tmp_path, capfd):
-    from deploy_for_tests import tiny_data
+def test_int8_is_run_by_both_interpreters(tmp_path, capfd):
+    from labkit.deploy.litert.deployment import deploy
 
-    from labkit.deploy.litert.deployment import deploy_micro
-
-    data = tiny_data()
-    subnet, _ = subnet_and_images()
-    done = deploy_micro(TINY, subnet, data, tmp_path / "m.tflite", images=40)
+    subnet, _ = subnet_and_images(TWO_CLASSES)
+    path = tmp_path / "m.tflite"
+    done = deploy(TWO_CLASSES, subnet, tiny_data(), path, images=40, supernet="5" * 64)
     assert capfd.readouterr().out == ""  # standard output belongs to --json
-    assert (tmp_path / "m.tflite").stat().st_size == done.flash_bytes and done.images == 40
+    assert path.stat().st_size == done.file_bytes and done.images == 40
     assert done.arena_bytes == done.activation_bytes + done.persistent_bytes
-    assert 0 <= done.int8_accuracy <= 100 and "mcu-64k" in done.fits
-    assert Arch.from_json(done.to_json()["arch"]) == ARCH
+    assert abs(done.int8_accuracy - done.file_accuracy) <= 5 and "mcu-64k" in done.fits
+    assert Arch.from_json(done.to_json()["arch"]) == ARCH and len(done.lines()) == 6
 
 
-def test_deploy_micro_wants_a_tflite_path(tmp_path):
-    from labkit.deploy.litert.deployment import deploy_micro
+def float16_numbers(path: Path) -> int:
+    """How many numbers a TFLite file stores as float16."""
+    from ai_edge_litert.schema_py_generated import TensorType
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    content = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+    tensors = [tensor for graph in content.subgraphs for tensor in graph.tensors]
+    halves = [tensor for tensor in tensors if tensor.type == TensorType.FLOAT16]
+    return sum(len(content.buffers[tensor.buffer].data) // 2 for tensor in halves)
+
+
+@needs_mcu
+def test_a_phone_gets_float32_or_float16(tmp_path):
+    from labkit.deploy.litert.deployment import deploy
+
+    subnet, _ = subnet_and_images(TWO_CLASSES)
+    done = {
+        precision: deploy(
+            TWO_CLASSES,
+            subnet,
+            tiny_data(),
+            tmp_path / f"{precision}.tflite",
+            precision=precision,
+            images=40,
+        )
+        for precision in ("float32", "float16")
+    }
+    assert 0 < done["float32"].max_difference < 1e-4 < done["float16"].max_difference < 0.1
+    layers = [m for m in subnet.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    weights = sum(layer.weight.numel() for layer in layers)
+    assert float16_numbers(tmp_path / "float32.tflite") == 0
+    assert float16_numbers(tmp_path / "float16.tflite") >= weights
+    for deployment in done.values():
+        assert deployment.latency_ms > 0 and deployment.file_accuracy == deployment.accuracy
+    with pytest.raises(ValueError, match="unknown precision 'int4', known: float32, float16, int8"):
+        deploy(TWO_CLASSES, subnet, tiny_data(), tmp_path / "m.tflite", precision="int4")
+
+
+@needs_mcu
+def test_a_tflite_model_carries_its_record(tmp_path):
+    from labkit.deploy.litert import micro_interpreter as micro
+    from labkit.deploy.litert.deployment import deploy, open_model
+
+    subnet, _ = subnet_and_images(TWO_CLASSES)
+    path = tmp_path / "m.tflite"
+    done = deploy(TWO_CLASSES, subnet, tiny_data(), path, images=40, supernet="5" * 64)
+    record, run = open_model(path)
+    assert record.to_text() == compact((tmp_path / "m.tflite.json").read_text())
+    assert record.arch == ARCH and record.supernet == "5" * 64 and record.precision == "int8"
+    assert record.input.shape == (1, 14, 14, 1) and record.output.classes == ("dark", "bright")
+    assert record.accuracy.percent == done.file_accuracy and record.accuracy.images == 40
+    # Two runtimes, whose rounding differs by a step or two.
+    images, _ = split_images(tiny_data(), "test", 14, 40)
+    reference = micro.run(path.read_bytes(), images)
+    assert reference.std() > 3 * record.output.scale.scale
+    assert np.abs(run(images) - reference).max() <= 3 * record.output.scale.scale
+
+
+def test_deploy_wants_a_tflite_path(tmp_path):
+    from labkit.deploy.litert.deployment import deploy
 
     with pytest.raises(LabError, match=r"\.tflite file"):
-        deploy_micro(TINY, subnet_and_images()[0], None, tmp_path / "m.onnx")
+        deploy(TINY, subnet_and_images()[0], None, tmp_path / "m.onnx")

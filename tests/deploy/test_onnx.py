@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import onnx
 import pytest
 import torch
 from deploy_for_tests import tiny_data
-from networks_for_tests import RICH, shake
+from networks_for_tests import RICH, shake, train_briefly
 from spaces_for_tests import WIDE
 from torch import nn
 
 from labkit.data.datasets import normalize, resize
+from labkit.deploy.deployment import CalibrationImages, finite
 from labkit.deploy.onnx.deployment import deploy
 from labkit.deploy.onnx.export import accuracy, export, onnx_model, run
 from labkit.deploy.onnx.quantization import quantize
@@ -22,6 +24,9 @@ from labkit.space.presets import FMNIST
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 from labkit.tables.costs import params_table
+
+# The classes are those of `tiny_data`.
+TWO_CLASSES = replace(FMNIST, num_classes=2)
 
 
 def fmnist_subnet(arch: Arch, seed: int = 0) -> tuple[Subnet, torch.Tensor]:
@@ -108,18 +113,10 @@ def test_int8_stays_close_to_float_and_shrinks():
     torch.manual_seed(0)
     space = replace(FMNIST, num_classes=2)
     arch = Arch(20, ((Block(3, 2),), (Block(3, 2),) * 2, (Block(3, 2),) * 2))
-    subnet = Subnet(space, arch)
-    for module in subnet.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.5  # few steps: running statistics must keep up
     labels = torch.arange(128) % 2
     images = torch.randn(128, 1, 20, 20) + 2 * labels.view(-1, 1, 1, 1)
-    optimizer = torch.optim.Adam(subnet.parameters(), 1e-2)
-    for _ in range(12):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(subnet(images), labels).backward()
-        optimizer.step()
-    model = onnx_model(space, subnet.eval())
+    subnet = train_briefly(Subnet(space, arch), images, labels)
+    model = onnx_model(space, subnet)
     assert accuracy(model, images, labels) > 90
     int8 = quantize(model, images[:100])  # not a whole number of batches
     int8_accuracy = accuracy(int8, images, labels)
@@ -131,13 +128,47 @@ def test_int8_stays_close_to_float_and_shrinks():
         quantize(model, images[:0])
 
 
+def test_calibration_takes_no_more_memory_for_more_images():
+    subnet, _ = fmnist_subnet(FMNIST.smallest())
+    model, peaks = onnx_model(FMNIST, subnet), []
+    for count in (8, 8, 40):  # the first one imports and warms up
+        images = torch.randn(count, 1, 20, 20)
+        tracemalloc.start()
+        quantize(model, images)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.1 * peaks[1]
+
+
+def test_calibration_images_are_spread_over_the_training_images():
+    data = tiny_data()
+    images = CalibrationImages(data, 20, 250)
+    everything = resize(normalize(data.splits["train"].images, data), 20)
+    assert len(images) == 250
+    torch.testing.assert_close(torch.cat(list(images.split(64))), everything[::2][:250])
+    assert len(CalibrationImages(data, 20, 10_000)) == 600
+
+
+def test_images_with_nan_are_named():
+    subnet, images = fmnist_subnet(FMNIST.smallest())
+    model, images = onnx_model(FMNIST, subnet), images.repeat(3, 1, 1, 1)
+    images[3, 0, 1, 2], images[11, 0, 0, 0] = float("nan"), float("-inf")
+    with pytest.raises(ValueError, match="^images 3 .* NaN or infinite"):
+        quantize(model, images)  # of the first batch
+    with pytest.raises(ValueError, match="^images 3, 11 .* NaN or infinite"):
+        export(FMNIST, subnet, images)
+    with pytest.raises(ValueError, match="^images 0, 1, 2, 3, 4 and 22 more .* NaN or infinite"):
+        finite(images * float("nan"))
+
+
 def test_deploy_reports_what_it_wrote(tmp_path, capfd):
     data, arch = tiny_data(), FMNIST.smallest()
     images = resize(normalize(data.splits["test"].images, data), arch.resolution)
     torch.manual_seed(0)
-    subnet = shake(Subnet(FMNIST, arch), 0, images)
-    done = deploy(FMNIST, subnet, data, tmp_path / "model.onnx", int8=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.int8.onnx", "model.onnx"]
+    subnet = shake(Subnet(TWO_CLASSES, arch), 0, images)
+    done = deploy(TWO_CLASSES, subnet, data, tmp_path / "model.onnx", int8=True)
+    names = ["model.int8.onnx", "model.int8.onnx.json", "model.onnx", "model.onnx.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
     assert capfd.readouterr().out == ""  # standard output belongs to --json
     assert done.verified_images == 256 and done.max_difference <= 1e-4 and done.split == "test"
     with torch.no_grad():
@@ -158,17 +189,10 @@ def test_deploy_reports_what_it_wrote(tmp_path, capfd):
 
 def test_deploy_without_int8_writes_one_file(tmp_path):
     images = torch.randn(8, 1, 20, 20)
-    done = deploy(
-        FMNIST,
-        shake(Subnet(FMNIST, FMNIST.smallest()), 0, images),
-        tiny_data(),
-        tmp_path / "m.onnx",
-    )
-    assert (
-        [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
-        and done.int8_path is None
-        and done.accuracy_drop is None
-    )
+    subnet = shake(Subnet(TWO_CLASSES, FMNIST.smallest()), 0, images)
+    done = deploy(TWO_CLASSES, subnet, tiny_data(), tmp_path / "m.onnx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
+    assert done.int8_path is None and done.accuracy_drop is None
 
 
 def test_deploy_wants_an_onnx_path(tmp_path):

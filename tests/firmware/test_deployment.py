@@ -12,7 +12,7 @@ from deploy_for_tests import tiny_data
 from firmware_for_tests import BOARD_TOOLS, GRAY, needs_interpreter, on_host, random_library
 from networks_for_tests import shake
 
-from labkit.firmware.deployment import check_equal, deploy_firmware
+from labkit.firmware.deployment import check_equal, deploy
 from labkit.firmware.library import RECORD
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.folder import load
@@ -36,17 +36,16 @@ def subnet(space=SPACE) -> Subnet:
 @needs_mcu
 @needs_interpreter
 def test_a_subnet_becomes_a_library(tmp_path, capfd):
-    board = "cortex-m4" if all(map(shutil.which, BOARD_TOOLS)) else None
-    model = deploy_firmware(
-        SPACE, subnet(), tiny_data(), tmp_path / "firmware", board=board, images=30
-    )
+    board = "cortex-m4" if all(map(shutil.which, BOARD_TOOLS)) else "none"
+    model = deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", board=board, images=30)
     assert capfd.readouterr().out == ""  # standard output belongs to --json
     assert (tmp_path / "firmware" / "net.c").is_file() and model.images == 30
     record = json.loads((tmp_path / "firmware" / RECORD).read_text())
     assert record["arena_bytes"] == model.arena_bytes < 0.5 * model.interpreter_arena_bytes
     assert record["output"]["classes"] == ["dark", "bright"]
+    assert record["accuracy"]["percent"] == model.int8_accuracy
     assert json.dumps(model.to_json())
-    if board:
+    if board != "none":
         assert model.board.images == 20 and model.board.arena_bytes == model.arena_bytes
         assert len(model.board.instructions) == len(model.layers)
 
@@ -74,20 +73,20 @@ def test_logits_that_differ_are_reported():
 def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(LabError, match="notes"):
-        deploy_firmware(SPACE, subnet(), tiny_data(), tmp_path)
+        deploy(SPACE, subnet(), tiny_data(), tmp_path)
     with pytest.raises(LabError, match="6 classes, the data set names 2"):
-        deploy_firmware(GRAY, subnet(GRAY), tiny_data(), tmp_path / "firmware")
+        deploy(GRAY, subnet(GRAY), tiny_data(), tmp_path / "firmware")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(LabError, match="needs a C compiler"):
-        deploy_firmware(SPACE, subnet(), tiny_data(), tmp_path / "firmware")
+        deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware")
 
 
 @needs_mcu
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["smallest", "middle", "largest"])
 def test_the_shipped_supernet_on_all_test_images(tmp_path, size):
-    """deploy_firmware compares every logit of all 10,000."""
+    """deploy compares every logit of all 10,000."""
     from labkit.supernet.evaluation import Evaluator
 
     trained = load("fmnist")
@@ -99,5 +98,5 @@ def test_the_shipped_supernet_on_all_test_images(tmp_path, size):
         arch = getattr(space, size)()
     stats = Evaluator(trained.supernet, dataset, "val").recalibrate(arch)
     extracted = trained.supernet.extract(arch, stats)
-    model = deploy_firmware(space, extracted, dataset, tmp_path / "firmware")
+    model = deploy(space, extracted, dataset, tmp_path / "firmware")
     assert model.images == 10_000 and model.int8_accuracy > model.accuracy - 1.5

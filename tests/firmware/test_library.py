@@ -6,16 +6,18 @@ import subprocess
 
 import numpy as np
 import pytest
+from deploy_for_tests import tiny_record
 from firmware_for_tests import (
     GRAY,
     needs_interpreter,
     on_host,
     random_library,
     random_pixels,
+    record_of,
 )
 
 from labkit.firmware.host_build import compiler, run_tool
-from labkit.firmware.library import RECORD, Sample, require_folder, write_files, write_folder
+from labkit.firmware.library import RECORD, Sample, require_folder, write_files, write_library
 from labkit.space import Arch
 from labkit.storage.errors import LabError
 
@@ -33,7 +35,7 @@ def written():
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_example_builds_and_sees_its_sample(tmp_path, written):
     library, sample = written
-    write_files(tmp_path, library.files("plain", sample, "80 %."))
+    write_files(tmp_path, library.files("plain", sample, record_of(library)))
     flags = "CFLAGS=-O1 -Wall -Wextra -Werror -pedantic"
     done = subprocess.run(
         ["make", "-s", f"CC={compiler()}", flags], cwd=tmp_path, capture_output=True, text=True
@@ -48,7 +50,7 @@ def test_the_example_builds_and_sees_its_sample(tmp_path, written):
 def test_the_example_fails_on_other_logits(tmp_path, written):
     library, sample = written
     other = Sample(pixels=sample.pixels, label=2, logits=sample.logits ^ 1)
-    write_files(tmp_path, library.files("plain", other, "80 %."))
+    write_files(tmp_path, library.files("plain", other, record_of(library)))
     sources = ("main.c", "net.c", "net_kernels.c")
     run_tool([compiler(), "-std=c11", *sources, "-o", "example"], 60, tmp_path)
     done = subprocess.run([tmp_path / "example"], capture_output=True, text=True)
@@ -75,7 +77,7 @@ def test_the_header_is_c_plus_plus_too(tmp_path, written):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     library, sample = written
-    write_files(tmp_path, library.files("arduino", sample, "80 %."))
+    write_files(tmp_path, library.files("arduino", sample, record_of(library)))
     (tmp_path / "main.cpp").write_text('#include "src/net.h"\nint main() { return !net_input(); }')
     run_tool(["g++", "-Wall", "-Werror", "-c", "main.cpp"], 60, tmp_path)
 
@@ -83,46 +85,44 @@ def test_the_header_is_c_plus_plus_too(tmp_path, written):
 @needs_interpreter
 def test_an_arduino_library_has_its_layout(written):
     library, sample = written
-    files = library.files("arduino", sample, "80 %.")
+    files = library.files("arduino", sample, record_of(library))
     assert {"library.properties", "src/net.h", "src/net.c", "src/net_kernels.c"} < set(files)
     assert {"examples/classify/classify.ino", "examples/classify/sample.h", RECORD} < set(files)
     assert "includes=net.h" in files["library.properties"]
     with pytest.raises(ValueError, match="'zephyr', known: plain, arduino"):
-        library.files("zephyr", sample, "80 %.")
+        library.files("zephyr", sample, record_of(library))
 
 
 @needs_interpreter
 def test_the_record_says_how_to_feed_it(written):
     library, sample = written
-    record = json.loads(library.files("plain", sample, "80 %.")[RECORD])
+    record = json.loads(library.files("plain", sample, record_of(library))[RECORD])
     assert Arch.from_json(record["arch"]) == library.arch
     entry = record["input"]
     assert entry["shape"] == list(library.input_shape) and entry["layout"] == "HWC"
     assert entry["scale"] == library.network.input.scale
-    assert len(record["output"]["classes"]) == 6 and record["accuracy"] == "80 %."
+    assert len(record["output"]["classes"]) == 6 and record["accuracy"]["percent"] == 80
     assert record["arena_bytes"] == library.plan.arena_bytes
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(LabError, match="thesis.tex"):
-        write_folder(tmp_path, lambda folder: None)
+        write_library(tmp_path, {})
+    (tmp_path / RECORD).write_text('{"schema": "somebody else\'s"}')
+    with pytest.raises(LabError, match="not firmware of labkit"):
+        write_library(tmp_path, {})
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
     with pytest.raises(LabError, match="is a file"):
         require_folder(tmp_path / "thesis.tex")
 
 
 def test_a_library_replaces_an_older_one_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "deep" / "firmware"
-    write_folder(folder, lambda new: write_files(new, {RECORD: "{}", "old.c": "1"}))
-
-    def fails(new):
-        write_files(new, {RECORD: "{}"})
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_folder(folder, fails)
+    folder, record = tmp_path / "deep" / "firmware", tiny_record(layout="HWC").to_text()
+    write_library(folder, {RECORD: record, "old.c": "1"})
+    with pytest.raises(FileExistsError):  # a file where a folder is wanted, after the first file
+        write_library(folder, {RECORD: record, "src": "", "src/new.c": "2"})
     assert sorted(path.name for path in folder.iterdir()) == [RECORD, "old.c"]
-    write_folder(folder, lambda new: write_files(new, {RECORD: "{}", "src/new.c": "2"}))
+    write_library(folder, {RECORD: record, "src/new.c": "2"})
     assert sorted(path.name for path in folder.iterdir()) == [RECORD, "src"]
     assert [path.name for path in folder.parent.iterdir()] == ["firmware"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ from labkit.specialize.choices import ALL, Choice, choose_subnets
 from labkit.specialize.deployment_matrix import NOISE, DeploymentMatrix, build_matrix, specialize
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.targets import Request, Target, targets
+from labkit.storage.provenance import sha256
 from labkit.supernet.folder import TrainedSupernet
 
 BUDGETS = (4.0, 2.0, 100.0)
@@ -276,6 +278,7 @@ def fake_supernet() -> SimpleNamespace:
         is_trained=True,
         supernet=SimpleNamespace(extract=lambda arch, stats: arch),
         dataset=None,
+        weights_path=Path(__file__),
     )
 
 
@@ -284,12 +287,15 @@ def exported(monkeypatch) -> list[Arch]:
     """The archs that are exported, in order, by an export that writes the arch into its files."""
     made: list[Arch] = []
 
-    def deploy(space, subnet, dataset, path, *, int8, split):
+    def deploy(space, subnet, dataset, path, *, int8, split, supernet):
+        assert supernet == sha256(Path(__file__))
         made.append(subnet)
         files = [path, *[path.with_suffix(".int8.onnx")] * int8]
         for file in files:
             file.parent.mkdir(exist_ok=True)
-            file.write_text(f"{file.suffixes[-2:-1]} {subnet}")
+            for ending in ("", ".json"):
+                text = f"{file.suffixes[-2:-1]} {subnet}{ending}"
+                file.with_name(file.name + ending).write_text(text)
         return OnnxDeployment(
             arch=subnet,
             path=str(path),
@@ -326,7 +332,9 @@ def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, expor
     assert len({choice.arch for choice in found.choices}) == len(exported) == 1
     for ending, text in ((".onnx", "[]"), (".int8.onnx", "['.int8']")):
         for name in ("pi4", "pixel1", "stm32h743"):
-            assert (tmp_path / f"{name}{ending}").read_text() == f"{text} {exported[0]}"
+            for more in ("", ".json"):  # the record beside the model
+                content = (tmp_path / f"{name}{ending}{more}").read_text()
+                assert content == f"{text} {exported[0]}{more}"
     subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
     assert {s["for"]: (s["model"], s["int8_model"]) for s in subnets} == {
         name: (f"{name}.onnx", f"{name}.int8.onnx") for name in ("pi4", "pixel1", "stm32h743")
@@ -354,6 +362,7 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
         progress=False,
     )  # deploys nothing
     assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["jetson-nano", "mine"]
+    assert not list(tmp_path.glob("*.onnx.json"))
     assert [
         s["model"] for s in json.loads((tmp_path / "specialize.json").read_text())["subnets"]
     ] == [None, None]

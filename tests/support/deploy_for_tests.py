@@ -1,9 +1,14 @@
 """A data set of two classes, for deployments that take no time."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from labkit.data.datasets import DataSet, Split
+from labkit.deploy.model_record import ModelRecord, model_record
+from labkit.space.presets import FMNIST
 
 
 def tiny_data() -> DataSet:
@@ -26,3 +31,23 @@ def tiny_data() -> DataSet:
         (0.3,),
         ("dark", "bright"),
     )
+
+
+def tiny_record(dataset: DataSet | None = None, **changes) -> ModelRecord:
+    """The record of the smallest subnet of fmnist for two classes."""
+    values = {
+        "layout": "NCHW",
+        "precision": "float32",
+        "percent": 87.5,
+        "images": 300,
+        "split": "test",
+        "runtime": "ONNX Runtime",
+        "supernet": "5" * 64,
+    }
+    space = replace(FMNIST, num_classes=2)
+    return model_record(space, FMNIST.smallest(), dataset or tiny_data(), **values | changes)
+
+
+def compact(text: str) -> str:
+    """A JSON text on one line, without spaces."""
+    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))

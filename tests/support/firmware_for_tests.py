@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 from int8_models_for_tests import int8_model
 
+from labkit.data.record import ImageForm
+from labkit.deploy.model_record import (
+    IntegerScale,
+    ModelAccuracy,
+    ModelInput,
+    ModelOutput,
+    ModelRecord,
+)
 from labkit.firmware.host_build import HostLibrary
 from labkit.firmware.layers import quantized_network
 from labkit.firmware.library import Library
@@ -68,6 +76,28 @@ def random_library(space: SearchSpace, arch: Arch, seed: int = 0) -> tuple[Libra
     operators = network.operators(space, arch)
     model = int8_model(operators, seed)
     return library(operators, model, arch), model
+
+
+def record_of(written: Library) -> ModelRecord:
+    """How to feed a library of the tests, which was right for 80 % of 5 images."""
+    entry, exit_ = written.network.input, written.network.output
+    side, _, channels = written.input_shape
+    return ModelRecord(
+        space="gray",
+        arch=written.arch,
+        supernet=None,
+        precision="int8",
+        input=ModelInput(
+            "HWC",
+            written.input_shape,
+            written.mean,
+            written.std,
+            ImageForm(channels, side),
+            IntegerScale(float(entry.scale), entry.zero),
+        ),
+        output=ModelOutput(written.classes, IntegerScale(float(exit_.scale), exit_.zero)),
+        accuracy=ModelAccuracy(80.0, 5, "noise", "test", "C library"),
+    )
 
 
 def random_pixels(side: int, channels: int, n: int, seed: int = 0) -> np.ndarray:

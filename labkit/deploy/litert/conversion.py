@@ -19,17 +19,25 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import Conv2dNormActivation
 
-from labkit.deploy.deployment import MAX_ERROR, check_agreement, require_eval_mode
+from labkit.deploy.deployment import (
+    LOGITS_BATCH,
+    MAX_ERROR,
+    CalibrationImages,
+    channels_last,
+    check_agreement,
+    finite_batches,
+    require_eval_mode,
+)
+from labkit.deploy.litert.interpreter import litert_model
 from labkit.deploy.litert.packages import importing_packages
+from labkit.deploy.model_record import KEY, ModelRecord
 from labkit.deploy.quiet import quiet
 from labkit.space import SearchSpace, network
 from labkit.supernet.subnet import Subnet
@@ -75,44 +83,50 @@ def float_model(
         path, example = Path(folder) / "float.tflite", images[:1].permute(0, 2, 3, 1).contiguous()
         litert_torch.convert(channels_last_subnet, (example,)).export(str(path))
         model = path.read_bytes()
-    logits = run_float(model, images)
-    check_agreement(logits, subnet, images, model="TFLite", tolerance=tolerance)
+    check_agreement(
+        litert_model(model)(images), subnet, images, model="TFLite", tolerance=tolerance
+    )
     return model
 
 
-def run_float(model: bytes, images: Tensor) -> np.ndarray:
-    """(N, classes) logits of a float TFLite model on images (N, C, r, r), by the full runtime."""
-    from ai_edge_litert.interpreter import Interpreter
-
+def halve(model: bytes) -> bytes:
+    """A float TFLite model whose weights are float16; it computes in float32, or where a phone can
+    in float16.
+    """
+    with importing_packages():
+        from ai_edge_quantizer import qtyping, quantizer
+    half = quantizer.Quantizer(bytearray(model))
+    half.update_quantization_recipe(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        op_config=qtyping.OpQuantizationConfig(
+            weight_tensor_config=qtyping.TensorQuantizationConfig(
+                num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+            ),
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+        ),
+        algorithm_key=quantizer.AlgorithmName.FLOAT_CASTING,
+    )
     with quiet():
-        interpreter = Interpreter(model_content=model)
-        interpreter.allocate_tensors()
-    (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
-    outputs = []
-    for image in channels_last(images):
-        interpreter.set_tensor(entry["index"], image)
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(exit_["index"]))
-    return np.concatenate(outputs)
+        return bytes(half.quantize().quantized_model)
 
 
-def channels_last(images: Tensor) -> Iterator[np.ndarray]:
-    """Each image of (N, C, r, r) as float32 (1, r, r, C)."""
-    yield from np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())[:, None]
+def quantize(model: bytes, calibration: Tensor | CalibrationImages) -> bytes:
+    """The int8 form of a float TFLite model, activation ranges taken from images (N, C, r, r).
 
-
-def quantize(model: bytes, calibration: Tensor) -> bytes:
-    """The int8 form of a float TFLite model, activation ranges taken from images (N, C, r, r)."""
-    if not len(calibration):
-        raise ValueError("static quantization needs calibration images")
+    Raises ValueError without images, or for some with NaN.
+    """
     with importing_packages():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer import quantizer, recipe
     with quiet():
         ((signature, names),) = Interpreter(model_content=model).get_signature_list().items()
         int8 = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
-        data = {signature: [{names["inputs"][0]: image} for image in channels_last(calibration)]}
-        ranges = int8.calibrate(data, num_threads=1)
+        # The quantizer makes a list of the images that it gets, so it gets them batch by batch.
+        ranges = None
+        for batch in finite_batches(calibration, LOGITS_BATCH):
+            data = [{names["inputs"][0]: image} for image in channels_last(batch)]
+            ranges = int8.calibrate({signature: data}, ranges, num_threads=1)
         quantized = int8.quantize(ranges).quantized_model
     return for_flash(bytes(quantized))
 
@@ -138,3 +152,28 @@ def for_flash(model: bytes) -> bytes:
             if code in convolutions and len(operator.inputs) == 3:
                 graph.tensors[operator.inputs[2]].quantization = None
     return bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+
+
+def with_record(model: bytes, record: ModelRecord) -> bytes:
+    """The same TFLite model with its record in its metadata."""
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    content = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    entry, buffer = MetadataT(), BufferT()
+    entry.name, entry.buffer = KEY, len(content.buffers)
+    buffer.data = list(record.to_text().encode())
+    content.metadata = [*(content.metadata or ()), entry]
+    content.buffers.append(buffer)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+
+
+def record_text(model: bytes) -> bytes | None:
+    """What `with_record` put into a TFLite model; None where it did not."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    content = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    for entry in content.metadata or ():
+        if entry.name == KEY.encode():
+            return bytes(content.buffers[entry.buffer].data)
+    return None

@@ -1,4 +1,4 @@
-"""From a subnet to a .tflite file that TensorFlow Lite Micro has run."""
+"""From a subnet to a .tflite file that the runtimes of phones and microcontrollers have run."""
 
 from __future__ import annotations
 
@@ -8,89 +8,124 @@ from pathlib import Path
 from torch import Tensor
 
 from labkit.data.datasets import DataSet
-from labkit.deploy.deployment import (
-    Deployment,
-    calibration_images,
-    require_file_name,
-    split_images,
-    top1_percent,
-    torch_logits,
+from labkit.deploy.converted_file import VERIFY_IMAGES, Converted, FileDeployment, deploy_file
+from labkit.deploy.deployment import CalibrationImages, require_file_name, top1_percent
+from labkit.deploy.litert.conversion import (
+    float_model,
+    halve,
+    quantize,
+    record_text,
+    with_record,
 )
-from labkit.deploy.litert.conversion import float_model, quantize
+from labkit.deploy.litert.interpreter import litert_model
 from labkit.deploy.litert.micro_interpreter import MicroInterpreter, run
+from labkit.deploy.litert.packages import require_packages
+from labkit.deploy.model_record import ModelRecord, Opened
 from labkit.latency.devices import device_names, get_device
 from labkit.space import SearchSpace
-from labkit.storage.atomic_write import write_atomic
 from labkit.supernet.subnet import Subnet
 from labkit.tables.arena import planned_bytes
 
-LITERT_VERIFY_IMAGES = 64
 LITERT_CALIBRATION_IMAGES = 256
+
+__all__ = ["deploy", "open_model", "require_packages"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MicroDeployment(Deployment):
-    """A subnet in TensorFlow Lite Micro, sizes in bytes.
+class MicroDeployment(FileDeployment):
+    """A subnet of int8, also in TensorFlow Lite Micro; sizes in bytes.
 
-    `accuracy` is torch's in float32; both are of the first `images` of the split. The arena is the
-    interpreter's own report on this machine, `predicted_arena_bytes` what the search went by.
+    `int8_accuracy` is that interpreter's. The arena is its own report on this machine,
+    `predicted_arena_bytes` what the search went by.
     """
 
-    images: int
-    flash_bytes: int
     arena_bytes: int
     activation_bytes: int
     persistent_bytes: int
     predicted_arena_bytes: int
     fits: tuple[str, ...]  # microcontrollers whose SRAM and flash it fits
 
+    def lines(self) -> list[str]:
+        return [
+            *super().lines(),
+            f"micro  {self.int8_accuracy:.2f} % in TensorFlow Lite Micro",
+            f"arena  {self.arena_bytes / 1000:.1f} kB: {self.activation_bytes / 1000:.1f}"
+            f" activations, {self.persistent_bytes / 1000:.1f} persistent"
+            f" ({self.predicted_arena_bytes / 1000:.1f} kB predicted)",
+            f"flash  {self.file_bytes / 1000:.1f} kB",
+            f"fits   {', '.join(self.fits) or 'no microcontroller that labkit knows'}",
+        ]
 
-def deploy_micro(
+
+def deploy(
     space: SearchSpace,
     subnet: Subnet,
     dataset: DataSet,
     path: Path,
     *,
-    split: str = "test",
-    images: int | None = None,
+    precision: str = "int8",
     progress: bool = False,
-) -> MicroDeployment:
-    """Convert `subnet` to int8 TFLite at `path`, run it on images of `split`, and report on it.
+    **judged,
+) -> FileDeployment:
+    """Convert `subnet` to TFLite at `path`, and report on it as `deploy_file` does, with its
+    `split`, `images` and `supernet`.
 
-    It runs on the first `images` of the split (None: all). The float model is verified against
-    torch on 64 images and activation ranges come from 256 training images; nothing is written
-    before TensorFlow Lite Micro has run it. Raises LabError for a path that is no .tflite file,
-    ExportError when the conversion differs from torch, MissingPackage without the extra `mcu`.
+    int8's activation ranges come from 256 training images; int8 runs in TensorFlow Lite Micro, too,
+    before anything is written, and gives a `MicroDeployment`. Raises LabError for a path that is no
+    .tflite file, MissingPackage without the extra `mcu`, and what `deploy_file` raises.
     """
-    path = Path(path)
-    require_file_name(path, ".tflite", "a microcontroller")
-    if images is not None and images < 1:
-        raise ValueError(f"accuracy needs images, got {images}")
-    inputs, labels = split_images(dataset, split, subnet.arch.resolution, images)
-    model = int8_model(space, subnet, dataset, inputs)
-    int8_logits, arena = run(model, inputs, progress), MicroInterpreter(model).arena()
-    write_atomic(path, lambda temporary: temporary.write_bytes(model))
+    path, micro = Path(path), {}
+    require_file_name(path, ".tflite", "LiteRT")
+
+    def convert(inputs: Tensor) -> Converted:
+        model = converted(space, subnet, dataset, inputs, precision)
+        if precision == "int8":
+            micro["logits"] = run(model, inputs, progress)
+            micro["arena"] = MicroInterpreter(model).arena()
+        return Converted(
+            litert_model(model),
+            lambda target, record: target.write_bytes(with_record(model, record)),
+        )
+
+    names = {"runtime": "LiteRT", "layout": "NHWC", "precision": precision}
+    report = deploy_file(space, subnet, dataset, path, convert, **names, **judged)
+    if precision != "int8":
+        return report
+    labels = dataset.splits[report.split].labels[: report.images]
+    arena = micro["arena"]
+    fields = vars(report) | {"int8_accuracy": top1_percent(micro["logits"], labels)}
     return MicroDeployment(
-        arch=subnet.arch,
-        path=str(path),
-        split=split,
-        accuracy=top1_percent(torch_logits(subnet, inputs), labels),
-        int8_accuracy=top1_percent(int8_logits, labels),
-        images=len(inputs),
-        flash_bytes=len(model),
+        **fields,
         arena_bytes=arena.total,
         activation_bytes=arena.activations,
         persistent_bytes=arena.persistent,
         predicted_arena_bytes=planned_bytes(space, subnet.arch),
-        fits=fitting_devices(arena.total, len(model)),
+        fits=fitting_devices(arena.total, report.file_bytes),
     )
 
 
-def int8_model(space: SearchSpace, subnet: Subnet, dataset: DataSet, inputs: Tensor) -> bytes:
-    """The int8 TFLite model of `subnet`, whose float form agrees with torch on `inputs`."""
-    model = float_model(space, subnet, inputs[:LITERT_VERIFY_IMAGES])
-    calibration = calibration_images(dataset, subnet.arch.resolution, LITERT_CALIBRATION_IMAGES)
-    return quantize(model, calibration)
+def converted(
+    space: SearchSpace, subnet: Subnet, dataset: DataSet, inputs: Tensor, precision: str
+) -> bytes:
+    """The TFLite model of `subnet` in a precision, whose float form agrees with torch on the first
+    64 of `inputs` (N, C, r, r).
+    """
+    model = float_model(space, subnet, inputs[:VERIFY_IMAGES])
+    if precision == "float16":
+        return halve(model)
+    if precision == "int8":
+        resolution = subnet.arch.resolution
+        return quantize(model, CalibrationImages(dataset, resolution, LITERT_CALIBRATION_IMAGES))
+    return model
+
+
+def open_model(path: Path) -> Opened:
+    """The record of a TFLite model that was deployed, and a function of images (N, C, r, r) that
+    gives their logits (N, classes).
+    """
+    model = path.read_bytes()
+    litert = litert_model(model)
+    return ModelRecord.from_text(record_text(model), path), litert
 
 
 def fitting_devices(arena_bytes: int, flash_bytes: int) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ import numpy as np
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from labkit.deploy.litert.conversion import channels_last
+from labkit.deploy.deployment import channels_last
+from labkit.deploy.litert.interpreter import scale_of
 from labkit.deploy.litert.packages import importing_packages
 from labkit.deploy.quiet import quiet
 from labkit.storage.errors import ExportError
@@ -51,18 +52,12 @@ class MicroInterpreter:
         except RuntimeError as error:
             raise ExportError(f"TensorFlow Lite Micro refuses the model: {error}") from error
         self._interpreter = interpreter
-        self._input_scale = _scale(interpreter.get_input_details(0))
-        self._output_scale = _scale(interpreter.get_output_details(0))
+        self.in_scale = scale_of(interpreter.get_input_details(0))
+        self.out_scale = scale_of(interpreter.get_output_details(0))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Logits (classes,) of one float image (1, r, r, C)."""
-        scale, zero = self._output_scale
-        return (self.integers(self.quantized(image)).astype(np.float32) - zero) * scale
-
-    def quantized(self, image: np.ndarray) -> np.ndarray:
-        """The integers int8 that stand for float values, as the input has them."""
-        scale, zero = self._input_scale
-        return np.clip(np.round(image / scale) + zero, -128, 127).astype(np.int8)
+        return self.out_scale.values(self.integers(self.in_scale.integers(image)))
 
     def integers(self, image: np.ndarray) -> np.ndarray:
         """All output integers, int8 and flat, of one image (1, r, r, C) of integers int8."""
@@ -78,11 +73,6 @@ class MicroInterpreter:
             text = output.read().decode(errors="replace")
         sizes = dict(re.findall(r"Arena allocation (head|tail) (\d+) bytes", text))
         return Arena(int(sizes["head"]), int(sizes["tail"]))
-
-
-def _scale(details: dict) -> tuple[np.float32, int]:
-    parameters = details["quantization_parameters"]
-    return parameters["scales"][0], int(parameters["zero_points"][0])
 
 
 def run(model: bytes, images: Tensor, progress: bool = False) -> np.ndarray:

@@ -1,0 +1,29 @@
+"""labkit run: what a deployed model sees in image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labkit.cli.options import json_option, show
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def run(model, images, as_json) -> None:
+    """Classify IMAGES, image files, with MODEL, a file or a folder that `labkit deploy` wrote.
+
+    Of any size, in color or gray, they are prepared as those of the training were.
+    """
+    from labkit.formats.classification import classify
+
+    results = classify(model, images)
+    width = max(len(result.image) for result in results)
+    lines = [
+        f"{result.image:<{width}}  {result.name}  {result.probabilities[result.name]:.1%}"
+        for result in results
+    ]
+    show({"model": str(model), "images": [r._asdict() for r in results]}, as_json, lines)
