@@ -17,6 +17,7 @@ from labkit.data.datasets import DataSet, normalize, resize
 from labkit.runtime.timing import Call, time_all
 from labkit.space import Arch
 from labkit.storage.errors import ExportError, LabError
+from labkit.supernet.evaluation import spread
 from labkit.supernet.subnet import Subnet
 
 MAX_ERROR = 1e-4  # largest difference of a logit, float model against torch
@@ -85,9 +86,8 @@ class CalibrationImages:
     """
 
     def __init__(self, dataset: DataSet, resolution: int, count: int) -> None:
-        images = len(dataset.splits["train"].images)
         self.dataset, self.resolution = dataset, resolution
-        self.rows = torch.arange(0, images, max(1, images // count))[:count]
+        self.rows = spread(len(dataset.splits["train"].images), count)
 
     def __len__(self) -> int:
         return len(self.rows)

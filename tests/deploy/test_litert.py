@@ -213,7 +213,7 @@ def test_a_tflite_model_carries_its_record(tmp_path):
     images, _ = split_images(tiny_data(), "test", 14, 40)
     reference = micro.run(path.read_bytes(), images)
     assert reference.std() > 3 * record.output.scale.scale
-    assert np.abs(run(images) - reference).max() <= 3 * record.output.scale.scale
+    assert np.abs(run(images) - reference).max() < 4 * record.output.scale.scale
 
 
 def test_deploy_wants_a_tflite_path(tmp_path):
