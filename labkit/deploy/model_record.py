@@ -132,7 +132,7 @@ class ModelRecord:
         return cls(
             space=fields.text("space"),
             arch=arch,
-            supernet=fields.text("supernet_sha256") if fields.value["supernet_sha256"] else None,
+            supernet=fields.value.get("supernet_sha256") and fields.text("supernet_sha256"),
             precision=fields.choice("precision", PRECISIONS),
             input=ModelInput(
                 entry.choice("layout", LAYOUTS),

@@ -98,6 +98,23 @@ def test_micro_interpreter_agrees_with_torch(converted):
 
 
 @needs_mcu
+def test_ranges_are_those_of_all_images_in_any_order():
+    """The one image with large values comes first, in the first of two batches."""
+    from labkit.deploy.litert.conversion import float_model, quantize
+    from labkit.deploy.litert.interpreter import litert_model
+
+    subnet, images = subnet_and_images()
+    calibration = images.repeat(10, 1, 1, 1)  # more than a batch
+    calibration[0] *= 9
+    model = float_model(TINY, subnet, images)
+    for order in (torch.arange(80), torch.arange(80).flip(0)):
+        scale = litert_model(quantize(model, calibration[order])).in_scale
+        low, high = scale.values(np.array([-128, 127]))
+        assert low == pytest.approx(float(calibration.min()), abs=scale.scale)
+        assert high == pytest.approx(float(calibration.max()), abs=scale.scale)
+
+
+@needs_mcu
 def test_arena_is_within_a_tenth_and_what_the_interpreter_needs(converted):
     from labkit.deploy.litert import micro_interpreter as micro
 

@@ -114,21 +114,27 @@ def halve(model: bytes) -> bytes:
 def quantize(model: bytes, calibration: Tensor | CalibrationImages) -> bytes:
     """The int8 form of a float TFLite model, activation ranges taken from images (N, C, r, r).
 
-    Raises ValueError without images, or for some with NaN.
+    The range of an activation is that of its values over all images. The quantizer's own choice, a
+    moving average that the last twenty images decide, cuts off too much: on val two subnets of
+    fmnist lost 1.06 and 1.12 points by it, and lose -0.02 and 0.22 like this. Raises ValueError
+    without images, or for some with NaN.
     """
     with importing_packages():
         from ai_edge_litert.interpreter import Interpreter
-        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+        from ai_edge_quantizer.utils.qsv_utils import min_max_update
     with quiet():
         ((signature, names),) = Interpreter(model_content=model).get_signature_list().items()
-        int8 = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
-        # The quantizer makes a list of the images that it gets, so it gets them batch by batch.
-        ranges = None
+        scheme, rules = recipe.static_wi8_ai8(), recipe_manager.RecipeManager()
+        rules.load_quantization_recipe(scheme)
+        content = bytearray(model)
+        ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=min_max_update)
+        # The calibrator makes a list of the images that it gets, so it gets them batch by batch.
         for batch in finite_batches(calibration, LOGITS_BATCH):
             data = [{names["inputs"][0]: image} for image in channels_last(batch)]
-            ranges = int8.calibrate({signature: data}, ranges, num_threads=1)
-        quantized = int8.quantize(ranges).quantized_model
-    return for_flash(bytes(quantized))
+            ranges.calibrate({signature: data}, rules)
+        int8 = quantizer.Quantizer(content, scheme).quantize(ranges.get_model_qsvs())
+    return for_flash(bytes(int8.quantized_model))
 
 
 def for_flash(model: bytes) -> bytes:
