@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.comparison.prediction_error import prediction_error, spearman
+from labkit.comparison.prediction_error import spearman
 from labkit.latency.devices import Device
-from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.table_files import HOST, has_host_table, table_files
 from labkit.latency.measured.untrusted_json import read_json
@@ -55,8 +54,9 @@ def measured_names(space: SearchSpace) -> list[str]:
 def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -> dict:
     """Latency of the same subnets on each device, and its ratio to the first device's.
 
-    For a measured device also the machine's state, the calibration, its error on the whole subnets
-    that it was made from, and how many blocks were measured while the machine changed speed.
+    For a measured device also the machine's state, the calibration, its mean error on whole subnets
+    that were measured there (each predicted from the other ones), and how many blocks were measured
+    while the machine changed speed.
     """
     archs = representative_archs(space, seed)
     genes = space.encode(list(archs.values()))
@@ -83,15 +83,12 @@ def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -
 
 def _measurement(space: SearchSpace, path: Path) -> dict:
     value = read_json(path)
-    lut, count, error = build_table(value, space), len(value["subnets"]), None
-    if count:
-        measured = whole_subnets(value, space)
-        error = prediction_error("table", count, lut.table, *measured).mean_error
+    lut = build_table(value, space)
     return {
         "state": {key: value["made"].get(key) for key in STATE},
         "calibration": lut.calibration._asdict(),
-        "subnets": count,
-        "calibration_error": error,
+        "subnets": len(lut.errors),
+        "calibration_error": lut.mean_error,
         "drifted": len(value["drifted"]),
         "blocks": len(value["pieces"]),
     }

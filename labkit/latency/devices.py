@@ -119,6 +119,15 @@ class MeasuredDevice(Device):
 
     kind = "measured"
 
+    @property
+    def label(self) -> str:
+        quick = [
+            stem
+            for stem, path in self.files.items()
+            if (recorded_provenance(path) or {}).get("mode") == "quick"
+        ]
+        return f"measured, quick in {', '.join(quick)}" if quick else "measured"
+
     def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return load_table(self.latency_file(space), space).table
 

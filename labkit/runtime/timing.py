@@ -1,7 +1,7 @@
 """The timing harness: how one call is timed, and how many are timed in turns.
 
 It runs on this machine and, copied into a kit, on boards: Python 3.8, the standard library, numpy
-and onnxruntime are all it may need, and nothing of labkit.
+and onnxruntime are all it may need, and of labkit what is copied as well.
 
 Many calls are timed in rounds: each round times every call once more, for a short while, so that
 what disturbs the machine for a minute touches one round of each call and not all of one call's
@@ -12,6 +12,9 @@ disturbs a timing (interrupts, other programs) only ever makes it longer.
 
 An anchor, one call that is timed again and again, tells whether the machine itself changed speed:
 what was timed in between is then timed again, and marked if the machine does not settle.
+
+Programs that measure one machine wait for each other. Which cores the calls ran on is recorded,
+because a phone or a board may have slow ones and fast ones.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ import os
 import platform
 import sys
 import time
-from typing import Callable, NamedTuple  # noqa: UP035  (Python 3.8 cannot subscript the other one)
+from typing import Callable, Iterable, NamedTuple  # noqa: UP035  (for Python 3.8)
+
+from labkit.runtime.cores import busy_cores, core_state, read_text, thread_states
+from labkit.runtime.machine_lock import undisturbed
 
 Call = Callable[[], object]
 
@@ -65,7 +71,8 @@ class TimingRun:
     """The rounds of timings of every name. An interrupted run is read back and continued.
 
     `anchor_ms` are the anchor's medians in order of time. `unsteady` counts, for each name, the
-    rounds that were timed while the anchor was off.
+    rounds that were timed while the anchor was off. `cores` are those that the calls ran on, as far
+    as the system says it.
     """
 
     def __init__(
@@ -73,10 +80,12 @@ class TimingRun:
         rounds: dict[str, list[Timing]] | None = None,
         anchor_ms: list[float] | None = None,
         unsteady: dict[str, int] | None = None,
+        cores: Iterable[int] = (),
     ) -> None:
         self.rounds = rounds or {}
         self.anchor_ms = anchor_ms or []
         self.unsteady = unsteady or {}
+        self.cores = set(cores)
 
     @property
     def timings(self) -> dict[str, Timing]:
@@ -116,7 +125,12 @@ class TimingRun:
             for name, timings in self.rounds.items()
             if timings
         }
-        return {"rounds": rounds, "anchor_ms": self.anchor_ms, "unsteady": self.unsteady}
+        return {
+            "rounds": rounds,
+            "anchor_ms": self.anchor_ms,
+            "unsteady": self.unsteady,
+            "cores": sorted(self.cores),
+        }
 
     @classmethod
     def from_json(cls, value: dict, without: list[str] | tuple[()] = ()) -> TimingRun:
@@ -128,7 +142,7 @@ class TimingRun:
         }
         counts = value.get("unsteady", {}).items()
         unsteady = {name: int(count) for name, count in counts if name in rounds}
-        return cls(rounds, list(value["anchor_ms"]), unsteady)
+        return cls(rounds, list(value["anchor_ms"]), unsteady, value.get("cores", ()))
 
 
 def summarize(seconds: list[float]) -> Timing:
@@ -206,9 +220,22 @@ def time_all(
     """Time every name's call, `prepare(name)`, in rounds, with the anchor in between.
 
     `run` is an earlier run to continue: its rounds count, and those timed now are added to it.
-    `progress(run, share)` is called after each chunk of a round with the share that is timed.
+    `progress(run, share)` is called after each chunk of a round with the share that is timed. It
+    waits for other programs that measure this machine.
     """
-    run = TimingRun() if run is None else run
+    with undisturbed():
+        return _time_all(names, prepare, anchor, limits, run or TimingRun(), clock, progress)
+
+
+def _time_all(
+    names: list[str],
+    prepare: Callable[[str], Call],
+    anchor: Call,
+    limits: TimingLimits,
+    run: TimingRun,
+    clock: Callable[[], float],
+    progress: Callable[[TimingRun, float], None] | None,
+) -> TimingRun:
     run.rounds = {**{name: run.rounds.get(name, []) for name in names}, **run.rounds}
 
     def needs_round(name: str, index: int) -> bool:
@@ -216,6 +243,12 @@ def time_all(
         if len(timings) > index:
             return False
         return len(timings) < limits.min_rounds or merge(timings).half_width > limits.tolerance
+
+    def timed(name: str) -> Timing:
+        before = thread_states()
+        timing = time_call(prepare(name), limits, clock)
+        run.cores |= busy_cores(before, thread_states())
+        return timing
 
     anchor_ms = _time_anchor(anchor, limits, clock)
     reference = sorted(anchor_ms)[1]
@@ -225,7 +258,7 @@ def time_all(
         for begin in range(0, len(pending), limits.chunk):
             chunk = pending[begin : begin + limits.chunk]
             for _ in range(1 + limits.redo):
-                timings = {name: time_call(prepare(name), limits, clock) for name in chunk}
+                timings = {name: timed(name) for name in chunk}
                 run.anchor_ms.append(time_call(anchor, limits, clock).median_ms)
                 steady = abs(run.anchor_ms[-1] / reference - 1) <= limits.drift
                 if steady:
@@ -254,7 +287,7 @@ def latency_file(contents: dict, run: TimingRun, provenance: dict) -> dict:
     return {
         **{field: contents[field] for field in SPACE_FIELDS if field in contents},
         "what": "latency",
-        "made": provenance,
+        "made": dict(provenance, **core_state(run.cores)),
         "anchor_ms": run.anchor_ms,
         "drifted": run.drifted,
         "pieces": {name: timings[name] for name in contents["pieces"]},
@@ -290,27 +323,19 @@ def onnx_call(model: bytes, threads: int = 1, shape: tuple[int, ...] | None = No
 
 def machine_state() -> dict[str, object]:
     """What a timing depends on besides the model: processor, clock governor, load, temperature."""
-
-    def read(path: str) -> str | None:
-        try:
-            with open(path) as file:
-                return file.read().strip()
-        except OSError:
-            return None
-
-    cpuinfo = (read("/proc/cpuinfo") or "").splitlines()
+    cpuinfo = (read_text("/proc/cpuinfo") or "").splitlines()
     names = [
         line.split(":", 1)[1].strip()
         for line in cpuinfo
         if line.lower().startswith(("model name", "hardware"))
     ]
-    board = (read("/proc/device-tree/model") or "").strip("\0")
-    celsius = read("/sys/class/thermal/thermal_zone0/temp")
+    board = (read_text("/proc/device-tree/model") or "").strip("\0")
+    celsius = read_text("/sys/class/thermal/thermal_zone0/temp")
     return {
         "cpu": board or (names[0] if names else platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
         "system": platform.platform(),
-        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "celsius": int(celsius) / 1000 if celsius and celsius.lstrip("-").isdigit() else None,
         "python": sys.version.split()[0],

@@ -64,7 +64,7 @@ def test_a_table_of_times_makes_the_same_device_as_the_kits_file(tmp_path, space
         import_table(tmp_path / "times.json", "by-json", space, read_times=read_object),
     ]
     for table in tables:
-        assert table.subnets == len(times) - len(timed_blocks(space))
+        assert len(table.errors) == len(times) - len(timed_blocks(space))
         np.testing.assert_allclose(table.table(genes), expected(genes), rtol=1e-6)
     device = get_device("by-csv")
     np.testing.assert_array_equal(device.latency_table(space)(genes), tables[0].table(genes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,16 @@ from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a f
 
 from labkit.latency.devices import DeviceError, device_names, get_device
 from labkit.latency.kit import board_import
+from labkit.latency.kit.import_report import facts, warnings
 from labkit.latency.measured import lookup_table as lut
 from labkit.latency.measured import table_files
 from labkit.latency.measured.blocks import timed_blocks
+from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
 from labkit.space.binding import file_stem
 from labkit.space.presets import FMNIST
+from labkit.storage.paths import data_dir
 
 
 def test_an_imported_board_is_a_device_like_any_other(tmp_path):
@@ -157,6 +161,107 @@ BAD = {
         for s, m in zip(v["subnets"], np.geomspace(0.001, 1000, 20).tolist()[::-1])
     ],
 }
+
+
+BLOCKS = [key for key in timed_blocks(FMNIST) if key.startswith("block")]
+
+
+def measured() -> dict:
+    """A real file: the table that ships, measured on a server."""
+    return json.loads((data_dir() / "latency" / "epyc-1core" / "fmnist.json").read_text())
+
+
+def rotate(value: dict, keys: list[str]) -> None:
+    times = [value["pieces"][key] for key in keys]
+    value["pieces"].update(zip(keys, times[1:] + times[:1]))
+
+
+def all_times(value: dict, factor: float) -> None:
+    scaled([*value["pieces"].values(), *value["subnets"]], factor)
+    value["anchor_ms"] = [factor * ms for ms in value["anchor_ms"]]
+
+
+FAULTS = {
+    "microseconds": lambda v: all_times(v, 1000),
+    "seconds": lambda v: all_times(v, 1 / 1000),
+    "ten times": lambda v: all_times(v, 10),
+    "blocks in microseconds": lambda v: scaled(v["pieces"].values(), 1000),
+    "subnets in microseconds": lambda v: scaled(v["subnets"], 1000),
+    "rotated keys": lambda v: rotate(v, list(v["pieces"])),
+    "rotated keys of blocks": lambda v: rotate(v, BLOCKS),
+    "doubled blocks": lambda v: scaled(v["pieces"].values(), 2),
+    "every second block doubled": lambda v: scaled([v["pieces"][k] for k in BLOCKS[::2]], 2),
+    "half of the blocks doubled": lambda v: scaled(
+        [v["pieces"][k] for k in BLOCKS[: len(BLOCKS) // 2]], 2
+    ),
+    "one kernel size doubled": lambda v: scaled([v["pieces"][k] for k in BLOCKS if "-k5-" in k], 2),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_real_table_with_a_fault_is_refused(tmp_path, fault):
+    value = measured()
+    FAULTS[fault](value)
+    with pytest.raises(TableError, match="milliseconds|contradict each other"):
+        board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    assert "my-board" not in device_names()
+
+
+def test_the_error_that_is_shown_is_of_subnets_that_were_left_out(tmp_path):
+    """Against twenty fits, each without the subnet that it predicts."""
+    table = board_import.import_table(save(measured(), tmp_path / "latency.json"), "my-board")
+    genes, measured_ms = whole_subnets(measured(), FMNIST)
+    for i in range(len(genes)):
+        others = np.arange(len(genes)) != i
+        fit = lut.calibrate(table.uncalibrated, genes[others], measured_ms[others])
+        predicted = table.uncalibrated.scaled(fit.factor, fit.intercept_ms, fit.per_block_ms)
+        error = abs(float(predicted(genes[[i]])[0]) / measured_ms[i] - 1)
+        assert table.errors[i] == pytest.approx(error, rel=1e-6)
+    assert f"off by {100 * table.errors.mean():.1f} %" in facts(table)[0]
+    assert warnings(table) == []
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda v: v["made"].update(mode="quick"), "it is a quick table"),
+        (
+            lambda v: v["made"].update(
+                core_speed_ratio=2.5, cores_used="0,4", core_speeds="0,1,2,3 at 400; 4,5 at 1000"
+            ),
+            "on slow and on fast cores .0,4 of 0,1,2,3 at 400; 4,5 at 1000.",
+        ),
+        (lambda v: [v["made"].pop("seconds"), all_times(v, 20_000)], "are all times milliseconds"),
+        (
+            lambda v: [scaled(v["pieces"].values(), 2), v.update(anchor_ms=[0.06])],
+            "whole subnets take 0.5 ms longer",
+        ),
+    ],
+)
+def test_what_is_doubtful_is_imported_with_a_warning(tmp_path, change, message):
+    value = measured()
+    change(value)
+    table = board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    (line,) = warnings(table)
+    assert re.search(message, line)
+    quick = "quick" in message
+    assert get_device("my-board").label.startswith("measured, quick" if quick else "measured")
+    assert ("quick" in get_device("my-board").label) == quick
+
+
+def test_imported_tables_are_removed(tmp_path):
+    for space in (TINY, FMNIST):
+        board_import.import_table(save(made_up(space), tmp_path / "a.json"), "my-board")
+    board_import.remove_tables("my-board", TINY)
+    assert list(get_device("my-board").files) == [file_stem(FMNIST)]
+    with pytest.raises(ValueError, match="no table of 'my-board' for space 'tiny'"):
+        board_import.remove_tables("my-board", TINY)
+    board_import.remove_tables("my-board")
+    assert "my-board" not in device_names()
+    for name in ("my-board", "epyc-1core", "pi4", "../latency", ".", ""):
+        with pytest.raises(ValueError, match="was imported here"):
+            board_import.remove_tables(name)
+    assert "epyc-1core" in device_names()
 
 
 @pytest.mark.parametrize("message", BAD)

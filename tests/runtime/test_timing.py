@@ -4,14 +4,11 @@ out.
 
 from __future__ import annotations
 
-import ast
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.latency.kit import packing
 from labkit.runtime.timing import (
     Timing,
     TimingLimits,
@@ -259,33 +256,3 @@ def test_machine_state_is_plain_data():
     state = machine_state()
     assert {"cpu", "cores", "governor", "load", "python", "date", "system"} <= set(state)
     assert all(value is None or isinstance(value, (str, int, float)) for value in state.values())
-
-
-@pytest.mark.parametrize("name", ["timing.py", "board_script.py"])
-def test_what_runs_on_boards_is_python_38_and_imports_nothing_of_ours(name):
-    source = packing.board_source(name)
-    tree = ast.parse(source, feature_version=(3, 8))
-    imported = {
-        alias.name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    imported |= {
-        node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
-    }
-    allowed = {
-        "__future__",
-        "argparse",
-        "json",
-        "os",
-        "platform",
-        "sys",
-        "time",
-        "typing",
-        "zipfile",
-        "numpy",
-        "onnxruntime",
-        "timing",
-    }
-    assert imported <= allowed

@@ -78,6 +78,8 @@ def made_up(
         + per_block * block_counts(space, genes)
     )
     total *= 1 + noise * rng.standard_normal(len(total))
+    timings = {name: timing(ms) for name, ms in times.items()}
+    seconds = sum(50 * ms for ms in [*times.values(), *total]) / 1e3
     anchor = times[measure.anchor_block(space).key]
     return {
         "schema": 1,
@@ -90,11 +92,11 @@ def made_up(
             "runtime_version": "1.0",
             "threads": 2,
             "batch": 1,
-            "seconds": 3.0,
+            "seconds": 5 * seconds,
         },
         "anchor_ms": [anchor, 1.01 * anchor, anchor],
         "drifted": [],
-        "pieces": {name: timing(ms) for name, ms in times.items()},
+        "pieces": timings,
         "subnets": [
             {"arch": arch.to_json(), **timing(ms)} for arch, ms in zip(space.decode(genes), total)
         ],

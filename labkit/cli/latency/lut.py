@@ -155,6 +155,7 @@ def import_(file, name, trained, form, board) -> None:
     A table that the board has for the same space is replaced.
     """
     from labkit.latency.kit.board_import import import_table, replaced_tables
+    from labkit.latency.kit.import_report import facts, warnings
 
     if form != "kit" and trained is None:
         raise click.UsageError(f"--format {form} does not say its space; add --supernet")
@@ -168,12 +169,10 @@ def import_(file, name, trained, form, board) -> None:
         click.echo(
             f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
         )
-    if not table.subnets:
-        click.echo(
-            "warning: it holds no whole subnets, so nothing says whether the sum of its blocks is"
-            " what a network takes; `labkit lut keys` lists some to measure",
-            err=True,
-        )
+    for line in facts(table):
+        click.echo(line)
+    for line in warnings(table):
+        click.echo(f"warning: {line}", err=True)
     supernet = space.name if space.name in spaces else "FOLDER"
     click.echo(
         f"device {name!r} is ready for space {space.name!r}: labkit search --supernet {supernet}"
@@ -203,6 +202,17 @@ def keys(trained, out, subnets) -> None:
         f"keys written to {out}; with the milliseconds filled in: labkit lut import {out.name}"
         " --format csv --name NAME, and the same --supernet"
     )
+
+
+@lut.command()
+@click.argument("name")
+@click.option("--supernet", "trained", type=SupernetType(), help="Only the table for its space.")
+def remove(name, trained) -> None:
+    """Remove the tables of an imported board, or of this machine (`host`)."""
+    from labkit.latency.kit.board_import import remove_tables
+
+    for path in remove_tables(name, trained and trained.space):
+        click.echo(f"removed {path}")
 
 
 @lut.command()

@@ -18,8 +18,10 @@ from labkit.latency.measured.runtimes import Runtime
 from labkit.latency.measured.table_files import HOST, shipped_path, table_files, table_path
 from labkit.latency.measured.untrusted_json import read_json
 from labkit.space import SearchSpace
-from labkit.storage.paths import data_dir
+from labkit.space.binding import file_stem
+from labkit.storage.paths import cache_dir, data_dir
 
+BOARD_NAME = r"[a-z0-9][a-z0-9._-]{0,39}"
 ReadTimes = Callable[[Path, SearchSpace], Mapping[str, object]]  # milliseconds by key
 
 
@@ -80,9 +82,31 @@ def replaced_tables(name: str) -> dict[str, str]:
     return tables
 
 
+def remove_tables(name: str, space: SearchSpace | None = None) -> list[Path]:
+    """Remove the tables that were imported as `name`, or the one for `space`; returns their files.
+
+    Raises ValueError where there is none, also for a device that ships.
+    """
+    folder = cache_dir() / "latency" / name
+    stem = "[!.]*" if space is None else file_stem(space)
+    paths = sorted(folder.glob(f"{stem}.json")) if re.fullmatch(BOARD_NAME, name) else []
+    if not paths:
+        imported = [path.name for path in sorted((cache_dir() / "latency").glob("*/"))]
+        suffix = "" if space is None else f" for space {space.name!r}"
+        raise ValueError(
+            f"no table of {name!r}{suffix} was imported here; imported or measured are:"
+            f" {', '.join(imported) or 'none'}"
+        )
+    for path in paths:
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return paths
+
+
 def check_board_name(name: str) -> None:
     """Raise ValueError unless `name` can be the name of a measured device."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
+    if not re.fullmatch(BOARD_NAME, name):
         raise ValueError(
             f"device name {name!r}: use 1 to 40 of a-z, 0-9, '.', '-' and '_', a letter or digit"
             " first"

@@ -28,11 +28,19 @@ from labkit.runtime.timing import TimingLimits
 from labkit.space import SearchSpace
 from labkit.storage.atomic_write import write_atomic
 
-# Where in labkit the files lie that run on the board.
-BOARD_FILES = {"timing.py": "labkit.runtime", "board_script.py": "labkit.latency.kit"}
+# The modules of labkit that run on the board, at the places that they have here.
+BOARD_MODULES = (
+    "labkit.runtime.cores",
+    "labkit.runtime.machine_lock",
+    "labkit.runtime.timing",
+    "labkit.latency.kit.board_script",
+    "labkit.latency.kit.crash_report",
+    "labkit.latency.kit.partial_run",
+)
+PACKAGES = ("labkit", "labkit.runtime", "labkit.latency", "labkit.latency.kit")
 README = """Latency kit for the search space '{space}'
 
-On the board, with Python 3.8 or newer:
+On the board, with Python 3.8, numpy 1.17 and onnxruntime 1.12 or newer:
 
     pip install numpy onnxruntime
     python3 {file}
@@ -71,8 +79,11 @@ def pack(
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("__main__.py", board_source("board_script.py"))
-            archive.writestr("timing.py", board_source("timing.py"))
+            archive.writestr("__main__.py", source("labkit.latency.kit.launcher"))
+            for package in PACKAGES:
+                archive.writestr(f"{package.replace('.', '/')}/__init__.py", "")
+            for module in BOARD_MODULES:
+                archive.writestr(f"{module.replace('.', '/')}.py", source(module))
             archive.writestr("README.txt", README.format(space=space.name, file=path.name))
             archive.writestr("kit.json", json.dumps(kit, indent=1))
             for key, block in timed_blocks(space).items():
@@ -84,6 +95,7 @@ def pack(
     return path
 
 
-def board_source(name: str) -> str:
-    """The source text of a file that runs on the board."""
-    return resources.files(BOARD_FILES[name]).joinpath(name).read_text()
+def source(module: str) -> str:
+    """The source text of a module of labkit."""
+    package, _, name = module.rpartition(".")
+    return resources.files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")

@@ -42,9 +42,16 @@ class LatencyTable:
     table: AdditiveTable  # calibrated, milliseconds
     uncalibrated: AdditiveTable
     calibration: Calibration
+    # of each measured subnet, predicted by a table that was calibrated on the other ones
+    errors: np.ndarray
     provenance: Mapping[str, object]  # machine, runtime, threads, date, ... as measured
-    subnets: int  # whole subnets that it is calibrated on
     drifted: tuple[str, ...] = ()  # blocks that were measured while the machine changed speed
+
+    @property
+    def mean_error(self) -> float | None:
+        """Mean of `errors`; None without measured subnets, or where too few determine a table."""
+        error = float(self.errors.mean()) if len(self.errors) else np.inf
+        return error if np.isfinite(error) else None
 
 
 def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> Calibration:
@@ -65,6 +72,20 @@ def calibrate(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) ->
     columns = _columns(raw, genes, measured_ms)
     solution, *_ = np.linalg.lstsq(columns, np.ones(len(genes)), rcond=None)
     return Calibration(*map(float, solution))
+
+
+def held_out_errors(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> np.ndarray:
+    """(N,) |predicted / measured - 1| of each subnet by what `calibrate` fits to the other ones.
+
+    A residual r of all N becomes r / (1 - h) where its own row is left out, h being its leverage
+    (Allen, Technometrics 16(1), 1974). Infinite for a subnet without which nothing is determined.
+    """
+    columns = _columns(raw, genes, measured_ms)
+    inverse = np.linalg.pinv(columns)
+    residuals = abs(columns @ inverse.sum(1) - 1)
+    leverages = (columns * inverse.T).sum(1)
+    determined = leverages < 1 - 1e-9
+    return np.where(determined, residuals / np.where(determined, 1 - leverages, 1), np.inf)
 
 
 def calibration_condition(raw: AdditiveTable, genes: np.ndarray, measured_ms: np.ndarray) -> float:
@@ -94,11 +115,14 @@ def build_table(value: dict, space: SearchSpace) -> LatencyTable:
     """The table of a validated latency file; uncalibrated where it holds too few whole subnets."""
     times_ms = {name: timing["median_ms"] for name, timing in value["pieces"].items()}
     raw, calibration = table_from_times(space, times_ms), Calibration()
-    if len(value["subnets"]) >= MIN_CALIBRATION:
-        calibration = calibrate(raw, *whole_subnets(value, space))
+    genes, measured_ms = whole_subnets(value, space)
+    errors = abs(raw(genes) / measured_ms - 1)
+    if len(genes) >= MIN_CALIBRATION:
+        calibration = calibrate(raw, genes, measured_ms)
+        errors = held_out_errors(raw, genes, measured_ms)
     table = raw.scaled(calibration.factor, calibration.intercept_ms, calibration.per_block_ms)
-    subnets, drifted = len(value["subnets"]), tuple(value["drifted"])
-    return LatencyTable(table, raw, calibration, value["made"], subnets, drifted)
+    drifted = tuple(value["drifted"])
+    return LatencyTable(table, raw, calibration, errors, value["made"], drifted)
 
 
 def load_table(path: Path, space: SearchSpace) -> LatencyTable:

@@ -17,6 +17,7 @@ from labkit.latency.measured.measurement import measure
 from labkit.latency.measured.plausibility import check_plausible
 from labkit.latency.measured.runtimes import default_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
+from labkit.runtime.machine_lock import undisturbed
 from labkit.runtime.timing import machine_state
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem, space_of
@@ -58,7 +59,11 @@ def host_table(
     value = None if remeasure else _read_host_file(path, space)
     if value is not None:
         return build_table(value, space)
-    return write_table(measure(space, progress=progress), path, space)
+    with undisturbed():
+        value = None if remeasure else _read_host_file(path, space)  # written while this one waited
+        if value is not None:
+            return build_table(value, space)
+        return write_table(measure(space, progress=progress), path, space)
 
 
 def has_host_table(space: SearchSpace) -> bool:
