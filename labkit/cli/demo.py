@@ -42,7 +42,9 @@ def demo(trained, images, devices, out, seed, as_json) -> None:
     from labkit.specialize.targets import Request
 
     # What is wrong with a device's name or with the folder shows before any work.
-    names = [get_device(name.strip()).name for name in devices.split(",")]
+    names = [name.strip() for name in devices.split(",")]
+    for name in names:
+        get_device(name)
     names = default_devices(trained.space, "devices", names)
     out.mkdir(parents=True, exist_ok=True)
     trained = trained.using(images=images)

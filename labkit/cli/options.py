@@ -129,7 +129,7 @@ def device_option(what: str) -> Callable:
         type=_Device(),
         default="host",
         show_default=True,
-        help=f"{what}; `labkit devices` lists them.",
+        help=f"{what}: a name (`labkit devices` lists them) or a device file.",
     )
 
 

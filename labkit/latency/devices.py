@@ -172,7 +172,9 @@ def device_names() -> list[str]:
 
 
 def get_device(name: str) -> Device:
-    """The device called `name`; raises DeviceError with the known names for another."""
+    """The device called `name`, or of the device file `name`; raises DeviceError, with the known
+    names, for another.
+    """
     if name == HOST:
         runtime = RUNTIME_TITLES[default_runtime()]
         title = f"this machine ({runtime}, 1 thread, batch 1)"
@@ -184,7 +186,10 @@ def get_device(name: str) -> Device:
         files = measured[name]
         title = _board_title(next(iter(files.values())))
         return MeasuredDevice(name=name, title=title, precision="fp32", files=files)
-    raise DeviceError(f"unknown device {name!r}, known: {', '.join(device_names())}")
+    if name.endswith(".json"):
+        return load_simulated(Path(name))
+    known = ", ".join(device_names())
+    raise DeviceError(f"unknown device {name!r}, known: {known}; or give a device file (.json)")
 
 
 def load_simulated(path: Path) -> SimulatedDevice:

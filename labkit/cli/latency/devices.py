@@ -1,17 +1,25 @@
-"""labkit devices: list them, and compare simulated ones with what was published."""
+"""labkit devices: list them, compare simulated ones with what was published, describe a new one."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from labkit.cli.options import json_option, show
 
+POSITIVE = click.FloatRange(min=0, min_open=True)
+SHARE = click.FloatRange(min=0, min_open=True, max=1)
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @click.option("--check", is_flag=True, help="Compare simulated devices with published latencies.")
 @json_option
-def devices(check, as_json) -> None:
+@click.pass_context
+def devices(context, check, as_json) -> None:
     """List the devices: this machine, simulated ones, and boards whose latency was imported."""
+    if context.invoked_subcommand is not None:
+        return
     from labkit.latency.devices import device_names, get_device
 
     listed = [get_device(name) for name in device_names()]
@@ -48,3 +56,40 @@ def devices(check, as_json) -> None:
             row["held_out_error"] = published.held_out_error(checked)
             lines += ["", published_text(device, checked)]
     show({"devices": rows}, as_json, lines)
+
+
+@devices.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--like", default="pi4", show_default=True, help="Simulated device to begin with.")
+@click.option("--title", help="What the device is called where it is shown.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]))
+@click.option("--clock", type=POSITIVE, help="MHz; with --macs-per-cycle.")
+@click.option("--macs-per-cycle", type=POSITIVE, help="Multiply-adds a cycle, of all cores.")
+@click.option("--dense", type=SHARE, help="Share of them that dense convolutions reach.")
+@click.option("--pointwise", type=SHARE, help="Share that pointwise convolutions reach.")
+@click.option("--depthwise", type=SHARE, help="Share that depthwise convolutions reach.")
+@click.option("--bandwidth", type=POSITIVE, help="Memory bandwidth in GB/s.")
+@click.option("--overhead", type=POSITIVE, help="Microseconds to start an operator.")
+@click.option("--sram", type=click.IntRange(min=1), help="Working memory in kB (1,024 bytes).")
+@click.option("--flash", type=click.IntRange(min=1), help="Storage in kB (1,024 bytes).")
+def new(file, like, title, precision, clock, macs_per_cycle, sram, flash, **rates) -> None:
+    """Write the device file FILE, for `--device FILE`; edit it as you learn more.
+
+    What you leave out is as on the device that it begins with; each parameter has its source.
+    """
+    from labkit.latency.simulated.device_template import write_device
+
+    if (clock is None) != (macs_per_cycle is None):
+        raise click.UsageError("--clock and --macs-per-cycle together say the peak; give both")
+    rates["peak_gmacs"] = clock and clock * macs_per_cycle / 1e3
+    rates["bandwidth_gb"], rates["overhead_us"] = rates.pop("bandwidth"), rates.pop("overhead")
+    memories = {"sram": sram, "flash": flash}
+    write_device(
+        file,
+        like,
+        title=title,
+        precision=precision,
+        rates={name: value for name, value in rates.items() if value is not None},
+        memories={name: 1024 * size for name, size in memories.items() if size is not None},
+    )
+    click.echo(f"device written to {file}; labkit search --device {file}")

@@ -29,7 +29,7 @@ def read_device_file(path: Path) -> dict:
 
     Raises DeviceError that names the file and the field.
     """
-    advice = f"restore it with `git checkout -- {path}`"
+    advice = f"restore it with `git checkout -- {path}`, or write one with `labkit devices new`"
     fields = Fields(read_json(path, DeviceError, advice), path, DeviceError)
     fields.require_schema(SCHEMA)
     if fields.text("name") != path.stem:  # the file's name finds it, the field is shown

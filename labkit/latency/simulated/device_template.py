@@ -1,0 +1,52 @@
+"""A device file for a board of your own, for you to edit: it begins with a device that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from labkit.latency.simulated.device_file import DeviceError, read_device_file
+from labkit.storage.atomic_write import write_json
+from labkit.storage.json_fields import read_json
+from labkit.storage.paths import data_dir
+
+
+def write_device(
+    path: Path,
+    like: str,
+    *,
+    title: str | None = None,
+    precision: str | None = None,
+    rates: Mapping[str, float],
+    memories: Mapping[str, int],
+) -> dict:
+    """Write the device file `path`: simulated device `like` with other `rates` (those of
+    `labkit.latency.simulated.device_file`) and bytes of its `memories` ("sram", "flash").
+
+    What is not said is that of `like`, and its source says so; nothing published is claimed for it.
+    Returns the fields of the device. Raises DeviceError for an unknown `like`, ValueError for a
+    path that is there already or no .json file.
+    """
+    source = data_dir() / "devices" / f"{like}.json"
+    known = sorted(each.stem for each in source.parent.glob("*.json"))
+    if like not in known:
+        raise DeviceError(f"unknown simulated device {like!r}, known: {', '.join(known)}")
+    if path.suffix != ".json" or path.exists():
+        raise ValueError(f"{path} is no new .json file; name it like my-board.json")
+    value = read_json(source, DeviceError)
+    value.update(name=path.stem, references=[], held_out_error=None)
+    value.update(title=title or f"{path.stem}, like {value['title']}", note=f"Made from {like!r}.")
+    value.update({"precision": precision} if precision else {})
+    for name, parameter in value["parameters"].items():
+        said = {"value": rates.get(name), "source": "said when this file was written"}
+        copied = {**parameter, "source": f"as of {like}: {parameter['source']}"}
+        value["parameters"][name] = said if name in rates else copied
+    for memory, size in memories.items():
+        reserved = value.get(memory, {}).get("reserved_bytes", 0)
+        value[memory] = {
+            "device_bytes": size,
+            "reserved_bytes": reserved if reserved < size else 0,
+            "source": f"size said when this file was written; what is reserved as of {like}",
+        }
+    write_json(path, value)
+    return read_device_file(path)

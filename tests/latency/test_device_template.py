@@ -1,0 +1,77 @@
+"""Device files of one's own: written from a device that ships, used wherever a device is named."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from labkit.cli import cli
+from labkit.latency.devices import DeviceError, get_device
+from labkit.space.presets import FMNIST
+from labkit.specialize.targets import Request, targets
+
+GENES = FMNIST.sample(np.random.default_rng(0), 20)
+
+
+def new(path, *options: str):
+    return CliRunner().invoke(cli, ["devices", "new", str(path), *options])
+
+
+def test_without_options_it_is_the_device_that_it_begins_with(tmp_path):
+    path = tmp_path / "my-board.json"
+    assert new(path, "--like", "stm32h743").exit_code == 0
+    device, like = get_device(str(path)), get_device("stm32h743")
+    assert (device.name, device.label) == ("my-board", "simulated, order of magnitude")
+    assert (device.sram_bytes, device.flash_bytes) == (like.sram_bytes, like.flash_bytes)
+    tables = [each.latency_table(FMNIST)(GENES) for each in (device, like)]
+    np.testing.assert_array_equal(*tables)
+    assert all("stm32h743" in source for source in device.sources.values())
+
+
+def test_what_is_said_is_in_the_file_and_in_the_simulation(tmp_path):
+    """All rates are doubled and overheads halved, so that everything takes half as long."""
+    path, like = tmp_path / "fast.json", get_device("stm32h743")
+    roofline = like.roofline
+    options = ["--like", "stm32h743", "--precision", "int8", "--sram", "256", "--flash", "1024"]
+    options += ["--clock", str(1000 * roofline.peak_gmacs), "--macs-per-cycle", "2"]
+    options += ["--bandwidth", str(2 * roofline.bandwidth_gb)]
+    options += ["--overhead", str(roofline.overhead_us / 2), "--title", "twice as fast"]
+    assert new(path, *options).exit_code == 0
+    device = get_device(str(path))
+    half = like.latency_table(FMNIST)(GENES) / 2
+    np.testing.assert_allclose(device.latency_table(FMNIST)(GENES), half)
+    assert device.title == "twice as fast" and device.precision == "int8"
+    assert device.sram_bytes == 256 * 1024 - 16384 and device.flash_bytes == 1024**2 - 131072
+    assert device.sources["peak_gmacs"] == "said when this file was written"
+
+
+def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
+    path = tmp_path / "my-board.json"
+    new(path, "--like", "pixel1")
+    (target,) = targets(FMNIST, [Request.parse(f"{path}:50%")])
+    (like,) = targets(FMNIST, [Request.parse("pixel1:50%")])
+    assert target.name == "my-board" and target.budget_ms == like.budget_ms
+    command = ["search", "--device", str(path), "--max-latency-ms", "2", "--method", "exact"]
+    answer = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)
+    command[2] = "pixel1"
+    expected = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)
+    assert answer["arch"] == expected["arch"] and answer["latency_ms"] == expected["latency_ms"]
+
+
+def test_what_cannot_be_written_or_read_is_named(tmp_path):
+    path = tmp_path / "my-board.json"
+    for options, message in (
+        (["--like", "toaster"], "unknown simulated device 'toaster', known: jetson-nano"),
+        (["--clock", "480"], "--clock and --macs-per-cycle together"),
+    ):
+        result = new(path, *options)
+        assert result.exit_code != 0 and message in result.output + str(result.exception)
+    assert not path.exists() and new(path).exit_code == 0
+    assert "is no new .json file" in str(new(path).exception)
+    with pytest.raises(DeviceError, match="unknown device 'toaster', known: .* or give a device"):
+        get_device("toaster")
+    with pytest.raises(DeviceError, match="nowhere.json is missing"):
+        get_device("nowhere.json")
