@@ -75,7 +75,7 @@ def validate(value: dict, path: Path, space: SearchSpace | None = None) -> Searc
         " that a kit writes",
     )
     _require(
-        value.get("schema") == SCHEMA,
+        is_number(value.get("schema")) and value["schema"] == SCHEMA,
         f"{path}: schema {value.get('schema')!r}, this version reads {SCHEMA}; measure again with a"
         " kit of this version",
     )
