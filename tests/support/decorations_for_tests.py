@@ -343,6 +343,199 @@ def tabs(a):
     return [a.solution.replace("    ", "\t")]
 
 
+# ---- what gives a value without naming it --------------------------------------------------------
+
+
+@decoration
+def annotations_that_mean_nothing(a):
+    answer = a.calling(f"w_{a.tag}").replace("*args,", "*args: NoSuchType,", 1)
+    return ["from __future__ import annotations", a.renamed(f"w_{a.tag}"), answer]
+
+
+@decoration
+def a_function_that_depends_on_a_type(a):
+    first = f"from functools import singledispatch\n@singledispatch\ndef kind_{a.tag}(x): return 0"
+    second = f"@kind_{a.tag}.register\ndef _(x: str): return 1"
+    use = f"assert kind_{a.tag}('x') == 1 and kind_{a.tag}(0) == 0"
+    return [first, second, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def helpers_in_a_table_by_a_decorator(a):
+    table = f"TABLE_{a.tag} = {{}}"
+    enter = f"def enter_{a.tag}(f):\n    TABLE_{a.tag}['work'] = f\n    return f"
+    helper = a.renamed("of_no_name").replace("def of_no_name", f"@enter_{a.tag}\ndef of_no_name")
+    return [f"{table}\n{enter}", helper, a.calling(f"TABLE_{a.tag}['work']")]
+
+
+@decoration
+def subclasses_that_enter_themselves(a):
+    base = (
+        f"class Base_{a.tag}:\n    known = []\n    def __init_subclass__(cls):\n"
+        f"        Base_{a.tag}.known.append(cls)"
+    )
+    sub = f"class Sub_{a.tag}(Base_{a.tag}):\n    number = 3"
+    use = f"assert [one.number for one in Base_{a.tag}.known] == [3]"
+    return [base, sub, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_list_by_two_names(a):
+    use = f"assert one_{a.tag} == [1, 2]"
+    steps = f"one_{a.tag} = []\ntwo_{a.tag} = one_{a.tag}\ntwo_{a.tag}.append(1)"
+    return [steps, f"two_{a.tag}.append(2)", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_number_kept_with_the_function(a):
+    count = f"{a.function}.calls += 1"
+    return [a.renamed(f"w_{a.tag}"), f"{a.calling(f'w_{a.tag}', count)}\n{a.function}.calls = 0"]
+
+
+@decoration
+def a_variable_of_the_environment(a):
+    use = f"import os\nassert os.environ['LAB_{a.tag}'] == 'yes'"
+    return [f"%env LAB_{a.tag}=yes", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_value_that_was_awaited(a):
+    wait = f"import asyncio\nlater_{a.tag} = await asyncio.sleep(0, 7)"
+    return [wait, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"assert later_{a.tag} == 7")]
+
+
+@decoration
+def a_file_written_by_a_cell(a):
+    name = f"numbers_{a.tag}.json"
+    write = f"import json\nwith open('{name}', 'w') as file:\n    json.dump([1, 2], file)"
+    use = f"import json\nassert json.load(open('{name}')) == [1, 2]"
+    return [write, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_folder_of_modules(a):
+    module = f"package_{a.tag}"
+    code = "import numpy as np\nimport torch\nimport torch.nn.functional as F\n"
+    return [
+        f"import os\nos.makedirs('{module}', exist_ok=True)",
+        f"%%writefile {module}/helpers.py\n{code}{a.renamed('helper')}",
+        a.calling("helper", f"from {module}.helpers import helper"),
+    ]
+
+
+@decoration
+def a_folder_made_by_the_shell(a):
+    folder = f"folder_{a.tag}"
+    use = f"assert open('{folder}/number.txt').read() == '5'"
+    write = f"from pathlib import Path\n_ = Path('{folder}/number.txt').write_text('5')"
+    return [f"!mkdir -p {folder}", write, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def the_answer_imported_from_a_module(a):
+    module = f"answer_{a.tag}"
+    code = "import numpy as np\nimport torch\nimport torch.nn.functional as F\n"
+    return [
+        f"%%writefile {module}.py\n{code}{a.renamed(a.function)}",
+        f"{a.header}\nfrom {module} import {a.function}",
+    ]
+
+
+@decoration
+def a_script_that_is_run(a):
+    script = f"script_{a.tag}.py"
+    return [
+        f"%%writefile {script}\n{a.renamed(f'w_{a.tag}')}",
+        f"%run -i {script}",
+        a.calling(f"w_{a.tag}"),
+    ]
+
+
+@decoration
+def modules_that_are_loaded_again(a):
+    return ["%load_ext autoreload\n%autoreload 2", a.solution]
+
+
+@decoration
+def comments_for_nbval(a):
+    work = f"# NBVAL_SKIP\n{a.renamed(f'w_{a.tag}')}"
+    call = a.calling(f"w_{a.tag}", f"assert limit_{a.tag} == 5")
+    return [work, f"# NBVAL_RAISES_EXCEPTION\nlimit_{a.tag} = 5", call]
+
+
+@decoration
+def a_function_that_defines_it(a):
+    inner = f"def define_{a.tag}():\n    global {a.function}\n    {a.function} = w_{a.tag}"
+    return [f"{a.header}\n{a.renamed(f'w_{a.tag}')}\n{inner}\ndefine_{a.tag}()"]
+
+
+@decoration
+def globals_updated(a):
+    return [a.renamed(f"w_{a.tag}"), f"{a.header}\nglobals().update({a.function}=w_{a.tag})"]
+
+
+@decoration
+def a_function_of_a_function(a):
+    make = f"def make_{a.tag}():\n    return lambda *args, **kwargs: w_{a.tag}(*args, **kwargs)"
+    return [a.renamed(f"w_{a.tag}"), f"{a.header}\n{make}\n{a.function} = make_{a.tag}()"]
+
+
+@decoration
+def a_method_of_an_object(a):
+    body = f"class Solver_{a.tag}:\n    def solve(self, *args, **kwargs):\n        return w_{a.tag}"
+    call = f"{a.function} = Solver_{a.tag}().solve"
+    return [a.renamed(f"w_{a.tag}"), f"{a.header}\n{body}(*args, **kwargs)\n{call}"]
+
+
+@decoration
+def a_walrus(a):
+    call = f"({a.function} := lambda *args, **kwargs: w_{a.tag}(*args, **kwargs))"
+    return [a.renamed(f"w_{a.tag}"), f"{a.header}\n{call}"]
+
+
+@decoration
+def a_default_from_before(a):
+    use = f"assert scale_of_{a.tag}() == 2"
+    first = f"SCALE = 2\ndef scale_of_{a.tag}(scale=SCALE):\n    return scale"
+    return [first, "SCALE = 9\ndel SCALE", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_decorator_that_is_not_installed(a):
+    attempt = (
+        "try:\n    from numba_of_nobody import njit\nexcept ImportError:\n    njit = lambda f: f"
+    )
+    return [attempt, a.solution.replace("\ndef ", "\n@njit\ndef ", 1)]
+
+
+@decoration
+def letters_of_other_alphabets(a):
+    use = f"assert 'π' and π_{a.tag} == 3"
+    return [
+        f"é = 'ü'; π_{a.tag} = 3; è = 'ß'",
+        a.renamed(f"w_{a.tag}"),
+        a.calling(f"w_{a.tag}", use),
+    ]
+
+
+@decoration
+def a_progress_bar(a):
+    use = "from tqdm.auto import tqdm\nfor step in tqdm(range(3)):\n    pass"
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def processes_that_load_data(a):
+    use = (
+        "import torch\ndata = torch.utils.data.DataLoader(list(range(4)), num_workers=2)\n"
+        "assert sum(int(batch) for batch in data) == 6"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+after("help below the function", "FUNCTION?")
+
+
 # ---- what stands beside the function -------------------------------------------------------------
 
 before("a magic above the function", "%matplotlib inline")

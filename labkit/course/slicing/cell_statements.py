@@ -7,6 +7,7 @@ parameter is none of them.
 from __future__ import annotations
 
 import ast
+import re
 import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,12 @@ SHOWING = frozenset(
 )
 # Calls that may give any name a value.
 OPEN_CALLS = frozenset(("exec", "globals", "locals", "vars"))
-OPEN_MAGICS = frozenset(("run", "pylab", "load_ext", "writefile"))
+OPEN_MAGICS = frozenset(("run", "pylab", "load_ext", "writefile", "env", "set_env"))
+# Names that code in a text, or a text that is a name, gives a value: exec("x = 1"), globals()["x"].
+BOUND_IN_TEXT = re.compile(r"^(?:def|class) +(\w+)|^(\w+) *=(?!=)|\A(\w+)\Z", re.MULTILINE)
+# Calls that write a file, or make a folder, whose name is among their texts.
+WRITING_CALLS = frozenset("open write_text write_bytes save savez savetxt dump to_csv".split())
+FOLDER_CALLS = frozenset(("mkdir", "makedirs"))
 # Beginnings of the names of functions that set how a module works from then on.
 SETTING = ("set", "seed", "manual_seed", "filterwarnings", "simplefilter", "insert", "append")
 
@@ -52,6 +58,7 @@ class Statement:
     later_changes: Names = NONE  # names whose value its functions change in place
     shows: bool = False  # whether it is a call that only shows something, or an assert
     opens: bool = False  # whether it may bind names that cannot be told from its text
+    same: Names = NONE  # names that are names of one object from then on
 
 
 @lru_cache(maxsize=4096)
@@ -91,12 +98,16 @@ def statement_of(node: ast.stmt) -> Statement:
     """What a statement does to global names."""
     source = ast.unparse(node)
     now, later = _names(symtable.symtable(source, "cell", "exec"))
+    opens = _opens(node)
+    now.binds.update(_written_files(node), _bound_in_texts(node) if opens else ())
+    now.uses.update(_files([node]))
     changes = set(_changed_names([node]))
     later_changes = set()
     for function in ast.walk(node):
         if isinstance(function, FUNCTIONS):
             body = function.body if isinstance(function.body, list) else [function.body]
             later_changes |= set(_changed_names(body)) & later.uses
+            later.uses.update(_files(body))
     return Statement(
         node,
         source,
@@ -110,7 +121,8 @@ def statement_of(node: ast.stmt) -> Statement:
         later_binds=frozenset(later.binds),
         later_changes=frozenset(later_changes),
         shows=_shows(node),
-        opens=_opens(node),
+        opens=opens,
+        same=_names_of_one_object(node),
     )
 
 
@@ -181,6 +193,10 @@ def _changed_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
     while nodes:
         node = nodes.pop()
         if isinstance(node, (*DEFINITIONS, ast.Lambda)):
+            for decorator in getattr(node, "decorator_list", ()):  # @table.register
+                function = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if isinstance(function, ast.Attribute):
+                    yield from filter(None, [_base(function)])
             continue
         nodes += ast.iter_child_nodes(node)
         if isinstance(node, ast.For) and set(_changed_names(node.body)) & _names_in(node.target):
@@ -212,6 +228,56 @@ def _base(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
+def _names_of_one_object(node: ast.stmt) -> Names:
+    """The names in `a = b` or `a = b = []`; none of any other statement."""
+    if not isinstance(node, ast.Assign):
+        return NONE
+    sides = [*node.targets, node.value]
+    names = frozenset(side.id for side in sides if isinstance(side, ast.Name))
+    return names if len(names) > 1 else NONE
+
+
+def _files(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """What the words of texts in some code name, if they are paths."""
+    return map(_file, _words(nodes))
+
+
+def _file(path: str) -> str:
+    """The file or folder that a path begins with, in quotes: that is no name of a variable."""
+    return f"'{path.removeprefix('./').partition('/')[0]}'"
+
+
+def _words(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for part in (part for node in nodes for part in ast.walk(node)):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield from part.value[:1000].split()
+
+
+def _written_files(node: ast.stmt) -> Iterator[str]:
+    """What files and folders a statement may make. One is taken for a value that the statement
+    gives it, so that a function which reads it needs the statement.
+    """
+    for part in ast.walk(node):
+        if isinstance(part, (*DEFINITIONS, ast.Lambda)):
+            return
+        if isinstance(part, ast.Call):
+            name = getattr(part.func, "attr", getattr(part.func, "id", ""))
+            words = list(_words([part]))
+            if name in FOLDER_CALLS or (name == "system" and words[:1] == ["mkdir"]):
+                yield from map(_file, words)
+            elif name in WRITING_CALLS:
+                yield from (_file(word) for word in words if "." in word or "/" in word)
+
+
+def _bound_in_texts(node: ast.stmt) -> Iterator[str]:
+    for part in ast.walk(node):
+        if isinstance(part, ast.keyword) and part.arg:
+            yield part.arg
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            for groups in BOUND_IN_TEXT.findall(part.value):
+                yield from filter(None, groups)
+
+
 def _shows(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return getattr(node.value.func, "id", None) in SHOWING
@@ -220,7 +286,7 @@ def _shows(node: ast.stmt) -> bool:
 
 def _opens(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
-        return node.names[0].name == "*"
+        return node.names[0].name == "*" or node.module == "__future__"
     for part in ast.walk(node):
         if isinstance(part, (*DEFINITIONS, ast.Lambda)):
             return False

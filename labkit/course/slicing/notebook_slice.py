@@ -69,6 +69,7 @@ class NotebookSlice:
                 for statement in statements_of(cell.source)
             ]
         counts.append(len(self.lines))
+        self._share_changes()
         start, end = counts[self.course_count], counts[self.course_count + last + 1]
         self.course, self.above = range(start), range(start, end)
         self.below = range(end, len(self.lines))
@@ -106,6 +107,20 @@ class NotebookSlice:
             source = cell_with(self.cells[number].source, statements)
             sliced.append(SlicedCell(source, place if place >= 0 else None))
         return sliced
+
+    def _share_changes(self) -> None:
+        """What changes an object by one of its names changes it by the others."""
+        same: dict[str, set[str]] = {}
+        for line in self.lines:
+            if line.statement.same and not line.is_course:
+                names = set(line.statement.same).union(
+                    *map(same.get, line.statement.same & same.keys())
+                )
+                same.update(dict.fromkeys(names, names))
+        for line in self.lines:
+            line.changes = (
+                line.changes.union(*map(same.get, line.changes & same.keys())) - line.binds
+            )
 
     def _functions_called(self, statement: Statement) -> list[Statement]:
         """The functions above that a statement mentions outside of functions of its own."""
@@ -190,11 +205,13 @@ class NotebookSlice:
         """Whether a line changes what has a name. An imported module is not changed by calls over
         values that somebody has computed, such as plt.plot(losses).
         """
-        return name not in self.imported or not line.statement.by_call or self._is_light(line)
+        if name not in self.imported or not line.statement.by_call:
+            return True
+        return line.statement.kind != "definition" and self._is_light(line)
 
     def _is_light(self, line: _Line) -> bool:
         names = line.statement.uses - line.statement.binds
-        return names <= self.light
+        return set(filter(str.isidentifier, names)) <= self.light
 
     def _always_runs(self, line: _Line) -> bool:
         statement = line.statement
