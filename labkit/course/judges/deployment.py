@@ -576,7 +576,19 @@ EXERCISES = (
     ),
     Exercise("5.2", 3, "quantize", quantize_inputs, quantize_run, quantize_judge),
     Exercise("5.3", 2, "int8_layer", layer_inputs, layer_run, layer_judge),
-    Exercise("5.4", 3, "peak_memory", memory_inputs, memory_run, memory_judge),
+    Exercise(
+        "5.4",
+        3,
+        "peak_memory",
+        memory_inputs,
+        memory_run,
+        memory_judge,
+        (
+            "labkit.space.operators.Schedule.alive",
+            "labkit.space.operators.Schedule.buffers",
+            "labkit.tables.arena.planned_peak",
+        ),
+    ),
     Exercise(
         "5.5",
         4,

@@ -522,9 +522,12 @@ EXERCISES = (
         front_inputs,
         front_run,
         front_judge,
-        tuple(
-            f"labkit.search.pareto.{name}"
-            for name in ("pareto_front", "prune_dominated", "nondominated", "_covered")
+        (
+            "labkit.search.pareto.pareto_front",
+            "labkit.search.pareto.prune_dominated",
+            "labkit.search.pareto.nondominated",
+            "labkit.search.pareto._without_plainly_dominated",
+            "labkit.search.pareto._covered",
         ),
     ),
 )
