@@ -27,7 +27,7 @@ def check(id: str, function: Callable) -> None:
     verdict = try_answer(exercise, function)
     points, message, note = verdict.points, verdict.message, ""
     if verdict.passed:
-        points, message, note = _graded(exercise, function)
+        points, message, note = _graded(exercise)
     if not message:
         print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return
@@ -42,19 +42,17 @@ def check(id: str, function: Callable) -> None:
             display.show(figure)
 
 
-def _graded(exercise: Exercise, function: Callable) -> tuple[int, str, str]:
+def _graded(exercise: Exercise) -> tuple[int, str, str]:
     """A grader's points for an answer that is right here, what it finds wrong, and a note on that.
 
-    A function that is not the answer of this session, such as one of a script, is no grader's.
+    Where no cell of a notebook has the exercise, as in a script, there is nothing to grade.
     """
     from labkit.course.checking.requirements import require_packages
-    from labkit.course.checking.session import global_value, ran_cells
+    from labkit.course.checking.session import ran_cells
     from labkit.course.checking.submission import find_answers
 
-    if global_value(exercise.function) is not function:
-        return exercise.points, "", ""
     submission = find_answers(ran_cells())
-    if exercise.id not in submission.answers:
+    if exercise.id not in {**submission.answers, **submission.problems}:
         return exercise.points, "", ""
     try:
         require_packages()

@@ -145,3 +145,14 @@ def test_a_function_that_is_right_here_but_not_as_it_is_graded_is_not_right(sess
     assert "right as it ran here" in out
     session.run(RIGHT, "check('1.3', count_subnets)")
     assert capsys.readouterr().out == "Exercise 1.3: correct, 3 of 3 points\n"
+
+
+@pytest.mark.slow
+def test_a_function_that_the_notebook_will_not_be_graded_for_is_not_right(session, capsys):
+    session.run(
+        "from labkit.course import check",
+        RIGHT.replace("def count_subnets", "def my_count"),
+        "check('1.3', my_count)",
+    )
+    out = capsys.readouterr().out
+    assert "0 of 3 points" in out and "not defined" in out and "right as it ran here" in out
