@@ -56,13 +56,16 @@ def marks_of(
     """The marks of the answers to `ids` of one notebook, and the replies of their runs.
 
     Each runs in a confined process of its own, forked by the server at `address`, so nothing that
-    an answer does can reach another one. Where inputs cannot be made, no process comes up or a
-    judge fails, that is no fault of the answer: it gets no mark, and its reply holds "failure".
+    an answer does can reach another one. Where the answer could not be looked for, inputs cannot be
+    made, no process comes up or a judge fails, that is no fault of the answer: it gets no mark, and
+    its reply holds "failure".
     """
     marks, replies = [], {}
     end = time.monotonic() + plan.limits.submission_s
     for id in ids:
         try:
+            if failure := submission.failure(id):
+                raise RuntimeError(failure)
             replies[id] = run_answer(submission, id, plan, address, end - time.monotonic())
             marks.append(mark(id, submission, replies[id], plan.seed))
         except Exception:

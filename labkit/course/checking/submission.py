@@ -9,6 +9,7 @@ cannot be graded (missing, or two notebooks with different answers) is named exe
 from __future__ import annotations
 
 import re
+import traceback
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -51,6 +52,12 @@ class Submission:
     notes: tuple[str, ...] = ()  # for whoever grades; nothing depends on them
     programs: dict[str, tuple[ProgramCell, ...]] = field(default_factory=dict)  # what answers run
     notebooks: tuple[int, ...] = ()  # numbers of the notebooks whose exercises are in it
+    # id -> traceback of what went wrong here when its answer was looked for; "" stands for all ids
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def failure(self, id: str) -> str:
+        """What went wrong here when the answer to an exercise was looked for; empty for nothing."""
+        return self.failures.get(id) or self.failures.get("", "")
 
 
 def find_answers(cells: list[tuple[str, str]]) -> Submission:
@@ -62,17 +69,19 @@ def find_answers(cells: list[tuple[str, str]]) -> Submission:
     named_numbers = {id.partition(".")[0] for id in ids}
     numbers = tuple(number for number in TOPICS if str(number) in named_numbers)
     exercises = {id: one for number in numbers for id, one in exercises_of(number).items()}
-    answers, problems, programs = {}, {}, {}
+    answers, problems, programs, failures = {}, {}, {}, {}
     notes = [note for notebook in notebooks for note in notebook.notes]
     for id, exercise in exercises.items():
         try:
             answers[id], programs[id] = _only_answer(exercise, notebooks)
         except _NoAnswer as reason:
             problems[id] = str(reason)
+        except Exception:  # which costs nobody a point, and no other exercise
+            problems[id], failures[id] = "could not be read", traceback.format_exc()
     unknown = [id for id in ids if id not in exercises]
     if unknown:
         notes.append(f"exercises that do not exist: {', '.join(unknown[:5])}")
-    return Submission(answers, problems, tuple(notes), programs, numbers)
+    return Submission(answers, problems, tuple(notes), programs, numbers, failures)
 
 
 def as_submission(fields: dict) -> Submission:

@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from labkit.storage.errors import LabError
 
 MIB = 2**20
 MAX_RESULT_BYTES = 512 * MIB
+MAX_TRACEBACK = 4000  # characters
 
 
 class LimitExceeded(LabError):
@@ -30,7 +32,7 @@ def in_limited_child(
     """What `work` returns, as JSON gives it back: lists for tuples, and names as texts.
 
     `memory_mib` is what it may use on top of what this process has. Raises LimitExceeded; what
-    `work` raises comes back as RuntimeError, with its type and message.
+    `work` raises comes back as RuntimeError, with its traceback as the message.
     """
     receiving, sending = os.pipe()
     child = os.fork()
@@ -73,8 +75,8 @@ def _work(work: Callable[[], object], sending: int, seconds: float, memory_mib: 
             reply = {"result": work()}
         except MemoryError:
             os._exit(1)
-        except Exception as error:
-            reply = {"error": f"{type(error).__name__}: {error}"}
+        except Exception:
+            reply = {"error": traceback.format_exc()[-MAX_TRACEBACK:]}
         with os.fdopen(sending, "wb") as pipe:
             pipe.write(json.dumps(reply).encode())
     finally:

@@ -333,10 +333,12 @@ def _read(student: _Files, only_notebook: int | None) -> tuple[HandIn, list[NotG
     try:
         reply = in_limited_child(partial(_parsed, student, only_notebook))
     except (LimitExceeded, RuntimeError) as error:
+        is_ours = isinstance(error, RuntimeError)
+        reason = "this is a failure in the grader" if is_ours else error
         reply = {
-            "submission": asdict(Submission()),
+            "submission": asdict(Submission(failures={"": str(error)} if is_ours else {})),
             "digest": "unreadable",
-            "notes": [*student.notes, f"what was handed in cannot be read: {error}"],
+            "notes": [*student.notes, f"what was handed in cannot be read: {reason}"],
             "texts": [],
             "not_graded": [
                 [text(f"{student.name}: {one.path}"), "unreadable"] for one in student.notebooks
