@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ CELL_LIMIT_S = 30.0
 JUDGE_LIMIT_S = 30.0  # of one verdict, whatever values come back
 VISIBLE, HIDDEN = "visible", "hidden"
 MAX_MESSAGE = 600  # characters
+OWN_CALL = re.compile(rf"([\w.]+) {OWN_ANSWER} [\d.]+")
+MISSING_PACKAGE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 WRONG_FOR_HIDDEN = (
     "right for the inputs of the notebook's check, but not for others that are drawn in the same"
     " way"
@@ -102,8 +105,8 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
     if visible is not None and hidden is not None and visible.passed and hidden.passed:
         return Mark(id, exercise.points, exercise.points)
     cells, points = _failed_cells(id, result), 0
-    errors = [str(cell.get("error")) for cell in cells if not _is_hidden(id, cell)]
-    hidden_errors = [str(cell.get("error")) for cell in cells if _is_hidden(id, cell)]
+    errors = [cell.get("error") for cell in cells if not _is_hidden(id, cell)]
+    hidden_errors = [cell.get("error") for cell in cells if _is_hidden(id, cell)]
     if visible is not None and hidden is not None:
         hidden_errors.append(hidden.message)
         points = worst((visible, hidden)).points
@@ -111,7 +114,7 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
         message = visible.message
     else:
         message = WRONG_FOR_HIDDEN if visible and hidden else _what_happened(id, result)
-    return _wrong(exercise, message, " ".join(errors), " ".join(hidden_errors), points)
+    return _wrong(exercise, message, errors, hidden_errors, points)
 
 
 def not_judged(id: str, message: str, flag: str) -> Mark:
@@ -120,13 +123,20 @@ def not_judged(id: str, message: str, flag: str) -> Mark:
 
 
 def _wrong(
-    exercise: Exercise, message: str, errors: str = "", hidden_errors: str = "", points: int = 0
+    exercise: Exercise,
+    message: str,
+    errors: Iterable[object] = (),
+    hidden_errors: Iterable[object] = (),
+    points: int = 0,
 ) -> Mark:
     """No points but those of the parts that are right. Errors may betray what the answer called, or
     that a package is missing here; of those over hidden inputs nothing is for the student.
     """
     message = tidy(message)
-    call = re.search(rf"([\w.]+) {OWN_ANSWER} [\d.]+", f"{message} {errors} {hidden_errors}")
+    visible = [message, *map(tidy, errors)]
+    # One by one and each cut short: searching a text of megabytes would take forever.
+    calls = (OWN_CALL.search(text) for text in (*visible, *map(tidy, hidden_errors)))
+    call = next(filter(None, calls), None)
     if call:
         is_answer = any(f".{name}".endswith(f".{call[1]}") for name in exercise.instead_of)
         function = call[1] if is_answer else "answer"
@@ -137,7 +147,7 @@ def _wrong(
             f"the answer calls labkit's own {function}; write it yourself",
             f"{exercise.id} calls labkit's own {function}",
         )
-    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", f"{message} {errors}")
+    missing = next(filter(None, map(MISSING_PACKAGE.search, visible)), None)
     if missing and not missing[1].startswith("labkit"):
         return not_judged(
             exercise.id,
