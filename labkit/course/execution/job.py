@@ -12,6 +12,7 @@ runs a job without any isolation, which is meant for a student's own machine.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -43,6 +44,8 @@ PRELOADED = (
 )
 PYTEST_OPTIONS = (
     *("-p", "nbval.plugin", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull),
+    # It looks through all objects of this process five times, which costs more than most answers.
+    *("-p", "no:unraisableexception"),
     *("--nbval-lax", "--nbval-current-env", "-q", "--color=no"),
 )
 
@@ -57,6 +60,8 @@ def preload() -> None:
         __import__(module)
     if hasattr(os, "fork"):
         __import__(FORKED_KERNELS)
+    # Nothing of it is garbage, and to look for that would copy its memory in every fork.
+    gc.freeze()
 
 
 def execute(job: dict, folder: Path, inputs: Callable[[], dict[str, str]] | None = None) -> dict:

@@ -45,7 +45,14 @@ def test_four_ways_to_ask_have_one_answer(number, shift, tmp_path, monkeypatch, 
     )
     full = {id: one.points for id, one in exercises_of(number).items()}
     text = ran(path, monkeypatch)
-    grades = grade.grade([tmp_path], tmp_path / "grades.csv", seed=3, jobs=1, progress=False)
+    grades = grade.grade(
+        [tmp_path],
+        tmp_path / "grades.csv",
+        seed=3,
+        jobs=1,
+        progress=False,
+        reference_first=False,
+    )
     verdicts = {
         "check": {id: full[id] if f"Exercise {id}: correct" in text else 0 for id in full},
         "check_notebook()": points_in(text),

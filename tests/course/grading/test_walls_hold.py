@@ -16,6 +16,8 @@ from grading_for_tests import cells_of, confined, notebook, running, solutions, 
 
 from labkit.course.checking.marking import mark
 from labkit.course.checking.stripped_copy import PACKAGE
+from labkit.course.confinement.process_tree import descendants
+from labkit.course.confinement.run_folder import PREFIX
 from labkit.course.confinement.walls import Walls
 from labkit.course.grading import grade as grading
 from labkit.course.hand_ins.collect import collect
@@ -340,19 +342,27 @@ def test_a_grading_that_is_ended_leaves_no_process_and_no_folder(number, tmp_pat
         f"import subprocess\nsubprocess.run([sys.executable, '-c', {sleep!r}, {tag!r}])"
     )
     write(tmp_path / "in" / "anna.ipynb", [("code", source)])
-    folders = set(Path("/tmp").glob("labkit-run-*"))
     command = [sys.executable, "-m", "labkit", "grade", str(tmp_path / "in"), "--cell-limit", "300"]
     command += ["--out", str(tmp_path / "grades.csv"), "--exercise", "1.3", "--without-walls"]
     process = subprocess.Popen(command, cwd=PACKAGE.parent, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: running(tag), 300)
+        folders = run_folders(process.pid)
+        assert folders and all(folder.is_dir() for folder in folders)
         process.send_signal(number)
         process.wait(60)
         wait_for(lambda: not running(tag), 60)
-        wait_for(lambda: not set(Path("/tmp").glob("labkit-run-*")) - folders, 60)
+        wait_for(lambda: not any(folder.exists() for folder in folders), 60)
         wait_for(lambda: not running(str(tmp_path)), 60)
     finally:
         process.kill()
+
+
+def run_folders(pid):
+    """The folders of the runs of a grading: they are named where its processes are started."""
+    texts = [Path(f"/proc/{child}/cmdline").read_text() for child in descendants(pid)]
+    parts = [Path(part) for text in texts for part in text.split("\0") if PREFIX in part]
+    return {part.parent for part in parts if part.name == "socket"}
 
 
 def wait_for(condition, seconds):
