@@ -1,134 +1,173 @@
-"""Fit the simulated devices to their published latencies: `python benchmarks/fit_devices.py
-[--write]`.
+"""Fit the simulated devices to published latencies: `python benchmarks/fit_devices.py [--write]
+[NAME ...]`
 
-Few references fit several parameters, so each parameter is drawn toward a prior: where the
-references say nothing, it stays there. References with another role than 'fit' never take part.
-With --write the parameters and the held-out errors go into data/devices/*.json, otherwise they are
-printed.
+A device is fitted to its references with role 'fit', to the series of NAS-Bench-201 networks that
+its file names, and note10-class to OFA's tables of blocks. Those are public files that do not come
+with labkit: LABKIT_SHARED names the folder that has them; devices whose file is missing are left as
+they are. Parameters without a prior are not fitted. With --write the parameters and the held-out
+errors go into data/devices/*.json and benchmarks/DEVICES.md.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
 import json
-import sys
+import re
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
-from scipy.optimize import minimize
+import page
 
-from labkit.comparison.published_latencies import check, held_out_error
-from labkit.comparison.reference_networks import networks
-from labkit.latency.devices import load_simulated
-from labkit.latency.simulated.roofline import Roofline
+from labkit.comparison.device_fit import Timings, fit
+from labkit.comparison.published_latencies import check, held_out_errors
+from labkit.comparison.reference_networks import operators_of
+from labkit.comparison.timed_networks import public_file, read_series
+from labkit.latency.devices import SimulatedDevice, load_simulated
+from labkit.latency.simulated.device_file import roofline_of
+from labkit.space import BlockShape, network
+from labkit.space.operators import Operator, convolution, global_pool
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.paths import data_dir
 
-# A parameter off by a factor e costs as much as two references off by 10 % each.
-PRIOR_WEIGHT = 0.02
-PRIORS = {
-    "dense": 0.5,
-    "pointwise": 0.5,
-    "depthwise": 0.2,
-    "overhead_us": 50.0,
-    "half_channels": 16.0,
-}
-GPU_PRIORS = {**PRIORS, "dense": 0.7, "depthwise": 0.1, "overhead_us": 20.0}
-CLOCKS = {"stm32h743": 480, "stm32f746": 216, "mcu-64k": 80, "mcu-20k": 72}  # MHz
+PAGE = page.FOLDER / "DEVICES.md"
+BLOCK_TABLES = {"note10-class": "ofa/note10"}
+SMALLEST_MS = 0.05  # shorter blocks are mostly the measurement's own noise
 
 
-def fit(name: str, priors: dict[str, float], ties: dict[str, str]) -> dict[str, float]:
-    """Parameters of device `name` that fit its references; `ties` sets one parameter equal to
-    another.
-    """
-    device = load_simulated(data_dir() / "devices" / f"{name}.json")
-    cases = [(networks(r), r["latency_ms"]) for r in device.references if r["role"] == "fit"]
-    free = [key for key in priors if key not in ties]
-    start = np.log([priors[key] for key in free])
+def measurements(device: SimulatedDevice) -> list[Timings] | None:
+    """What `device` is fitted to, None where a public file is not at hand."""
+    references = [each for each in device.references if each["role"] == "fit"]
+    series = []
+    if references:
+        networks = [operators_of(each) for each in references]
+        series.append(Timings.of(networks, [each["latency_ms"] for each in references]))
+    if device.series is not None:
+        parts = read_series(device.series)
+        if parts is None:
+            return None
+        series.append(parts[0])
+    if device.name in BLOCK_TABLES:
+        folder = public_file(BLOCK_TABLES[device.name])
+        if folder is None:
+            return None
+        series.append(block_timings(sorted(folder.glob("*.yaml"))))
+    return series
 
-    def parameters(x: np.ndarray) -> dict[str, float]:
-        values = dict(zip(free, np.exp(x).tolist()))
-        return {**values, **{key: values[other] for key, other in ties.items()}}
 
-    def loss(x: np.ndarray) -> float:
-        roofline = with_parameters(device.roofline, parameters(x))
-        errors = [
-            np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms)
-            for nets, ms in cases
+def block_timings(paths: list[Path]) -> Timings:
+    """The blocks of OFA's latency tables, each as a network of its own."""
+    entries = [
+        (key, float(mean))
+        for path in paths
+        for key, mean in re.findall(r"^(\S+):\n(?: .*\n)*? +mean: (\S+)", path.read_text(), re.M)
+    ]
+    timed = [(block_operators(key), mean) for key, mean in entries if mean > SMALLEST_MS]
+    return Timings.of(*zip(*timed))
+
+
+def block_operators(key: str) -> tuple[Operator, ...]:
+    """The operators of a block such as 'Conv_1-input:7x7x192-output:7x7x1152'."""
+    name, read, written, rest = re.fullmatch(
+        r"(\w+)-input:([\dx]+)-output:([\dx]+)-?(.*)", key
+    ).groups()
+    (side, _, channels), out = map(int, read.split("x")), int(written.split("x")[-1])
+    if name == "expanded_conv":
+        options = {field: int(value) for field, value in re.findall(r"(\w+):(\d+)", rest)}
+        sizes = channels, out, options["stride"]
+        shape = BlockShape(0, 0, *sizes, act="relu", se=options["se"] == 1)
+        return network.block(shape, options["kernel"], options["expand"] / channels, side)
+    if name == "Logits":
+        return (Operator("linear", channels, out, 1),)
+    if name == "AvgPool2D":
+        return (global_pool(channels, side),)
+    kernel = 3 if name == "Conv" else 1
+    return (convolution(channels, out, kernel, side, side // int(written.split("x")[0])),)
+
+
+def as_text(value: dict) -> str:
+    """JSON with a line for each parameter and reference."""
+
+    def text(part: object, depth: int) -> str:
+        pad, line = " " * (depth + 1), json.dumps(part, ensure_ascii=False)
+        if depth == 2 or not isinstance(part, dict | list) or len(line) + depth < 80:
+            return line
+        items = [
+            (f"{json.dumps(key)}: " if isinstance(part, dict) else "") + text(each, depth + 1)
+            for key, each in (part.items() if isinstance(part, dict) else enumerate(part))
         ]
-        return float(np.sum(np.square(errors)) + PRIOR_WEIGHT * np.sum((x - start) ** 2))
-
-    return parameters(
-        minimize(loss, start, method="Nelder-Mead", options={"maxfev": 4000, "xatol": 1e-4}).x
-    )
-
-
-def with_parameters(roofline: Roofline, values: dict[str, float]) -> Roofline:
-    kinds = {key: values[key] for key in ("dense", "pointwise", "depthwise")}
-    return dataclasses.replace(
-        roofline,
-        efficiency=kinds,
-        overhead_us=values["overhead_us"],
-        half_channels=values["half_channels"],
-    )
-
-
-def fit_runtime_factor(name: str, values: dict[str, float]) -> float:
-    """The factor on compute time with which device `name`, otherwise `values`, meets its fit
-    references.
-    """
-    device = load_simulated(data_dir() / "devices" / f"{name}.json")
-    cases = [(networks(r), r["latency_ms"]) for r in device.references if r["role"] == "fit"]
-
-    def loss(x: np.ndarray) -> float:
-        scaled = {
-            **values,
-            **{key: values[key] / np.exp(x[0]) for key in ("dense", "pointwise", "depthwise")},
-        }
-        roofline = with_parameters(device.roofline, scaled)
-        return sum(
-            np.log(np.median([roofline.latency_ms(layers) for layers in nets]) / ms) ** 2
-            for nets, ms in cases
+        opening, closing = "{}" if isinstance(part, dict) else "[]"
+        return (
+            opening + "\n" + ",\n".join(pad + item for item in items) + f"\n{' ' * depth}" + closing
         )
 
-    return float(np.exp(minimize(loss, np.zeros(1), method="Nelder-Mead").x[0]))
+    return text(value, 0) + "\n"
+
+
+def refit(path: Path) -> dict | None:
+    """The content of a device's file with fitted parameters and its held-out errors.
+
+    None where nothing is fitted, or its public file is not at hand.
+    """
+    device = load_simulated(path)
+    series = measurements(device)
+    if not series:
+        return None
+    values = fit(device.parameters, device.bytes_per_value, series)
+    values = {name: float(f"{value:.3g}") for name, value in values.items()}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, parameter in content["parameters"].items():
+        parameter["value"] = values[name]
+    parameters = {
+        name: parameter._replace(value=values[name])
+        for name, parameter in device.parameters.items()
+    }
+    roofline = roofline_of(values, device.bytes_per_value)
+    device = replace(device, parameters=parameters, roofline=roofline)
+    errors = held_out_errors(device, check(device))
+    if device.name in BLOCK_TABLES:
+        errors = errors._replace(fitted=len(series[0].milliseconds))
+    content["held_out"] = {
+        key: round(each, 4) if isinstance(each, float) else each
+        for key, each in errors._asdict().items()
+    }
+    return content
+
+
+def figures(devices: list[SimulatedDevice]) -> str:
+    """A table of what is known of the devices' errors."""
+    rows = []
+    for device in devices:
+        errors = device.held_out
+        shares = (
+            (f"{100 * errors.median_error:.1f} %", f"{100 * errors.p90_error:.1f} %")
+            if errors
+            else "--"
+        )
+        counts = (errors.fitted, errors.count, errors.networks) if errors else (0, 0, "-")
+        ranks = f"{errors.spearman:.3f}" if errors else "-"
+        rows.append((device.name, device.title, *counts, *shares, ranks, device.label))
+    head = "device|what it is|fitted to|judged on|which are|median|90 % within|Spearman|label"
+    return page.table(head.split("|"), rows)
 
 
 def main() -> None:
-    fitted = {
-        "pi4": fit("pi4", PRIORS, {}),
-        "pixel1": fit("pixel1", PRIORS, {}),
-        "stm32h743": fit("stm32h743", PRIORS, {}),
-        "jetson-nano": fit("jetson-nano", GPU_PRIORS, {"pointwise": "dense"}),
-    }
-    fitted["pi4-int8"] = {
-        **fitted["pi4"],
-        "runtime_factor": fit_runtime_factor("pi4-int8", fitted["pi4"]),
-    }
-    # The M7's rates; a layer's overhead is so many cycles.
-    for name in ("stm32f746", "mcu-64k", "mcu-20k"):
-        cycles = CLOCKS["stm32h743"] / CLOCKS[name]
-        fitted[name] = {
-            **fitted["stm32h743"],
-            "overhead_us": fitted["stm32h743"]["overhead_us"] * cycles,
-        }
-    fitted["stm32f746"]["runtime_factor"] = fit_runtime_factor("stm32f746", fitted["stm32f746"])
-    for name, values in fitted.items():
-        path = data_dir() / "devices" / f"{name}.json"
-        value = json.loads(path.read_text())
-        for key, number in values.items():
-            value["parameters"][key]["value"] = float(f"{number:.3g}")
-        if "--write" in sys.argv:
-            write_atomic(
-                path,
-                lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"),
-            )
-            error = held_out_error(check(load_simulated(path)))
-            value["held_out_error"] = None if error is None else round(error, 3)
-            write_atomic(
-                path,
-                lambda temporary, v=value: temporary.write_text(json.dumps(v, indent=1) + "\n"),
-            )
-        print(name, {key: parameter["value"] for key, parameter in value["parameters"].items()})
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    paths = sorted((data_dir() / "devices").glob("*.json"))
+    for path in paths:
+        content = refit(path) if path.stem in (options.names or [path.stem]) else None
+        if content is None:
+            print(f"{path.stem}: left as it is")
+            continue
+        print(path.stem, {key: each["value"] for key, each in content["parameters"].items()})
+        print("  ", content["held_out"])
+        if options.write:
+            text = as_text(content)
+            write_atomic(path, lambda temporary, text=text: temporary.write_text(text, "utf-8"))
+    if options.write:
+        page.put(PAGE, "figures", figures([load_simulated(path) for path in paths]))
 
 
 if __name__ == "__main__":

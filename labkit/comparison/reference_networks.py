@@ -1,122 +1,65 @@
 """Networks whose latency has been published for a device, as lists of operators.
 
 Those of torchvision are read off torchvision's own modules (traced with torch.fx on the meta
-device: no weights, no arithmetic); the others are written down here from their papers. Where a
-reference gives its MACs but not its layers, a stand-in of that many MACs takes its place and says
-so. Only kinds and sizes count here; what an operator `reads` is not filled in.
+device: no weights, no arithmetic), those of MCUNet off data/published/mcunet.json, published
+subnets off the spaces of their supernets; the others are written down here from their papers. Only
+kinds and sizes count here; what an operator `reads` is not filled in.
 """
 
 from __future__ import annotations
 
-import math
-from functools import cache, lru_cache
+from functools import cache, partial
 
-import numpy as np
-
-from labkit.space import BlockShape, make_divisible, network
+from labkit.comparison.nas_bench_201 import classifier, nas_bench_201, residual
+from labkit.comparison.published_subnets import published_subnets
+from labkit.space import Arch, BlockShape, SearchSpace, make_divisible, network
 from labkit.space.operators import Operator, convolution, global_pool, out_side
-from labkit.space.presets import get_space
-from labkit.tables.costs import macs_table
-
-# several, when a reference is a stand-in by MACs: simulate all, take the median
-Networks = list[list[Operator]]
+from labkit.storage.errors import LabError
+from labkit.storage.json_fields import read_json
+from labkit.storage.paths import data_dir
 
 
-def networks(reference: dict) -> Networks:
-    """The networks that stand for `reference`, an entry of a device file.
+def operators_of(reference: dict) -> list[Operator]:
+    """The operators of the network of `reference`, an entry of a device file.
 
     Raises ValueError for a network that is not known, or of which too little is said.
     """
     name, resolution = reference["network"], reference.get("resolution")
-    is_ofa, is_mcunet = name in ("ofa-mbv3", "ofa-mbv3-w1.2"), name == "mcunet"
-    for field, needed in (
-        ("macs_m", is_ofa or is_mcunet),
-        ("resolution", is_mcunet or name in PLAIN or name in TORCHVISION),
-    ):
-        if needed and field not in reference:
-            raise ValueError(
-                f"a reference to {name!r} needs {field!r}, this one has {', '.join(reference)}"
-            )
-    if is_ofa:
-        return _ofa_networks(name, reference["macs_m"])
-    if is_mcunet:
-        return [_mobilenet_v2_of(reference["macs_m"], resolution)]
     if name.startswith("nas-bench-201:"):
-        return [nas_bench_201(name.partition(":")[2])]
-    if name in PLAIN:
-        options = {"width": reference["width"]} if "width" in reference else {}
-        return [PLAIN[name](resolution, **options)]
-    if name in TORCHVISION:
-        return [torchvision_operators(name, resolution)]
-    raise ValueError(
-        f"unknown network {name!r}, known: ofa-mbv3, ofa-mbv3-w1.2, mcunet, nas-bench-201:<ops>, "
-        f"{', '.join([*PLAIN, *TORCHVISION])}"
-    )
+        return nas_bench_201(name.partition(":")[2], reference.get("graph", "needed"))
+    if name in WRITTEN_DOWN:
+        return WRITTEN_DOWN[name]()
+    if name in mcunet_definitions():
+        return mcunet(name)
+    if name in published_archs():
+        return network.operators(*published_archs()[name])
+    if name not in PLAIN and name not in TORCHVISION:
+        known = [*WRITTEN_DOWN, *PLAIN, *TORCHVISION, *mcunet_definitions()]
+        raise ValueError(
+            f"unknown network {name!r}, known: nas-bench-201:<edges>, names of published subnets,"
+            f" {', '.join(known)}"
+        )
+    if resolution is None:
+        raise ValueError(
+            f"a reference to {name!r} needs 'resolution', this one has {', '.join(reference)}"
+        )
+    return PLAIN[name](resolution) if name in PLAIN else torchvision_operators(name, resolution)
 
 
 def describe(reference: dict) -> str:
-    """Name, width, resolution and MACs of `reference`, as far as they are given."""
-    parts = [reference.get("title", reference["network"])]
-    if "width" in reference:
-        parts.append(f"x{reference['width']}")
-    if "resolution" in reference:
-        parts.append(f"{reference['resolution']} px")
-    if "macs_m" in reference:
-        parts.append(f"{reference['macs_m']}M MACs")
-    return " ".join(parts)
-
-
-def stand_in(reference: dict) -> str:
-    """What replaces the layers of `reference`, empty when its own layers are simulated."""
-    if reference["network"].startswith("ofa-mbv3"):
-        return (
-            f"only MACs are published: the median over {reference['network']} archs of as many MACs"
-        )
-    if reference["network"] == "mcunet":
-        return (
-            "only MACs and resolution are published: MobileNetV2 near that resolution, its width"
-            " chosen to match"
-        )
-    return ""
-
-
-# ---- by MACs -------------------------------------------------------------------------------------
-
-
-@lru_cache
-def _ofa_archs(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Genes (N, G) over the whole range of MACs, and their millions of MACs (N,).
-
-    They are random archs, and mutants of the smallest and the largest.
-    """
-    space, rng = get_space(name), np.random.default_rng(0)
-    ends = space.encode([space.smallest(), space.largest()])
-    mutants = [
-        space.mutate(rng, np.repeat(ends, 1000, 0), rate=rate, resolution_rate=rate)
-        for rate in (0.05, 0.2, 0.5)
-    ]
-    genes = np.concatenate([space.sample(rng, 4000), *mutants])
-    return genes, macs_table(space)(genes) / 1e6
-
-
-def _ofa_networks(name: str, macs_m: float, count: int = 25) -> Networks:
-    space = get_space(name)
-    genes, macs = _ofa_archs(name)
-    nearest = np.argsort(np.abs(macs - macs_m), kind="stable")[:count]
-    return [network.operators(space, arch) for arch in space.decode(genes[nearest])]
-
-
-def _mobilenet_v2_of(macs_m: float, resolution: int) -> list[Operator]:
-    candidates = [
-        mobilenet_v2(side, hundredths / 100)
-        for side in range(resolution - 16, resolution + 17, 8)
-        for hundredths in range(10, 150, 2)
-    ]  # widths come in steps of 8 channels, so the side has to vary too
-    return min(candidates, key=lambda operators: abs(math.log(macs_of(operators) / 1e6 / macs_m)))
+    """Title or name of the network of `reference`, and its resolution where it is given."""
+    name = reference.get("title", reference["network"])
+    return f"{name} {reference['resolution']} px" if "resolution" in reference else name
 
 
 def macs_of(operators: list[Operator]) -> int:
     return sum(operator.macs for operator in operators)
+
+
+@cache
+def published_archs() -> dict[str, tuple[SearchSpace, Arch]]:
+    """Published subnets by name: a space that has the subnet's resolution, and its arch."""
+    return {subnet.name: (subnet.space, subnet.arch) for subnet in published_subnets()}
 
 
 # ---- written down --------------------------------------------------------------------------------
@@ -135,11 +78,7 @@ def mobilenet_v1(
         side = out_side(side, stride)
         operators.append(convolution(channels, int(out * width), 1, side))
         channels = int(out * width)
-    return [*operators, *_classifier(channels, side, classes)]
-
-
-def _classifier(channels: int, side: int, classes: int) -> list[Operator]:
-    return [global_pool(channels, side), Operator("linear", channels, classes, 1)]
+    return [*operators, *classifier(channels, side, classes)]
 
 
 def mobilenet_v2(resolution: int, width: float = 1.0) -> list[Operator]:
@@ -162,62 +101,63 @@ def mobilenet_v2(resolution: int, width: float = 1.0) -> list[Operator]:
             operators += network.block(shape, 3, expand, side)
             channels, side = shape.out_channels, out_side(side, stride)
     last = make_divisible(1280 * max(1.0, width))
-    return [*operators, convolution(channels, last, 1, side), *_classifier(last, side, 1000)]
+    return [*operators, convolution(channels, last, 1, side), *classifier(last, side, 1000)]
 
 
-def resnet8(resolution: int) -> list[Operator]:
-    """The image classification network of MLPerf Tiny (arXiv 2106.07597, section 4.3)."""
-    operators, channels, side = [convolution(3, 16, 3, resolution)], 16, resolution
-    for out, stride in ((16, 1), (32, 2), (64, 2)):
-        operators += _residual(channels, out, side, stride)
+@cache
+def mcunet_definitions() -> dict[str, dict]:
+    """MCUNet's networks, and the MobileNetV2 that they are compared with."""
+    return read_json(data_dir() / "published" / "mcunet.json", LabError)["networks"]
+
+
+def mcunet(name: str) -> list[Operator]:
+    """A network of MCUNet (arXiv 2007.10319) as its authors define it."""
+    definition = mcunet_definitions()[name]
+    channels, side = definition["stem"], out_side(definition["resolution"], 2)
+    operators = [convolution(3, channels, 3, definition["resolution"], 2)]
+    for kernel, middle, out, stride in definition["blocks"]:
+        shape = BlockShape(0, 0, channels, out, stride, "relu6")
+        operators += network.block(shape, kernel, middle / channels, side)
         channels, side = out, out_side(side, stride)
-    return [*operators, *_classifier(channels, side, 10)]
+    if definition["final"]:
+        operators.append(convolution(channels, definition["final"], 1, side))
+        channels = definition["final"]
+    return [*operators, *classifier(channels, side, definition["classes"])]
 
 
-def _residual(channels: int, out: int, side: int, stride: int) -> list[Operator]:
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes."""
-    small = out_side(side, stride)
-    shortcut = [convolution(channels, out, 1, side, stride)] if stride > 1 else []
-    return [
-        convolution(channels, out, 3, side, stride),
-        convolution(out, out, 3, small),
-        *shortcut,
-        Operator("add", out, out, small),
-    ]
-
-
-def nas_bench_201(ops: str) -> list[Operator]:
-    """A NAS-Bench-201 network on 32x32 images (arXiv 2001.00326, section 2.1).
-
-    `ops` are the six edges of the cell, in the benchmark's order (01, 02, 12, 03, 13, 23),
-    separated by commas: c3, c1 (convolutions), p (average pooling 3x3), s (skip), 0 (none).
-    """
-    edges, targets = ops.split(","), (1, 2, 2, 3, 3, 3)
+def resnet8() -> list[Operator]:
+    """Image classification in MLPerf Tiny (arXiv 2106.07597, section 4.3)."""
     operators, channels, side = [convolution(3, 16, 3, 32)], 16, 32
-    for stage in range(3):
-        if stage:
-            operators += _residual(channels, 2 * channels, side, 2)
-            channels, side = 2 * channels, side // 2
-        edge_operators = {
-            "c3": [convolution(channels, channels, 3, side)],
-            "c1": [convolution(channels, channels, 1, side)],
-            "p": [Operator("pool", channels, channels, side, kernel=3)],
-            "s": [],
-            "0": [],
-        }
-        cell = [operator for edge in edges for operator in edge_operators[edge]]
-        for node in (1, 2, 3):
-            arriving = sum(op != "0" for op, target in zip(edges, targets) if target == node)
-            cell += [Operator("add", channels, channels, side)] * max(0, arriving - 1)
-        operators += 5 * cell
-    return [*operators, *_classifier(channels, side, 10)]
+    for out, stride in ((16, 1), (32, 2), (64, 2)):
+        operators += residual(channels, out, side, stride)
+        channels, side = out, out_side(side, stride)
+    return [*operators, *classifier(channels, side, 10)]
 
 
-PLAIN = {
-    "mobilenet_v1": mobilenet_v1,
-    "mobilenet_v2": mobilenet_v2,
-    "mlperf_tiny_resnet8": resnet8,
-    "mlperf_tiny_vww": lambda resolution: mobilenet_v1(resolution, 0.25, 3, 2),
+def keyword_spotting() -> list[Operator]:
+    """Keyword spotting in MLPerf Tiny: a DS-CNN on 49 x 10 spectrograms (arXiv 2106.07597).
+
+    Operators are square here, so its maps of 25 x 5 pixels are of 11 x 11, and its first kernel of
+    10 x 4 on one channel is of 2 x 2 on ten: 3 % fewer MACs.
+    """
+    operators = [convolution(10, 64, 2, 11)]
+    for _ in range(4):
+        operators += [convolution(64, 64, 3, 11, depthwise=True), convolution(64, 64, 1, 11)]
+    return [*operators, *classifier(64, 11, 12)]
+
+
+def anomaly_detection() -> list[Operator]:
+    """Anomaly detection in MLPerf Tiny: an autoencoder of linear layers (arXiv 2106.07597)."""
+    widths = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
+    return [Operator("linear", width, out, 1) for width, out in zip(widths, widths[1:])]
+
+
+PLAIN = {"mobilenet_v1": mobilenet_v1, "mobilenet_v2": mobilenet_v2}
+WRITTEN_DOWN = {
+    "mlperf-tiny-ic": resnet8,
+    "mlperf-tiny-vww": partial(mobilenet_v1, 96, 0.25, 3, 2),  # visual wake words
+    "mlperf-tiny-kws": keyword_spotting,
+    "mlperf-tiny-ad": anomaly_detection,
 }
 
 

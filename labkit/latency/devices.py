@@ -1,9 +1,9 @@
 """Devices by name: simulated ones (data/devices/*.json) and those whose latency was measured.
 
 A simulated device is a roofline whose parameters carry their sources, with the published latencies
-that it was fitted to or is checked against. Its error on those it was not fitted to is part of it:
-above 30 % (median), or with nothing to check against, it is good for an order of magnitude only,
-and says so wherever it is shown.
+that it was fitted to or is checked against. Its errors on networks that it was not fitted to are
+part of it: with a median above 15 %, a rank correlation below 0.95, or fewer than four networks to
+check against, it is good for an order of magnitude only, and says so wherever it is shown.
 
 Loading a device and computing its table needs neither torch nor a runtime.
 
@@ -29,15 +29,25 @@ from labkit.latency.measured.table_files import (
     table_path,
     unsteady_spaces,
 )
-from labkit.latency.simulated.device_file import VALUE_BYTES, DeviceError, read_device_file
+from labkit.latency.simulated.device_file import (
+    VALUE_BYTES,
+    DeviceError,
+    HeldOut,
+    Parameter,
+    Series,
+    read_device_file,
+)
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import AdditiveTable
 
-# Largest median held-out error of a device that is good for more than an order of magnitude.
-TRUSTED_ERROR = 0.30
+# What makes a device good for more than an order of magnitude, on networks that it was not fitted
+# to: the largest median error, the smallest rank correlation, and how many networks it takes to
+# judge either. Among fewer, two that take the same time would decide the correlation.
+TRUSTED_ERROR, TRUSTED_RANKS = 0.15, 0.95
+JUDGED, RANKED = 4, 7
 RUNTIME_TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}
 Progress = Callable[[float], None] | None
 
@@ -93,16 +103,16 @@ class SimulatedDevice(Device):
 
     roofline: Roofline
     references: tuple[dict, ...]  # published latencies, as in the device file
-    sources: Mapping[str, str]  # of each parameter
-    held_out_error: float | None  # median when it was fitted; None without held-out references
+    parameters: Mapping[str, Parameter]  # of the roofline
+    series: Series | None  # networks timed by the thousand
+    held_out: HeldOut | None  # errors on networks that it was not fitted to, None without any
     note: str
 
     kind = "simulated"
 
     @property
     def label(self) -> str:
-        trusted = self.held_out_error is not None and self.held_out_error <= TRUSTED_ERROR
-        return "simulated" if trusted else "simulated, order of magnitude"
+        return "simulated" if is_trusted(self.held_out) else "simulated, order of magnitude"
 
     def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
         return self.roofline.table(space)
@@ -195,6 +205,16 @@ def get_device(name: str) -> Device:
 def load_simulated(path: Path) -> SimulatedDevice:
     """The device of a file; raises DeviceError that names the file and the field."""
     return SimulatedDevice(**read_device_file(Path(path)))
+
+
+def is_trusted(held_out: HeldOut | None) -> bool:
+    """Whether a device with these errors is good for more than an order of magnitude."""
+    return (
+        held_out is not None
+        and held_out.count >= JUDGED
+        and held_out.median_error <= TRUSTED_ERROR
+        and (held_out.count < RANKED or held_out.spearman >= TRUSTED_RANKS)
+    )
 
 
 def _simulated_files() -> dict[str, Path]:

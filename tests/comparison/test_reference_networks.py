@@ -9,6 +9,8 @@ from devices_for_tests import devices
 from fvcore.nn import FlopCountAnalysis
 
 from labkit.comparison import reference_networks as references
+from labkit.comparison.published_subnets import published_subnets
+from labkit.latency.devices import get_device
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
@@ -44,40 +46,63 @@ def test_shortcuts_of_torchvision_networks_are_layers():
     assert kinds.count("add") == 8 and kinds.count("pool") == 2
 
 
-@pytest.mark.parametrize("ops, published", [("p,c1,s,c1,s,s", 16.3), ("c3,c3,p,s,c3,s", 114.9)])
-def test_nas_bench_201_macs_match_the_published_ones(ops, published):
-    """The benchmark counts a few elementwise operations too, hence the tolerance of 1M."""
-    assert references.macs_of(references.nas_bench_201(ops)) / 1e6 == pytest.approx(
-        published, abs=1
-    )
+@pytest.mark.parametrize(
+    "name, macs_m, parameters",
+    [
+        ("mlperf-tiny-ic", 12.5, 78_000),
+        ("mlperf-tiny-vww", 7.5, 220_000),
+        ("mlperf-tiny-kws", 2.66, None),
+        ("mlperf-tiny-ad", 0.264, 268_000),
+        ("mcunet-in0", 6.4, None),
+        ("mcunet-in1", 12.8, None),
+        ("mcunet-in2", 67.3, None),
+        ("mcunet-in3", 81.8, None),
+        ("mcunet-in4", 125.9, None),
+        ("mobilenet_v2-w0.35-r144", 23.5, None),
+    ],
+)
+def test_networks_of_microcontrollers_have_their_published_size(name, macs_m, parameters):
+    """As in arXiv 2106.07597 with its reference models, and in arXiv 2110.15352."""
+    operators = references.operators_of({"network": name})
+    assert references.macs_of(operators) / 1e6 == pytest.approx(macs_m, rel=0.04)
+    if parameters:
+        assert sum(layer.weights for layer in operators) == pytest.approx(parameters, rel=0.06)
 
 
-def test_mlperf_tiny_networks_have_their_published_macs():
-    """arXiv 2106.07597: 12.5M MACs for image classification, 7.5M for visual wake words."""
-    assert references.macs_of(references.resnet8(32)) / 1e6 == pytest.approx(12.5, abs=0.1)
-    assert references.macs_of(references.PLAIN["mlperf_tiny_vww"](96)) / 1e6 == pytest.approx(
-        7.5, abs=0.1
-    )
+def test_a_published_subnet_may_have_a_resolution_that_the_space_has_not():
+    """The published subnets have, and 230M MACs are what is published of this one."""
+    reference = get_device("pixel1").references[3]
+    assert reference["latency_ms"] == 58
+    operators = references.operators_of(reference)
+    assert operators[0].side == 220
+    assert references.macs_of(operators) / 1e6 == pytest.approx(230, rel=0.02)
 
 
-def test_stand_ins_have_the_macs_they_stand_for():
+def test_latencies_of_published_subnets_are_those_of_their_publishers():
+    latency_ms = {subnet.name: subnet.latency_ms for subnet in published_subnets()}
+    for name in ("pixel1", "note10-class"):
+        for reference in get_device(name).references:
+            assert reference["latency_ms"] == latency_ms[reference["network"]]
+
+
+def test_all_references_of_devices_are_networks_that_follow_one_another():
     for device in devices():
         for reference in device.references:
-            if references.stand_in(reference):
-                for layers in references.networks(reference):
-                    assert references.macs_of(layers) / 1e6 == pytest.approx(
-                        reference["macs_m"], rel=0.1
-                    )
+            operators = references.operators_of(reference)
+            assert operators[-1].kind == "linear" and references.macs_of(operators) > 0
 
 
 @pytest.mark.parametrize(
-    "reference, missing",
+    "reference, message",
     [
         ({"network": "mobilenet_v2"}, "'mobilenet_v2' needs 'resolution', this one has network"),
-        ({"network": "ofa-mbv3", "resolution": 224}, "'ofa-mbv3' needs 'macs_m'"),
-        ({"network": "mcunet", "macs_m": 12}, "'mcunet' needs 'resolution'"),
+        (
+            {"network": "ofa-mbv3", "resolution": 224},
+            "unknown network 'ofa-mbv3', known: .*published subnets",
+        ),
+        ({"network": "nas-bench-201:s,s,s,s,s,s", "graph": "x"}, "graph 'x'"),
     ],
 )
-def test_a_reference_says_what_its_network_takes(reference, missing):
-    with pytest.raises(ValueError, match=missing):
-        references.networks(reference)
+def test_a_reference_says_what_its_network_takes(reference, message):
+    with pytest.raises(ValueError, match=message):
+        references.operators_of(reference)

@@ -25,10 +25,11 @@ def test_without_options_it_is_the_device_that_it_begins_with(tmp_path):
     assert new(path, "--like", "stm32h743").exit_code == 0
     device, like = get_device(str(path)), get_device("stm32h743")
     assert (device.name, device.label) == ("my-board", "simulated, order of magnitude")
+    assert device.held_out is None and device.series is None and not device.references
     assert (device.sram_bytes, device.flash_bytes) == (like.sram_bytes, like.flash_bytes)
     tables = [each.latency_table(FMNIST)(GENES) for each in (device, like)]
     np.testing.assert_array_equal(*tables)
-    assert all("stm32h743" in source for source in device.sources.values())
+    assert all("stm32h743" in source for _, source, *_ in device.parameters.values())
 
 
 def test_what_is_said_is_in_the_file_and_in_the_simulation(tmp_path):
@@ -45,7 +46,7 @@ def test_what_is_said_is_in_the_file_and_in_the_simulation(tmp_path):
     np.testing.assert_allclose(device.latency_table(FMNIST)(GENES), half)
     assert device.title == "twice as fast" and device.precision == "int8"
     assert device.sram_bytes == 256 * 1024 - 16384 and device.flash_bytes == 1024**2 - 131072
-    assert device.sources["peak_gmacs"] == "said when this file was written"
+    assert device.parameters["peak_gmacs"].source == "said when this file was written"
 
 
 def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
@@ -64,7 +65,7 @@ def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
 def test_what_cannot_be_written_or_read_is_named(tmp_path):
     path = tmp_path / "my-board.json"
     for options, message in (
-        (["--like", "toaster"], "unknown simulated device 'toaster', known: jetson-nano"),
+        (["--like", "toaster"], "unknown simulated device 'toaster', known: g0b1re-bosch"),
         (["--clock", "480"], "--clock and --macs-per-cycle together"),
     ):
         result = new(path, *options)

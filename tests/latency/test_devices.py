@@ -22,7 +22,7 @@ from labkit.latency.devices import (
 from labkit.latency.memory import flash_table, sram_table
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import network
-from labkit.space.operators import convolution
+from labkit.space.operators import Operator, convolution
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 from labkit.tables.costs import macs_table, params_table
@@ -58,6 +58,27 @@ def test_roofline_arithmetic():
     assert compute_bound.latency_ms([layer, depthwise]) == pytest.approx(
         (3 + 25.6 + 3 + 28.8) / 1e3
     )
+    # Products of length 2 * 3 * 3 for 64 filters: 115,200 MACs at 1 GMAC/s * 18/26
+    dense = convolution(2, 64, 3, 10)
+    assert compute_bound.operator_us(dense) == pytest.approx(3.0 + 115.2 * 26 / 18)
+
+
+def test_operators_without_weights_have_no_overhead_but_add_up_or_move():
+    rates = {"dense": 1.0, "pointwise": 0.5, "depthwise": 0.25}
+    roofline = Roofline(1.0, 1.0, 3.0, rates)
+    pooling = Operator("pool", 8, 8, 10, kernel=3)  # 800 windows of 9 values at 0.25 a ns
+    assert roofline.operator_us(pooling) == pytest.approx(7200 / 250)
+    addition = Operator("add", 8, 8, 10)  # 2 * 800 values read, 800 written, of 4 bytes
+    assert roofline.operator_us(addition) == pytest.approx(2400 * 4 / 1e3)
+
+
+def test_what_no_operator_is_faster_than_and_what_a_network_takes_once():
+    rates = {"dense": 1.0, "pointwise": 1.0, "depthwise": 1.0}
+    gpu = Roofline(1.0, 1000.0, 3.0, rates, launch_us=10.0, start_us=500.0)
+    short, long = convolution(8, 8, 1, 5), convolution(8, 8, 1, 100)  # 1600 and 640,000 MACs
+    assert gpu.operator_us(short) == pytest.approx(3.0 + 10.0)
+    assert gpu.operator_us(long) == pytest.approx(3.0 + 640.0)
+    assert gpu.latency_ms([short, long]) == pytest.approx((500 + 13 + 643) / 1e3)
 
 
 def test_table_equals_the_sum_over_layers():
@@ -77,7 +98,7 @@ def test_all_devices_are_there_and_say_that_they_are_simulated():
     assert device_names()[0] == HOST and set(SIMULATED) <= set(device_names())
     for device in devices():
         assert device.kind == "simulated" and device.label.startswith("simulated")
-        assert device.title and all(device.sources.values())
+        assert device.title and all(each.source for each in device.parameters.values())
         assert (device.sram_bytes is None) == (device.name not in MICROCONTROLLERS)
 
 
@@ -175,23 +196,29 @@ def test_unknown_device_names_the_known_ones():
         ),
         (
             lambda v: v["parameters"].update(note="mine"),
-            "field parameters.note: want an object, got 'mine'",
+            "field parameters.note: want no more parameters than peak_gmacs, .*, got 'mine'",
         ),
         (
             lambda v: v["references"][0].update(resolution="224"),
             "references.0..resolution: want a positive number, got '224'",
         ),
         (
-            lambda v: v["references"][0].update(macs_m=-3),
-            "references.0..macs_m: want a positive number, got -3",
+            lambda v: v["parameters"]["dense"].update(prior=0),
+            "parameters.dense.prior: want a positive number, got 0",
+        ),
+        (lambda v: v["parameters"]["dense"].pop("spread"), "parameters.dense.spread"),
+        (lambda v: v["series"].pop("graph"), "field series.graph: want str, got None"),
+        (
+            lambda v: v["held_out"].update(median_error=-0.1),
+            "held_out.median_error: want a number of at least 0, got -0.1",
         ),
         (
-            lambda v: v.update(held_out_error=-0.1),
-            "held_out_error: want a number of at least 0, got -0.1",
+            lambda v: v["held_out"].update(spearman="high"),
+            "held_out.spearman: want int or float, got 'high'",
         ),
         (
-            lambda v: v.update(held_out_error="little"),
-            "held_out_error: want a number of at least 0, got 'little'",
+            lambda v: v["held_out"].update(count=0),
+            "held_out.count: want a positive number, got 0",
         ),
     ],
 )

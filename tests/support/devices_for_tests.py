@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from labkit.latency.devices import SimulatedDevice, get_device
 
-SIMULATED = (
-    "jetson-nano",
+MICROCONTROLLERS = (
+    "g0b1re-bosch",
+    "h7a3zi-bosch",
+    "h7a3zi-cube-ai",
+    "l4r5zi-bosch",
+    "l4r5zi-cmsis-nn",
+    "l4r5zi-cube-ai",
     "mcu-20k",
     "mcu-64k",
+    "nrf5340-cmsis-nn",
+    "stm32f746",
+    "stm32f746-bosch",
+    "stm32f746-tinyengine",
+    "stm32h743",
+    "u575zi-bosch",
+)
+SIMULATED = (
+    "jetson-nano",
+    "note10-class",
     "pi4",
     "pi4-int8",
+    "pi4-xnnpack",
     "pixel1",
-    "stm32f746",
-    "stm32h743",
+    *MICROCONTROLLERS,
 )
-MICROCONTROLLERS = ("mcu-20k", "mcu-64k", "stm32f746", "stm32h743")
 
 
 def devices() -> list[SimulatedDevice]:

@@ -34,14 +34,14 @@ def devices(context, check, as_json) -> None:
         }
         for d in listed
     ]
-    lines = [f"{'name':<14} {'latency is':<32} {'precision':<9} {'SRAM':>8} {'flash':>8}  device"]
+    lines = [f"{'name':<20} {'latency is':<32} {'precision':<9} {'SRAM':>8} {'flash':>8}  device"]
     for row in rows:
         sram, flash = (
             f"{row[key] / 1000:.0f} kB" if row[key] else "-"
             for key in ("sram_bytes", "flash_bytes")
         )
         lines.append(
-            f"{row['name']:<14} {row['latency_is']:<32} {row['precision']:<9} {sram:>8} {flash:>8} "
+            f"{row['name']:<20} {row['latency_is']:<32} {row['precision']:<9} {sram:>8} {flash:>8} "
             f" {row['title']}"
         )
     if check:
@@ -53,8 +53,10 @@ def devices(context, check, as_json) -> None:
                 continue
             checked = published.check(device)
             row["references"] = [reference._asdict() for reference in checked]
-            row["held_out_error"] = published.held_out_error(checked)
-            lines += ["", published_text(device, checked)]
+            computed = published.held_out_errors(device, checked)
+            held_out = computed or device.held_out
+            row["held_out"] = held_out and held_out._asdict()
+            lines += ["", published_text(device, checked, held_out, recorded=computed is None)]
     show({"devices": rows}, as_json, lines)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from labkit.comparison.published_latencies import PublishedLatency, held_out_error
+from labkit.comparison.published_latencies import PublishedLatency
 from labkit.comparison.side_by_side import STATE
-from labkit.latency.devices import TRUSTED_ERROR, SimulatedDevice
+from labkit.latency.devices import SimulatedDevice
+from labkit.latency.simulated.device_file import HeldOut
 
 TITLE_WIDTH = 22
 CALIBRATION = {
@@ -63,28 +64,41 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.3g}x"
 
 
-def published_text(device: SimulatedDevice, rows: Sequence[PublishedLatency]) -> str:
-    """A table of the references, and what they say about the device."""
-    error = held_out_error(rows)
-    if error is None:
-        verdict = "nothing published was held out, so it is good for an order of magnitude only"
-    else:
-        limit = "at most" if error <= TRUSTED_ERROR else "above"
-        verdict = (
-            f"median error on held-out references {100 * error:.0f} %, {limit} the"
-            f" {100 * TRUSTED_ERROR:.0f} % of a device that is more than an order of magnitude"
-        )
-    lines = [f"{device.name} ({device.label}): {verdict}"]
+def published_text(
+    device: SimulatedDevice,
+    rows: Sequence[PublishedLatency],
+    held_out: HeldOut | None,
+    *,
+    recorded: bool = False,
+) -> str:
+    """What is known of a device's errors, and a table of its references.
+
+    `recorded` says that the errors are those of the device's file, not computed now.
+    """
+    lines = [f"{device.name} ({device.label}): {_errors_text(held_out)}"]
+    if held_out is not None and recorded and device.series is not None:
+        lines.append(f"  as recorded; {device.series.file} is not at hand: {device.series.source}")
     width = max((len(row.network) for row in rows), default=0)
     if rows:
         lines.append(
-            f"  {'network':<{width}}  {'role':<8} {'published':>12} {'simulated':>12} {'error':>7} "
-            " source"
+            f"  {'network':<{width}}  {'role':<8} {'published':>12} {'simulated':>12}"
+            f" {'by others':>12} {'error':>7}  source"
         )
     for row in rows:
+        unseen = f"{row.unseen_ms:.4g} ms" if row.unseen_ms is not None else "-"
         lines.append(
             f"  {row.network:<{width}}  {row.role:<8} {row.published_ms:>9.4g} ms"
-            f" {row.simulated_ms:>9.4g} ms {100 * row.error:>+5.0f} %  {row.source}"
-            + (f" [{row.stand_in}]" if row.stand_in else "")
+            f" {row.simulated_ms:>9.4g} ms {unseen:>12} {100 * row.error:>+5.0f} %  {row.source}"
         )
     return "\n".join(lines)
+
+
+def _errors_text(held_out: HeldOut | None) -> str:
+    if held_out is None:
+        return "nothing published was held out, so it is good for an order of magnitude only"
+    ranks = "-" if held_out.spearman is None else f"{held_out.spearman:.3f}"
+    return (
+        f"median error {100 * held_out.median_error:.1f} %, 90 % within"
+        f" {100 * held_out.p90_error:.1f} %, rank correlation {ranks}, n = {held_out.count}"
+        f" ({held_out.networks}; fitted to {held_out.fitted} others)"
+    )

@@ -20,7 +20,7 @@ from labkit.course.pictures.style import (
     row_of_panels,
 )
 from labkit.latency.devices import SimulatedDevice
-from labkit.latency.simulated.roofline import rate_kind, values_moved
+from labkit.latency.simulated.roofline import RATE_KINDS, values_moved
 from labkit.space.operators import Operator
 
 BEFORE_AND_AFTER = ((ORANGE, "s"), (BLUE, "o"))  # color and marker, before and after
@@ -141,7 +141,7 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
         panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GRAY)
     for (name, operators), (color, _) in zip(networks.items(), BEFORE_AND_AFTER):
         for kind, marker in KINDS.items():
-            layers = [o for o in operators if o.macs and rate_kind(o) == kind]
+            layers = [o for o in operators if o.macs and RATE_KINDS[o.kind] == kind]
             panel.scatter(
                 [o.macs / (values_moved(o) * roof.bytes_per_value) for o in layers],
                 [o.macs / roof.operator_us(o) / 1e3 for o in layers],

@@ -1,13 +1,19 @@
 """Files of simulated devices (data/devices/*.json): a roofline's parameters, each with its source.
 
-A file also lists the published latencies that the device was fitted to (role `fit`), or is checked
-against (`held-out`), or that are of another runtime, clock or precision (`other`: shown, not
-counted).
+A parameter that was fitted also has the value expected without any measurement, `prior`, and how
+far from it the parameter may lie: a factor e^`spread` is one standard deviation.
+
+A file also lists published latencies: those that the device was fitted to (role `fit`), those that
+it was not (`held-out`), and those of another runtime, clock or precision (`other`: shown, not
+counted). Where networks were timed by the thousand, `series` names the public file. `held_out` says
+how far the device is off on networks that its fit has not seen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from labkit.latency.simulated.roofline import Roofline
 from labkit.storage.errors import LabError
@@ -18,10 +24,43 @@ VALUE_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
 ROLES = ("fit", "held-out", "other")
 EFFICIENCIES = ("dense", "pointwise", "depthwise")
 RATES = ("peak_gmacs", "bandwidth_gb", "overhead_us", "half_channels")
+REQUIRED = (*RATES, *EFFICIENCIES, "runtime_factor")
+OPTIONAL = ("launch_us", "start_us")
 
 
 class DeviceError(LabError):
     """An unknown device, or a device file that is damaged; the message names it and the way out."""
+
+
+class Parameter(NamedTuple):
+    """A number of a roofline, and the prior of its logarithm where it was fitted."""
+
+    value: float
+    source: str
+    prior: float | None = None
+    spread: float | None = None
+
+
+class Series(NamedTuple):
+    """Where a public file has latencies of many NAS-Bench-201 networks, some of them fitted to."""
+
+    file: str  # in the folder of public measurements
+    column: str
+    graph: str  # what the runtime executes of a network: `labkit.comparison.nas_bench_201.GRAPHS`
+    source: str
+
+
+class HeldOut(NamedTuple):
+    """Errors on networks that a fit has not seen: |simulated / measured - 1| and Spearman's rank
+    correlation, which a single network does not have.
+    """
+
+    networks: str  # which they are, and how they were held out
+    fitted: int  # networks that the device was fitted to
+    count: int  # networks that it was judged on
+    median_error: float
+    p90_error: float
+    spearman: float | None
 
 
 def read_device_file(path: Path) -> dict:
@@ -35,33 +74,62 @@ def read_device_file(path: Path) -> dict:
     if fields.text("name") != path.stem:  # the file's name finds it, the field is shown
         fields.fail("name", f"{path.stem!r}, as the file is called")
     precision = fields.choice("precision", tuple(VALUE_BYTES))
-    error = None if fields.value.get("held_out_error") is None else fields.amount("held_out_error")
+    parameters = _parameters(fields.object("parameters"))
+    values = {name: parameter.value for name, parameter in parameters.items()}
     return {
         "name": path.stem,
         "title": fields.text("title"),
         "precision": precision,
         "sram_bytes": _free_bytes(fields, "sram"),
         "flash_bytes": _free_bytes(fields, "flash"),
-        "roofline": _roofline(fields.object("parameters"), VALUE_BYTES[precision]),
+        "parameters": parameters,
+        "roofline": roofline_of(values, VALUE_BYTES[precision]),
         "references": tuple(map(_reference, fields.objects("references"))),
-        "sources": _sources(fields.object("parameters")),
-        "held_out_error": error,
+        "series": _series(fields.object("series")) if "series" in fields else None,
+        "held_out": _held_out(fields.object("held_out")) if "held_out" in fields else None,
         "note": fields.value.get("note", ""),
     }
 
 
-def _roofline(parameters: Fields, bytes_per_value: int) -> Roofline:
-    def value_of(name: str) -> float:
-        return float(parameters.object(name).positive("value"))
+def roofline_of(values: Mapping[str, float], bytes_per_value: int) -> Roofline:
+    """The roofline with the parameters of a device file.
 
-    factor = value_of("runtime_factor")
-    efficiency = {kind: value_of(kind) / factor for kind in EFFICIENCIES}
-    rates = {name: value_of(name) for name in RATES}
+    The runtime's factor is on the time that all operators compute for.
+    """
+    efficiency = {kind: values[kind] / values["runtime_factor"] for kind in EFFICIENCIES}
+    rates = {name: values[name] for name in (*RATES, *OPTIONAL) if name in values}
     return Roofline(**rates, efficiency=efficiency, bytes_per_value=bytes_per_value)
 
 
-def _sources(parameters: Fields) -> dict[str, str]:
-    return {name: parameters.object(name).text("source") for name in parameters.value}
+def _parameters(fields: Fields) -> dict[str, Parameter]:
+    names = [*REQUIRED, *(name for name in OPTIONAL if name in fields)]
+    for name in fields.value:
+        if name not in names:
+            fields.fail(name, f"no more parameters than {', '.join(REQUIRED + OPTIONAL)}")
+    return {name: _parameter(fields.object(name)) for name in names}
+
+
+def _parameter(fields: Fields) -> Parameter:
+    value, source = float(fields.positive("value")), fields.text("source")
+    if "prior" not in fields:
+        return Parameter(value, source)
+    return Parameter(value, source, fields.positive("prior"), fields.positive("spread"))
+
+
+def _series(fields: Fields) -> Series:
+    return Series(*(fields.text(name) for name in Series._fields))
+
+
+def _held_out(fields: Fields) -> HeldOut:
+    ranks = fields.value.get("spearman")
+    return HeldOut(
+        fields.text("networks"),
+        fields.get("fitted", int),
+        int(fields.positive("count")),
+        fields.amount("median_error"),
+        fields.amount("p90_error"),
+        None if ranks is None else float(fields.get("spearman", (int, float))),
+    )
 
 
 def _reference(reference: Fields) -> dict:
@@ -69,9 +137,8 @@ def _reference(reference: Fields) -> dict:
     reference.positive("latency_ms")
     reference.text("network")
     reference.text("source")
-    for field in ("resolution", "macs_m", "width"):
-        if field in reference:
-            reference.positive(field)
+    if "resolution" in reference:
+        reference.positive("resolution")
     return dict(reference.value)
 
 

@@ -34,12 +34,14 @@ def write_device(
     if path.suffix != ".json" or path.exists():
         raise ValueError(f"{path} is no new .json file; name it like my-board.json")
     value = read_json(source, DeviceError)
-    value.update(name=path.stem, references=[], held_out_error=None)
+    for claim in ("held_out", "series"):
+        value.pop(claim, None)
+    value.update(name=path.stem, references=[])
     value.update(title=title or f"{path.stem}, like {value['title']}", note=f"Made from {like!r}.")
     value.update({"precision": precision} if precision else {})
     for name, parameter in value["parameters"].items():
         said = {"value": rates.get(name), "source": "said when this file was written"}
-        copied = {**parameter, "source": f"as of {like}: {parameter['source']}"}
+        copied = {"value": parameter["value"], "source": f"as of {like}: {parameter['source']}"}
         value["parameters"][name] = said if name in rates else copied
     for memory, size in memories.items():
         reserved = value.get(memory, {}).get("reserved_bytes", 0)

@@ -1,0 +1,43 @@
+"""NAS-Bench-201 networks that others have timed by the thousand, where their files are at hand.
+
+The files are public but not part of labkit: a device file names one as its `series`, and records
+how far off the device was on it. Where the folder `LABKIT_SHARED` (otherwise shared/data beside the
+repository) holds the file, the same is computed again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from labkit.comparison.device_fit import Timings
+from labkit.comparison.nas_bench_201 import edges_of, nas_bench_201
+from labkit.latency.simulated.device_file import Series
+from labkit.storage.paths import data_dir
+
+FOLD = 5  # of every five networks one is held out
+
+
+def public_file(name: str) -> Path | None:
+    """A file of public measurements, None where it is not at hand."""
+    folder = os.environ.get("LABKIT_SHARED") or data_dir().parent.parent / "shared" / "data"
+    path = Path(folder) / name
+    return path if path.exists() else None
+
+
+def read_series(series: Series) -> tuple[Timings, Timings] | None:
+    """The networks that a device is fitted to, and every fifth one, which is held out.
+
+    None where the file is not at hand. A time that is not positive is none.
+    """
+    path = public_file(series.file)
+    if path is None:
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        milliseconds, archs = arrays[series.column].astype(float), arrays["arch"].tolist()
+    networks = [nas_bench_201(edges_of(arch), series.graph) for arch in archs]
+    timings = Timings.of(networks, milliseconds).only(milliseconds > 0)
+    held_out = np.arange(len(timings.milliseconds)) % FOLD == 0
+    return timings.only(~held_out), timings.only(held_out)
