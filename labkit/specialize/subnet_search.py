@@ -60,24 +60,30 @@ def search_subnet(
     arena = _arena(budgets)
     if arena is None:
         return run(budgets)
-    if method == "exact":
-        optimum = best_passing(space, accuracy, budgets, fits_as_planned(budgets))
-        if optimum is not None:
-            return optimum
-    lowered, planned_bytes = budgets, []
-    while True:
-        try:
-            result = run(lowered)
-        except InfeasibleBudget:
-            if not planned_bytes:
-                raise
-            others = [budget for budget in budgets if budget is not arena]
-            raise InfeasibleBudget(arena, min(planned_bytes), others, proven=False) from None
-        planned_bytes.append(arena.cost.planned(result.genes))
-        if planned_bytes[-1] <= arena.limit:
-            return result
+    others = [budget for budget in budgets if budget is not arena]
+    try:
+        result = None
+        if method == "exact":
+            result = best_passing(space, accuracy, budgets, fits_as_planned(budgets))
+        result = result or run(budgets)
+    except InfeasibleBudget as refusal:
+        if refusal.budget is not arena:
+            raise
+        # What the planner needs for the arch with the smallest predicted arena can be met.
+        least = run([*others, replace(arena, limit=refusal.smallest)])
+        needed = arena.cost.planned(least.genes)
+        proven = needed <= refusal.smallest
+        raise InfeasibleBudget(arena, needed, refusal.others, proven=proven) from None
+    planned_bytes = [arena.cost.planned(result.genes)]
+    while planned_bytes[-1] > arena.limit:
         predicted_bytes = float(arena.cost(result.genes[None])[0])
-        lowered = [*budgets, replace(arena, limit=predicted_bytes - 1)]  # bytes are whole
+        try:
+            result = run([*budgets, replace(arena, limit=predicted_bytes - 1)])  # bytes are whole
+        except InfeasibleBudget:
+            smallest = min(planned_bytes)
+            raise InfeasibleBudget(arena, smallest, others, proven=False) from None
+        planned_bytes.append(arena.cost.planned(result.genes))
+    return result
 
 
 def fits_as_planned(budgets: Sequence[Budget]) -> Check:
