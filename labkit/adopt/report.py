@@ -96,6 +96,7 @@ def _fronts(adoption: Adoption) -> Figure:
                         "budget_ms": target.budget_ms,
                         "latency_ms": matrix.latency_ms[s, d],
                         "val_accuracy": matrix.accuracy[s, d],
+                        "val_error": matrix.accuracy_error[s, d],
                     }
                 )
     costs = [target.costs for target in matrix.targets]
