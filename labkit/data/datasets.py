@@ -25,7 +25,7 @@ from labkit.data.fashion_mnist import unpack_fashion_mnist
 from labkit.data.image_index import ImageIndex, ImageSource, index_of
 from labkit.data.picture_folder import PictureFolder
 from labkit.data.record import DataError, DatasetRecord, ImageForm
-from labkit.data.splits import SPLITS, split_by_content, split_by_position
+from labkit.data.splits import SPLITS, sortable, split_by_content, split_by_position
 from labkit.data.streamed_images import StreamedImages
 from labkit.data.torchvision_sets import TorchvisionPictures
 
@@ -124,10 +124,12 @@ def _of_folder(path: Path, form: ImageForm, strict: bool) -> DataSet:
     )
     rows = {name: readable[indices] for name, indices in parts.items()}
     content = hashlib.sha256()
+    places = np.argsort(np.argsort([str(label) for label in range(len(folder.classes))]))
     for name, indices in rows.items():
         content.update(name.encode())
-        for line in sorted(digests[i].tobytes() + b"%d" % labels[i] for i in indices):
-            content.update(line)
+        order = np.lexsort((places[labels[indices]], *sortable(digests[indices]).T[::-1]))
+        for i in indices[order]:  # as the lines of digest and label are ordered
+            content.update(digests[i].tobytes() + b"%d" % labels[i])
     splits, mean, std = _assembled(folder, index, rows, form)
     return DataSet(splits, mean, std, folder.classes, str(folder.path), form, content.hexdigest())
 

@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple, Protocol
 
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -164,5 +164,7 @@ class _Scanned(Dataset):
             picture, label, digest = self.source.item(i)
             pixels = pixels_of(picture, self.form)
         except Exception as error:  # PIL's readers raise anything for a damaged file
+            if isinstance(error, UnidentifiedImageError):  # whose message is about an object
+                error = "no image of a known format"
             return i, f"{self.source.name_of(i)} ({error or type(error).__name__})"
         return i, (label, digest, moments(pixels), pixels if self.with_pixels else None)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 
 from labkit.data.record import DataError
 
@@ -33,25 +34,35 @@ class PictureFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).resolve()
         parts = _parts_of(self.path)
-        folders = {part: _class_folders(self.path / part) for part in parts}
-        self.classes = tuple(folders[parts[0]].classes)
-        for part, folder in folders.items():
-            _check_classes(self.path / part, folder, self.classes)
-        samples = [
-            (os.path.relpath(file, self.path), label, part)
-            for part, folder in folders.items()
-            for file, label in folder.samples
-        ]
-        # Arrays, not lists: processes that load images share them without copying.
-        self.files = np.array([os.fsencode(file) for file, _, _ in samples])  # (N,)
-        self.labels = np.array([label for _, label, _ in samples])  # (N,)
-        self.parts = np.array([part or "all" for _, _, part in samples])  # (N,)
+        classes = {part: sorted(_sub_folders(self.path / part)) for part in parts}
+        self.classes = tuple(classes[parts[0]])
+        for part, names in classes.items():
+            _check_classes(self.path / part, names, self.classes)
+        folders, names = [], []  # of each class in each part; what its files are called
+        for part in parts:
+            for label, name in enumerate(self.classes):
+                files = _images_in(self.path / part / name)
+                lengths = np.array([len(file) for file in files], np.uint16)
+                folders.append(
+                    (len(files), label, part or "all", os.path.join(part, name), lengths)
+                )
+                names.append(b"".join(files))
+        # Arrays and one text, not lists of objects, of which each would take a hundred bytes.
+        counts, labels, kinds, self._folders, lengths = zip(*folders)
+        self._names = b"".join(names)
+        self._ends = np.concatenate(lengths).cumsum(dtype=np.int64)  # (N,)
+        self._firsts = np.cumsum((0, *counts))  # image with which each folder begins
+        self.labels = np.repeat(np.array(labels, np.int32), counts)  # (N,)
+        self.parts = np.repeat(np.array(kinds, object), counts)  # (N,)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.labels)
 
     def name_of(self, i: int) -> str:
-        return os.fsdecode(self.files[i])
+        """Path of picture `i` inside the folder."""
+        folder = self._folders[np.searchsorted(self._firsts, i, side="right") - 1]
+        start = self._ends[i - 1] if i else 0
+        return os.path.join(folder, os.fsdecode(self._names[start : self._ends[i]]))
 
     def file(self, i: int) -> Path:
         return self.path / self.name_of(i)
@@ -68,28 +79,41 @@ class PictureFolder:
         as the folder is another one.
         """
         digest = hashlib.sha256()
-        for i, name in enumerate(self.files):
-            status = self.file(i).stat()
-            digest.update(b"%s\0%d\0%d\0" % (name, status.st_size, status.st_mtime_ns))
+        for i in range(len(self)):
+            name, file = self.name_of(i), self.file(i)
+            status = file.stat() if file.exists() else file.lstat()  # a link to nowhere
+            line = os.fsencode(name), status.st_size, status.st_mtime_ns
+            digest.update(b"%s\0%d\0%d\0" % line)
         return digest.hexdigest()
 
 
-class _ClassFolders(ImageFolder):
-    """torchvision's, but for hidden folders, which editors and archives leave behind."""
+def _images_in(path: Path) -> list[bytes]:
+    """Paths of the images in a class's folder and below, from there, in order.
 
-    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        classes = [name for name in super().find_classes(directory)[0] if name[0] not in "._"]
-        return classes, {name: label for label, name in enumerate(classes)}
-
-
-def _class_folders(path: Path) -> _ClassFolders:
-    try:
-        return _ClassFolders(path, allow_empty=True)
-    except OSError as error:
+    Hidden files are left out, such as macOS's `._` beside each file of an archive. Raises DataError
+    where there are no images.
+    """
+    images, visited = [], set()
+    for place, folders, files in os.walk(path, followlinks=True):
+        circle = os.path.realpath(place) in visited  # a link to a folder above it
+        visited.add(os.path.realpath(place))
+        folders[:] = [] if circle else [name for name in folders if not _is_hidden(name)]
+        below = os.path.relpath(place, path)
+        images += [
+            os.fsencode(os.path.normpath(os.path.join(below, name)))
+            for name in ([] if circle else files)
+            if has_file_allowed_extension(name, IMG_EXTENSIONS) and not _is_hidden(name)
+        ]
+    if not images:
         raise DataError(
-            f"{path} is no folder of images ({str(error).splitlines()[0]}); wanted is one"
-            " sub-folder of images for each class"
-        ) from None
+            f"class {path.name!r} has no images in {path}; add some (JPEG, PNG, WebP), or remove"
+            " the folder"
+        )
+    return sorted(images)
+
+
+def _is_hidden(name: str) -> bool:
+    return name[0] == "." or name == "__MACOSX"
 
 
 def _parts_of(path: Path) -> tuple[str, ...]:
@@ -111,27 +135,25 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _sub_folders(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] not in "._"}
+    return {entry.name for entry in path.iterdir() if entry.is_dir() and not _is_hidden(entry.name)}
 
 
-def _check_classes(path: Path, folder: ImageFolder, classes: tuple[str, ...]) -> None:
-    if len(folder.classes) < 2:
+def _check_classes(path: Path, names: Sequence[str], classes: tuple[str, ...]) -> None:
+    if not names:
         raise DataError(
-            f"{path} has {len(folder.classes)} class ({', '.join(folder.classes) or 'none'});"
-            " wanted are at least two, each with a sub-folder of its images"
+            f"{path} is no folder of images: it has no sub-folders; wanted is one sub-folder of"
+            " images for each class"
         )
-    different = sorted(set(folder.classes) ^ set(classes))
+    if len(names) < 2:
+        raise DataError(
+            f"{path} has 1 class ({names[0]}); wanted are at least two, each with a sub-folder of"
+            " its images"
+        )
+    different = sorted(set(names) ^ set(classes))
     if different:
         raise DataError(
             f"{path} has other classes than {path.parent / 'train'}: {different[0]!r} is only in"
             " one of the two"
-        )
-    counts = np.bincount(folder.targets, minlength=len(classes))
-    empty = [name for name, count in zip(classes, counts) if count == 0]
-    if empty:
-        raise DataError(
-            f"class {empty[0]!r} has no images in {path / empty[0]}; add some (JPEG, PNG, WebP), or"
-            " remove the folder"
         )
 
 

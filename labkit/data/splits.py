@@ -56,45 +56,51 @@ def split_by_content(
     with too few images.
     """
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
-    present = set(parts.tolist())
+    present = {part for part in (*SPLITS, "all") if (parts == part).any()}
     cut = [name for name in SPLITS[1:] if name.removesuffix("-search") not in present]
     for c, name in enumerate(classes):
-        members = {part: _copies(labels, digests, parts, c, part) for part in present}
-        train = members["all" if "all" in present else "train"]
-        if len(train) <= len(cut):
+        members = {
+            part: _by_content(np.flatnonzero((labels == c) & (parts == part)), digests)
+            for part in present
+        }
+        rows, numbers = members["all" if "all" in present else "train"]
+        different = int(numbers.max(initial=-1)) + 1
+        if different <= len(cut):
             raise DataError(
-                f"class {name!r} has {len(train)} different images to train with; at least"
+                f"class {name!r} has {different} different images to train with; at least"
                 f" {len(cut) + 1} are wanted: one for each of train, {', '.join(cut)}"
                 if cut
                 else f"class {name!r} has no images to train with that can be read"
             )
-        share = held_out_of_class(len(train), len(classes))
+        share = held_out_of_class(different, len(classes))
         for i, split in enumerate(cut):
-            pieces[split] += train[i * share : (i + 1) * share]
-        pieces["train"] += train[len(cut) * share :]
+            pieces[split].append(rows[numbers // share == i])
+        pieces["train"].append(rows[numbers >= len(cut) * share])
         if "val" in present:
-            if len(members["val"]) < 2:
+            rows, numbers = members["val"]
+            if numbers.max(initial=-1) < 1:
                 raise DataError(
-                    f"class {name!r} has {len(members['val'])} different images in val; at least 2"
-                    " are wanted, because search sees one half and the other half judges"
+                    f"class {name!r} has {numbers.max(initial=-1) + 1} different images in val; at"
+                    " least 2 are wanted, because search sees one half and the other half judges"
                 )
-            pieces["val-search"] += members["val"][::2]
-            pieces["val"] += members["val"][1::2]
+            pieces["val-search"].append(rows[numbers % 2 == 0])
+            pieces["val"].append(rows[numbers % 2 == 1])
         if "test" in present:
-            pieces["test"] += members["test"]
+            pieces["test"].append(members["test"][0])
     return {name: _joined(piece) for name, piece in pieces.items()}
 
 
-def _copies(
-    labels: np.ndarray, digests: np.ndarray, parts: np.ndarray, label: int, part: str
-) -> list[np.ndarray]:
-    """The images of a class in one part, in the order of their content: indices of the same."""
-    rows = np.flatnonzero((labels == label) & (parts == part))
-    rows = rows[np.lexsort(digests[rows].T[::-1])]
-    if not len(rows):
-        return []
-    changes = np.flatnonzero((digests[rows][1:] != digests[rows][:-1]).any(1)) + 1
-    return np.split(rows, changes)
+def _by_content(rows: np.ndarray, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images `rows` in the order of their content, and the content's number for each."""
+    keys = sortable(digests[rows])
+    order = np.lexsort(keys.T[::-1])
+    changes = (keys[order][1:] != keys[order][:-1]).any(1)
+    return rows[order], np.concatenate([[0], changes.cumsum()])[: len(rows)]
+
+
+def sortable(digests: np.ndarray) -> np.ndarray:
+    """Digests (N, 16) of bytes as numbers (N, 2), which are ordered as the bytes are."""
+    return np.ascontiguousarray(digests).view(">u8").astype(np.uint64)
 
 
 def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:

@@ -66,7 +66,7 @@ class StreamedImages:
         """The images of each of the `batches` of indices, decoded by workers."""
         loader = DataLoader(
             _Decoded(self.source, self.form, self.rows),
-            batch_sampler=[batch.tolist() for batch in batches],
+            batch_sampler=map(Tensor.tolist, batches),  # numbers of Python take 36 bytes each
             num_workers=self.workers if len(batches) > 1 else 0,
             collate_fn=_stacked,
             generator=torch.Generator(),  # of its own, so that the global one is left alone

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 import shutil
 
@@ -9,7 +10,9 @@ from pictures_for_tests import write_pictures
 
 from labkit.data import datasets as data
 from labkit.data.fashion_mnist import unpack_fashion_mnist
+from labkit.data.picture_folder import PictureFolder
 from labkit.data.record import DatasetRecord, ImageForm
+from labkit.data.splits import split_by_content
 from labkit.storage.paths import data_dir
 
 
@@ -106,3 +109,25 @@ def test_the_same_pictures_elsewhere_have_the_same_content(tmp_path, monkeypatch
 def test_a_form_of_four_channels_is_refused(tmp_path):
     with pytest.raises(data.DataError, match="1 or 3 channels, not 4"):
         data.load(tmp_path, ImageForm(4, 8))
+
+
+def test_a_folders_content_is_that_of_its_images_in_the_order_of_their_digests(
+    tmp_path, monkeypatch
+):
+    """Recorded with weights, so it stays what it is; copies have a place of their own by label."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    folder = write_pictures(tmp_path / "pictures", classes=12, per_class=6)
+    names = sorted(path.name for path in folder.iterdir())
+    for label in (2, 10):  # "10" comes before "2"
+        for file in (folder / "class0").iterdir():
+            shutil.copy(file, folder / names[label] / f"copy-{file.name}")
+    dataset = data.load(folder, ImageForm(3, 8))
+    source, expected = PictureFolder(folder), hashlib.sha256()
+    items = [source.item(i) for i in range(len(source))]
+    digests = np.frombuffer(b"".join(item[2] for item in items), np.uint8).reshape(-1, 16)
+    rows = split_by_content(source.labels, digests, source.parts, source.classes)
+    for name, indices in rows.items():
+        expected.update(name.encode())
+        for line in sorted(items[i][2] + b"%d" % items[i][1] for i in indices):
+            expected.update(line)
+    assert dataset.content == expected.hexdigest()

@@ -43,7 +43,8 @@ def test_a_change_and_another_form_are_read_anew(folder):
 
 
 def test_damaged_images_are_named_and_counted(folder):
-    (folder / "class0" / "001.png").write_bytes(b"")
+    (folder / "class0" / "001.png").unlink()
+    (folder / "class0" / "001.png").symlink_to(folder / "nowhere.png")
     whole = (folder / "class1" / "002.png").read_bytes()
     (folder / "class1" / "002.png").write_bytes(whole[: len(whole) // 2])
     source = PictureFolder(folder)
@@ -84,3 +85,10 @@ def test_a_set_that_is_too_large_keeps_no_pixels(folder, monkeypatch):
     assert index.pixels is None and (index.moments[:, 0, 0] > 0).all()
     monkeypatch.setattr(image_index, "RESIDENT_BYTES", 8 * 3 * 8 * 8)
     assert index_of(PictureFolder(folder), FORM).pixels is not None
+
+
+def test_a_text_that_is_called_an_image_is_said_to_be_none(folder):
+    (folder / "class0" / "002.png").write_text("no image")
+    assert index_of(PictureFolder(folder), FORM).problems == (
+        "class0/002.png (no image of a known format)",
+    )

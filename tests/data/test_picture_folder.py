@@ -1,3 +1,6 @@
+import os
+import tracemalloc
+
 import numpy as np
 import pytest
 from pictures_for_tests import write_pictures
@@ -109,3 +112,34 @@ def test_a_survey_says_channels_and_size(tmp_path):
         file.write_bytes(b"damaged")
     with pytest.raises(DataError, match="can be read"):
         survey(PictureFolder(tmp_path / "gray"))
+
+
+def test_names_of_any_kind_and_nothing_hidden(tmp_path):
+    names = ["ünïcode 写真.PNG", "with space.png", "_DSC0001.png", "deeper/below.png"]
+    write_pictures(tmp_path, classes=2, per_class=1)
+    image = (tmp_path / "class0" / "000.png").read_bytes()
+    (tmp_path / "class0" / "deeper").mkdir()
+    for name in [*names, "._000.png", ".DS_Store", ".hidden.png"]:
+        (tmp_path / "class0" / name).write_bytes(image)
+    (tmp_path / "class0" / "deeper" / "circle").symlink_to(tmp_path / "class0")
+    (tmp_path / "class2").symlink_to(tmp_path / "class1")
+    folder = PictureFolder(tmp_path)
+    expected = [f"class0/{name}" for name in ["000.png", *names]] + [
+        "class1/000.png",
+        "class2/000.png",
+    ]
+    assert [folder.name_of(i) for i in range(len(folder))] == sorted(expected, key=os.fsencode)
+    assert folder.classes == ("class0", "class1", "class2")
+    assert all(folder.item(i)[0].format == "PNG" for i in range(len(folder)))
+
+
+def test_a_picture_takes_few_bytes(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(2000):
+            (tmp_path / label / f"IMG_{i:016}.JPEG").touch()
+    tracemalloc.start()
+    folder = PictureFolder(tmp_path)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(folder) == 4000 and held < 64 * len(folder)
