@@ -37,6 +37,8 @@ COPIED = (
     "docs/*.png",
     "docs/training.md",
     "docs/your-own.md",
+    "docs/latency-files.md",
+    "docs/latency-file.schema.json",
     "docs/coming-from-ofa.md",
     "benchmarks/*.md",
     "data/README.md",
