@@ -17,7 +17,7 @@ from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a f
 
 from labkit.latency.devices import DeviceError, device_names, get_device
 from labkit.latency.kit import board_import
-from labkit.latency.kit.import_report import facts, warnings
+from labkit.latency.kit.import_report import facts, nearest_device, warnings
 from labkit.latency.measured import lookup_table as lut
 from labkit.latency.measured import table_files
 from labkit.latency.measured.blocks import timed_blocks
@@ -217,8 +217,8 @@ def test_the_error_that_is_shown_is_of_subnets_that_were_left_out(tmp_path):
         predicted = table.uncalibrated.scaled(fit.factor, fit.intercept_ms, fit.per_block_ms)
         error = abs(float(predicted(genes[[i]])[0]) / measured_ms[i] - 1)
         assert table.errors[i] == pytest.approx(error, rel=1e-6)
-    assert f"off by {100 * table.errors.mean():.1f} %" in facts(table)[0]
-    assert warnings(table) == []
+    assert f"off by {100 * table.errors.mean():.1f} %" in facts(table, nearest_device(table))[0]
+    assert warnings(table, nearest_device(table)) == []
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_what_is_doubtful_is_imported_with_a_warning(tmp_path, change, message):
     value = measured()
     change(value)
     table = board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
-    (line,) = warnings(table)
+    (line,) = warnings(table, nearest_device(table))
     assert re.search(message, line)
     quick = "quick" in message
     assert get_device("my-board").label.startswith("measured, quick" if quick else "measured")

@@ -28,6 +28,18 @@ subnets_option = click.option(
         " such as 200."
     ),
 )
+
+
+def out_option(kind: str):
+    """The file that a command writes, of a `kind` such as "CSV"."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        help=f"{kind} file to write.",
+    )
+
+
 # Forms of tables of other programs, and what reads each: MODULE:FUNCTION(path, space) gives
 # milliseconds by block key.
 FORMATS = {
@@ -105,12 +117,7 @@ def measure(trained, ship, runtime, threads, as_json) -> None:
 
 @lut.command()
 @supernet_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Zip file to write.",
-)
+@out_option("Zip")
 @subnets_option
 def pack(trained, out, subnets) -> None:
     """Write a kit that measures a board with nothing but Python 3.8+, numpy and onnxruntime.
@@ -155,7 +162,7 @@ def import_(file, name, trained, form, board) -> None:
     A table that the board has for the same space is replaced.
     """
     from labkit.latency.kit.board_import import import_table, replaced_tables
-    from labkit.latency.kit.import_report import facts, warnings
+    from labkit.latency.kit.import_report import facts, nearest_device, warnings
 
     if form != "kit" and trained is None:
         raise click.UsageError(f"--format {form} does not say its space; add --supernet")
@@ -169,9 +176,10 @@ def import_(file, name, trained, form, board) -> None:
         click.echo(
             f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
         )
-    for line in facts(table):
+    nearest = nearest_device(table)
+    for line in facts(table, nearest):
         click.echo(line)
-    for line in warnings(table):
+    for line in warnings(table, nearest):
         click.echo(f"warning: {line}", err=True)
     supernet = space.name if space.name in spaces else "FOLDER"
     click.echo(
@@ -182,12 +190,7 @@ def import_(file, name, trained, form, board) -> None:
 
 @lut.command()
 @supernet_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="CSV file to write.",
-)
+@out_option("CSV")
 @subnets_option
 def keys(trained, out, subnets) -> None:
     """Write the keys of a space's blocks and of some whole subnets, for times of another program.
@@ -218,12 +221,7 @@ def remove(name, trained) -> None:
 @lut.command()
 @supernet_option
 @device_option("Measured device whose latency file to write")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="JSON file to write.",
-)
+@out_option("JSON")
 def export(trained, device, out) -> None:
     """Write a measured device's latency file, for others to import."""
     from labkit.latency.table_export import export_table

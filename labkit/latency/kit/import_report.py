@@ -15,9 +15,12 @@ USUAL_FACTOR = (2 / 3, 3 / 2)
 # By how much a machine may be faster or slower than the nearest device that labkit knows. A core
 # of a server is ten times as fast as the fastest of them.
 FASTER, SLOWER = 100.0, 2.0
+# The simulated device that a table comes nearest to, and the milliseconds of the largest subnet on
+# it and by the table.
+Nearest = tuple[str, float, float]
 
 
-def facts(table: LatencyTable) -> list[str]:
+def facts(table: LatencyTable, nearest: Nearest) -> list[str]:
     """The table's error on whole subnets, and which simulated device is about as fast."""
     lines = []
     if table.mean_error is not None:
@@ -26,7 +29,7 @@ def facts(table: LatencyTable) -> list[str]:
             f" by {100 * table.mean_error:.1f} %, at most {100 * table.errors.max():.1f} % (each"
             " predicted from the other ones)"
         )
-    name, latency_ms, largest_ms = _nearest(table)
+    name, latency_ms, largest_ms = nearest
     lines.append(
         f"the largest subnet takes {largest_ms:.3g} ms; of the simulated devices {name!r} is"
         f" nearest, with {latency_ms:.3g} ms"
@@ -34,7 +37,7 @@ def facts(table: LatencyTable) -> list[str]:
     return lines
 
 
-def warnings(table: LatencyTable) -> list[str]:
+def warnings(table: LatencyTable, nearest: Nearest) -> list[str]:
     """What makes the table doubtful, each with the way out."""
     lines, made = [], table.provenance
     if not len(table.errors):
@@ -64,7 +67,7 @@ def warnings(table: LatencyTable) -> list[str]:
             f"it was measured on slow and on fast cores ({made.get('cores_used')} of"
             f" {made.get('core_speeds')}); choose cores with taskset -c and measure again"
         )
-    name, latency_ms, largest_ms = _nearest(table)
+    _, latency_ms, largest_ms = nearest
     if not 1 / FASTER <= largest_ms / latency_ms <= SLOWER:
         lines.append(
             f"that is {largest_ms / latency_ms:.2g} times what the nearest known device takes; are"
@@ -73,10 +76,8 @@ def warnings(table: LatencyTable) -> list[str]:
     return lines
 
 
-def _nearest(table: LatencyTable) -> tuple[str, float, float]:
-    """The simulated device on which the largest subnet takes about as long, how long there, and how
-    long by the table.
-    """
+def nearest_device(table: LatencyTable) -> Nearest:
+    """The simulated device on which the largest subnet takes about as long as by the table."""
     space = table.table.space
     genes = space.encode([space.largest()])
     largest_ms = float(table.table(genes)[0])
