@@ -133,12 +133,11 @@ class TimingRun:
         }
 
     @classmethod
-    def from_json(cls, value: dict, without: list[str] | tuple[()] = ()) -> TimingRun:
-        """The run that `to_json` described, less the names `without`."""
+    def from_json(cls, value: dict) -> TimingRun:
+        """The run that `to_json` described."""
         rounds = {
             name: [Timing(**timing) for timing in timings]
             for name, timings in value["rounds"].items()
-            if name not in without
         }
         counts = value.get("unsteady", {}).items()
         unsteady = {name: int(count) for name, count in counts if name in rounds}
