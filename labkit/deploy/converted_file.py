@@ -126,8 +126,6 @@ def deploy_file(
     """
     if precision not in TOLERANCE:
         raise ValueError(f"unknown precision {precision!r}, known: {', '.join(TOLERANCE)}")
-    if images is not None and images < 1:
-        raise ValueError(f"accuracy needs images, got {images}")
     require_class_names(space, dataset)
     inputs, labels = split_images(dataset, split, subnet.arch.resolution, images)
     model, write, put = convert(inputs)

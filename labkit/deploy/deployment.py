@@ -73,7 +73,12 @@ def require_eval_mode(subnet: Subnet) -> None:
 def split_images(
     dataset: DataSet, split: str, resolution: int, count: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Images (N, C, r, r) as the network takes them, and labels (N,): the first `count` or all."""
+    """Images (N, C, r, r) as the network takes them, and labels (N,): the first `count` or all.
+
+    Raises ValueError for a count below 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"accuracy needs images, got {count}")
     images, labels = dataset.splits[split].images[:count], dataset.splits[split].labels[:count]
     return resize(normalize(images, dataset), resolution), labels
 

@@ -122,11 +122,11 @@ def deploy(
 
     The library is built here and run on the first `images` of the split (None: all); `board`
     ('cortex-m4'; None: one if the tools are installed, 'none': none) has it built, run and measured
-    on an emulated board, too, on 20 of them. Nothing
-    is written unless all logits are equal to the bit. `supernet` is the SHA-256 of the weights that
-    the subnet was taken from. Raises LabError for a folder that holds
-    something else, without a compiler or, with a board, without its tools; ExportError where
-    logits differ or the engine lacks what the network has; MissingPackage without the extra `mcu`.
+    on an emulated board, too, on 20 of them. Nothing is written unless all logits are equal to the
+    bit. `supernet` is the SHA-256 of the weights that the subnet was taken from. Raises LabError
+    for a folder that holds something else, without a compiler or, with a board, without its tools;
+    ExportError where logits differ or the engine lacks what the network has; MissingPackage without
+    the extra `mcu`; ValueError for less than one image.
     """
     folder = Path(folder)
     require_folder(folder)
@@ -138,8 +138,6 @@ def deploy(
         board = None
     if board is not None:
         require_board(board)
-    if images is not None and images < 1:
-        raise ValueError(f"accuracy needs images, got {images}")
     resolution = subnet.arch.resolution
     inputs, labels = split_images(dataset, split, resolution, images)
     model = converted(space, subnet, dataset, inputs, "int8")
