@@ -123,6 +123,8 @@ def _of_folder(path: Path, form: ImageForm, strict: bool) -> DataSet:
         labels[readable], digests[readable], folder.parts[readable], folder.classes
     )
     rows = {name: readable[indices] for name, indices in parts.items()}
+    if report := _report_of_copies(folder, digests, rows):
+        print(f"labkit: {report}", file=sys.stderr)
     content = hashlib.sha256()
     places = np.argsort(np.argsort([str(label) for label in range(len(folder.classes))]))
     for name, indices in rows.items():
@@ -132,6 +134,29 @@ def _of_folder(path: Path, form: ImageForm, strict: bool) -> DataSet:
             content.update(digests[i].tobytes() + b"%d" % labels[i])
     splits, mean, std = _assembled(folder, index, rows, form)
     return DataSet(splits, mean, std, folder.classes, str(folder.path), form, content.hexdigest())
+
+
+def _report_of_copies(
+    folder: PictureFolder, digests: np.ndarray, rows: dict[str, np.ndarray]
+) -> str:
+    """What is to be said of images that lie in several splits or classes; empty without such."""
+    images = np.concatenate(list(rows.values()))
+    splits = np.repeat(np.arange(len(rows)), [len(indices) for indices in rows.values()])
+    keys = sortable(digests[images])  # (N, 2)
+    places = np.stack([splits, folder.labels[images]], 1)
+    order = np.lexsort((images, *keys.T))
+    copies = (keys[order][1:] == keys[order][:-1]).all(1)
+    apart = copies & (places[order][1:] != places[order][:-1]).any(1)
+    if not apart.any():
+        return ""
+    first = int(apart.argmax())
+    names = [folder.name_of(int(i)) for i in images[order][first : first + 2]]
+    count = len(np.unique(keys[order][1:][apart], axis=0))
+    return (
+        f"{count} images in {folder.path} lie in several of {', '.join(rows)}, or in several"
+        f" classes, such as {' and '.join(names)}; what is measured on them is too good or"
+        " contradicts itself: remove the copies"
+    )
 
 
 @lru_cache(maxsize=2)

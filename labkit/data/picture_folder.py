@@ -38,10 +38,13 @@ class PictureFolder:
         self.classes = tuple(classes[parts[0]])
         for part, names in classes.items():
             _check_classes(self.path / part, names, self.classes)
+        homes = [
+            os.path.realpath(self.path / part / name) for part in parts for name in self.classes
+        ]
         folders, names = [], []  # of each class in each part; what its files are called
         for part in parts:
             for label, name in enumerate(self.classes):
-                files = _images_in(self.path / part / name)
+                files = _images_in(self.path / part / name, homes)
                 lengths = np.array([len(file) for file in files], np.uint16)
                 folders.append(
                     (len(files), label, part or "all", os.path.join(part, name), lengths)
@@ -87,29 +90,47 @@ class PictureFolder:
         return digest.hexdigest()
 
 
-def _images_in(path: Path) -> list[bytes]:
+def _images_in(path: Path, classes: Sequence[str]) -> list[bytes]:
     """Paths of the images in a class's folder and below, from there, in order.
 
-    Hidden files are left out, such as macOS's `._` beside each file of an archive. Raises DataError
-    where there are no images.
+    Each folder is read once, and under a name without links if it has one. A link is not followed
+    to what lies in one of the folders of the `classes`, or around it: that is read where it lies.
+    Hidden files and folders are left out, such as macOS's `._` beside each file of an archive.
+    Raises DataError where there are no images.
     """
     images, visited = [], set()
-    for place, folders, files in os.walk(path, followlinks=True):
-        circle = os.path.realpath(place) in visited  # a link to a folder above it
-        visited.add(os.path.realpath(place))
-        folders[:] = [] if circle else [name for name in folders if not _is_hidden(name)]
-        below = os.path.relpath(place, path)
-        images += [
-            os.fsencode(os.path.normpath(os.path.join(below, name)))
-            for name in ([] if circle else files)
-            if has_file_allowed_extension(name, IMG_EXTENSIONS) and not _is_hidden(name)
-        ]
+    tops = [str(path)]
+    for top in tops:  # and then, in this order, what the links in it lead to
+        for place, folders, files in os.walk(top, onerror=_not_readable):
+            real = os.path.realpath(place)
+            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            links = (link for name in folders if os.path.islink(link := os.path.join(place, name)))
+            tops += [link for link in links if not _overlaps(os.path.realpath(link), classes)]
+            below = os.path.relpath(place, path)
+            images += [
+                os.fsencode(os.path.normpath(os.path.join(below, name)))
+                for name in files
+                if has_file_allowed_extension(name, IMG_EXTENSIONS) and not _is_hidden(name)
+            ]
     if not images:
         raise DataError(
             f"class {path.name!r} has no images in {path}; add some (JPEG, PNG, WebP), or remove"
             " the folder"
         )
     return sorted(images)
+
+
+def _overlaps(path: str, others: Sequence[str]) -> bool:
+    """Whether a real path lies in one of the others, is one, or has one in it."""
+    return any(os.path.commonpath((path, other)) in (path, other) for other in others)
+
+
+def _not_readable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def _is_hidden(name: str) -> bool:
@@ -135,7 +156,14 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _sub_folders(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir() if entry.is_dir() and not _is_hidden(entry.name)}
+    """Names of the folders in a folder that are not hidden and no links to what it lies in."""
+    return {
+        entry.name
+        for entry in path.iterdir()
+        if entry.is_dir()
+        and not _is_hidden(entry.name)
+        and not path.resolve().is_relative_to(entry.resolve())
+    }
 
 
 def _check_classes(path: Path, names: Sequence[str], classes: tuple[str, ...]) -> None:

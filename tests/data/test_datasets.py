@@ -131,3 +131,28 @@ def test_a_folders_content_is_that_of_its_images_in_the_order_of_their_digests(
         for line in sorted(items[i][2] + b"%d" % items[i][1] for i in indices):
             expected.update(line)
     assert dataset.content == expected.hexdigest()
+
+
+def test_copies_in_several_parts_or_classes_are_counted_and_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    parts, form = tmp_path / "parts", ImageForm(3, 8)
+    for seed, part in enumerate(("train", "test")):
+        write_pictures(parts / part, classes=2, per_class=8, seed=seed)
+    shutil.copy(parts / "train" / "class0" / "001.png", parts / "train" / "class0" / "again.png")
+    data.load(parts, form)
+    assert capsys.readouterr().err == ""  # a copy in its own split and class is no leak
+    for name in ("class0/001.png", "class1/007.png"):
+        shutil.copy(parts / "train" / name, parts / "test" / f"{name[:-4]}-copy.png")
+    data.load(parts, form)
+    err = capsys.readouterr().err
+    assert f"2 images in {parts} lie in several of train, val-search, val, test" in err
+    pairs = {
+        "train/class0/again.png and test/class0/001-copy.png",
+        "train/class1/007.png and test/class1/007-copy.png",
+    }
+    assert err.split("such as ")[1].split("; what")[0] in pairs
+    one = write_pictures(tmp_path / "one", classes=2, per_class=8)
+    shutil.copy(one / "class0" / "003.png", one / "class1" / "other.png")
+    data.load(one, form)
+    assert "1 images in" in (err := capsys.readouterr().err)
+    assert "such as class0/003.png and class1/other.png; what is measured" in err

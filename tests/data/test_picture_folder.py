@@ -133,6 +133,92 @@ def test_names_of_any_kind_and_nothing_hidden(tmp_path):
     assert all(folder.item(i)[0].format == "PNG" for i in range(len(folder)))
 
 
+def names_in(path) -> list[str]:
+    folder = PictureFolder(path)
+    return [folder.name_of(i) for i in range(len(folder))]
+
+
+@pytest.mark.parametrize("target", [".", "..", "class1", "class1/deeper", "class0", "class0/b"])
+def test_a_link_to_what_lies_in_a_class_or_around_it_adds_nothing(tmp_path, target):
+    """A class has its own images, under their own names."""
+    root = write_pictures(tmp_path / "photos", classes=2, per_class=2)
+    for name in ("class0/b", "class1/deeper"):
+        (root / name).mkdir()
+        Image.new("RGB", (9, 9)).save(root / name / "1.png")
+    expected = names_in(root)
+    for link in ("class0/a", "class0/b/c", "class1/z"):
+        (root / link).symlink_to(root / target)
+    assert names_in(root) == expected and len(expected) == 6
+
+
+def test_parts_do_not_take_from_each_other(tmp_path):
+    for part in ("train", "val", "test"):
+        write_pictures(tmp_path / part, classes=2, per_class=2)
+    expected = names_in(tmp_path)
+    (tmp_path / "test" / "class0" / "more").symlink_to(tmp_path / "train")
+    (tmp_path / "test" / "class1" / "more").symlink_to(tmp_path / "train" / "class1")
+    assert names_in(tmp_path) == expected
+
+
+def test_a_folder_outside_is_read_once_under_the_first_of_its_names(tmp_path, monkeypatch):
+    """Whatever order the file system lists them in, and however they are linked to each other."""
+    root = write_pictures(tmp_path / "photos", classes=2, per_class=1)
+    store = write_pictures(tmp_path / "store", classes=3, per_class=1)
+    for name in ("y", "x", "w"):
+        (root / "class1" / name).symlink_to(store)
+    (root / "class1" / "a").symlink_to(store / "class2")
+    for i in range(3):
+        for j in range(3):
+            (store / f"class{i}" / f"to{j}").symlink_to(store / f"class{j}")
+    names = names_in(root)
+    assert names == [
+        "class0/000.png",
+        "class1/000.png",
+        "class1/a/000.png",  # the first link leads to class2 of the store, the next to all of it
+        "class1/w/class0/000.png",
+        "class1/w/class1/000.png",
+    ]
+    walk = os.walk
+
+    def backwards(top, **options):
+        for place, folders, files in walk(top, **options):
+            folders.sort(reverse=True)
+            yield place, folders, sorted(files, reverse=True)
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert names_in(root) == names
+
+
+def test_a_link_beside_the_classes_to_what_they_lie_in_is_no_class(tmp_path):
+    root = write_pictures(tmp_path / "photos", classes=2, per_class=1)
+    (root / "loop").symlink_to(root)
+    (root / "up").symlink_to("..")
+    assert names_in(root) == ["class0/000.png", "class1/000.png"]
+
+
+def test_images_in_hidden_folders_do_not_count(tmp_path):
+    root = write_pictures(tmp_path, classes=2, per_class=1)
+    for name in (".thumbnails", "__MACOSX", "deeper/.cache", "_shown", "@eaDir"):
+        (root / "class0" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(root / "class0" / name / "1.png")
+    shown = ["class0/000.png", "class0/@eaDir/1.png", "class0/_shown/1.png", "class1/000.png"]
+    assert names_in(root) == shown
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    root, scandir = write_pictures(tmp_path, classes=2, per_class=1), os.scandir
+    (root / "class0" / "locked").mkdir()
+
+    def refusing(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DataError, match="locked cannot be read: Permission denied"):
+        PictureFolder(root)
+
+
 def test_a_picture_takes_few_bytes(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()
