@@ -16,9 +16,10 @@ test: $(STAMP)
 test-all: browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-# Notebooks 00 and 04 in a real browser; screenshots are left in results/browser/.
+# Notebooks 00 and 04 and the explorer's page in a real browser; screenshots are left in results/browser/.
 test-browser: browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/course/notebooks/test_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -rs tests/course/notebooks/test_browser.py \
+	  tests/course/explorer/test_html_page.py
 
 # What that test needs, as far as it can be had here; where it cannot, the test is skipped and says why.
 browser: $(STAMP)

@@ -19,6 +19,7 @@ from labkit.cli.adopt.adopt import adopt
 from labkit.cli.adopt.space import space
 from labkit.cli.cost import cost
 from labkit.cli.course.check import check
+from labkit.cli.course.export_explorer import export_explorer
 from labkit.cli.demo import demo
 from labkit.cli.deploy import deploy
 from labkit.cli.evaluate import evaluate
@@ -57,6 +58,7 @@ for command in (
     weights,
     cost,
     check,
+    export_explorer,
 ):
     cli.add_command(command)
 if (Path(__file__).parent / "course" / "release.py").is_file():

@@ -194,7 +194,7 @@ def get_device(name: str) -> Device:
         return load_simulated(simulated[name])
     if name in measured:
         files = measured[name]
-        title = _board_title(next(iter(files.values())))
+        title = board_title(next(iter(files.values())))
         return MeasuredDevice(name=name, title=title, precision="fp32", files=files)
     if name.endswith(".json"):
         return load_simulated(Path(name))
@@ -221,8 +221,8 @@ def _simulated_files() -> dict[str, Path]:
     return {path.stem: path for path in (data_dir() / "devices").glob("*.json")}
 
 
-def _board_title(path: Path) -> str:
-    """The processor, runtime, threads and batch of a latency file.
+def board_title(path: Path) -> str:
+    """The processor, runtime, threads and batch of a latency file: a title of what it measured.
 
     A damaged file is an error where its times are asked for, not where devices are listed.
     """

@@ -58,13 +58,12 @@ def frame(explorer: Recommender, device: str) -> Figure:
         ylim=(reachable[0] - margin, reachable[-1] + margin),
     )
     this_subnet = "this subnet" if explorer.model.rmse is None else "this subnet, ± typical error"
-    front = "best possible" if costs.device.flash_bytes is None else "nothing can lie above"
     below.legend(
         [
             Line2D([], [], **style)
             for style in (FRONT_STYLE, LIMIT_STYLE, RESULT_STYLE, OPTIMUM_STYLE)
         ],
-        [front, "latency limit", this_subnet, "exact optimum"],
+        ["nothing can lie above", "latency limit", this_subnet, "exact optimum"],
         loc="lower right",
         fontsize=8,
     )

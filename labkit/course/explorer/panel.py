@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from labkit.course.explorer.live_picture import LivePicture
+from labkit.latency.measured.table_files import HOST
 from labkit.search import InfeasibleBudget
 
 if TYPE_CHECKING:
@@ -27,11 +29,11 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
     )
     latency = widgets.SelectionSlider(options=[0], description="latency", style=WIDE, layout=layout)
     memory = widgets.SelectionSlider(options=[0], description="memory", style=WIDE, layout=layout)
-    live = {name: LivePicture(explorer, name) for name in explorer.devices}
+    live = lru_cache(maxsize=None)(lambda name: LivePicture(explorer, name))
     picture = widgets.Image(
-        value=live[device.value].png(recommendation),
+        value=live(device.value).png(recommendation),
         format="png",
-        layout=widgets.Layout(width=f"{live[device.value].width}px", max_width="100%"),
+        layout=widgets.Layout(width=f"{live(device.value).width}px", max_width="100%"),
     )
     text = widgets.HTML(value=as_html(recommendation.text()))
     settling = [False]  # while the sliders get another device's settings, nothing is searched
@@ -42,13 +44,15 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
         try:
             result = explorer.recommend(device.value, latency.value, memory.value)
         except InfeasibleBudget as error:
-            picture.value = live[device.value].png(None)
+            picture.value = live(device.value).png(None)
             text.value = as_html(str(error))
             return
-        picture.value, text.value = live[device.value].png(result), as_html(result.text())
+        picture.value, text.value = live(device.value).png(result), as_html(result.text())
 
     def change_device(_change=None) -> None:
         settling[0] = True
+        if device.value == HOST:
+            text.value = as_html("This machine is measured once, which takes some seconds.")
         steps = [float(ms) for ms in explorer.latencies(device.value)]
         latency.options = [(f"{ms:.3g} ms", ms) for ms in steps]
         latency.value = steps[len(steps) // 2]

@@ -34,6 +34,7 @@ COPIED = (
     "labkit/firmware/engine/*",
     "labkit/firmware/board/*",
     "labkit/firmware/example/*",
+    "labkit/course/explorer/page/*",
     "docs/*.png",
     "docs/training.md",
     "docs/your-own.md",

