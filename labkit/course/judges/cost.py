@@ -44,14 +44,17 @@ def days_inputs(seed: int) -> dict:
         run("table", "seconds", True),
         run("cached", "hours", False, 0.0),
     ]
-    unknown = {**all_runs[int(rng.integers(2, 5))], "time": None}
+    once, for_each = (
+        {**all_runs[int(rng.integers(*kind))], "time": None} for kind in ((0, 2), (2, 5))
+    )
     return {
         "cases": [
             {"runs": all_runs[1:3], "devices": int(rng.integers(2, 40))},
             {"runs": all_runs[2:4], "devices": 1},
             {"runs": [all_runs[4]], "devices": int(rng.integers(2, 40))},
             {"runs": all_runs, "devices": int(rng.integers(2, 40))},
-            {"runs": [*all_runs[:4], unknown], "devices": 7},
+            {"runs": [*all_runs[:4], for_each], "devices": 7},
+            {"runs": [once, *all_runs[2:]], "devices": 7},
         ]
     }
 

@@ -16,9 +16,13 @@ from labkit.course.exercises.judging import (
     as_number,
     require_close,
     require_fields,
+    require_unchanged,
 )
 
 # ---- 6.1 a node of mixed operations --------------------------------------------------------------
+
+
+NODE_LEAVES = ("alphas", "states", "linear")
 
 
 def node_inputs(seed: int) -> dict:
@@ -36,19 +40,22 @@ def node_inputs(seed: int) -> dict:
 
 
 def node_run(function: Callable, inputs: dict) -> object:
-    """The node's output, and the gradient of (output * probe).sum() with respect to alphas."""
-    alphas = torch.tensor(inputs["alphas"], requires_grad=True)
+    """The node's output, and the gradients of (output * probe).sum() with respect to alphas, the
+    states and the operations' weights; None for each that the output does not depend on.
+    """
+    leaves = [torch.tensor(inputs[name], requires_grad=True) for name in NODE_LEAVES]
+    alphas, states, linear = leaves
     operations = [
-        [lambda x, a=float(a), b=float(b): a * x + b * x**2 for a, b in zip(*coefficients)]
-        for coefficients in zip(inputs["linear"], inputs["square"])
+        [lambda x, a=a, b=float(b): a * x + b * x**2 for a, b in zip(*coefficients)]
+        for coefficients in zip(linear, inputs["square"])
     ]
-    output = function([torch.tensor(state) for state in inputs["states"]], alphas, operations)
-    gradient = None
+    output = function(list(states), alphas, operations)
+    gradients = [None] * len(leaves)
     if torch.is_tensor(output) and output.requires_grad and output.shape == inputs["probe"].shape:
-        (gradient,) = torch.autograd.grad(
-            (output * torch.tensor(inputs["probe"])).sum(), alphas, allow_unused=True
+        gradients = torch.autograd.grad(
+            (output * torch.tensor(inputs["probe"])).sum(), leaves, allow_unused=True
         )
-    return {"output": output, "gradient": gradient}
+    return {"output": output, "gradients": list(gradients)}
 
 
 def expected_node(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.ndarray]:
@@ -70,7 +77,7 @@ def expected_node(inputs: dict) -> tuple[list[list[np.ndarray]], np.ndarray, np.
 
 
 def node_judge(inputs: dict, returned: object) -> None:
-    require_fields(returned, {"output", "gradient"}, "the node's output could not be read")
+    require_fields(returned, {"output", "gradients"}, "the node's output could not be read")
     alphas = inputs["alphas"]
     edges, count = alphas.shape
     outputs, weights, expected = expected_node(inputs)
@@ -138,18 +145,30 @@ def node_judge(inputs: dict, returned: object) -> None:
             "edge's operation makes of the edge's own state"
         ),
     )
-    if returned["gradient"] is None:
-        raise Wrong(
-            "the output is right, but no gradient reaches `alphas`; compute with the tensor itself,"
-            " without detach, item, numpy or a copy"
-        )
     value = np.array([[(inputs["probe"] * y).sum() for y in row] for row in outputs])
-    require_close(
-        returned["gradient"],
-        weights * (value - (weights * value).sum(1, keepdims=True)),
-        "the gradient over alphas",
-        hint="The output is right; is a part of it cut off from `alphas`?",
+    slopes = inputs["linear"][..., None, None, None, None] + 2 * np.einsum(
+        "eo,e...->eo...", inputs["square"], inputs["states"]
     )
+    expected_gradients = (
+        weights * (value - (weights * value).sum(1, keepdims=True)),
+        inputs["probe"] * np.einsum("eo,eo...->e...", weights, slopes),
+        weights * (inputs["probe"] * inputs["states"]).sum((1, 2, 3, 4))[:, None],
+    )
+    names = ("`alphas`", "the states", "the operations' weights")
+    for name, gradient, wanted in zip(
+        names, as_items(returned["gradients"], len(names)), expected_gradients
+    ):
+        if gradient is None:
+            raise Wrong(
+                f"the output is right, but no gradient reaches {name}; compute with the tensors"
+                " themselves, without no_grad, detach, item, numpy or a copy"
+            )
+        require_close(
+            gradient,
+            wanted,
+            f"the gradient over {name}",
+            hint=f"The output is right; is a part of it cut off from {name}?",
+        )
 
 
 # ---- 6.2 the product with the matrix of second derivatives ---------------------------------------
@@ -388,16 +407,21 @@ def latency_inputs(seed: int) -> dict:
 
 
 def latency_run(function: Callable, inputs: dict) -> object:
-    return [
-        function([a.copy() for a in case["alphas"]], [t.copy() for t in case["latencies"]])
-        for case in inputs["cases"]
-    ]
+    answers = []
+    for case in inputs["cases"]:
+        arguments = {name: [v.copy() for v in case[name]] for name in ("alphas", "latencies")}
+        answers.append({"answer": function(*arguments.values()), **arguments})
+    return answers
 
 
 def latency_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         alphas, latencies = case["alphas"], case["latencies"]
-        total, gradients = as_items(answer, 2, "what expected_latency returns")
+        require_fields(answer, {"answer", "alphas", "latencies"})
+        total, gradients = as_items(answer["answer"], 2, "what expected_latency returns")
+        for name in ("alphas", "latencies"):
+            for now, before in zip(as_items(answer[name], len(alphas), f"`{name}`"), case[name]):
+                require_unchanged(now, before, f"`{name}`")
         if _has_nan(total):
             raise Wrong(
                 "the expected latency is not a number for architecture weights as large as"

@@ -22,10 +22,10 @@ from labkit.course.judges.capstone import choose_inputs, choose_judge
 
 # ---- 5.1 a batch norm disappears in a convolution ------------------------------------------------
 
-FOLDED_CONVOLUTIONS = {  # channels in, channels out, groups, whether there is a bias
-    "dense, without a bias": (4, 4, 1, False),
-    "depthwise, with a bias": (6, 6, 6, True),
-    "in 3 groups, with a bias": (6, 9, 3, True),
+FOLDED_CONVOLUTIONS = {  # channels in, channels out, side, groups, whether there is a bias
+    "dense, without a bias": (4, 4, 3, 1, False),
+    "depthwise, with a bias": (6, 6, 5, 6, True),
+    "in 3 groups, with a bias": (6, 9, 1, 3, True),
 }
 NORM = ("gamma", "beta", "mean", "variance")
 
@@ -33,9 +33,9 @@ NORM = ("gamma", "beta", "mean", "variance")
 def fold_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     cases = []
-    for in_channels, out_channels, groups, has_bias in FOLDED_CONVOLUTIONS.values():
+    for in_channels, out_channels, side, groups, has_bias in FOLDED_CONVOLUTIONS.values():
         tensors = {
-            "weight": rng.normal(size=(out_channels, in_channels // groups, 3, 3)),
+            "weight": rng.normal(size=(out_channels, in_channels // groups, side, side)),
             "bias": rng.normal(size=out_channels) if has_bias else None,
             "gamma": rng.normal(size=out_channels),
             "beta": rng.normal(size=out_channels),
@@ -54,11 +54,11 @@ def fold_inputs(seed: int) -> dict:
 
 def fold_run(function: Callable, inputs: dict) -> object:
     answers = []
-    for case, (in_channels, out_channels, groups, has_bias) in zip(
+    for case, (in_channels, out_channels, side, groups, has_bias) in zip(
         inputs["cases"], FOLDED_CONVOLUTIONS.values()
     ):
         conv = nn.Conv2d(
-            in_channels, out_channels, 3, padding=1, groups=groups, bias=has_bias
+            in_channels, out_channels, side, padding=1, groups=groups, bias=has_bias
         ).eval()
         norm = nn.BatchNorm2d(out_channels, eps=inputs["eps"]).eval()
         with torch.no_grad():
@@ -87,7 +87,7 @@ def _tensors(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> dict[str, torch.Tensor | 
 
 
 def fold_judge(inputs: dict, returned: object) -> None:
-    for answer, case, (kind, (_, out_channels, groups, _)) in zip(
+    for answer, case, (kind, (_, out_channels, _, groups, _)) in zip(
         as_items(returned, len(FOLDED_CONVOLUTIONS)), inputs["cases"], FOLDED_CONVOLUTIONS.items()
     ):
         require_fields(answer, {"folded", "unchanged"})
@@ -193,7 +193,9 @@ def quantize_inputs(seed: int) -> dict:
         (-float(rng.uniform(0.5, 1.5)), float(rng.uniform(2, 4))),
         (float(rng.uniform(0.3, 0.6)), 2.5),
         (-3.0, -float(rng.uniform(0.4, 0.8))),
+        (0.0, float(rng.uniform(2, 4))),  # as after a ReLU
     ]
+    shapes = ((7, 8), (56,), (2, 7, 4), (7, 2, 2, 2))
     return {
         "cases": [
             {
@@ -201,13 +203,13 @@ def quantize_inputs(seed: int) -> dict:
                 "high": high,
                 "x": np.concatenate(
                     [
-                        rng.uniform(low, high, size=(4, 8)),
-                        rng.uniform(low - 2, high + 2, size=(2, 8)),
-                        np.zeros((1, 8)),
+                        rng.uniform(low, high, size=32),
+                        rng.uniform(low - 2, high + 2, size=16),
+                        np.zeros(8),
                     ]
-                ),
+                ).reshape(shape),
             }
-            for low, high in ranges
+            for (low, high), shape in zip(ranges, shapes)
         ]
     }
 
@@ -223,7 +225,7 @@ def quantize_judge(inputs: dict, returned: object) -> None:
         codes, scale, zero = as_items(answer, 3, "what quantize returns")
         codes = as_array(codes, x.shape, f"the codes {where}")
         scale = as_number(scale, f"the scale {where}")
-        bottom, top = (low, high) if low < 0 < high else (0.0, high) if low > 0 else (low, 0.0)
+        bottom, top = min(low, 0.0), max(high, 0.0)
         step = (top - bottom) / 255
         if abs(scale - (high - low) / 255) <= 1e-6 * step and (bottom, top) != (low, high):
             raise Wrong(f"{where} 0 has no code of its own: widen the range until it contains 0")
@@ -429,9 +431,11 @@ def _random_network(rng: np.random.Generator) -> dict:
     operators = []
     for i in range(num_inputs, len(names)):
         reach = rng.permutation(i)[: int(rng.integers(1, 4))] if rng.random() < 0.4 else [i - 1]
-        operators.append([[names[j] for j in reach], names[i]])
+        inputs = [names[j] for j in reach]
+        operators.append([inputs + inputs[:1] if rng.random() < 0.2 else inputs, names[i]])
     read = {name for inputs, _ in operators for name in inputs}
-    operators[-1][0] += [name for name in names[:num_inputs] if name not in read]
+    if rng.random() < 0.7:
+        operators[-1][0] += [name for name in names[:num_inputs] if name not in read]
     return {
         "operators": operators,
         "sizes": {
@@ -463,6 +467,7 @@ def _memory_mistakes(network: dict) -> dict[str, int]:
     read = {
         name: [t for t, (inputs, _) in enumerate(operators) if name in inputs] for name in sizes
     }
+    reads = {name: sum(inputs.count(name) for inputs, _ in operators) for name in sizes}
     first = {name: produced.get(name, 0) for name in sizes}
     last = {name: max(read[name], default=end) for name in sizes}
 
@@ -508,7 +513,25 @@ def _memory_mistakes(network: dict) -> dict[str, int]:
         "a tensor stays one operator longer than it is read": peak(
             first, {n: last[n] + 1 for n in sizes}
         ),
+        "an input of the network that no operator reads is gone at once; it stays to the end": peak(
+            first, {n: last[n] if reads[n] or n in produced else 0 for n in sizes}
+        ),
+        "a tensor that an operator reads twice is there once, and counts once": max(
+            sum(sizes[n] for n in sizes if first[n] <= t <= last[n])
+            + sum(sizes[n] * (operators[t][0].count(n) - 1) for n in set(operators[t][0]))
+            for t in range(end + 1)
+        ),
+        (
+            "an operator that reads a tensor twice counts as two that read it; the tensor is gone"
+            " before the last operator that reads it"
+        ): peak(first, {n: _operator_of_read(operators, n, len(read[n]), end) for n in sizes}),
     }
+
+
+def _operator_of_read(operators: list, name: str, count: int, end: int) -> int:
+    """The operator in which `name` is read for the `count`-th time; `end` for no read at all."""
+    reads = [t for t, (inputs, _) in enumerate(operators) for other in inputs if other == name]
+    return reads[count - 1] if reads else end
 
 
 def memory_run(function: Callable, inputs: dict) -> object:

@@ -25,7 +25,8 @@ from labkit.course.exercises.judging import (
 
 def one_hot_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    kernels, expands, depths = [3, 5, 7], [2, 3, 4, 6][: 3 + seed % 2], [3, 2, 4]
+    kernels, expands = [3, 5, 7, 9][: 2 + (seed + 1) % 3], [2, 3, 4, 6][: 3 + seed % 2]
+    depths = [3, 2, 4, 1][: 3 + seed % 2]
     stages = [
         [
             [int(rng.choice(kernels)), int(rng.choice(expands))]
@@ -70,9 +71,9 @@ ROWS = 3000
 
 def mutate_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    choices = np.array([3, 2, 4, 5, 3])[rng.permutation(5)]
+    choices = np.array([3, 2, 4, 5, 3])[rng.permutation(5)][: 5 - seed % 2]
     return {
-        "genes": rng.integers(0, choices, size=(ROWS, 5)),
+        "genes": rng.integers(0, choices, size=(ROWS, len(choices))),
         "choices": choices,
         "rate": (0.2, 0.35, 0.5)[seed % 3],
         "seed": int(rng.integers(2**31)),
@@ -80,14 +81,17 @@ def mutate_inputs(seed: int) -> dict:
 
 
 def mutate_run(function: Callable, inputs: dict) -> object:
-    genes = inputs["genes"].copy()
-    children, again = (
-        function(
-            genes, inputs["choices"].copy(), inputs["rate"], np.random.default_rng(inputs["seed"])
-        )
-        for _ in range(2)
+    genes, rate = inputs["genes"].copy(), inputs["rate"]
+    children, again, other = (
+        function(genes, inputs["choices"].copy(), rate, np.random.default_rng(seed))
+        for seed in _generator_seeds(inputs)
     )
-    return {"children": children, "again": again, "parents": genes}
+    return {"children": children, "again": again, "other": other, "parents": genes}
+
+
+def _generator_seeds(inputs: dict) -> tuple[int, int, int]:
+    """Of three generators, the first two alike."""
+    return inputs["seed"], inputs["seed"], inputs["seed"] + 1
 
 
 def mutate_judge(inputs: dict, returned: object) -> None:
@@ -113,6 +117,8 @@ def mutate_judge(inputs: dict, returned: object) -> None:
                 f" {value}",
             )
     chance = rate * (1 - 1 / choices)
+    other = _integer_rows(returned, "other", genes.shape)
+    _judge_other_generator(changed, other != genes, children == other, rate, choices)
     for a, b in itertools.combinations(range(len(choices)), 2):
         require_frequency(
             int((changed[:, a] & changed[:, b]).sum()),
@@ -144,6 +150,30 @@ def mutate_judge(inputs: dict, returned: object) -> None:
             float((rate**2 * new_to_both / choices**2).mean()),
             f"a gene {where} turned into the same new value in both (each is drawn for itself)",
         )
+
+
+def _judge_other_generator(
+    changed: np.ndarray,
+    changed_by_other: np.ndarray,
+    equal: np.ndarray,
+    rate: float,
+    choices: np.ndarray,
+) -> None:
+    """Wrong unless another generator draws other genes, and other values for them."""
+    both, chance = changed & changed_by_other, rate * (1 - 1 / choices)
+    advice = "(`rng` is the only source of chance)"
+    require_frequency(
+        int(both.sum()),
+        both.size,
+        float((chance**2).mean()),
+        f"with two generators a gene changed in both {advice}",
+    )
+    require_frequency(
+        int((both & equal).sum()),
+        both.size,
+        float((rate**2 * (choices - 1) / choices**2).mean()),
+        f"with two generators a gene turned into the same new value in both {advice}",
+    )
 
 
 def _pairs_of_rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -198,11 +228,12 @@ def cross_inputs(seed: int) -> dict:
 
 def cross_run(function: Callable, inputs: dict) -> object:
     mothers, fathers = inputs["mothers"].copy(), inputs["fathers"].copy()
-    children, again = (
-        function(mothers, fathers, inputs["stage_of"].copy(), np.random.default_rng(inputs["seed"]))
-        for _ in range(2)
+    children, again, other = (
+        function(mothers, fathers, inputs["stage_of"].copy(), np.random.default_rng(seed))
+        for seed in _generator_seeds(inputs)
     )
-    return {"children": children, "again": again, "mothers": mothers, "fathers": fathers}
+    parents = {"mothers": mothers, "fathers": fathers}
+    return {"children": children, "again": again, "other": other, **parents}
 
 
 def cross_judge(inputs: dict, returned: object) -> None:
@@ -218,6 +249,7 @@ def cross_judge(inputs: dict, returned: object) -> None:
             f"({mothers[row, column]}) nor its father's ({fathers[row, column]})"
         )
     from_mother = children == mothers
+    from_mother_by_other = _integer_rows(returned, "other", mothers.shape) == mothers
     coins = {}
     for stage in np.unique(stage_of):
         of_stage = from_mother[:, stage_of == stage]
@@ -230,6 +262,13 @@ def cross_judge(inputs: dict, returned: object) -> None:
         coins[int(stage)] = of_stage[:, 0]
         require_frequency(
             int(of_stage[:, 0].sum()), ROWS, 0.5, f"stage {stage} came from the mother"
+        )
+        require_frequency(
+            int((coins[int(stage)] == from_mother_by_other[:, stage_of == stage][:, 0]).sum()),
+            ROWS,
+            0.5,
+            f"with two generators stage {stage} came from the same parent (`rng` is the only source"
+            " of chance)",
         )
     for (a, coin_a), (b, coin_b) in itertools.combinations(coins.items(), 2):
         require_frequency(
@@ -313,12 +352,17 @@ def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
         raise Wrong(
             f"no subnet meets {limit:g} ms, so a ValueError is asked for; got a choice instead"
         )
-    named = [float(text) for text in re.findall(r"\d+(?:\.\d+)?", message)]
-    if not any(abs(value - smallest) <= 0.01 * smallest for value in named):
+    if not any(_names(text, smallest) for text in re.findall(r"\d+(?:\.\d+)?", message)):
         raise Wrong(
             f"the error should name the smallest latency there is, {smallest:g} ms; it says:"
             f" {message!r}"
         )
+
+
+def _names(text: str, value: float) -> bool:
+    """Whether the digits of a number are those of `value`, rounded to one decimal or more."""
+    decimals = len(text.partition(".")[2])
+    return abs(float(text) - value) <= (0.5 * 10**-decimals if decimals else 0) + 1e-9
 
 
 # ---- 4.5 the loop --------------------------------------------------------------------------------
@@ -326,10 +370,16 @@ def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
 
 def evolve_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
+    population, parents = rng.integers(0, 4, size=(18 + seed % 3, 12)), 5 + seed % 3
+    # All scores are below zero, and those of rows that break a limit -inf; enough others start.
+    weights = rng.normal(-2.5, 1, size=(12, 4))
+    weights[0, 3] = -np.inf
+    population[: parents + 3, 0] = rng.integers(0, 3, size=parents + 3)
+    population[parents + 3, 0] = 3
     return {
-        "population": rng.integers(0, 4, size=(18 + seed % 3, 12)),
-        "weights": rng.normal(size=(12, 4)),
-        "parents": 5 + seed % 3,
+        "population": rng.permutation(population),
+        "weights": weights,
+        "parents": parents,
         "generations": 6 + seed % 3,
         "seed": int(rng.integers(2**31)),
     }

@@ -131,7 +131,7 @@ CALLS = 1500
 def sandwich_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
     return {
-        "choices": np.array([3, 2, 4, 3, 2])[rng.permutation(5)],
+        "choices": np.array([3, 2, 4, 3, 2])[rng.permutation(5)][: 5 - seed % 2],
         "n": 1 + seed % 3,
         "seed": int(rng.integers(2**31)),
     }
@@ -216,22 +216,35 @@ def schedule_inputs(seed: int) -> dict:
             (("kernel", 2), ("kernel", 3), ("depth", 3), ("depth", 4), ("expand", 2), ("depth", 2)),
         )
     ]
+    choices["resolution"] = [20, 24, 28]  # which no phase is about
     steps = sorted({0, 1000, *(int(s) + d for s in starts for d in (-1, 0, 1))})
-    return {"choices": choices, "phases": phases, "steps": steps}
+    # Two that begin at the same step, the first one; and no phase at all.
+    together = [[0, "expand", 2], [0, "width", len(choices["depth"])]]
+    few = {"width": choices["depth"], "expand": [3, 6]}
+    return {
+        "cases": [{"choices": choices, "phases": phases, "step": step} for step in steps]
+        + [{"choices": few, "phases": each, "step": 3 * (seed % 2)} for each in (together, [])]
+    }
 
 
 def schedule_run(function: Callable, inputs: dict) -> object:
-    phases = [tuple(phase) for phase in inputs["phases"]]
-    choices = {name: tuple(values) for name, values in inputs["choices"].items()}
-    return [function(step, list(phases), dict(choices)) for step in inputs["steps"]]
+    return [
+        function(
+            case["step"],
+            [tuple(phase) for phase in case["phases"]],
+            {name: tuple(values) for name, values in case["choices"].items()},
+        )
+        for case in inputs["cases"]
+    ]
 
 
 def schedule_judge(inputs: dict, returned: object) -> None:
-    for step, answer in zip(inputs["steps"], as_items(returned, len(inputs["steps"]))):
-        if not isinstance(answer, dict) or set(answer) != set(inputs["choices"]):
-            raise Wrong(f"the result should be a dict with {', '.join(inputs['choices'])}")
-        for name, values in inputs["choices"].items():
-            phases = {start: count for start, of, count in inputs["phases"] if of == name}
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
+        step, names = case["step"], ", ".join(case["choices"])
+        if not isinstance(answer, dict) or set(answer) != set(case["choices"]):
+            raise Wrong(f"the result should be a dict with {names}, those without a phase included")
+        for name, values in case["choices"].items():
+            phases = {start: count for start, of, count in case["phases"] if of == name}
             begun_counts = [count for start, count in phases.items() if start <= step]
             count = begun_counts[-1] if begun_counts else 1
             expected = values[-count:]

@@ -106,7 +106,7 @@ def _matching_row(row: np.ndarray, rows: np.ndarray) -> float:
 
 def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
     mean, variance, _ = expected_stats(inputs)
-    result = np.stack([as_array(value, (3,)) for value in as_items(returned["stats"], 2)])
+    result = np.stack([as_array(value, mean.shape) for value in as_items(returned["stats"], 2)])
     rows = np.concatenate([batch.reshape(len(batch), -1) for batch in inputs["batches"]])
     sizes = [len(batch) for batch in inputs["batches"]]
 
@@ -117,7 +117,7 @@ def batch_norm_stats(inputs: dict, returned: object) -> list[Panel]:
                 rows,
                 frame=(sizes[0], 0, sizes[1], rows.shape[1]),
                 rows="image",
-                columns="channel 0   |   1   |   2",
+                columns="channel " + "   |   ".join(map(str, range(len(mean)))),
             )
         ]
 
@@ -240,7 +240,7 @@ def expected_latency(inputs: dict, returned: object) -> list[Panel]:
     axes = {"rows": "block", "columns": "choice"}
     for case, answer in zip(inputs["cases"], returned):
         alphas, latencies = case["alphas"], case["latencies"]
-        result = _padded(as_items(answer, 2)[1])
+        result = _padded(as_items(answer["answer"], 2)[1])
         expected = _padded(list(map(latency_gradient, alphas, latencies)))
         input_panels = [
             Panel("alphas", _padded(alphas), **axes),

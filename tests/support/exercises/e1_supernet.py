@@ -1,5 +1,6 @@
 """Answers to the exercises of 01_supernet: `RIGHT` must pass, `WRONG` must not."""
 
+import copy
 import math
 from decimal import Decimal
 
@@ -70,6 +71,17 @@ def kernel_flat(weight, transform, size):
     return kernel_linear(weight, transform, size).flatten(1)
 
 
+def kernel_one_ring_off(weight, transform, size):
+    return F.linear(weight[..., 1 : 1 + size, 1 : 1 + size].flatten(1), transform).view(
+        -1, 1, size, size
+    )
+
+
+def kernel_transform_in_place(weight, transform, size):
+    transform.t_()
+    return kernel_linear(weight, transform.T, size)
+
+
 # ---- 1.2 -----------------------------------------------------------------------------------------
 
 
@@ -121,6 +133,36 @@ def sort_in_place(expand, depthwise, project):
     return expand, depthwise, project
 
 
+def sort_gathers(expand, depthwise, project):
+    _, order = torch.topk(project.abs().sum(dim=0), k=project.shape[1])
+    rows = torch.eye(len(order))[order]
+    return rows @ expand, torch.einsum("nm,mij->nij", rows, depthwise), project @ rows.T
+
+
+def sort_by_largest_weight(expand, depthwise, project):
+    order = project.abs().amax(0).argsort(descending=True)
+    return expand[order], depthwise[order], project[:, order]
+
+
+def sort_forgot_expand(expand, depthwise, project):
+    order = project.abs().sum(0).argsort(descending=True)
+    return expand, depthwise[order], project[:, order]
+
+
+def sort_other_sequence(expand, depthwise, project):
+    return sort_argsort(expand, depthwise, project)[::-1]
+
+
+def sort_twelve_channels(expand, depthwise, project):
+    order = project[:, :12].abs().sum(0).argsort(descending=True)
+    return expand[order], depthwise[order], project[:, order]
+
+
+def sort_kernels_of_nine_taps(expand, depthwise, project):
+    expand, depthwise, project = sort_argsort(expand, depthwise, project)
+    return expand, depthwise.reshape(-1, 3, 3), project
+
+
 # ---- 1.3 -----------------------------------------------------------------------------------------
 
 
@@ -164,6 +206,32 @@ def count_forgets_resolution(resolutions, stages):
 
 def count_in_floats(resolutions, stages):
     return float(count_product(resolutions, stages))
+
+
+def count_every_depth_in_between(resolutions, stages):
+    return count_product(
+        resolutions,
+        [(range(min(d), max(d) + 1), kernels, expands) for d, kernels, expands in stages],
+    )
+
+
+def count_three_stages(resolutions, stages):
+    return count_product(resolutions, stages[:3])
+
+
+def count_one_block_chooses_for_all(resolutions, stages):
+    return resolutions * math.prod(sum(k * e for _ in depths) for depths, k, e in stages)
+
+
+def count_absent_blocks_choose(resolutions, stages):
+    return resolutions * math.prod(len(depths) * (k * e) ** max(depths) for depths, k, e in stages)
+
+
+def count_in_int64(resolutions, stages):
+    return int(
+        torch.tensor([sum((k * e) ** d for d in depths) for depths, k, e in stages]).prod()
+        * resolutions
+    )
 
 
 # ---- 1.4 -----------------------------------------------------------------------------------------
@@ -226,6 +294,40 @@ def stats_empties_the_list(batches):
     stats = stats_by_hand(batches)
     batches.clear()
     return stats
+
+
+def stats_by_sums(batches):
+    mean = variance = 0
+    for batch in batches:
+        values = batch.double().movedim(1, 0).flatten(1)  # (C, n)
+        n = values.shape[1]
+        center = values.sum(1) / n
+        squares = (values**2).sum(1) - n * center**2
+        mean, variance = mean + center / len(batches), variance + squares / (n - 1) / len(batches)
+    return mean, variance
+
+
+def stats_around_the_mean_of_all(batches):
+    mean, _ = stats_by_hand(batches)
+    squares = [
+        ((b - mean[:, None, None]) ** 2).sum((0, 2, 3)) / (b[:, 0].numel() - 1) for b in batches
+    ]
+    return mean, sum(squares) / len(batches)
+
+
+def stats_of_batches_of_one_size(batches):
+    x = torch.stack(batches)
+    return x.mean((0, 1, 3, 4)), x.var((1, 3, 4)).mean(0)
+
+
+def stats_three_channels(batches):
+    return stats_by_hand([batch[:, :3] for batch in batches])
+
+
+def stats_three_batches(batches):
+    means = [batch.mean((0, 2, 3)) for batch in batches]
+    variances = [batch.var((0, 2, 3)) for batch in batches]
+    return sum(means) / 3, sum(variances) / 3
 
 
 # ---- 1.5 -----------------------------------------------------------------------------------------
@@ -331,15 +433,57 @@ def model_pooled(model, batches):
     model_momentum_none(model, [torch.cat(batches)])
 
 
+def model_by_hooks(model, batches):
+    seen = {m: [] for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
+    hooks = [
+        norm.register_forward_pre_hook(lambda norm, args: seen[norm].append(args[0].detach()))
+        for norm in seen
+    ]
+    model.train()
+    with torch.inference_mode(False), torch.no_grad():
+        for batch in batches:
+            model(batch)
+    for hook in hooks:
+        hook.remove()
+    for norm, inputs in seen.items():
+        mean, variance = stats_by_hand(inputs)
+        norm.running_mean.data, norm.running_var.data = mean, variance
+    model.eval()
+
+
+def model_layer_by_layer(model, batches):
+    """Each layer behind layers that use their new statistics already."""
+    model.eval()
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+        norm.eval()
+
+
+def model_of_its_own(model, batches):
+    model_momentum_none(copy.deepcopy(model), batches)
+    model.eval()
+
+
+def model_twice_the_first_batch(model, batches):
+    model_momentum_none(model, [batches[0], *batches])
+
+
 RIGHT = {
     "1.1": [kernel_linear, kernel_einsum, kernel_crop_numpy],
-    "1.2": [sort_argsort, sort_python],
+    "1.2": [sort_gathers, sort_argsort, sort_python],
     "1.3": [count_product, count_recursive, count_in_decimals],
-    "1.4": [stats_by_hand, stats_by_torch],
-    "1.5": [model_momentum_none, model_momentum_by_step],
+    "1.4": [stats_by_sums, stats_by_hand, stats_by_torch],
+    "1.5": [model_by_hooks, model_momentum_none, model_momentum_by_step],
 }
 WRONG = {
     "1.1": [
+        kernel_one_ring_off,
+        kernel_transform_in_place,
         kernel_corner,
         kernel_off_by_one,
         kernel_no_transform,
@@ -350,6 +494,11 @@ WRONG = {
         kernel_into_the_large_one,
     ],
     "1.2": [
+        sort_by_largest_weight,
+        sort_forgot_expand,
+        sort_other_sequence,
+        sort_twelve_channels,
+        sort_kernels_of_nine_taps,
         sort_ascending,
         sort_by_expand,
         sort_without_abs,
@@ -359,6 +508,11 @@ WRONG = {
         sort_in_place,
     ],
     "1.3": [
+        count_every_depth_in_between,
+        count_three_stages,
+        count_one_block_chooses_for_all,
+        count_absent_blocks_choose,
+        count_in_int64,
         count_deepest_only,
         count_adds_stages,
         count_same_blocks,
@@ -367,6 +521,10 @@ WRONG = {
         count_in_floats,
     ],
     "1.4": [
+        stats_around_the_mean_of_all,
+        stats_of_batches_of_one_size,
+        stats_three_channels,
+        stats_three_batches,
         stats_biased,
         stats_pooled,
         stats_moving,
@@ -377,6 +535,9 @@ WRONG = {
         stats_empties_the_list,
     ],
     "1.5": [
+        model_layer_by_layer,
+        model_of_its_own,
+        model_twice_the_first_batch,
         model_forgot_reset,
         model_forgot_train,
         model_default_momentum,

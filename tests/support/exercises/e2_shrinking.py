@@ -83,6 +83,40 @@ def distill_six_images(student, teacher, labels, temperature, share):
     ).sum() / 6
 
 
+def distill_entropies(student, teacher, labels, temperature, share):
+    """KL as cross entropy less entropy; torch's cross entropy takes probabilities as targets."""
+    p = F.softmax(teacher.detach() / temperature, 1)
+    entropy = torch.distributions.Categorical(probs=p).entropy().mean()
+    soft = F.cross_entropy(student / temperature, p) - entropy
+    hard = F.nll_loss(F.log_softmax(student, 1), labels)
+    return hard + share * (soft * temperature**2 - hard)
+
+
+def distill_student_not_softened(student, teacher, labels, temperature, share):
+    soft = F.kl_div(
+        student.log_softmax(1), (teacher.detach() / temperature).softmax(1), reduction="batchmean"
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * soft
+
+
+def distill_labels_at_the_temperature(student, teacher, labels, temperature, share):
+    soft = distill_kl_div(student, teacher, labels, temperature, 1.0)
+    return (1 - share) * F.cross_entropy(student / temperature, labels) + share * soft
+
+
+def distill_without_labels(student, teacher, labels, temperature, share):
+    return share * distill_kl_div(student, teacher, labels, temperature, 1.0)
+
+
+def distill_every_image(student, teacher, labels, temperature, share):
+    return torch.stack(
+        [
+            distill_kl_div(s[None], t[None], label[None], temperature, share)
+            for s, t, label in zip(student, teacher, labels)
+        ]
+    )
+
+
 # ---- 2.2 -----------------------------------------------------------------------------------------
 
 
@@ -146,6 +180,40 @@ def sandwich_another_generator(choices, n, rng):
 def sandwich_zeroes_the_choices(choices, n, rng):
     rows = sandwich_stack(choices, n, rng)
     choices[:] = 0
+    return rows
+
+
+def sandwich_columns(choices, n, rng):
+    columns = [rng.choice(int(c), size=n + 2) for c in choices]
+    for column, count in zip(columns[1:], choices[1:]):
+        column[:2] = count - 1, 0
+    columns[0] = np.full(n + 2, columns[0][-1])
+    return np.array(columns).T
+
+
+def sandwich_one_number_for_all_genes(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[2:, 1:] = (rng.random((n, 1)) * choices[1:]).astype(int)
+    return rows
+
+
+def sandwich_resolution_of_the_first_gene(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[:, 0] = rows[2, 1] % choices[0]
+    return rows
+
+
+def sandwich_two_random(choices, n, rng):
+    return sandwich_stack(choices, 2, rng)
+
+
+def sandwich_five_genes(choices, n, rng):
+    return sandwich_stack(np.resize(choices, 5), n, rng)
+
+
+def sandwich_ends_keep_their_resolution(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    rows[0, 0], rows[1, 0] = choices[0] - 1, 0
     return rows
 
 
@@ -215,6 +283,38 @@ def schedule_one_too_many(step, phases, choices):
 
 def schedule_descending(step, phases, choices):
     return {name: values[::-1] for name, values in schedule_loop(step, phases, choices).items()}
+
+
+def schedule_names_of_phases(step, phases, choices):
+    """Without the names that no phase is about."""
+    return schedule_loop(step, phases, {name: choices[name] for _, name, _ in phases})
+
+
+def schedule_three_names(step, phases, choices):
+    names = ("kernel", "depth", "expand")
+    return schedule_loop(step, phases, {name: choices.get(name, ()) for name in names})
+
+
+def schedule_one_phase_a_step(step, phases, choices):
+    by_step = {start: (name, count) for start, name, count in phases}
+    return schedule_loop(step, [(start, *phase) for start, phase in by_step.items()], choices)
+
+
+def schedule_needs_a_phase(step, phases, choices):
+    if step < phases[0][0]:
+        return schedule_loop(-1, phases, choices)
+    return schedule_loop(step, phases, choices)
+
+
+def schedule_counts(step, phases, choices):
+    return {name: len(values) for name, values in schedule_loop(step, phases, choices).items()}
+
+
+def schedule_adds_up(step, phases, choices):
+    counts = dict.fromkeys(choices, 0)
+    for start, name, count in phases:
+        counts[name] += count if start <= step else 0
+    return {name: values[-max(1, counts[name]) :] for name, values in choices.items()}
 
 
 # ---- 2.4 -----------------------------------------------------------------------------------------
@@ -306,14 +406,59 @@ def gradients_summed_over_images(model, images, labels, archs):
     return total
 
 
+def gradients_by_hooks(model, images, labels, archs):
+    """Each loss by hand, and gradients that are summed up beside the parameters."""
+    sums, total = {}, 0.0
+    for arch in archs:
+        model.zero_grad(set_to_none=True)
+        log_p = torch.log_softmax(model(images, arch), dim=-1)
+        loss = -log_p[torch.arange(len(labels)), labels].sum() / len(labels)
+        loss.backward()
+        total = total + float(loss)
+        for parameter in model.parameters():
+            sums[parameter] = sums.get(parameter, 0) + parameter.grad.clone()
+    for parameter, gradient in sums.items():
+        parameter.grad = gradient
+    return total
+
+
+def gradients_of_the_first_subnet(model, images, labels, archs):
+    return gradients_backward_each(model, images, labels, archs[:1])
+
+
+def gradients_two_at_a_time(model, images, labels, archs):
+    model.zero_grad()
+    total = 0.0
+    for pair in (archs[i : i + 2] for i in range(0, len(archs), 2)):
+        loss = sum(F.cross_entropy(model(images, arch), labels) for arch in pair)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradients_total_of_means(model, images, labels, archs):
+    return gradients_backward_each(model, images, labels, archs) / len(archs)
+
+
+def gradients_without_old_norm(model, images, labels, archs):
+    """What was in `.grad` stays where it is, one tenth of it."""
+    for parameter in model.parameters():
+        parameter.grad /= 10
+    return gradients_added_to_old_ones(model, images, labels, archs)
+
+
 RIGHT = {
-    "2.1": [distill_kl_div, distill_by_hand],
-    "2.2": [sandwich_stack, sandwich_lists],
+    "2.1": [distill_entropies, distill_kl_div, distill_by_hand],
+    "2.2": [sandwich_columns, sandwich_stack, sandwich_lists],
     "2.3": [schedule_loop, schedule_latest_first, schedule_uses_up_the_phases],
-    "2.4": [gradients_backward_each, gradients_autograd],
+    "2.4": [gradients_by_hooks, gradients_backward_each, gradients_autograd],
 }
 WRONG = {
     "2.1": [
+        distill_student_not_softened,
+        distill_labels_at_the_temperature,
+        distill_without_labels,
+        distill_every_image,
         distill_no_square,
         distill_mean_over_classes,
         distill_sum,
@@ -325,6 +470,11 @@ WRONG = {
         distill_six_images,
     ],
     "2.2": [
+        sandwich_one_number_for_all_genes,
+        sandwich_resolution_of_the_first_gene,
+        sandwich_two_random,
+        sandwich_five_genes,
+        sandwich_ends_keep_their_resolution,
         sandwich_resolution_for_each,
         sandwich_without_smallest,
         sandwich_smallest_first,
@@ -336,6 +486,12 @@ WRONG = {
         sandwich_zeroes_the_choices,
     ],
     "2.3": [
+        schedule_names_of_phases,
+        schedule_three_names,
+        schedule_one_phase_a_step,
+        schedule_needs_a_phase,
+        schedule_counts,
+        schedule_adds_up,
         schedule_starts_late,
         schedule_smallest_first,
         schedule_current_phase_only,
@@ -345,6 +501,10 @@ WRONG = {
         schedule_largest_count,
     ],
     "2.4": [
+        gradients_of_the_first_subnet,
+        gradients_two_at_a_time,
+        gradients_total_of_means,
+        gradients_without_old_norm,
         gradients_sum_then_backward,
         gradients_averaged,
         gradients_zeroed_each_time,

@@ -254,6 +254,38 @@ def timer_lower_middle(call, clock, warmup, tolerance, least, most):
     )
 
 
+def timer_limit_with_warmup(call, clock, warmup, tolerance, least, most):
+    return timer(call, clock, warmup, tolerance, min(least, most - warmup), most - warmup)
+
+
+def timer_least_with_warmup(call, clock, warmup, tolerance, least, most):
+    return timer(call, clock, warmup, tolerance, max(1, least - warmup), most)
+
+
+def timer_at_least_two(call, clock, warmup, tolerance, least, most):
+    return timer(call, clock, warmup, tolerance, max(2, least), most)
+
+
+def timer_always_warms_up(call, clock, warmup, tolerance, least, most):
+    return timer(call, clock, max(1, warmup), tolerance, least, most)
+
+
+def timer_ends_one_before_most(call, clock, warmup, tolerance, least, most):
+    return timer(call, clock, warmup, tolerance, least, max(least, most - 1))
+
+
+def timer_checks_every_five(call, clock, warmup, tolerance, least, most):
+    return timer(
+        call,
+        clock,
+        warmup,
+        tolerance,
+        least,
+        most,
+        spread=lambda t: np.median(np.abs(t - np.median(t))) if len(t) % 5 == 0 else np.inf,
+    )
+
+
 # ---- 3.2 -----------------------------------------------------------------------------------------
 
 
@@ -361,6 +393,28 @@ def predict_mean(base, table, resolution, strides, stages):
 
 def predict_one_block_a_stage(base, table, resolution, strides, stages):
     return predict_loop(base, table, resolution, strides, [blocks[:1] for blocks in stages])
+
+
+def predict_halves_for_any_stride(*arguments):
+    return _predict(*arguments, down=lambda m, s: m if s == 1 else -(-m // 2))
+
+
+def predict_three_stages(base, table, resolution, strides, stages):
+    return predict_loop(base, table, resolution, strides[:3], stages[:3])
+
+
+def predict_first_of_the_network_strides(*arguments):
+    base, table, resolution, strides, stages = arguments
+    return _predict(base, table, resolution, [strides[0]] * len(stages), stages)
+
+
+def predict_base_of_the_side(base, table, resolution, strides, stages):
+    start = base.get(-(-resolution // 2), 0)
+    return predict_without_base(base, table, resolution, strides, stages) + start
+
+
+def predict_sides_not_whole(*arguments):
+    return _predict(*arguments, halve=lambda r: r / 2, down=lambda m, s: m / s)
 
 
 # ---- 3.3 -----------------------------------------------------------------------------------------
@@ -493,6 +547,29 @@ def agree_swapped(predicted, measured, low, high):
     return agree_pairs(predicted, measured, low, high)[::-1]
 
 
+def agree_error_of_pairs_only(predicted, measured, low, high):
+    apart = low[:, None] > high[None]
+    counts = apart.any(0) | apart.any(1)
+    error = np.mean(np.abs(predicted - measured)[counts] / measured[counts])
+    return error, agree_pairs(predicted, measured, low, high)[1]
+
+
+def agree_neighbors_only(predicted, measured, low, high):
+    """Only of networks that follow each other in the measured order."""
+    order = np.argsort(measured)
+    error, _ = agree_pairs(predicted, measured, low, high)
+    signs = [
+        np.sign(predicted[j] - predicted[i])
+        for i, j in itertools.pairwise(order)
+        if high[i] < low[j]
+    ]
+    return error, np.mean(signs) if signs else 1.0
+
+
+def agree_measured_beyond_the_other(predicted, measured, low, high):
+    return _agree(predicted, measured, low, measured)
+
+
 # ---- 3.4 -----------------------------------------------------------------------------------------
 
 
@@ -601,6 +678,42 @@ def calibrate_zeroes_what_was_measured(sums, blocks, measured):
     return line
 
 
+def calibrate_ridge(penalty):
+    def calibrate(sums, blocks, measured):
+        columns = np.stack([np.ones(len(sums)), blocks], 1) / measured[:, None]
+        squares = columns.T @ columns + penalty * np.eye(2)
+        return np.linalg.solve(squares, columns.T @ (1 - sums / measured))
+
+    calibrate.__name__ = f"calibrate_ridge_{penalty:g}"
+    return calibrate
+
+
+def calibrate_clipped(*bounds):
+    def calibrate(sums, blocks, measured):
+        return np.clip(calibrate_lstsq(sums, blocks, measured), *np.array(bounds).T)
+
+    calibrate.__name__ = "calibrate_never_{}_{}".format(*(f"{low:g}" for low, _ in bounds))
+    return calibrate
+
+
+def calibrate_drops_the_worst(sums, blocks, measured):
+    """A fit, and another one without the network that it fits worst."""
+    intercept, slope = calibrate_lstsq(sums, blocks, measured)
+    rest = np.argsort(np.abs((sums + intercept + slope * blocks) / measured - 1))[:-1]
+    return calibrate_lstsq(sums[rest], blocks[rest], measured[rest])
+
+
+def calibrate_least_absolute(sums, blocks, measured):
+    """The least sum of the errors, not of their squares: by squares that are weighted again."""
+    weight, columns = np.ones(len(sums)), np.stack([np.ones(len(sums)), blocks], 1)
+    columns, missing = columns / measured[:, None], 1 - sums / measured
+    for _ in range(50):
+        root = np.sqrt(weight)
+        answer = np.linalg.lstsq(columns * root[:, None], missing * root, rcond=None)[0]
+        weight = 1 / np.maximum(np.abs(columns @ answer - missing), 1e-9)
+    return answer
+
+
 # ---- 3.5 -----------------------------------------------------------------------------------------
 
 
@@ -705,6 +818,26 @@ def where_total(layers, peak, bandwidth, overhead):
     return sum(where_loop(layers, peak, bandwidth, overhead))
 
 
+def where_equal_counts_nowhere(layers, peak, bandwidth, overhead):
+    unequal = [
+        (macs, size) for macs, size in layers if not math.isclose(macs / peak, size / bandwidth)
+    ]
+    _, *times = where_loop(unequal, peak, bandwidth, overhead)
+    return overhead * len(layers), *times
+
+
+def where_equal_counts_twice(layers, peak, bandwidth, overhead):
+    equal = [(macs, size) for macs, size in layers if math.isclose(macs / peak, size / bandwidth)]
+    total, compute, memory = where_loop(layers, peak, bandwidth, overhead)
+    _, *again = where_loop(equal, peak, bandwidth, overhead)
+    other = sum(again)
+    return (total, compute, memory + other) if again[0] else (total, compute + other, memory)
+
+
+def where_layers_without_macs_left_out(layers, peak, bandwidth, overhead):
+    return where_loop([layer for layer in layers if layer[0]], peak, bandwidth, overhead)
+
+
 RIGHT = {
     "3.1": [timer_numpy, timer_sorted, timer_torch, timer_statistics],
     "3.2": [predict_loop, predict_first_then_rest, predict_recursive],
@@ -720,6 +853,12 @@ RIGHT = {
 }
 WRONG = {
     "3.1": [
+        timer_limit_with_warmup,
+        timer_least_with_warmup,
+        timer_at_least_two,
+        timer_always_warms_up,
+        timer_ends_one_before_most,
+        timer_checks_every_five,
         timer_no_warmup,
         timer_one_more_warmup,
         timer_counts_warmup,
@@ -742,6 +881,11 @@ WRONG = {
         timer_lower_middle,
     ],
     "3.2": [
+        predict_halves_for_any_stride,
+        predict_three_stages,
+        predict_first_of_the_network_strides,
+        predict_base_of_the_side,
+        predict_sides_not_whole,
         predict_without_base,
         predict_rounds_down,
         predict_rounds_stages_down,
@@ -756,6 +900,9 @@ WRONG = {
         predict_one_block_a_stage,
     ],
     "3.3": [
+        agree_error_of_pairs_only,
+        agree_neighbors_only,
+        agree_measured_beyond_the_other,
         agree_percent,
         agree_signed,
         agree_median,
@@ -774,6 +921,11 @@ WRONG = {
         agree_swapped,
     ],
     "3.4": [
+        *map(calibrate_ridge, (0.1, 1e-3, 1e-6, 1e-8)),
+        calibrate_clipped((0, np.inf), (-np.inf, np.inf)),
+        calibrate_clipped((-np.inf, np.inf), (0, np.inf)),
+        calibrate_drops_the_worst,
+        calibrate_least_absolute,
         calibrate_absolute,
         calibrate_weighted_twice,
         calibrate_weighted_by_root,
@@ -788,6 +940,9 @@ WRONG = {
         calibrate_zeroes_what_was_measured,
     ],
     "3.5": [
+        where_equal_counts_nowhere,
+        where_equal_counts_twice,
+        where_layers_without_macs_left_out,
         where_adds_both,
         where_network_as_one,
         where_one_overhead,

@@ -66,6 +66,47 @@ def one_hot_values(stages, depths, kernels, expands):
     return one_hot_loop(stages, depths, kernels, expands) * 2
 
 
+def one_hot_concatenated(stages, depths, kernels, expands):
+    eyes, width = (np.eye(len(kernels)), np.eye(len(expands))), len(kernels) + len(expands)
+    kernel_at, expand_at = ({v: i for i, v in enumerate(c)} for c in (kernels, expands))
+    parts = []
+    for blocks, depth in zip(stages, depths):
+        parts += [np.hstack([eyes[0][kernel_at[k]], eyes[1][expand_at[e]]]) for k, e in blocks]
+        parts.append(np.zeros((depth - len(blocks)) * width))
+    return np.concatenate(parts)
+
+
+def one_hot_three_kernels(stages, depths, kernels, expands):
+    return one_hot_loop(stages, depths, (3, 5, 7), expands)
+
+
+def one_hot_three_expand_ratios(stages, depths, kernels, expands):
+    return one_hot_loop(stages, depths, kernels, expands[:3])
+
+
+def one_hot_three_stages(stages, depths, kernels, expands):
+    return one_hot_loop(stages[:3], depths[:3], kernels, expands)
+
+
+def one_hot_equal_slots(stages, depths, kernels, expands):
+    return one_hot_loop(stages, [max(depths)] * len(depths), kernels, expands)
+
+
+def one_hot_absent_first(stages, depths, kernels, expands):
+    return one_hot_loop(
+        [[*[(None, None)] * (depth - len(b)), *b] for b, depth in zip(stages, depths)],
+        depths,
+        kernels,
+        expands,
+    )
+
+
+def one_hot_by_kind(stages, depths, kernels, expands):
+    """All kernels of the network first, and then all expand ratios."""
+    rows = one_hot_loop(stages, depths, kernels, expands).reshape(sum(depths), -1)
+    return np.concatenate([rows[:, : len(kernels)].ravel(), rows[:, len(kernels) :].ravel()])
+
+
 # ---- 4.2 -----------------------------------------------------------------------------------------
 
 
@@ -175,6 +216,29 @@ def mutate_each_row_twice(genes, choices, rate, rng):
     return np.where(redraw, rng.integers(0, choices, size=genes.shape), genes)
 
 
+def mutate_fixed_seed(genes, choices, rate, rng):
+    return mutate_where(genes, choices, rate, np.random.default_rng(0))
+
+
+def mutate_places_of_a_fixed_seed(genes, choices, rate, rng):
+    redraw = np.random.default_rng(0).random(genes.shape) < rate
+    return np.where(redraw, rng.integers(0, choices, size=genes.shape), genes)
+
+
+def mutate_values_of_a_fixed_seed(genes, choices, rate, rng):
+    values = np.random.default_rng(0).integers(0, choices, size=genes.shape)
+    return np.where(rng.random(genes.shape) < rate, values, genes)
+
+
+def mutate_neighbors(genes, choices, rate, rng):
+    step = rng.integers(-1, 2, size=genes.shape)
+    return np.where(rng.random(genes.shape) < rate, (genes + step) % choices, genes)
+
+
+def mutate_three_thousand_by_five(genes, choices, rate, rng):
+    return np.where(rng.random((3000, 5)) < rate, rng.integers(0, choices, size=(3000, 5)), genes)
+
+
 # ---- 4.3 -----------------------------------------------------------------------------------------
 
 
@@ -237,6 +301,41 @@ def cross_half_the_other_way(mothers, fathers, stage_of, rng):
     return np.where(np.vstack([coins, ~coins])[:, stage_of], mothers, fathers)
 
 
+def cross_one_hot(mothers, fathers, stage_of, rng):
+    stages = np.arange(stage_of.max() + 1)
+    of_mother = rng.choice([0, 1], size=(len(mothers), len(stages)))
+    chosen = of_mother @ (stages[:, None] == stage_of)
+    return fathers + chosen * (mothers - fathers)
+
+
+def cross_fixed_seed(mothers, fathers, stage_of, rng):
+    return cross_table(mothers, fathers, stage_of, np.random.default_rng(0))
+
+
+def cross_one_stage_of_a_fixed_seed(mothers, fathers, stage_of, rng):
+    children = cross_table(mothers, fathers, stage_of, rng)
+    other = cross_table(mothers, fathers, stage_of, np.random.default_rng(0))
+    return np.where(stage_of == 0, other, children)
+
+
+def cross_stages_in_a_row(mothers, fathers, stage_of, rng):
+    """Genes that lie side by side are a stage."""
+    return cross_table(mothers, fathers, np.sort(stage_of), rng)
+
+
+def cross_mothers_first_stage(mothers, fathers, stage_of, rng):
+    return np.where(stage_of == 0, mothers, cross_table(mothers, fathers, stage_of, rng))
+
+
+def cross_into_the_mothers(mothers, fathers, stage_of, rng):
+    mothers[:] = cross_table(mothers, fathers, stage_of, rng)
+    return mothers
+
+
+def cross_shuffled_children(mothers, fathers, stage_of, rng):
+    return rng.permutation(cross_table(mothers, fathers, stage_of, rng))
+
+
 # ---- 4.4 -----------------------------------------------------------------------------------------
 
 
@@ -294,6 +393,55 @@ def select_pads(accuracy, latency, limit, n):
     if latency.min() > limit:
         raise ValueError(f"smallest is {latency.min()}")
     return np.argsort(-np.where(latency <= limit, accuracy, -np.inf))[:n]
+
+
+def select_sorted_pairs(accuracy, latency, limit, n):
+    pairs = sorted(((a, i) for i, a in enumerate(accuracy) if latency[i] <= limit), reverse=True)
+    if not pairs:
+        raise ValueError(f"too tight: {latency.min():.1f} ms is the least, not {limit}")
+    return [i for _, i in pairs[:n]]
+
+
+def select_two_decimals(accuracy, latency, limit, n):
+    order = np.lexsort((-accuracy, latency > limit))
+    count = int(np.sum(latency <= limit))
+    if count == 0:
+        raise ValueError(f"at least {np.round(latency.min(), 2)} ms", limit)
+    return order[: min(n, count)]
+
+
+def select_another_error(accuracy, latency, limit, n):
+    if latency.min() > limit:
+        raise RuntimeError(f"smallest is {latency.min()}")
+    return select_mask(accuracy, latency, limit, n)
+
+
+def select_names_no_decimal(accuracy, latency, limit, n):
+    if latency.min() > limit:
+        raise ValueError(f"smallest is {latency.min() + 0.5:.0f} ms")
+    return select_mask(accuracy, latency, limit, n)
+
+
+def select_names_the_second(accuracy, latency, limit, n):
+    if latency.min() > limit:
+        raise ValueError(f"smallest is {np.sort(latency)[1]:.1f} ms")
+    return select_mask(accuracy, latency, limit, n)
+
+
+def select_all(accuracy, latency, limit, n):
+    return select_mask(accuracy, latency, limit, len(accuracy))
+
+
+def select_fails_if_there_are_fewer(accuracy, latency, limit, n):
+    if np.sum(latency <= limit) < n:
+        raise ValueError(f"smallest is {latency.min()}")
+    return select_mask(accuracy, latency, limit, n)
+
+
+def select_fastest(accuracy, latency, limit, n):
+    if latency.min() > limit:
+        raise ValueError(f"smallest is {latency.min()}")
+    return np.argsort(latency)[: min(n, int(np.sum(latency <= limit)))]
 
 
 # ---- 4.5 -----------------------------------------------------------------------------------------
@@ -382,6 +530,89 @@ def evolve_first_row(population, score, vary, parents, generations):
     return population[0], history
 
 
+def evolve_partition(population, score, vary, parents, generations):
+    """Scores of parents are kept, and the best are not sorted."""
+    size, scores, history = len(population), np.asarray(score(population)), []
+    for generation in range(generations + 1):
+        history += [float(max(scores))]
+        if generation < generations:
+            best = np.argpartition(scores, -parents)[-parents:]
+            children = vary(population[best], size - parents)
+            scores = np.append(scores[best], score(children))
+            population = np.vstack([population[best], children])
+    return population[int(np.argmax(scores))], history
+
+
+def evolve_starts_from_zero(population, score, vary, parents, generations):
+    """Only a score above 0 is better than nothing."""
+    size, best_score, best_row, history = len(population), 0.0, population[0], []
+    for generation in range(generations + 1):
+        scores = score(population)
+        if scores.max() > best_score:
+            best_score, best_row = scores.max(), population[scores.argmax()]
+        history.append(best_score)
+        if generation < generations:
+            best = population[np.argsort(-scores)[:parents]]
+            population = np.concatenate([best, vary(best, size - parents)])
+    return best_row, history
+
+
+def evolve_above_the_mean(population, score, vary, parents, generations):
+    """By the distance to the mean, which is no number if one score is minus infinity."""
+    with np.errstate(invalid="ignore"):
+        return evolve_concatenate(
+            population, lambda rows: score(rows) - score(rows).mean(), vary, parents, generations
+        )
+
+
+def evolve_feasible_only(population, score, vary, parents, generations):
+    """The population is without the rows that break the limit, and so grows and shrinks."""
+    return evolve_concatenate(
+        population[np.isfinite(score(population))], score, vary, parents, generations
+    )
+
+
+def evolve_children_of_all(population, score, vary, parents, generations):
+    size, scores = len(population), score(population)
+    history = [scores.max()]
+    for _ in range(generations):
+        children = vary(population, size - parents)
+        population = np.concatenate([population[np.argsort(-scores)[:parents]], children])
+        scores = score(population)
+        history.append(scores.max())
+    return population[scores.argmax()], history
+
+
+def evolve_as_many_children_as_rows(population, score, vary, parents, generations):
+    size, scores = len(population), score(population)
+    history = [scores.max()]
+    for _ in range(generations):
+        best = population[np.argsort(-scores)[:parents]]
+        population = np.concatenate([best, vary(best, size)])
+        scores = score(population)
+        history.append(scores.max())
+    return population[scores.argmax()], history
+
+
+def evolve_best_only(population, score, vary, parents, generations):
+    return evolve_concatenate(population, score, vary, parents, generations)[0]
+
+
+def evolve_history_of_rows(population, score, vary, parents, generations):
+    best, history = evolve_concatenate(population, score, vary, parents, generations)
+    return best, [best] * len(history)
+
+
+def evolve_never_selects_again(population, score, vary, parents, generations):
+    """The parents of the first generation have all the children."""
+    size, scores = len(population), score(population)
+    best, history = population[np.argsort(-scores)[:parents]], [scores.max()]
+    for _ in range(generations):
+        population = np.concatenate([best, vary(best, size - parents)])
+        history.append(max(history[-1], score(population).max()))
+    return population[score(population).argmax()], history
+
+
 # ---- 4.6 -----------------------------------------------------------------------------------------
 
 
@@ -433,16 +664,54 @@ def front_beaten(costs, accuracy):
     return ~front_broadcast(costs, accuracy)
 
 
+def front_by_removal(costs, accuracy):
+    """From the most accurate down: whom a subnet that is on the front beats is not."""
+    points = [(*c, -a) for c, a in zip(costs.tolist(), accuracy.tolist())]
+    mask = np.zeros(len(points), dtype=int)
+    front = set()
+    for point in sorted(set(points)):
+        if not any(all(a <= b for a, b in zip(other, point)) for other in front):
+            front.add(point)
+    for i, point in enumerate(points):
+        mask[i] = point in front
+    return mask
+
+
+def front_first_two_costs(costs, accuracy):
+    return front_broadcast(costs[:, :2], accuracy)
+
+
+def front_best_of_each(costs, accuracy):
+    """The subnets that are best in one respect."""
+    points = np.column_stack([costs, -accuracy])
+    return (points == points.min(0)).any(1)
+
+
+def front_of_the_sum(costs, accuracy):
+    """All costs as one."""
+    return front_broadcast(costs.sum(1, keepdims=True), accuracy)
+
+
+def front_higher_costs(costs, accuracy):
+    return front_broadcast(-costs, accuracy)
+
+
 RIGHT = {
-    "4.1": [one_hot_loop, one_hot_indexed],
+    "4.1": [one_hot_concatenated, one_hot_loop, one_hot_indexed],
     "4.2": [mutate_where, mutate_loop, mutate_floor],
-    "4.3": [cross_table, cross_loop],
-    "4.4": [select_mask, select_infinity],
-    "4.5": [evolve_concatenate, evolve_sorted_lists],
-    "4.6": [front_broadcast, front_loop],
+    "4.3": [cross_one_hot, cross_table, cross_loop],
+    "4.4": [select_sorted_pairs, select_two_decimals, select_mask, select_infinity],
+    "4.5": [evolve_partition, evolve_concatenate, evolve_sorted_lists],
+    "4.6": [front_by_removal, front_broadcast, front_loop],
 }
 WRONG = {
     "4.1": [
+        one_hot_three_kernels,
+        one_hot_three_expand_ratios,
+        one_hot_three_stages,
+        one_hot_equal_slots,
+        one_hot_absent_first,
+        one_hot_by_kind,
         one_hot_packed,
         one_hot_present_only,
         one_hot_expand_first,
@@ -450,6 +719,11 @@ WRONG = {
         one_hot_values,
     ],
     "4.2": [
+        mutate_fixed_seed,
+        mutate_places_of_a_fixed_seed,
+        mutate_values_of_a_fixed_seed,
+        mutate_neighbors,
+        mutate_three_thousand_by_five,
         mutate_in_place,
         mutate_always_different,
         mutate_misses_last,
@@ -467,6 +741,12 @@ WRONG = {
         mutate_each_row_twice,
     ],
     "4.3": [
+        cross_fixed_seed,
+        cross_one_stage_of_a_fixed_seed,
+        cross_stages_in_a_row,
+        cross_mothers_first_stage,
+        cross_into_the_mothers,
+        cross_shuffled_children,
         cross_by_gene,
         cross_one_coin,
         cross_same_for_all_children,
@@ -479,6 +759,12 @@ WRONG = {
         cross_half_the_other_way,
     ],
     "4.4": [
+        select_another_error,
+        select_names_no_decimal,
+        select_names_the_second,
+        select_all,
+        select_fails_if_there_are_fewer,
+        select_fastest,
         select_strict,
         select_ascending,
         select_inner_indices,
@@ -488,6 +774,14 @@ WRONG = {
         select_pads,
     ],
     "4.5": [
+        evolve_starts_from_zero,
+        evolve_above_the_mean,
+        evolve_feasible_only,
+        evolve_children_of_all,
+        evolve_as_many_children_as_rows,
+        evolve_best_only,
+        evolve_history_of_rows,
+        evolve_never_selects_again,
         evolve_without_elite,
         evolve_keeps_the_worst,
         evolve_random_parents,
@@ -498,6 +792,10 @@ WRONG = {
         evolve_first_row,
     ],
     "4.6": [
+        front_first_two_costs,
+        front_best_of_each,
+        front_of_the_sum,
+        front_higher_costs,
         front_strict_everywhere,
         front_beaten_by_itself,
         front_drops_copies,

@@ -121,6 +121,33 @@ def fold_uses_batch(conv, norm):
     return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
 
 
+def fold_three_by_three(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    return weight.reshape(conv.out_channels, -1, 3, 3), bias
+
+
+def fold_groups_as_one(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    return weight.reshape(conv.out_channels, conv.in_channels, *conv.kernel_size), bias
+
+
+def fold_usual_eps(conv, norm):
+    factor = norm.weight / torch.sqrt(norm.running_var + 1e-5)
+    bias = 0 if conv.bias is None else conv.bias
+    return conv.weight * factor.view(-1, 1, 1, 1), (bias - norm.running_mean) * factor + norm.bias
+
+
+def fold_no_bias_without_one(conv, norm):
+    weight, bias = fold_formula(conv, norm)
+    return weight, None if conv.bias is None else bias
+
+
+def fold_resets_the_norm(conv, norm):
+    folded = fold_formula(conv, norm)
+    norm.reset_running_stats()
+    return folded
+
+
 # ---- 5.2 -----------------------------------------------------------------------------------------
 
 
@@ -135,10 +162,8 @@ def quantize_loop(x, low, high):
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / 255
     zero = floor(0.5 - low / scale)
-    codes = [
-        [max(0, min(255, floor(value / scale + zero + 0.5))) for value in row] for row in x.tolist()
-    ]
-    return codes, scale, zero
+    codes = [max(0, min(255, floor(value / scale + zero + 0.5))) for value in x.flat]
+    return np.reshape(codes, x.shape), scale, zero
 
 
 def quantize_torch(x, low, high):
@@ -226,6 +251,42 @@ def quantize_wrong_sign(x, low, high):
     scale = (high - low) / 255
     zero = round(low / scale)
     return np.clip(np.round(x / scale) - zero, 0, 255), scale, zero
+
+
+def quantize_matrices_only(x, low, high):
+    codes, scale, zero = quantize_numpy(x, low, high)
+    return [[codes[i, j] for j in range(x.shape[1])] for i in range(x.shape[0])], scale, zero
+
+
+def quantize_flat(x, low, high):
+    codes, scale, zero = quantize_numpy(x, low, high)
+    return codes.ravel(), scale, zero
+
+
+def quantize_widens_one_side(x, low, high):
+    return quantize_numpy(x, min(low, 0), high) if high > 0 else quantize_without_zero(x, low, high)
+
+
+def quantize_mirrors(x, low, high):
+    """A range without 0 is widened to its mirror image."""
+    return quantize_numpy(x, low if low <= 0 else -high, high if high >= 0 else -low)
+
+
+def quantize_range_below_zero(x, low, high):
+    """A range that begins at 0 gets room below it."""
+    return quantize_numpy(x, min(low, -(high - low) / 255), high)
+
+
+def quantize_zero_cut_off(x, low, high):
+    low, high = min(low, 0), max(high, 0)
+    scale = (high - low) / 255
+    zero = int(-low / scale)
+    return np.clip(np.round(x / scale) + zero, 0, 255), scale, zero
+
+
+def quantize_beyond_is_middle(x, low, high):
+    codes, scale, zero = quantize_numpy(x, low, high)
+    return np.where((x < low) | (x > high), np.uint8(zero), codes), scale, zero
 
 
 # ---- 5.3 -----------------------------------------------------------------------------------------
@@ -497,6 +558,64 @@ def memory_loads_inputs_late(operators, sizes):
     return peak
 
 
+def memory_sets(operators, sizes):
+    """For each operator, what was there before and is needed later."""
+    produced = {output for _, output in operators}
+    there, totals = set(sizes) - produced, []
+    results = set(sizes) - set().union(*(inputs for inputs, _ in operators))
+    for t, (_, output) in enumerate(operators):
+        there |= {output}
+        there &= results.union(*(inputs for inputs, _ in operators[t:])) | {output}
+        totals.append(sum(map(sizes.get, there)))
+    return max(totals)
+
+
+def memory_reads_twice_counts_twice(operators, sizes):
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive = set(sizes) - {output for _, output in operators}
+    peak = 0
+    for t, (inputs, output) in enumerate(operators):
+        others = alive - set(inputs)
+        peak = max(peak, sum(sizes[n] for n in [*inputs, output, *others]))
+        alive = {n for n in alive | {output} if last.get(n) != t}
+    return peak
+
+
+def memory_counts_operators_but_subtracts_reads(operators, sizes):
+    waiting = {name: sum(name in inputs for inputs, _ in operators) for name in sizes}
+    used = sum(sizes.values()) - sum(sizes[output] for _, output in operators)
+    peak = used
+    for inputs, output in operators:
+        used += sizes[output]
+        peak = max(peak, used)
+        for name in inputs:
+            waiting[name] -= 1
+            used -= sizes[name] if waiting[name] == 0 else 0
+    return peak
+
+
+def memory_drops_unread_inputs(operators, sizes):
+    read = {name for inputs, _ in operators for name in inputs}
+    produced = {output for _, output in operators}
+    return memory_last_use(operators, {n: s for n, s in sizes.items() if n in read | produced})
+
+
+def memory_one_input_only(operators, sizes):
+    """The network has one input, the first tensor that is read."""
+    last = {name: t for t, (inputs, _) in enumerate(operators) for name in inputs}
+    alive, peak = {operators[0][0][0]}, 0
+    for t, (_, output) in enumerate(operators):
+        alive.add(output)
+        peak = max(peak, sum(sizes[name] for name in alive))
+        alive = {name for name in alive if last.get(name) != t}
+    return peak
+
+
+def memory_at_the_end(operators, sizes):
+    read = {name for inputs, _ in operators for name in inputs}
+    return sum(size for name, size in sizes.items() if name not in read)
+
+
 # ---- 5.5 -----------------------------------------------------------------------------------------
 
 
@@ -735,11 +854,22 @@ RIGHT = {
     "5.1": [fold_formula, fold_library, fold_numpy, fold_by_probing],
     "5.2": [quantize_numpy, quantize_loop, quantize_torch, quantize_nearest],
     "5.3": [layer_matmul, layer_loop, layer_corrected, layer_torch],
-    "5.4": [memory_last_use, memory_by_step, memory_differences, memory_counting_readers],
+    "5.4": [
+        memory_sets,
+        memory_last_use,
+        memory_by_step,
+        memory_differences,
+        memory_counting_readers,
+    ],
     "5.5": [choose_front, choose_product, choose_prices, choose_staircase],
 }
 WRONG = {
     "5.1": [
+        fold_three_by_three,
+        fold_groups_as_one,
+        fold_usual_eps,
+        fold_no_bias_without_one,
+        fold_resets_the_norm,
         fold_by_variance,
         fold_without_eps,
         fold_eps_outside,
@@ -754,6 +884,13 @@ WRONG = {
         fold_uses_batch,
     ],
     "5.2": [
+        quantize_matrices_only,
+        quantize_flat,
+        quantize_widens_one_side,
+        quantize_mirrors,
+        quantize_range_below_zero,
+        quantize_zero_cut_off,
+        quantize_beyond_is_middle,
         quantize_without_zero,
         quantize_256_steps,
         quantize_wraps,
@@ -784,6 +921,11 @@ WRONG = {
         layer_first_96_inputs,
     ],
     "5.4": [
+        memory_reads_twice_counts_twice,
+        memory_counts_operators_but_subtracts_reads,
+        memory_drops_unread_inputs,
+        memory_one_input_only,
+        memory_at_the_end,
         memory_operator_only,
         memory_everything,
         memory_largest_tensor,

@@ -128,6 +128,25 @@ def node_concatenated(states, alphas, operations):
     )
 
 
+def node_operations_without_gradient(states, alphas, operations):
+    with torch.no_grad():
+        outputs = [[o(x) for o in of_edge] for x, of_edge in zip(states, operations)]
+    return sum(w * y for row, ys in zip(alphas.softmax(-1), outputs) for w, y in zip(row, ys))
+
+
+def node_states_detached(states, alphas, operations):
+    return node_sum([state.detach() for state in states], alphas, operations)
+
+
+def node_first_operations_for_all(states, alphas, operations):
+    """Every edge runs the operations of the first."""
+    return node_sum(states, alphas, [operations[0]] * len(states))
+
+
+def node_two_edges(states, alphas, operations):
+    return node_sum(states[:2], alphas[:2], operations[:2])
+
+
 # ---- 6.2 -----------------------------------------------------------------------------------------
 
 
@@ -245,6 +264,24 @@ def product_full_matrix(gradient, weights, direction):
     return np.column_stack(columns) @ direction
 
 
+def product_zero_is_a_number(gradient, weights, direction):
+    return product_central(gradient, weights, direction) if direction.any() else 0.0
+
+
+def product_three_calls(gradient, weights, direction):
+    zeros = np.zeros_like(gradient(weights))
+    return product_central(gradient, weights, direction) if direction.any() else zeros
+
+
+def product_manhattan(gradient, weights, direction):
+    if not direction.any():
+        return np.zeros_like(gradient(weights))
+    epsilon = 0.01 / np.abs(direction).sum()
+    return (gradient(weights + epsilon * direction) - gradient(weights - epsilon * direction)) / (
+        2 * epsilon
+    )
+
+
 # ---- 6.3 -----------------------------------------------------------------------------------------
 
 
@@ -350,6 +387,26 @@ def derive_between_states(alphas, names):
     return [(state + 0.5, name) for state, name in derive_zeroed(alphas, names)]
 
 
+def derive_first_two_edges(alphas, names):
+    weights = softmax(alphas)
+    weights[:, names.index("none")] = 0
+    return [(state, names[weights[state].argmax()]) for state in range(2)]
+
+
+def derive_by_sum_of_weights(alphas, names):
+    """An edge is as strong as all of its operations but `none` are together."""
+    weights = softmax(alphas)
+    weights[:, names.index("none")] = 0
+    strongest = np.argsort(-weights.sum(1))[:2]
+    return [(state, names[weights[state].argmax()]) for state in strongest]
+
+
+def derive_all_edges(alphas, names):
+    weights = softmax(alphas)
+    weights[:, names.index("none")] = 0
+    return [(state, names[row.argmax()]) for state, row in enumerate(weights)]
+
+
 # ---- 6.4 -----------------------------------------------------------------------------------------
 
 
@@ -450,6 +507,36 @@ def latency_one_array(alphas, latencies):
     return total, np.concatenate(gradients)
 
 
+def latency_in_place(alphas, latencies):
+    total, gradients = 0.0, []
+    for a, t in zip(alphas, latencies):
+        a -= a.max()
+        p = np.exp(a) / np.exp(a).sum()
+        total += p @ t
+        gradients.append(p * (t - p @ t))
+    return total, gradients
+
+
+def latency_centers_the_latencies(alphas, latencies):
+    total, gradients = latency_numpy(alphas, latencies)
+    for p, t in zip(softmaxes(alphas), latencies):
+        t -= p @ t
+    return total, gradients
+
+
+def latency_mean_subtracted(alphas, latencies):
+    """The mean is subtracted before exp, not the largest."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return latency_overflows([a - a.mean() for a in alphas], latencies)
+
+
+def latency_one_softmax_for_all(alphas, latencies):
+    joined = np.concatenate(alphas)
+    p = np.split(softmaxes([joined])[0], np.cumsum([len(a) for a in alphas])[:-1])
+    total = sum(q @ t for q, t in zip(p, latencies))
+    return total, [q * (t - total) for q, t in zip(p, latencies)]
+
+
 RIGHT = {
     "6.1": [node_sum, node_stacked, node_by_hand, node_unnormalized],
     "6.2": [product_central, product_unit_vector, product_in_place, product_with_torch],
@@ -458,6 +545,10 @@ RIGHT = {
 }
 WRONG = {
     "6.1": [
+        node_operations_without_gradient,
+        node_states_detached,
+        node_first_operations_for_all,
+        node_two_edges,
         node_without_softmax,
         node_wrong_axis,
         node_one_softmax,
@@ -472,6 +563,9 @@ WRONG = {
         node_concatenated,
     ],
     "6.2": [
+        product_zero_is_a_number,
+        product_three_calls,
+        product_manhattan,
         product_one_sided,
         product_single_epsilon,
         product_not_divided,
@@ -485,6 +579,9 @@ WRONG = {
         product_full_matrix,
     ],
     "6.3": [
+        derive_first_two_edges,
+        derive_by_sum_of_weights,
+        derive_all_edges,
         derive_none_wins,
         derive_none_dropped_first,
         derive_raw,
@@ -499,6 +596,10 @@ WRONG = {
         derive_between_states,
     ],
     "6.4": [
+        latency_in_place,
+        latency_centers_the_latencies,
+        latency_mean_subtracted,
+        latency_one_softmax_for_all,
         latency_overflows,
         latency_single_terms,
         latency_no_cross_terms,

@@ -94,6 +94,35 @@ def days_sorts_the_runs(runs, devices):
     return days_loop(runs, devices)
 
 
+def days_unknown_for_devices_only(runs, devices):
+    """An unknown cost that is paid once counts as nothing."""
+    if any(run["time"] is None and run["per_device"] for run in runs):
+        return None, None
+    return days_loop([{**run, "time": run["time"] or 0.0} for run in runs], devices)
+
+
+def days_unknown_once_only(runs, devices):
+    if any(run["time"] is None and not run["per_device"] for run in runs):
+        return None, None
+    return days_loop([{**run, "time": run["time"] or 0.0} for run in runs], devices)
+
+
+def days_share_known(runs, devices):
+    """The total is not known; the share is that of what is known."""
+    known = days_loop([run for run in runs if run["time"] is not None], devices)
+    return (None, known[1]) if any(run["time"] is None for run in runs) else known
+
+
+def days_one_none(runs, devices):
+    return None if any(run["time"] is None for run in runs) else days_loop(runs, devices)
+
+
+def days_share_of_both(runs, devices):
+    """What is paid for each device is divided by the devices once more."""
+    total, share = days_loop([{**run, "per_device": False} for run in runs], devices)
+    return days_loop(runs, devices)[0], share
+
+
 # ---- 7.2 -----------------------------------------------------------------------------------------
 
 
@@ -186,6 +215,25 @@ def dearer_by_counting(once, each, other_once, other_each):
 
 def dearer_equal_is_never(once, each, other_once, other_each):
     return None if each == other_each else dearer_floor(once, each, other_once, other_each)
+
+
+def dearer_pair_of_nones(once, each, other_once, other_each):
+    return dearer_floor(once, each, other_once, other_each) or (None, None)
+
+
+def dearer_crossing_only(once, each, other_once, other_each):
+    """The number at which both cost the same, wherever N begins."""
+    if each >= other_each:
+        return dearer_floor(once, each, other_once, other_each)
+    return -((other_once - once) // (other_each - each)), None
+
+
+def dearer_in_int64(once, each, other_once, other_each):
+    with np.errstate(over="ignore"):
+        values = [
+            np.uint64(v % 2**64).astype(np.int64) for v in (once, each, other_once, other_each)
+        ]
+    return dearer_floor(*map(int, values))
 
 
 # ---- 7.3 -----------------------------------------------------------------------------------------
@@ -288,6 +336,17 @@ def energy_without_the_first(seconds, watts, idle_watts):
 
 def energy_without_the_last(seconds, watts, idle_watts):
     return _energy_if_measured(seconds, watts, idle_watts, watts[:-1])
+
+
+def energy_within_the_gap_only(seconds, watts, idle_watts):
+    """Without the intervals of which an end is missing."""
+    joules = np.diff(seconds) * ((watts[1:] + watts[:-1]) / 2 - idle_watts)
+    return np.nansum(joules) / 3.6e6
+
+
+def energy_idle_of_readings(seconds, watts, idle_watts):
+    """Readings below idle count as idle."""
+    return energy_diff(seconds, np.maximum(watts, idle_watts), idle_watts)
 
 
 # ---- 7.4 -----------------------------------------------------------------------------------------
@@ -410,6 +469,22 @@ def bootstrap_from_twelve(statistic, x, y, level, resamples, rng):
     return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
 
 
+def bootstrap_about_the_estimate(statistic, x, y, level, resamples, rng):
+    """The interval turned around the statistic of the data."""
+    value = statistic(x, y)
+    low, high = bootstrap_integers(statistic, x, y, level, resamples, rng)
+    return 2 * value - high, 2 * value - low
+
+
+def bootstrap_of_x_only(statistic, x, y, level, resamples, rng):
+    values = [statistic(x[d], y) for d in rng.integers(0, len(x), (resamples, len(x)))]
+    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+
+
+def bootstrap_low_only(statistic, x, y, level, resamples, rng):
+    return bootstrap_integers(statistic, x, y, level, resamples, rng)[0]
+
+
 RIGHT = {
     "7.1": [days_loop, days_hours_first, days_numpy],
     "7.2": [dearer_floor, dearer_fractions, dearer_bisect],
@@ -418,6 +493,11 @@ RIGHT = {
 }
 WRONG = {
     "7.1": [
+        days_unknown_for_devices_only,
+        days_unknown_once_only,
+        days_share_known,
+        days_one_none,
+        days_share_of_both,
         days_without_gpus,
         days_once_for_every_device,
         days_one_device_only,
@@ -432,6 +512,9 @@ WRONG = {
         days_sorts_the_runs,
     ],
     "7.2": [
+        dearer_pair_of_nones,
+        dearer_in_int64,
+        dearer_crossing_only,
         dearer_strict,
         dearer_in_floats,
         dearer_from_zero,
@@ -445,6 +528,8 @@ WRONG = {
         dearer_equal_is_never,
     ],
     "7.3": [
+        energy_within_the_gap_only,
+        energy_idle_of_readings,
         energy_with_idle,
         energy_mean_power,
         energy_from_start,
@@ -461,6 +546,9 @@ WRONG = {
         energy_without_the_last,
     ],
     "7.4": [
+        bootstrap_about_the_estimate,
+        bootstrap_of_x_only,
+        bootstrap_low_only,
         bootstrap_one_sided,
         bootstrap_unpaired,
         bootstrap_permutes,
