@@ -48,7 +48,7 @@ FLAGS = {"images": "count"}  # options that have another name here
 @click.option(
     "--images",
     "count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10**6),
     default=2000,
     show_default=True,
     help="Images of the split that all but ONNX are judged on; some interpreters are slow.",

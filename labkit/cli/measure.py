@@ -6,7 +6,7 @@ import os
 
 import click
 
-from labkit.cli.options import SupernetType, images_option, json_option, show
+from labkit.cli.options import SupernetType, images_option, json_option, show, threads_option
 
 
 @click.command()
@@ -20,7 +20,7 @@ from labkit.cli.options import SupernetType, images_option, json_option, show
 @images_option
 @click.option(
     "--pairs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10**6),
     default=2000,
     show_default=True,
     help="Random archs whose accuracy is measured.",
@@ -28,7 +28,7 @@ from labkit.cli.options import SupernetType, images_option, json_option, show
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+@threads_option
 @json_option
 def measure(trained, images, pairs, device, threads, as_json) -> None:
     """Measure random subnets of a supernet, and fit an accuracy predictor to them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,19 @@ from click.core import ParameterSource
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space, spaces
 from labkit.supernet.folder import PREDICTORS, TrainedSupernet, load
+
+MOST_THREADS = 1024
+LARGEST_SEED = 2**32 - 1
+
+
+class Number(click.FloatRange):
+    """A number in a range; what is no number at all, click takes for one in any range."""
+
+    def convert(self, value, param, ctx) -> float:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 class SpaceType(click.ParamType):
@@ -170,9 +184,14 @@ arch_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help="CPU threads; all cores by default.",
+)
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST_SEED),
     default=0,
     show_default=True,
     help="Same seed, same result.",

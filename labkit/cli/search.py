@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.cli.options import (
+    Number,
     device_option,
     images_option,
     json_option,
@@ -30,31 +31,26 @@ OPTIONS = {
 }
 
 
+LIMIT = Number(0, 1e9)
+
+
 @click.command()
 @supernet_option
 @images_option
 @predictor_option
 @device_option("Device to find a subnet for")
-@click.option(
-    "--max-latency-ms", type=click.FloatRange(min=0), help="Latency limit in milliseconds."
-)
-@click.option(
-    "--max-macs", type=click.FloatRange(min=0), help="Limit on multiply-adds, in millions."
-)
-@click.option(
-    "--max-params", type=click.FloatRange(min=0), help="Limit on parameters, in thousands."
-)
+@click.option("--max-latency-ms", type=LIMIT, help="Latency limit in milliseconds.")
+@click.option("--max-macs", type=LIMIT, help="Limit on multiply-adds, in millions.")
+@click.option("--max-params", type=LIMIT, help="Limit on parameters, in thousands.")
 @click.option(
     "--max-sram",
-    type=click.FloatRange(min=0),
+    type=LIMIT,
     help=(
         "Limit on memory, in kB: activations, on a microcontroller all that the interpreter takes."
         " Its own limit holds anyway."
     ),
 )
-@click.option(
-    "--max-flash", type=click.FloatRange(min=0), help="Limit on stored weights, in kB; likewise."
-)
+@click.option("--max-flash", type=LIMIT, help="Limit on stored weights, in kB; likewise.")
 @click.option(
     "--latency",
     type=click.Choice(["table", "regression"]),
@@ -74,14 +70,14 @@ OPTIONS = {
 @click.option(
     "--measure",
     "measurements",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000),
     help=(
         "Measure so many subnets on val-search while searching, and learn from each (Thompson"
         " sampling, instead of --method)."
     ),
 )
-@click.option("--population", type=click.IntRange(min=4), default=100, show_default=True)
-@click.option("--generations", type=click.IntRange(min=1), default=500, show_default=True)
+@click.option("--population", type=click.IntRange(4, 10_000), default=100, show_default=True)
+@click.option("--generations", type=click.IntRange(1, 10_000), default=500, show_default=True)
 @seed_option
 @json_option
 def search(

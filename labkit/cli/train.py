@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import read_arch, seed_option, space_option
+from labkit.cli.options import Number, read_arch, seed_option, space_option, threads_option
 from labkit.data.record import FITS
 
 
@@ -39,7 +39,7 @@ from labkit.data.record import FITS
 )
 @click.option(
     "--random-archs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 64),
     help="Archs drawn at random in each step; 1 in every recipe that draws them.",
 )
 @click.option(
@@ -52,40 +52,46 @@ from labkit.data.record import FITS
 )
 @click.option(
     "--label-share",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.0,
     show_default=True,
     help="The labels' part in the loss of the archs that learn from the step's largest.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--epochs", type=click.IntRange(1, 100_000), default=16, show_default=True)
 @click.option(
-    "--steps-per-epoch", type=click.IntRange(min=1), help="Shorten epochs to this many steps."
+    "--steps-per-epoch", type=click.IntRange(1, 10**6), help="Shorten epochs to this many steps."
 )
 @click.option(
     "--batch",
-    type=click.IntRange(min=2),
+    type=click.IntRange(2, 65_536),
     default=128,
     show_default=True,
     help="Of all processes together.",
 )
-@click.option("--learning-rate", type=float, default=0.25, show_default=True, help="At its peak.")
+@click.option(
+    "--learning-rate",
+    type=Number(0, 100, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="At its peak.",
+)
 @click.option(
     "--weight-decay",
-    type=float,
+    type=Number(0, 10),
     default=5e-5,
     show_default=True,
     help="Pull toward zero, on weights that mix channels.",
 )
 @click.option(
     "--erase",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.0,
     show_default=True,
     help="Share of the images that have a rectangle erased.",
 )
 @click.option(
     "--crop-padding",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 64),
     default=2,
     show_default=True,
     help="Pixels by which a training image may be shifted, either way.",
@@ -152,12 +158,12 @@ from labkit.data.record import FITS
 )
 @click.option(
     "--checkpoint-every",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10**6),
     default=200,
     show_default=True,
     help="In steps.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+@threads_option
 @seed_option
 def train(
     space,

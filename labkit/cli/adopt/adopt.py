@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import json_option, seed_option, show
+from labkit.cli.options import Number, json_option, seed_option, show
 from labkit.specialize.targets import Request
 
 HALF = "50%"  # the budget of a device for which none is said
@@ -16,7 +16,7 @@ HALF = "50%"  # the budget of a device for which none is said
 @click.argument("photos", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=1),
+    type=Number(1, 43_200),  # a month
     default=60,
     show_default=True,
     help="Time for everything.",

@@ -35,12 +35,12 @@ def space() -> None:
 @click.option("--like", type=SpaceType(), help="Begin with this space instead of a proposed one.")
 @click.option(
     "--side",
-    type=click.IntRange(min=8),
+    type=click.IntRange(8, 1024),
     help="Pixels of the largest resolution (with --data as the images are, at most 224).",
 )
 @click.option(
     "--width",
-    type=click.IntRange(min=8),
+    type=click.IntRange(8, 1024),
     default=16,
     show_default=True,
     help="Channels of the first stage; MACs grow with its square.",

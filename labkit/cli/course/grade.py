@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labkit.cli.options import json_option
+from labkit.cli.options import LARGEST_SEED, MOST_THREADS, Number, json_option
 
 if TYPE_CHECKING:
     from labkit.course.gradebook.deadline import Deadline
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--notebook",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 99),
     help="Grade this one only, whatever else was handed in, e.g. 1.",
 )
 @click.option(
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 @click.option(
     "--late-penalty",
     "percent_per_day",
-    type=click.FloatRange(min=0, max=100),
+    type=Number(0, 100),
     default=0,
     show_default=True,
     help="Percent of its points that a hand-in loses for each day begun after the deadline.",
@@ -91,11 +91,13 @@ if TYPE_CHECKING:
     help="Draw other hidden inputs for each student.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(min=1), help="Submissions at a time; left out, one a core."
+    "--jobs",
+    type=click.IntRange(1, MOST_THREADS),
+    help="Submissions at a time; left out, one a core.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST_SEED),
     help=(
         "Of the hidden inputs. Left out: that of an earlier run into "
         "the same table, else a new one, which is reported."
@@ -104,7 +106,7 @@ if TYPE_CHECKING:
 @click.option(
     "--cell-limit",
     "cell_s",
-    type=click.FloatRange(min=1),
+    type=Number(1, 86_400),
     default=30,
     show_default=True,
     help="Seconds that one cell may take.",

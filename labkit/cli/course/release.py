@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from labkit.cli.options import LARGEST_SEED
+
 
 @click.command()
 @click.option(
@@ -25,12 +27,12 @@ import click
 )
 @click.option(
     "--notebook",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 99),
     help="The one that the autograder grades; left out, whichever is submitted.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST_SEED),
     help="Of the autograder's hidden inputs; left out, a new one, which is reported.",
 )
 def release(out, repo, tag, archive, notebook, seed) -> None:

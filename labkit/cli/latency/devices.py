@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import json_option, show
+from labkit.cli.options import Number, json_option, show
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
-SHARE = click.FloatRange(min=0, min_open=True, max=1)
+POSITIVE = Number(0, 1e6, min_open=True)
+SHARE = Number(0, 1, min_open=True)
 
 
 @click.group(invoke_without_command=True)
@@ -72,8 +72,8 @@ def devices(context, check, as_json) -> None:
 @click.option("--depthwise", type=SHARE, help="Share that depthwise convolutions reach.")
 @click.option("--bandwidth", type=POSITIVE, help="Memory bandwidth in GB/s.")
 @click.option("--overhead", type=POSITIVE, help="Microseconds to start an operator.")
-@click.option("--sram", type=click.IntRange(min=1), help="Working memory in kB (1,024 bytes).")
-@click.option("--flash", type=click.IntRange(min=1), help="Storage in kB (1,024 bytes).")
+@click.option("--sram", type=click.IntRange(1, 2**30), help="Working memory in kB (1,024 bytes).")
+@click.option("--flash", type=click.IntRange(1, 2**30), help="Storage in kB (1,024 bytes).")
 def new(file, like, title, precision, clock, macs_per_cycle, sram, flash, **rates) -> None:
     """Write the device file FILE, for `--device FILE`; edit it as you learn more.
 

@@ -7,7 +7,14 @@ from pkgutil import resolve_name
 
 import click
 
-from labkit.cli.options import SupernetType, device_option, json_option, show, supernet_option
+from labkit.cli.options import (
+    MOST_THREADS,
+    SupernetType,
+    device_option,
+    json_option,
+    show,
+    supernet_option,
+)
 from labkit.space.binding import file_stem
 from labkit.space.presets import spaces
 from labkit.storage.paths import data_dir
@@ -20,7 +27,7 @@ MEASURED = (
 
 subnets_option = click.option(
     "--subnets",
-    type=click.IntRange(min=8),
+    type=click.IntRange(8, 1000),
     default=20,
     show_default=True,
     help=(
@@ -64,7 +71,9 @@ def lut() -> None:
     "--runtime", type=click.Choice(["onnxruntime", "torch"]), help="Runtime of a table that ships."
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of a table that ships (default: 1)."
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help="Threads of a table that ships (default: 1).",
 )
 @json_option
 def measure(trained, ship, runtime, threads, as_json) -> None:
