@@ -26,10 +26,10 @@ from tqdm.auto import tqdm
 from labkit.deploy.litert.conversion import float_model, quantize
 from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.latency.devices import get_device
-from labkit.latency.memory import flash_table
 from labkit.runtime.timing import machine_state
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import FMNIST
+from labkit.specialize.device_memory import flash_table
 from labkit.supernet.subnet import Subnet
 from labkit.tables.arena import arena_table, planned_bytes
 

@@ -16,7 +16,6 @@ from labkit.cli.options import (
     supernet_option,
 )
 
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7")
 FLAGS = {"images": "count"}  # options that have another name here
 
 
@@ -62,8 +61,11 @@ FLAGS = {"images": "count"}  # options that have another name here
 )
 @click.option(
     "--board",
-    type=click.Choice([*CORES, "none"]),
-    help="Core that a C library is emulated on; cortex-m4 where the tools are installed.",
+    help=(
+        "Where a C library is emulated: cortex-m3, -m4 or -m7, a device whose engine is firmware,"
+        " such as mcu-20k, whose memory has to hold it, or none. cortex-m4 where the tools are"
+        " installed."
+    ),
 )
 @json_option
 @click.pass_context

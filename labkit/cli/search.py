@@ -29,6 +29,8 @@ OPTIONS = {
     "SRAM": ("--max-sram", 1e3, "kB"),
     "flash": ("--max-flash", 1e3, "kB"),
 }
+# What an engine of microcontrollers takes of SRAM besides activations.
+ENGINES = {"tflm": "with the interpreter", "firmware": "as firmware, with its stack"}
 
 
 LIMIT = Number(0, 1e9)
@@ -46,7 +48,7 @@ LIMIT = Number(0, 1e9)
     "--max-sram",
     type=LIMIT,
     help=(
-        "Limit on memory, in kB: activations, on a microcontroller all that the interpreter takes."
+        "Limit on memory, in kB: activations, on a microcontroller all that its engine takes."
         " Its own limit holds anyway."
     ),
 )
@@ -188,8 +190,8 @@ def search(
             f"memory      {answer['peak_memory_bytes'] / 1000:.1f} kB peak activations"
             f" ({device.precision})"
             + (
-                f", {answer['sram_bytes'] / 1000:.1f} kB with the interpreter"
-                if device.sram_bytes is not None
+                f", {answer['sram_bytes'] / 1000:.1f} kB {ENGINES[device.engine]}"
+                if device.engine in ENGINES
                 else ""
             )
             + (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import product
 
 import numpy as np
 
@@ -17,9 +16,8 @@ from labkit.firmware.layers import (
     QuantizedNetwork,
 )
 from labkit.firmware.packing import packed_weights, padded
-from labkit.firmware.plan import ArenaPlan, is_direct, is_planar
+from labkit.firmware.plan import ArenaPlan, is_planar, kernel_function
 
-COMPILED = list(product((3, 5, 7), (1, 2)))  # kernels and strides with a function for them alone
 LINE = 24  # numbers in a line of C
 
 HEAD = """\
@@ -177,17 +175,6 @@ def _definition(layer: Layer, name: str) -> str:
     )
 
 
-def _kernel(layer: Layer) -> str:
-    if isinstance(layer, ConvolutionLayer):
-        kernel, stride = layer.operator.kernel, layer.operator.stride
-        if is_planar(layer.operator):
-            ending = f"_{kernel}_{stride}" if (kernel, stride) in COMPILED else ""
-            return "net_convolve_planes" + ending
-        return "net_convolve_pixels" if is_direct(layer.operator) else "net_convolve"
-    names = {MeanLayer: "net_average", ProductLayer: "net_multiply"}
-    return names.get(type(layer), "net_add")
-
-
 def _run(layers: Sequence[Layer], names: Sequence[str], plan: ArenaPlan) -> str:
     """net_run: one call for each layer."""
     lines = []
@@ -197,7 +184,7 @@ def _run(layers: Sequence[Layer], names: Sequence[str], plan: ArenaPlan) -> str:
         output = "out" if i + 1 == len(layers) else f"AT({plan.tensors[i + 1]})"
         scratch = [] if plan.scratch[i] is None else [f"SCRATCH({plan.scratch[i]})"]
         arguments = ", ".join([f"&{name}", *inputs, output, *scratch])
-        lines.append(f"    {_kernel(layer)}({arguments});\n    NET_DONE({i});\n")
+        lines.append(f"    {kernel_function(layer.operator)}({arguments});\n    NET_DONE({i});\n")
     return "\nvoid net_run(const int8_t *in, int8_t *out) {\n" + "".join(lines) + "}\n"
 
 

@@ -24,9 +24,10 @@ from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.deploy.litert.packages import require_packages
 from labkit.deploy.model_record import Opened, model_record, require_class_names
 from labkit.firmware.emulated_board import (
+    Board,
     BoardReport,
+    find_board,
     missing_tools,
-    require_board,
     run_on_board,
 )
 from labkit.firmware.host_build import HostLibrary, compiler
@@ -40,8 +41,9 @@ from labkit.firmware.library import (
     write_files,
     write_library,
 )
+from labkit.firmware.memory import STACK_BYTES, planned_sram
 from labkit.firmware.plan import arena_plan
-from labkit.space import SearchSpace, network
+from labkit.space import Arch, SearchSpace, network
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
@@ -86,7 +88,7 @@ class FirmwareDeployment(Deployment):
         total = board.total_instructions
         return [
             *lines,
-            f"board  {board.core}, emulated ({board.machine}), equal on {board.images} images:",
+            f"board  {board.board}, emulated ({board.machine}), equal on {board.images} images:",
             f"       flash {board.flash_bytes / 1000:.1f} kB (code {board.code_bytes / 1000:.1f}),"
             f" SRAM {board.sram_bytes / 1000:.1f} kB (stack {board.stack_bytes} bytes)",
             f"       {total / 1e6:.2f} million instructions a picture, {total / self.macs:.2f} for"
@@ -121,10 +123,11 @@ def deploy(
     """Convert `subnet` to int8, write it as C, and compare it with TensorFlow Lite Micro.
 
     The library is built here and run on the first `images` of the split (None: all); `board`
-    ('cortex-m4'; None: one if the tools are installed, 'none': none) has it built, run and measured
-    on an emulated board, too, on 20 of them. Nothing is written unless all logits are equal to the
-    bit. `supernet` is the SHA-256 of the weights that the subnet was taken from. Raises LabError
-    for a folder that holds something else, without a compiler or, with a board, without its tools;
+    ('cortex-m4', or a device whose engine is firmware; None: one if the tools are installed,
+    'none': none) has it built, run and measured on an emulated board, too, on 20 of them. Nothing
+    is written unless all logits are equal to the bit. `supernet` is the SHA-256 of the weights that
+    the subnet was taken from. Raises LabError for a folder that holds something else, without a
+    compiler or, with a board, without its tools or for an arch that its SRAM does not hold;
     ExportError where logits differ or the engine lacks what the network has; MissingPackage without
     the extra `mcu`; ValueError for less than one image.
     """
@@ -137,7 +140,7 @@ def deploy(
     elif board == "none":
         board = None
     if board is not None:
-        require_board(board)
+        require_room(space, subnet.arch, find_board(board))
     resolution = subnet.arch.resolution
     inputs, labels = split_images(dataset, split, resolution, images)
     model = converted(space, subnet, dataset, inputs, "int8")
@@ -184,6 +187,17 @@ def deploy(
         macs=sum(operator.macs for operator in library.network.operators),
         board=measured,
     )
+
+
+def require_room(space: SearchSpace, arch: Arch, board: Board) -> None:
+    """Raise LabError unless the board's SRAM holds the arena and the stack."""
+    needed = planned_sram(space, arch)
+    if needed > board.sram_bytes:
+        raise LabError(
+            f"{board.name!r} has {board.sram_bytes:,} bytes of SRAM for the network, and {arch}"
+            f" takes {needed:,}: an arena of {needed - STACK_BYTES:,} and the stack; choose a"
+            f" smaller subnet (labkit search --device {board.name})"
+        )
 
 
 def c_library(
@@ -265,17 +279,17 @@ def check_equal(
 
 
 def check_board(
-    library: Library, core: str, pixels: np.ndarray, expected: np.ndarray
+    library: Library, board: str, pixels: np.ndarray, expected: np.ndarray
 ) -> BoardReport:
     """What is measured on the board; ExportError where its logits are not those `expected`."""
     logits, report = run_on_board(
         library.sources(),
-        core,
+        board,
         pixels,
         classes=len(library.classes),
         arena_bytes=library.plan.arena_bytes,
     )
-    _require_equal(logits, expected, f"the library on {core}", "the library on this machine")
+    _require_equal(logits, expected, f"the library on {board}", "the library on this machine")
     return report
 
 

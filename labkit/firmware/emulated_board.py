@@ -4,6 +4,9 @@ Debian's gcc-arm-none-eabi compiles and qemu-system-arm emulates. The emulator c
 every instruction moves its clock on by the same time, 1.024 us, which a timer of the board reads as
 25.6 ticks. So the number of instructions is exact, and the same on every machine; it is no number
 of cycles, which depend on the core's pipeline and on the memory.
+
+A board can stand for a microcontroller of data/devices whose engine is firmware: the linker is then
+given that device's memories, and a library that does not fit is not linked.
 """
 
 from __future__ import annotations
@@ -13,25 +16,39 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from labkit.firmware.host_build import SOURCES, run_tool
 from labkit.firmware.library import write_files
+from labkit.firmware.memory import STACK_BYTES
+from labkit.latency.devices import device_names, get_device
+from labkit.latency.simulated.device_file import CORES
 from labkit.storage.errors import ExportError, LabError
 
 FOLDER = Path(__file__).parent / "board"
-MACHINES = {"cortex-m3": "mps2-an385", "cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
+MACHINES = dict(zip(CORES, ("mps2-an385", "mps2-an386", "mps2-an500")))
 COMPILER, SIZE, EMULATOR = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"
 FLAGS = (
     *("-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding"),
     *("-fno-tree-loop-distribute-patterns", "-ffunction-sections", "-fdata-sections"),
     *("-include", "board.h"),
 )
-STACK_BYTES = 16384  # reserved; what net_run takes of it is measured
+PROGRAM_STACK_BYTES = 16384  # of the program that measures, net_run's inside
+FLASH_BYTES, SRAM_BYTES = 4 * 1024**2 - 0x10000, 3 * 1024**2  # of a board that stands for none
 SHIFT = 10  # -icount: an instruction lasts 2 ** SHIFT ns
 TICK_NS = 40  # the boards' clock of 25 MHz
 COMPILE_SECONDS, EMULATE_SECONDS = 120, 300
+
+
+class Board(NamedTuple):
+    """A core, and the bytes of memory that a library may take."""
+
+    name: str
+    core: str
+    sram_bytes: int = SRAM_BYTES
+    flash_bytes: int = FLASH_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +58,7 @@ class BoardReport:
     `instructions` are those of each layer, the most over the images.
     """
 
+    board: str
     core: str
     machine: str
     compiler: str
@@ -68,44 +86,62 @@ def missing_tools() -> list[str]:
     return [name for name in (COMPILER, SIZE, EMULATOR) if shutil.which(name) is None]
 
 
-def require_board(core: str) -> None:
-    """Raise ValueError for an unknown core, LabError where tools are missing."""
-    if core not in MACHINES:
-        raise ValueError(f"unknown core {core!r}, known: {', '.join(MACHINES)}")
+def find_board(name: str) -> Board:
+    """The board of a core, or of a device whose engine is firmware.
+
+    Raises ValueError for another name, LabError where tools are missing.
+    """
+    if name in MACHINES:
+        board = Board(name, name)
+    else:
+        known = device_names()
+        device = get_device(name) if name in known or name.endswith(".json") else None
+        if device is None or device.engine != "firmware":
+            firmware = [each for each in known if get_device(each).engine == "firmware"]
+            raise ValueError(
+                f"no board is called {name!r}, known: {', '.join([*MACHINES, *firmware])}, and"
+                ' device files of the engine "firmware"'
+            )
+        board = Board(device.name, device.core, device.sram_bytes, device.flash_bytes)
     if missing_tools():
         raise LabError(
             f"{', '.join(missing_tools())} not installed; running on an emulated board needs"
             " them (Debian: apt install gcc-arm-none-eabi qemu-system-arm)"
         )
+    return board
 
 
 def run_on_board(
-    files: dict[str, str], core: str, pixels: np.ndarray, *, classes: int, arena_bytes: int
+    files: dict[str, str], name: str, pixels: np.ndarray, *, classes: int, arena_bytes: int
 ) -> tuple[np.ndarray, BoardReport]:
-    """Build a library's files for `core`, run it on images (N, r, r, C) of bytes, measure it.
+    """Build a library's files for board `name`, run it on images (N, r, r, C) of bytes, measure it.
 
-    Returns logits (N, classes) int8 and the measurements. Raises LabError without the tools,
-    ExportError where the build fails or the program does not end.
+    Returns logits (N, classes) int8 and the measurements. Raises what `find_board` does, and
+    ExportError where the build fails, the board's memory does not hold the library, or the program
+    does not end.
     """
-    require_board(core)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    board = find_board(name)
+    with tempfile.TemporaryDirectory() as build:
+        folder = Path(build)
         write_files(folder, {Path(path).name: text for path, text in files.items()})
         for path in FOLDER.iterdir():
             shutil.copy(path, folder)
-        _link(folder, core)
+        _link(folder, board)
         (folder / "images.bin").write_bytes(np.ascontiguousarray(pixels, np.uint8).tobytes())
-        _emulate(folder, MACHINES[core])
+        _emulate(folder, MACHINES[board.core])
         logits = np.fromfile(folder / "logits.bin", np.int8)
         counts = np.fromfile(folder / "counts.bin", np.uint32).astype(np.int64)
         sections = _sections(folder)
     if logits.size != len(pixels) * classes or (counts.size - 2) % len(pixels):
         raise ExportError(f"the board wrote {logits.size} logits for {len(pixels)} images")
     call, stack, ticks = counts[0], counts[-1], counts[1:-1].reshape(len(pixels), -1)
+    if stack > STACK_BYTES:
+        raise ExportError(f"net_run took {stack} bytes of stack, reserved are {STACK_BYTES}")
     instructions = np.rint((ticks - call) * TICK_NS / 2**SHIFT).astype(int)
     report = BoardReport(
-        core=core,
-        machine=MACHINES[core],
+        board=board.name,
+        core=board.core,
+        machine=MACHINES[board.core],
         compiler=tool_version(COMPILER),
         emulator=tool_version(EMULATOR),
         code_bytes=sections.get(".net_code", 0),
@@ -120,17 +156,34 @@ def run_on_board(
     return logits.reshape(-1, classes), report
 
 
-def _link(folder: Path, core: str) -> None:
-    """board.elf from the library and the board's program."""
+def _link(folder: Path, board: Board) -> None:
+    """board.elf from the library and the board's program; ExportError where it does not fit."""
     sources = (*SOURCES, "board.c")
     for source in sources:
         target = Path(source).with_suffix(".o")
-        command = [COMPILER, f"-mcpu={core}", *FLAGS, "-c", source, "-o", target]
+        command = [COMPILER, f"-mcpu={board.core}", *FLAGS, "-c", source, "-o", target]
         run_tool(command, COMPILE_SECONDS, folder)
     objects = [Path(source).with_suffix(".o") for source in sources]
-    options = f"-Wl,--gc-sections,--defsym=stack_bytes={STACK_BYTES}"
-    link = [COMPILER, f"-mcpu={core}", "-mthumb", "-nostdlib", "-T", "board.ld", options]
-    run_tool([*link, *objects, "-lgcc", "-o", "board.elf"], COMPILE_SECONDS, folder)
+    symbols = {
+        "stack_bytes": PROGRAM_STACK_BYTES,
+        "net_stack_bytes": STACK_BYTES,
+        "flash_bytes": board.flash_bytes,
+        "sram_bytes": board.sram_bytes,
+    }
+    options = "".join(f",--defsym={name}={size}" for name, size in symbols.items())
+    link = [COMPILER, f"-mcpu={board.core}", "-mthumb", "-nostdlib", "-T", "board.ld"]
+    link += [f"-Wl,--gc-sections{options}", *objects, "-lgcc", "-o", "board.elf"]
+    try:
+        run_tool(link, COMPILE_SECONDS, folder)
+    except ExportError as error:
+        over = re.findall(r"region `(FLASH|SRAM)' overflowed by (\d+) bytes", str(error))
+        if not over:
+            raise
+        sizes = " and ".join(f"{region} by {int(size):,} bytes" for region, size in over)
+        raise ExportError(
+            f"the library does not fit {board.name!r}: the linker says that it exceeds {sizes};"
+            " nothing was written, choose a smaller subnet (labkit search --device)"
+        ) from None
 
 
 def _emulate(folder: Path, machine: str) -> None:

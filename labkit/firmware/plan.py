@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ import numpy as np
 from labkit.space.operators import Operator
 
 ALIGNMENT = 4  # bytes; kernels read and write words
+COMPILED = list(product((3, 5, 7), (1, 2)))  # kernels and strides with a function for them alone
 ORDERS = 300  # orders of placing that are tried where the first is not the best possible
 
 
@@ -78,6 +80,16 @@ def scratch_bytes(operator: Operator) -> int:
         return 2 * rows * width + 4 * kernel * 2 * (kernel // 2 + 1)
     length = patch_values(operator)  # two columns of 16 bits, and a patch that is put together
     return 4 * length if is_direct(operator) else 5 * length
+
+
+def kernel_function(operator: Operator) -> str:
+    """The engine's function that computes it."""
+    if not operator.weight_shape:
+        return {"pool": "net_average", "scale": "net_multiply", "add": "net_add"}[operator.kind]
+    if is_planar(operator):
+        size = operator.kernel, operator.stride
+        return "net_convolve_planes" + ("_{}_{}".format(*size) if size in COMPILED else "")
+    return "net_convolve_pixels" if is_direct(operator) else "net_convolve"
 
 
 class Overlap(NamedTuple):
@@ -138,7 +150,10 @@ class _Problem:
         ]
 
     def lower_bound(self) -> int:
-        """Bytes that some step needs in any plan: all that it has to hold apart."""
+        """Bytes that some step needs in any plan: all that it has to hold apart.
+
+        A step sees only tensors of its own block, so a network's is the largest of its blocks'.
+        """
         bound = 0
         for step in range(max(place.last for place in self.places) + 1):
             alive = [i for i, place in enumerate(self.places) if place.first <= step <= place.last]
@@ -193,6 +208,11 @@ class _Problem:
                 offset for offset in candidates if offset >= 0 and self.fits(i, offset, offsets)
             )
         return max(offsets[i] + self.places[i].size for i in order), offsets
+
+
+def least_arena(operators: Sequence[Operator]) -> int:
+    """Bytes that no arena of a network or a block of `operators` is smaller than."""
+    return _Problem(operators).lower_bound()
 
 
 def _meet(a: Place, b: Place) -> bool:

@@ -56,14 +56,17 @@ Progress = Callable[[float], None] | None
 class Device:
     """What the search needs to know of a device.
 
-    `sram_bytes` is what is free for the interpreter's arena once stack and application have taken
-    their share, `flash_bytes` what is free for the model beside the runtime's code; None where
-    memory is no limit.
+    `engine` is what runs a network on it, `core` the processor of one whose engine is firmware.
+    `sram_bytes` and `flash_bytes` are what is free for the network: with the interpreter its arena
+    and the model, as firmware arena and stack, and code, tables and weights; None where memory is
+    no limit.
     """
 
     name: str
     title: str
     precision: str
+    engine: str = "onnx"
+    core: str | None = None
     sram_bytes: int | None = None
     flash_bytes: int | None = None
 

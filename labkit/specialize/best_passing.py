@@ -1,12 +1,13 @@
 """The best arch that meets budgets and also passes a check that cannot be written as a table.
 
 The best arch under the budgets is checked. If it fails, it is ruled out, and with it all archs that
-differ from it in kernel sizes only. The remaining space falls apart into as many parts as the arch
-has global choices and stages (Lawler 1972, doi:10.1287/mnsc.18.7.401): the archs of part i agree
-with it in all choices before the i-th, and have another depth or expand ratio in the i-th. Each
-part can be searched exactly, because a table that is 1 for what is ruled out, with a budget of 0,
-describes it. The best arch of all parts is the next one to be checked. Archs that were excluded
-beforehand, such as those that were measured already, go the same way, but each of them alone.
+differ from it in kernel sizes only, if these do not matter to the check. The remaining space falls
+apart into as many parts as the arch has global choices and stages (Lawler 1972,
+doi:10.1287/mnsc.18.7.401): the archs of part i agree with it in all choices before the i-th, and
+have another depth or expand ratio in the i-th. Each part can be searched exactly, because a table
+that is 1 for what is ruled out, with a budget of 0, describes it. The best arch of all parts is the
+next one to be checked. Archs that were excluded beforehand, such as those that were measured
+already, go the same way, but each of them alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,15 @@ from labkit.space import SearchSpace
 from labkit.tables.separable import Separable, StageTable
 
 Check = Callable[[np.ndarray], bool]  # of (G,) canonical genes
+
+
+class ByKernel(NamedTuple):
+    """A check whose answer may change with kernel sizes: what fails it is ruled out alone."""
+
+    passes: Check
+
+    def __call__(self, genes: np.ndarray) -> bool:
+        return self.passes(genes)
 
 
 class _ExclusionTable(StageTable):
@@ -44,9 +55,10 @@ def best_passing(
     """The arch of highest `accuracy` under `limits` for which `passes` holds and that is none of
     `excluded`, canonical genes (G,), exactly.
 
-    `passes` must not depend on kernel sizes. Returns None where no arch passes, and where more than
-    `failures` archs fail that are better than any that passes. Each failure, and each excluded arch
-    that is better than the result, takes as many searches as an arch has stages, and one more.
+    `passes` must not depend on kernel sizes unless it is a `ByKernel`. Returns None where no arch
+    passes, and where more than `failures` archs fail that are better than any that passes. Each
+    failure, and each excluded arch that is better than the result, takes as many searches as an
+    arch has stages, and one more.
     Raises as `best` does.
     """
     skipped = {genes.tobytes() for genes in excluded}
@@ -57,10 +69,11 @@ def best_passing(
     heap = [(-optimum.accuracy, next(order), optimum, ruled_out)]
     while heap and failures >= 0:
         _, _, candidate, ruled_out = heapq.heappop(heap)
-        alone = candidate.genes.tobytes() in skipped
-        if not alone and passes(candidate.genes):
+        known = candidate.genes.tobytes() in skipped
+        if not known and passes(candidate.genes):
             return candidate
-        failures -= not alone
+        failures -= not known
+        alone = known or isinstance(passes, ByKernel)
         matching = _choices_of(space, candidate.genes, len(accuracy.base), alone)
         for i, choices in enumerate(matching):
             agree = [out | ~match for out, match in zip(ruled_out[:i], matching)]

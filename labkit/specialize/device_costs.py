@@ -8,9 +8,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from labkit.latency.devices import Device
-from labkit.latency.memory import flash_table, sram_table
 from labkit.search import Budget
 from labkit.space import Arch, SearchSpace
+from labkit.specialize.device_memory import flash_table, sram_table
 from labkit.tables.arena import ArenaTable
 from labkit.tables.costs import AdditiveTable, activation_table, macs_table, params_table
 
@@ -91,9 +91,7 @@ class DeviceCosts:
         }
 
     def planned_sram_bytes(self, arch: Arch) -> int:
-        """`sram_bytes`; on a microcontroller what the interpreter's planner needs, which may be
-        more.
-        """
+        """`sram_bytes`; on a microcontroller what its engine's planner needs, which may be more."""
         genes = self.space.encode([arch])
         table = self.sram_bytes
         return table.planned(genes[0]) if isinstance(table, ArenaTable) else int(table(genes)[0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.space import SearchSpace
-from labkit.specialize.best_passing import Check, best_passing
+from labkit.specialize.best_passing import ByKernel, Check, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.arena import ArenaTable
@@ -35,7 +35,7 @@ def search_subnet(
     """The best arch under `budgets` by `method`.
 
     Random search looks at as many archs as evolution would. A budget on a microcontroller's arena
-    holds for what the interpreter's planner needs, so that the result fits. Exact search returns
+    holds for what its engine's planner needs, so that the result fits. Exact search returns
     the best arch that does, unless more than ten kinds of better ones do not. Then, and with the
     other methods, the limit on the predicted arena is lowered below that of each result until one
     fits; archs between may be missed.
@@ -91,7 +91,13 @@ def fits_as_planned(budgets: Sequence[Budget]) -> Check:
     does every arch where there is no such budget.
     """
     arena = _arena(budgets)
-    return lambda genes: arena is None or arena.cost.planned(genes) <= arena.limit
+    if arena is None:
+        return lambda genes: True
+
+    def passes(genes: np.ndarray) -> bool:
+        return arena.cost.planned(genes) <= arena.limit
+
+    return ByKernel(passes) if arena.cost.by_kernel else passes
 
 
 def _arena(budgets: Sequence[Budget]) -> Budget | None:

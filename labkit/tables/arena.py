@@ -19,7 +19,7 @@ part of an operator is smaller, so the model errs on the safe side there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from labkit.space.operators import Buffer, Operator, Schedule
 from labkit.tables.costs import AdditiveTable, MaxTable
 from labkit.tables.separable import MaxPlusSum
 
+Planner = Callable[[SearchSpace, Arch], int]
 ALIGNMENT = 16  # bytes; every tensor and every persistent buffer starts at a multiple
 # what the interpreter itself needs, with the model's input and output and its constants
 INTERPRETER, ENTRIES, HANDLES = 736, 12, 8
@@ -193,11 +194,20 @@ class PeakTable(MaxTable):
 
 
 class ArenaTable(MaxPlusSum):
-    """The arena as exact search can take it: at most what the planner needs."""
+    """An arena as exact search can take it: at most what its planner, `plan`, needs.
+
+    `by_kernel` says whether kernel sizes matter to the planner.
+    """
+
+    def __init__(
+        self, maximum: MaxTable, total: AdditiveTable, plan: Planner, by_kernel: bool = False
+    ) -> None:
+        super().__init__(maximum, total)
+        self.plan, self.by_kernel = plan, by_kernel
 
     def planned(self, genes: np.ndarray) -> int:
-        """`planned_bytes` of the arch of genes (G,)."""
-        return planned_bytes(self.space, self.space.decode(genes[None])[0])
+        """Bytes that the planner needs for the arch of genes (G,)."""
+        return self.plan(self.space, self.space.decode(genes[None])[0])
 
 
 # One object for all microcontrollers: exact search sees that their limits are on one cost.
@@ -222,4 +232,5 @@ def arena_table(space: SearchSpace) -> ArenaTable:
     return ArenaTable(
         PeakTable(space, peak.base, peak.blocks, pairs),
         replace(total, base=total.base + constant),
+        planned_bytes,
     )

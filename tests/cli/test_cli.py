@@ -49,7 +49,7 @@ def test_search_answers_within_its_limits(capsys):
 
 def test_a_microcontrollers_memory_limits_always_hold(capsys):
     from labkit.latency.devices import get_device
-    from labkit.latency.memory import flash_table, sram_table
+    from labkit.specialize.device_memory import flash_table, sram_table
 
     found = as_json(capsys, "search", "--device", "mcu-64k", "--method", "exact")
     device = get_device("mcu-64k")

@@ -1,5 +1,7 @@
 """Libraries on emulated boards, where the tools are: equal to the host, and counted exactly."""
 
+import json
+
 import numpy as np
 import pytest
 from firmware_for_tests import (
@@ -12,8 +14,10 @@ from firmware_for_tests import (
 )
 
 from labkit.firmware import emulated_board
-from labkit.firmware.emulated_board import MACHINES, require_board, run_on_board
+from labkit.firmware.emulated_board import MACHINES, find_board, run_on_board
+from labkit.firmware.memory import STACK_BYTES
 from labkit.storage.errors import ExportError, LabError
+from labkit.storage.paths import data_dir
 
 HEADER = """
 #include <stdint.h>
@@ -86,6 +90,44 @@ def test_a_library_computes_on_the_board_what_it_does_here(core):
     assert min(report.instructions) > 0
 
 
+@pytest.fixture
+def small_board(tmp_path, monkeypatch):
+    """Names device files like mcu-20k with so many bytes for the network."""
+
+    def write(sram: int, flash: int) -> str:
+        value = json.loads((data_dir() / "devices" / "mcu-20k.json").read_text())
+        for memory, size in (("sram", sram), ("flash", flash)):
+            value[memory].update(device_bytes=size, reserved_bytes=0)
+        path = tmp_path / "small.json"
+        path.write_text(json.dumps(value | {"name": "small"}))
+        return str(path)
+
+    return write
+
+
+@needs_board
+def test_a_library_is_linked_if_it_fits_to_the_byte_and_else_the_linker_says_by_how_much(
+    small_board,
+):
+    pixels, sizes = np.zeros((1, 2, 2, 1), np.uint8), {"classes": 4, "arena_bytes": 16}
+    _, report = run_on_board(synthetic(""), "cortex-m3", pixels, **sizes)
+    sram, flash = report.data_bytes + STACK_BYTES, report.flash_bytes
+    _, limited = run_on_board(synthetic(""), small_board(sram, flash), pixels, **sizes)
+    assert limited.board == "small" and limited.core == "cortex-m3"
+    assert limited.flash_bytes == report.flash_bytes
+    for less, over in (((sram - 4, flash), "SRAM by 4"), ((sram, flash - 32), "FLASH by 32")):
+        with pytest.raises(ExportError, match=f"does not fit 'small': .* exceeds {over} bytes"):
+            run_on_board(synthetic(""), small_board(*less), pixels, **sizes)
+
+
+@needs_board
+def test_more_stack_than_is_reserved_is_an_error():
+    deep = "volatile char deep[600]; for (int i = 0; i < 600; i++) deep[i] = deep[i] + 1;"
+    pixels = np.zeros((1, 2, 2, 1), np.uint8)
+    with pytest.raises(ExportError, match=f"took 6[0-3]. bytes of stack, .* {STACK_BYTES}"):
+        run_on_board(synthetic(deep), "cortex-m4", pixels, classes=4, arena_bytes=16)
+
+
 @needs_board
 def test_a_program_that_does_not_end_is_stopped(monkeypatch):
     monkeypatch.setattr(emulated_board, "EMULATE_SECONDS", 2)
@@ -103,8 +145,11 @@ def test_what_the_compiler_says_is_passed_on():
 
 
 def test_missing_tools_and_unknown_cores_are_named(monkeypatch):
-    with pytest.raises(ValueError, match="'z80', known: cortex-m3"):
-        require_board("z80")
+    for name in ("z80", "mcu-64k"):  # of the latter the engine is an interpreter
+        with pytest.raises(
+            ValueError, match=f"'{name}', known: cortex-m3, .*, mcu-20k, and device"
+        ):
+            find_board(name)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LabError, match="apt install gcc-arm-none-eabi qemu-system-arm"):
-        require_board("cortex-m4")
+        find_board("cortex-m4")

@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from devices_for_tests import MICROCONTROLLERS, SIMULATED, devices
 
 from labkit.latency.devices import (
@@ -19,13 +18,13 @@ from labkit.latency.devices import (
     get_device,
     load_simulated,
 )
-from labkit.latency.memory import flash_table, sram_table
+from labkit.latency.simulated.device_file import MICRO_ENGINES
 from labkit.latency.simulated.roofline import Roofline
 from labkit.space import network
 from labkit.space.operators import Operator, convolution
 from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
-from labkit.tables.costs import macs_table, params_table
+from labkit.tables.costs import macs_table
 
 
 @pytest.mark.parametrize("name", ["fmnist", "ofa-mbv3"])
@@ -100,42 +99,17 @@ def test_all_devices_are_there_and_say_that_they_are_simulated():
         assert device.kind == "simulated" and device.label.startswith("simulated")
         assert device.title and all(each.source for each in device.parameters.values())
         assert (device.sram_bytes is None) == (device.name not in MICROCONTROLLERS)
-
-
-def test_limits_of_the_small_microcontroller_bite():
-    """Each limit alone excludes 10 to 90 % of random archs, and some arch satisfies both."""
-    genes = FMNIST.sample(np.random.default_rng(0), 5000)
-    device = get_device("mcu-64k")
-    too_much_sram = sram_table(FMNIST, device)(genes) > device.sram_bytes
-    too_much_flash = flash_table(FMNIST, device)(genes) > device.flash_bytes
-    assert 0.1 <= too_much_sram.mean() <= 0.9
-    assert 0.1 <= too_much_flash.mean() <= 0.9
-    assert (~too_much_sram & ~too_much_flash).mean() > 0.02
-
-
-def test_flash_is_a_byte_a_weight_and_sixteen_a_channel():
-    """Against the parameter count: its batch norms (2 a channel) and biases leave, 16 bytes a
-    channel arrive.
-    """
-    from labkit.supernet.subnet import Subnet
-
-    device, arch = get_device("mcu-64k"), FMNIST.smallest()
-    layers = [
-        m
-        for m in Subnet(FMNIST, arch).modules()
-        if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))
-    ]
-    expected = sum(m.weight.numel() + 16 * len(m.weight) for m in layers)
-    # one entry a layer, three poolings (two of squeeze-excites per block with one), sums and scales
-    operators = len(network.operators(FMNIST, arch))
-    genes = FMNIST.encode([arch])
-    assert flash_table(FMNIST, device)(genes)[0] == expected + 400 * operators
-    assert params_table(FMNIST)(genes)[0] < flash_table(FMNIST, device)(genes)[0]
+        assert (device.engine in MICRO_ENGINES) == (device.name in MICROCONTROLLERS)
+        assert (device.core is None) == (device.engine != "firmware")
 
 
 def test_unknown_device_names_the_known_ones():
     with pytest.raises(DeviceError, match="unknown device 'toaster', known: host, .*pi4"):
         get_device("toaster")
+
+
+MEMORY = {"device_bytes": 10, "reserved_bytes": 0, "source": "x"}
+MICRO = {"sram": MEMORY, "flash": MEMORY}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +120,20 @@ def test_unknown_device_names_the_known_ones():
         (
             lambda v: v.update(precision="fp13"),
             "field precision: want one of fp32, fp16, int8, got 'fp13'",
+        ),
+        (lambda v: v.pop("engine"), "field engine: want str, got None"),
+        (
+            lambda v: v.update(engine="steam"),
+            "field engine: want one of onnx, litert, tflm, firmware, got 'steam'",
+        ),
+        (lambda v: v.update(engine="tflm"), "field precision: want one of int8, got 'fp32'"),
+        (
+            lambda v: v.update(engine="tflm", precision="int8"),
+            "field sram: want an object, got None",
+        ),
+        (
+            lambda v: v.update(MICRO, engine="firmware", precision="int8", core="z80"),
+            "field core: want one of cortex-m3, cortex-m4, cortex-m7, got 'z80'",
         ),
         (lambda v: v["parameters"].pop("overhead_us"), "parameters.overhead_us"),
         (

@@ -12,13 +12,13 @@ from latency_for_tests import TINY, made_up, own_cache, save  # noqa: F401  (a f
 
 from labkit.latency.devices import DeviceError, get_device
 from labkit.latency.kit import board_import
-from labkit.latency.memory import flash_table, sram_table
 from labkit.search import InfeasibleBudget
 from labkit.space import Arch, Block
 from labkit.space.presets import FMNIST
 from labkit.specialize.choices import ALL, choose_subnets, require_distinct_devices
 from labkit.specialize.deployment_matrix import DEFAULT_REQUESTS
 from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.device_memory import flash_table, sram_table
 from labkit.specialize.targets import Request, Target, targets
 from labkit.supernet.folder import TrainedSupernet
 

@@ -242,7 +242,7 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
 
 
 def test_memory_limits_of_a_microcontroller_show_in_its_column():
-    from labkit.latency.memory import flash_table, sram_table
+    from labkit.specialize.device_memory import flash_table, sram_table
 
     model, device = TrainedSupernet(FMNIST).predictor, get_device("mcu-64k")
     wanted, choices = choose_subnets(

@@ -10,9 +10,9 @@ import numpy as np
 from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_integer, as_items
 from labkit.latency.devices import get_device
-from labkit.latency.memory import flash_table
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best
 from labkit.space import SearchSpace
+from labkit.specialize.device_memory import flash_table
 from labkit.supernet.folder import load
 from labkit.tables.accuracy_predictor import SeparablePredictor
 from labkit.tables.costs import activation_table

@@ -129,12 +129,12 @@ def open_model(path: Path) -> Opened:
 
 
 def fitting_devices(arena_bytes: int, flash_bytes: int) -> tuple[str, ...]:
-    """Names of the microcontrollers with room for such an arena and file."""
+    """Names of the microcontrollers that run TFLite, with room for such an arena and file."""
     devices = map(get_device, device_names())
     return tuple(
         device.name
         for device in devices
-        if device.sram_bytes is not None
+        if device.engine == "tflm"
         and arena_bytes <= device.sram_bytes
-        and flash_bytes <= (device.flash_bytes or flash_bytes)
+        and flash_bytes <= device.flash_bytes
     )

@@ -83,8 +83,9 @@ int main(void) {
     const uint32_t call = ticks[1] - ticks[0];
     if (transfer(SYS_WRITE, counts, &call, 4))
         return 1;
-    /* What lies below this frame is free: fill it, and see later how far it was used. */
-    uint32_t *const top = (uint32_t *)__builtin_frame_address(0) - 16;
+    /* What lies below the stack pointer is free: fill it, and see later how far it was used. */
+    uint32_t *top;
+    __asm__ volatile("mov %0, sp" : "=r"(top));
     for (uint32_t *word = stack_begin; word < top; word++)
         *word = FILL;
     while (!transfer(SYS_READ, images, net_input(), NET_SIDE * NET_SIDE * NET_CHANNELS)) {

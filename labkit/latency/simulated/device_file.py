@@ -7,6 +7,11 @@ A file also lists published latencies: those that the device was fitted to (role
 it was not (`held-out`), and those of another runtime, clock or precision (`other`: shown, not
 counted). Where networks were timed by the thousand, `series` names the public file. `held_out` says
 how far the device is off on networks that its fit has not seen.
+
+`engine` is what runs a network on the device, and so which file it takes: `onnx` (ONNX Runtime, and
+what imports ONNX), `litert`, and on a microcontroller `tflm` (TensorFlow Lite Micro) or `firmware`,
+labkit's C library, for the `core` that the file names. A microcontroller computes in int8 and has
+limits of both memories, less what is reserved for everything but the network and its engine's data.
 """
 
 from __future__ import annotations
@@ -21,6 +26,9 @@ from labkit.storage.json_fields import Fields, read_json
 
 SCHEMA = 1
 VALUE_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes of one value
+MICRO_ENGINES = ("tflm", "firmware")
+ENGINES = ("onnx", "litert", *MICRO_ENGINES)
+CORES = ("cortex-m3", "cortex-m4", "cortex-m7")  # that firmware can be emulated on
 ROLES = ("fit", "held-out", "other")
 EFFICIENCIES = ("dense", "pointwise", "depthwise")
 RATES = ("peak_gmacs", "bandwidth_gb", "overhead_us", "half_channels")
@@ -76,10 +84,16 @@ def read_device_file(path: Path) -> dict:
     precision = fields.choice("precision", tuple(VALUE_BYTES))
     parameters = _parameters(fields.object("parameters"))
     values = {name: parameter.value for name, parameter in parameters.items()}
+    engine = fields.choice("engine", ENGINES)
+    if engine in MICRO_ENGINES:
+        fields.choice("precision", ("int8",))
+        fields.object("sram"), fields.object("flash")
     return {
         "name": path.stem,
         "title": fields.text("title"),
         "precision": precision,
+        "engine": engine,
+        "core": fields.choice("core", CORES) if engine == "firmware" else None,
         "sram_bytes": _free_bytes(fields, "sram"),
         "flash_bytes": _free_bytes(fields, "flash"),
         "parameters": parameters,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labkit.firmware.memory import firmware_arena, firmware_flash
 from labkit.latency.devices import Device
 from labkit.space import SearchSpace
 from labkit.space.operators import Operator
@@ -18,19 +19,21 @@ OPERATOR_BYTES = 400  # an operator's entry and its tensors' in the flatbuffer
 def sram_table(space: SearchSpace, device: Device) -> MaxTable | MaxPlusSum:
     """Bytes of working memory that a subnet takes, batch 1.
 
-    On a microcontroller (a device with an SRAM limit) that is the interpreter's arena; elsewhere
-    the activations that are alive at once, the largest over the operators.
+    On a microcontroller that is the arena of its engine, of firmware with the stack; elsewhere the
+    activations that are alive at once, the largest over the operators.
     """
-    if device.sram_bytes is None:
-        return activation_table(space, device.bytes_per_value)
-    return arena_table(space)
+    if device.engine == "firmware":
+        return firmware_arena(space)
+    if device.engine == "tflm":
+        return arena_table(space)
+    return activation_table(space, device.bytes_per_value)
 
 
 def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:
     """Bytes of the stored network, batch norm folded.
 
-    Those are the weights in the device's precision, and what an int8 TFLite file keeps beside them
-    for each channel and operator.
+    Of firmware those are code, tables and weights; else the weights in the device's precision, and
+    what an int8 TFLite file keeps beside them for each channel and operator.
 
     >>> from labkit.latency.devices import get_device
     >>> from labkit.space.presets import FMNIST
@@ -39,6 +42,8 @@ def flash_table(space: SearchSpace, device: Device) -> AdditiveTable:
     >>> flash_table(FMNIST, device)(genes) <= device.flash_bytes
     array([ True, False])
     """
+    if device.engine == "firmware":
+        return firmware_flash(space, device.core)
 
     def size(operators: Sequence[Operator]) -> int:
         weights = sum(operator.weights for operator in operators) * device.bytes_per_value
