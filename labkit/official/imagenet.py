@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,8 +68,9 @@ class ImageNet:
     ) -> Iterator[Tensor]:
         """Batches (N, 3, resolution, resolution) of training images, drawn at random.
 
-        They are cropped and flipped as in training. The official package also shifts their colors
-        a little; this does not.
+        Images that cannot be read are left out, with a line that names them. The others are cropped
+        and flipped as in training. The official package also shifts their colors a little; this
+        does not.
         """
         generator = torch.Generator().manual_seed(seed)
         indices = torch.randperm(len(self.train), generator=generator)[:images].tolist()
@@ -86,7 +88,10 @@ class ImageNet:
         batch: int = 100,
         workers: int = WORKERS,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of validation images and labels: all, or `images` of them from all classes."""
+        """Batches of validation images and labels: all, or `images` of them from all classes.
+
+        Images that cannot be read are left out, with a line that names them.
+        """
         indices = spread(len(self.val), len(self.val) if images is None else images).tolist()
         center = v2.Compose(
             [v2.Resize(math.ceil(resolution / CROP), antialias=True), v2.CenterCrop(resolution)]
@@ -111,25 +116,28 @@ class _Images(Dataset):
         try:
             image = self.folder.loader(path)
         except (OSError, SyntaxError) as error:  # what PIL raises for a damaged file
-            return f"{path} cannot be read as an image ({error}); replace or remove it"
+            return f"{path} cannot be read as an image ({error})"
         # torchvision's transforms draw from the global generator only.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed * 1_000_003 + self.indices[i])
             return _to_tensor(self.transform(image)), label
 
     def batches(self, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of what can be read; raises DataError where that is nothing."""
+        problems = 0
         # With a generator of its own the loader leaves the global one alone.
         for loaded in DataLoader(
-            self, batch, num_workers=workers, collate_fn=_collate, generator=torch.Generator()
+            self, batch, num_workers=workers, collate_fn=list, generator=torch.Generator()
         ):
-            # Raised here: from a worker it would arrive with that one's traceback in it.
-            if isinstance(loaded, str):
-                raise DataError(loaded)
-            yield loaded
-
-
-def _collate(items: list[tuple[Tensor, int] | str]) -> list[Tensor] | str:
-    return next((item for item in items if isinstance(item, str)), None) or default_collate(items)
+            readable = [item for item in loaded if not isinstance(item, str)]
+            for problem in loaded:
+                if isinstance(problem, str):
+                    problems += 1
+                    tqdm.write(f"labkit: {problem}; it is left out", file=sys.stderr)
+            if readable:
+                yield default_collate(readable)
+        if problems == len(self):
+            raise DataError(f"none of {problems} images in {self.folder.root} can be read")
 
 
 def _folder(path: Path) -> ImageFolder:
@@ -180,14 +188,18 @@ def evaluate(
         calibration = folder.calibration(
             resolution, images=recalibration_images, seed=seed, batch=batch, workers=workers
         )
-        for x in tqdm(calibration, f"{resolution} px, recalibration", disable=not progress):
+        steps = math.ceil(min(recalibration_images, len(folder.train)) / batch)
+        title = f"{resolution} px, recalibration"
+        for x in tqdm(calibration, title, steps, disable=not progress, unit="batch"):
             x = x.to(device)
             for i, recorder in recorders.items():
                 recorder.next_batch()
                 supernet(x, archs[i], recorder)
         hits, count = torch.zeros(len(archs), 2, dtype=torch.long), 0  # top-1, top-5
         validation = folder.validation(resolution, images=images, batch=batch, workers=workers)
-        for x, labels in tqdm(validation, f"{resolution} px, validation", disable=not progress):
+        steps = math.ceil(min(images or len(folder.val), len(folder.val)) / batch)
+        title = f"{resolution} px, validation"
+        for x, labels in tqdm(validation, title, steps, disable=not progress, unit="batch"):
             x, labels, count = x.to(device), labels.to(device), count + len(labels)
             for i, recorder in recorders.items():
                 logits = supernet(x, archs[i], recorder.stats)

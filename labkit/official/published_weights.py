@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,16 @@ from labkit.supernet.supernet import Supernet
 SERVERS = (
     "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets",
     "https://hanlab.mit.edu/files/OnceForAll/ofa_nets",
+)
+
+
+# A number of numpy, such as the best accuracy in the official training's checkpoints, under the
+# names that numpy before and since 2.0 pickles it by.
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_SCALARS = (
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8")),
+    np.dtype,
 )
 
 
@@ -181,11 +192,12 @@ def _convert(
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict in a torch checkpoint, opened without running any code from it.
 
-    Raises CheckpointError where it is missing, incomplete, or holds anything but tensors and plain
-    containers.
+    Raises CheckpointError where it is missing, incomplete, or holds anything but tensors, numbers
+    and plain containers.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(NUMPY_SCALARS)):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; check its name") from None
     except Exception as error:  # noqa: BLE001, whatever a malformed file makes the unpickler raise

@@ -137,14 +137,15 @@ class Supernet(nn.Module):
         return x
 
     def extract(self, arch: Arch, stats: BatchNormStats) -> Subnet:
-        """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights.
+        """The subnet `arch` as ordinary torch modules in eval mode, with copies of the weights,
+        on the supernet's device and in its precision.
 
         Raises ValueError for an arch of another space, KeyError or ValueError for another arch's
         `stats`.
         """
         self.check(arch)
         with _NoInitialization():
-            subnet = Subnet(self.space, arch)
+            subnet = Subnet(self.space, arch).to(next(self.parameters()))
         self.copy_weights(subnet)
         for name, module in subnet.named_modules():
             if isinstance(module, nn.BatchNorm2d):

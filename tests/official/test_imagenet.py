@@ -157,10 +157,8 @@ def flatten(half: Path) -> None:
             "train has 5 class folders, the network has 6",
         ),
         (
-            lambda root: (root / "val" / CLASSES[3] / f"{CLASSES[3]}_2.JPEG").write_bytes(
-                b"no image"
-            ),
-            "n00000003_2.JPEG cannot be read as an image",
+            lambda root: [file.write_bytes(b"") for file in (root / "val").glob("*/*")],
+            "none of 30 images in .*val can be read",
         ),
     ],
 )
@@ -172,11 +170,32 @@ def test_wrong_folders_are_named(folder, supernet, damage, message):
         )
 
 
-def test_a_damaged_image_is_named_from_a_worker_too(folder):
-    (folder / "val" / CLASSES[0] / f"{CLASSES[0]}_0.JPEG").write_bytes(b"no image")
-    with pytest.raises(DataError) as error:
-        list(imagenet.ImageNet(folder, 6).validation(32, workers=1))
-    assert "cannot be read as an image" in str(error.value) and "Traceback" not in str(error.value)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_images_are_named_and_left_out(folder, workers, capsys):
+    expected = torch.cat([x for x, _ in imagenet.ImageNet(folder, 6).validation(32, workers=0)])
+    files = [folder / "val" / CLASSES[i] / f"{CLASSES[i]}_0.JPEG" for i in (0, 5)]
+    whole = files[1].read_bytes()
+    for file, content in zip(files, (b"no image", whole[: len(whole) // 2])):
+        file.write_bytes(content)
+    batches = imagenet.ImageNet(folder, 6).validation(32, workers=workers, batch=4)
+    images = torch.cat([x for x, _ in batches])
+    assert torch.equal(images, expected[[i for i in range(30) if i not in (0, 25)]])
+    lines = capsys.readouterr().err.splitlines()
+    for file, line in zip(files, lines, strict=True):
+        assert line.startswith(f"labkit: {file} cannot be read as an image (")
+        assert line.endswith("); it is left out") and "Traceback" not in line
+
+
+def test_an_evaluation_shows_its_total_and_survives_damaged_images(folder, supernet, capsys):
+    for half in ("train", "val"):
+        (folder / half / CLASSES[2] / f"{CLASSES[2]}_1.JPEG").write_bytes(b"no image")
+    [result] = imagenet.evaluate(
+        supernet, [SPACE.largest()], folder, recalibration_images=48, batch=7, workers=0
+    )
+    err = capsys.readouterr().err
+    assert result.images == 29 and err.count("it is left out") == 2
+    assert "48 px, recalibration: 100%" in err and "7/7" in err  # of 48 images
+    assert "48 px, validation: 100%" in err and "5/5" in err  # of 30
 
 
 def test_archs_of_another_space_are_an_error(folder, supernet):

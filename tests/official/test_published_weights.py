@@ -3,12 +3,14 @@
 import hashlib
 import http.server
 import io
+import os
 import pickle
 import re
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -451,6 +453,29 @@ def test_a_checkpoint_that_is_not_there_is_not_called_damaged(tmp_path):
         CheckpointError, match=r"model_best.pth.tar does not exist; check its name$"
     ):
         weights.read_pickle(tmp_path / "model_best.pth.tar")
+
+
+class Runs:
+    def __reduce__(self):
+        return os.getcwd, ()
+
+
+@pytest.mark.parametrize("number", [np.float64(76.25), np.float32(0.5), np.int64(3)])
+def test_a_checkpoint_of_the_official_training_holds_numbers_of_numpy(tmp_path, number):
+    path, weight = tmp_path / "checkpoint.pth.tar", torch.randn(3, 2)
+    content = {"state_dict": {"weight": weight}, "epoch": 1, "best_acc": number}
+    torch.save(content, path)
+    assert torch.equal(weights.read_pickle(path)["weight"], weight)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    newer = path.read_bytes()
+    older = newer.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    assert older != newer
+    path.write_bytes(older)  # as numpy before 2.0 wrote it
+    assert torch.equal(weights.read_pickle(path)["weight"], weight)
+    for foreign in (Runs(), np.array([Runs()]), np.array(["x"], object)):
+        torch.save({**content, "best_acc": foreign}, path)
+        with pytest.raises(CheckpointError, match="not a whole torch checkpoint of plain tensors"):
+            weights.read_pickle(path)
 
 
 def test_published_addresses():

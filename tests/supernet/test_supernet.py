@@ -227,3 +227,17 @@ def test_a_network_of_one_narrow_arch_is_as_narrow():
         torch.testing.assert_close(alone(x, arch, stats), alone.extract(arch, stats)(x))
     recomputed = alone(x, arch, recompute=True)
     torch.testing.assert_close(recomputed, alone(x, arch))
+
+
+def test_a_subnet_is_where_its_supernet_is_and_as_precise():
+    """The device without memory stands for a GPU."""
+    space, arch = spaces["fmnist"], spaces["fmnist"].smallest()
+    supernet = Supernet(space)
+    stats = recalibrate(supernet, arch, [images_for(space, arch, n=4)])
+    double = supernet.double().extract(arch, stats)
+    assert {parameter.dtype for parameter in double.parameters()} == {torch.float64}
+    subnet = supernet.to("meta").extract(arch, stats)
+    tensors = [*subnet.parameters(), *subnet.buffers()]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    images = images_for(space, arch, n=2).double().to("meta")
+    assert subnet(images).shape == (2, space.num_classes)
