@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# With LIGHT=1 torch comes without CUDA, where this index can be reached: 1.3 GB instead of 5.8 GB.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-all test-browser browser mcu test-mcu test-firmware test-phone lab artifacts lint format clean
+.PHONY: demo test test-all test-browser browser colab mcu test-mcu test-firmware test-phone lab artifacts lint format clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -42,6 +44,16 @@ mcu: $(STAMP)
 	  && timeout 180 $(MCU)/bin/python -m pip install --quiet litert-torch ai-edge-quantizer tflite-micro \
 	  && touch $(MCU)/.installed; } \
 	  || { rm -rf $(MCU); echo 'the packages of the extra `mcu` could not be installed; their tests will be skipped'; }
+
+# Colab's own packages in an environment of their own (5.3 GB), for tests/course/notebooks/test_colab.py.
+COLAB := .venv-colab
+PYTHON_OF_COLAB ?= python3.13
+colab:
+	@test -f $(COLAB)/.installed || { \
+	  $(PYTHON_OF_COLAB) -m venv $(COLAB) \
+	  && $(COLAB)/bin/python -m pip install --quiet -r tests/support/colab-packages.txt \
+	  && touch $(COLAB)/.installed; } \
+	  || { rm -rf $(COLAB); echo "Colab's packages could not be installed; their tests will be skipped"; }
 
 # A subnet in TensorFlow Lite Micro's interpreter, and the memory that it takes there.
 test-mcu: mcu
@@ -89,8 +101,11 @@ format: $(STAMP)
 # first run was stopped, a python without pip may be there.
 $(STAMP): pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@test -z '$(LIGHT)' || $(BIN)/python -c "import torch" 2>/dev/null \
+	  || ! $(BIN)/python -c "from urllib.request import urlopen; urlopen('$(CPU_INDEX)/torch/', timeout=20)" 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet torch torchvision --index-url $(CPU_INDEX)
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -e '.[all]'
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) $(MCU) results build *.egg-info
+	rm -rf $(VENV) $(MCU) $(COLAB) results build *.egg-info

@@ -82,7 +82,7 @@ def check_notebook(path: str | Path | None = None) -> None:
 
     It is a notebook's last cell, which must not stop a notebook that is run as a whole: under
     pytest (nbval), which checks answers cell by cell, it leaves them to it; where nbval is missing,
-    as on Colab, it says what to install.
+    it says what to install.
     """
     if "PYTEST_VERSION" in os.environ:
         print("left to pytest, which checks each answer in the cell after it")

@@ -1,8 +1,8 @@
-"""A stand-in for Colab: an environment with few packages, `google.colab` among the modules, no way
-to the network.
+"""Stand-ins for Colab: environments with `google.colab` among the modules.
 
-The packages are those of the test environment, linked one by one, so that nothing else can be
-imported.
+`environment` links few packages of the test environment one by one, so that nothing else can be
+imported. `runtime` has those of Colab itself, where `make colab` could install them. By default
+notebooks run without a way to the network.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import nbformat
+import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -23,6 +24,13 @@ from packaging.requirements import Requirement
 
 COLAB = ("torch", "torchvision", "numpy", "matplotlib", "ipywidgets", "tqdm", "safetensors")
 KERNEL = "ipykernel"  # what runs a notebook at all
+RUNTIME = Path(__file__).parents[2] / ".venv-colab" / "bin" / "python"
+DOCUMENT = ".document.ipynb"
+MESSAGE = f"""import json
+def blocking_request(name, timeout_sec):
+    assert name == "get_ipynb"
+    return {{"ipynb": json.load(open("{DOCUMENT}"))}}
+"""
 
 
 def with_dependencies(names: Iterable[str]) -> dict[str, object]:
@@ -62,20 +70,51 @@ def environment(folder: Path, names: Iterable[str], first: Path | None = None) -
         }:
             if not (site / top).exists():
                 (site / top).symlink_to(package.locate_file(top))
-    (site / "google" / "colab").mkdir(parents=True)
-    (site / "google" / "colab" / "__init__.py").write_text("")
-    (site / "sitecustomize.py").write_text(
-        "import google.colab\n"
-    )  # Colab's kernel has imported it
+    _add_colab(site)
     return python
 
 
-def run(notebook: dict, python: Path, folder: Path, timeout: int = 600) -> dict:
+def runtime(folder: Path) -> Path:
+    """The Python of a new environment over that of `make colab`, which stays as it is."""
+    if not RUNTIME.exists():
+        pytest.skip("no environment of Colab's packages: make colab")
+    subprocess.run([RUNTIME, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    packages, site = (
+        subprocess.check_output(
+            [each, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+        ).strip()
+        for each in (RUNTIME, python)
+    )
+    (Path(site) / "runtime.pth").write_text(packages + "\n")
+    _add_colab(Path(site))
+    return python
+
+
+def _add_colab(site: Path) -> None:
+    """The module that tells Colab, and the document in the browser that it answers for."""
+    (site / "google" / "colab").mkdir(parents=True)
+    (site / "google" / "colab" / "__init__.py").write_text("")
+    (site / "google" / "colab" / "_message.py").write_text(MESSAGE)
+    (site / "sitecustomize.py").write_text(
+        "import google.colab\n"
+    )  # Colab's kernel has imported it
+
+
+def run(
+    notebook: dict,
+    python: Path,
+    folder: Path,
+    timeout: int = 600,
+    *,
+    online: bool = False,
+    variables: dict[str, str] | None = None,
+) -> dict:
     """Execute a notebook in `folder` with an environment's Python; raises what nbclient raises on a
-    failing cell.
+    failing cell. `online` leaves a way to the package index.
     """
     kernels = folder.parent / f"{folder.name}-kernels"
-    (kernels / "bare").mkdir(parents=True)
+    (kernels / "bare").mkdir(parents=True, exist_ok=True)
     (kernels / "bare" / "kernel.json").write_text(
         json.dumps(
             {
@@ -85,9 +124,13 @@ def run(notebook: dict, python: Path, folder: Path, timeout: int = 600) -> dict:
             }
         )
     )
-    nowhere = dict.fromkeys(
-        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
-    )
+    (folder / DOCUMENT).write_text(json.dumps(notebook))
+    way = {name: value for name, value in os.environ.items() if "proxy" in name.lower()}
+    way |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    if not online:
+        way = dict.fromkeys(
+            ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
+        )
     manager = AsyncKernelManager(
         kernel_name="bare",
         kernel_spec_manager=KernelSpecManager(
@@ -105,7 +148,8 @@ def run(notebook: dict, python: Path, folder: Path, timeout: int = 600) -> dict:
             "PATH": os.environ["PATH"],
             "HOME": str(folder.parent),
             "OMP_NUM_THREADS": "1",
-            **nowhere,
+            **way,
+            **(variables or {}),
         }
     )
     return client.nb

@@ -29,7 +29,10 @@ COPIED = (
     "setup.py",
     "MANIFEST.in",
     "environment.yml",
+    "notebooks/install.py",
     ".gitignore",
+    ".devcontainer/devcontainer.json",
+    ".binder/*",
     "labkit/**/*.py",
     "labkit/firmware/engine/*",
     "labkit/firmware/board/*",
@@ -128,7 +131,10 @@ def student_files(root: Path, repository: str | None, tag: str | None) -> dict[s
     for template in sorted(path for path in templates.rglob("*") if path.is_file()):
         text = template.read_text(encoding="utf-8")
         name = template.relative_to(templates).as_posix()
-        files[name] = text.replace("{notebooks}", table).encode()
+        tour = (
+            badge(next(iter(notebooks)), repository, tag) or "Colab opens notebooks on GitHub only."
+        )
+        files[name] = text.replace("{notebooks}", table).replace("{badge}", tour).encode()
     return files
 
 

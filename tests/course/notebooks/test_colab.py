@@ -1,11 +1,16 @@
-"""Students' notebooks as on Colab: the first cell fetches the course, and nothing is installed."""
+"""Students' notebooks as on Colab: the first cell fetches the course and installs it, and changes
+no package that is there. Where something is in the way it says what, and what it says to do works.
+"""
 
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import colab_for_tests as colab
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 from labkit.course.handout.notebook_file import cell_source, read, source_lines
 from labkit.course.handout.student_copy import INSTRUCTOR
@@ -107,14 +112,15 @@ def run(course, name, python, folder):
     notebook["cells"] = [*cells[: first + 1], again, *cells[first + 1 :], cell(LOOK, "look")]
     folder.mkdir()
     ran = colab.run(notebook, python, folder)["cells"]
-    assert printed(ran[first]).startswith("Python ") and printed(ran[first]) == printed(
-        ran[first + 1]
-    )
+    *notes, versions = printed(ran[first]).splitlines()
+    assert versions.startswith("Python ") and printed(ran[first + 1]).splitlines() == [versions]
+    (note,) = notes  # this environment has no pip
+    assert note.startswith("Nothing was installed (") and "No module named pip" in note
     assert printed(ran[-1]).splitlines() == [
         str(folder / "once-for-all-lab" / "labkit" / "__init__.py"),
         "[]",
     ]
-    assert os.listdir(folder) == ["once-for-all-lab"]
+    assert set(os.listdir(folder)) == {"once-for-all-lab", colab.DOCUMENT}
     return ran
 
 
@@ -159,11 +165,135 @@ print(ipywidgets.__version__, before[0] != bytes(picture.value), before[1] != te
 """
 
 
-def test_a_tag_that_is_not_there_stops_the_first_cell(course, bare, tmp_path):
+def first_cell(course, **changes):
+    """The release's first code cell, with other words for some of its."""
     notebook = read(course / "notebooks" / "00_tour.ipynb")
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    first["source"] = source_lines(cell_source(first).replace(TAG, "no-such-tag"))
+    source = cell_source(first)
+    for old, new in changes.items():
+        source = source.replace({"tag": TAG, "address": f"file://{course}"}[old], new)
+    return {**notebook, "cells": [{**first, "source": source_lines(source)}]}
+
+
+@pytest.fixture
+def private_address():
+    """A server that asks for a user's name, as GitHub does for a private repository."""
+
+    class Private(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic realm=private")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Private) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/course"
+        server.shutdown()
+
+
+def stops_with(sentence, notebook, python, folder, **variables):
+    """The first cell says one sentence, leaves nothing behind, and no traceback."""
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(CellExecutionError) as error:
+        colab.run(notebook, python, folder, variables=variables)
+    assert error.value.ename == "SystemExit"
+    assert sentence in error.value.evalue and error.value.evalue.endswith("run this cell again.")
+    assert "Traceback" not in str(error.value).partition("SystemExit")[0].rpartition("----")[2]
+    assert os.listdir(folder) == [colab.DOCUMENT]
+
+
+def works(notebook, python, folder):
+    assert "labkit" in printed(colab.run(notebook, python, folder)["cells"][0]).splitlines()[-1]
+
+
+def test_a_wrong_tag_and_an_address_that_was_not_stamped(course, bare, tmp_path):
+    folder = tmp_path / "content"
+    stops_with(
+        "has no tag or branch no-such-tag", first_cell(course, tag="no-such-tag"), bare, folder
+    )
+    unstamped = first_cell(course, address="https://github.com/OWNER/REPO")
+    stops_with("write the address of its repository", unstamped, bare, folder)
+    works(first_cell(course), bare, folder)
+
+
+def test_a_private_repository_and_no_network(course, bare, private_address, tmp_path):
+    folder = tmp_path / "content"
+    private = first_cell(course, address=private_address)
+    stops_with("is private or not there", private, bare, folder, no_proxy="127.0.0.1")
+    offline = first_cell(course, address="https://github.com/someone/once-for-all")
+    stops_with("There is no network", offline, bare, folder)
+    (folder / "once-for-all-lab").symlink_to(course)  # what the first of them says
+    works(private, bare, folder)
+
+
+def test_a_copy_of_the_course_around_the_notebook_is_used(course, bare, tmp_path):
+    (tmp_path / "labkit").symlink_to(course / "labkit")
+    (tmp_path / "data").symlink_to(course / "data")
+    (tmp_path / "notebooks").mkdir()
+    works(first_cell(course, address="https://github.com/OWNER/REPO"), bare, tmp_path / "notebooks")
+
+
+def test_an_instructors_notebook_works_once_its_address_is_written(course, bare, tmp_path):
+    notebook = read(INSTRUCTOR / "00_tour.ipynb")
+    first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    stamped = cell_source(first).replace('https://github.com/OWNER/REPO"', f'file://{course}"')
+    first["source"] = source_lines(stamped.replace('"main"', f'"{TAG}"'))
     (tmp_path / "content").mkdir()
-    with pytest.raises(Exception, match="no-such-tag"):
-        colab.run({**notebook, "cells": [first]}, bare, tmp_path / "content")
-    assert not os.listdir(tmp_path / "content")
+    works({**notebook, "cells": [first]}, bare, tmp_path / "content")
+
+
+def packages(python):
+    """Name -> version of what Python can import."""
+    lines = subprocess.check_output([python, "-m", "pip", "list", "--format=freeze"], text=True)
+    return dict(line.split("==") for line in lines.split())
+
+
+def solved(course):
+    """Notebook 1 as far as its first exercise, solved, and a check of the whole notebook."""
+    notebook = read(course / "notebooks" / "01_supernet.ipynb")
+    cells = notebook["cells"]
+    answer = next(i for i, one in enumerate(cells) if "# Exercise 1.1" in cell_source(one))
+    solutions = read(INSTRUCTOR / "01_supernet.ipynb")["cells"]
+    cells[answer] = next(one for one in solutions if one["id"] == cells[answer]["id"])
+    check = cell("from labkit.course import check_notebook\ncheck_notebook()", "check-all")
+    return {**notebook, "cells": [*cells[: answer + 2], check]}
+
+
+def test_colabs_own_packages_stay_and_the_course_works_with_them(course, tmp_path):
+    python = colab.runtime(tmp_path / "venv")
+    before = packages(python)
+    notebook = solved(course)
+    command = cell("!labkit --version\n!labkit search --device pi4 --max-latency-ms 2", "command")
+    notebook["cells"].append(command)
+    (tmp_path / "content").mkdir()
+    ran = {c["id"]: c for c in colab.run(notebook, python, tmp_path / "content", online=True).cells}
+    if "There is no network" in printed(ran["bootstrap"]):
+        pytest.skip("the package index is not to be had here")
+    assert "4 of 4" in printed(ran["check-all"])
+    assert "labkit, version" in printed(ran["command"]) and "px" in printed(ran["command"])
+    after = packages(python)
+    assert {"ofa-labkit", "nbval", "onnx", "onnxruntime"} <= after.keys() - before.keys()
+    assert {name: after[name] for name in before} == before
+
+
+def test_what_is_said_without_a_network_works_later(course, tmp_path):
+    python = colab.runtime(tmp_path / "venv")
+    notebook = solved(course)
+    later = "!env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY python"
+    install = cell(f"{later} once-for-all-lab/notebooks/install.py", "install")
+    notebook["cells"].insert(-1, install)
+    notebook["cells"].insert(-2, {**notebook["cells"][-1], "id": "before"})
+    folder = tmp_path / "content"
+    folder.mkdir()
+    ran = {c["id"]: c for c in colab.run(notebook, python, folder).cells}
+    note, _ = printed(ran["bootstrap"]).splitlines()
+    assert "there is no network" in note
+    script = folder / "once-for-all-lab" / "notebooks" / "install.py"
+    assert note.endswith(f"To install later: !python {script}")
+    assert "checking a notebook needs nbval" in printed(ran["before"])
+    if "Nothing was installed" in printed(ran["install"]):
+        pytest.skip("the package index is not to be had here")
+    assert "4 of 4" in printed(ran["check-all"])

@@ -129,9 +129,9 @@ def test_opens_and_closes_as_a_lesson(path):
 def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
     assert len(NOTEBOOKS) == 8
     first = {cell_source(code(read(path))[0]) for path in NOTEBOOKS}
-    assert len(first) == 1 and "google.colab" in next(iter(first))
+    assert len(first) == 1 and "git" in next(iter(first))
     for path in NOTEBOOKS:  # and only there is the course fetched
-        assert sum("google.colab" in cell_source(cell) for cell in code(read(path))) == 1
+        assert sum('"git", "clone"' in cell_source(cell) for cell in code(read(path))) == 1
 
 
 def test_notebooks_share_nothing():

@@ -130,7 +130,9 @@ def test_address_is_in_every_badge_and_bootstrap_cell(course):
             f"notebooks/{path.name})\n\n# "
         )
         assert "OWNER" not in "".join(map(cell_source, cells))
-    assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(NOTEBOOKS)
+    assert (course / "README.md").read_text(encoding="utf-8").count("colab-badge") == len(
+        NOTEBOOKS
+    ) + 1
 
 
 def test_student_notebooks_differ_in_address_alone(course):
