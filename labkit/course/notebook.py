@@ -6,19 +6,24 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 
 from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.smallest_failure import as_text, smallest_failure
 from labkit.course.exercises.trial import try_answer
 from labkit.course.judges.registry import get_exercise
 from labkit.course.pictures import display
 from labkit.storage.errors import LabError, MissingPackage
+
+AS_GRADED = "\n  The function is right as it ran here, but not as it is run to be graded."
 
 
 def check(id: str, function: Callable) -> None:
     """Say whether an answer is right, and if not, what is wrong with it.
 
     What the function does here is told at once. Where that is right, the notebook is run as a
-    grader runs it, from the cells that ran in this session, and that verdict counts.
+    grader runs it, from the cells that ran in this session, and that verdict counts. An answer that
+    is wrong only then gets a smallest example, where a second set of inputs holds one.
 
     A notebook goes on after a wrong answer, with a picture of the wrong tensor under the message
     where that helps; under pytest (nbval) a wrong answer raises, so that its cell fails.
@@ -26,18 +31,23 @@ def check(id: str, function: Callable) -> None:
     exercise = get_exercise(id)
     verdict = try_answer(exercise, function)
     points, message, note = verdict.points, verdict.message, ""
+    inputs, returned = exercise.inputs(verdict.seed), verdict.returned
     if verdict.passed:
         points, message, note = _graded(exercise)
+        example = smallest_failure(exercise, function) if note == AS_GRADED else None
+        if example is not None:
+            inputs, returned, what_is_wrong = example
+            note = f"\n  A small example: {what_is_wrong}\n{indent(as_text(inputs), '    ')}"
     if not message:
         print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return
     if "PYTEST_VERSION" in os.environ:
         raise Wrong(f"Exercise {id}: {message}")
     print(f"Exercise {id}: {points} of {exercise.points} points\n  {message}{note}")
-    if verdict.returned is not None and _pictures_are_shown():
+    if returned is not None and _pictures_are_shown():
         from labkit.course.pictures.wrong_answers import picture  # with matplotlib
 
-        figure = picture(id, exercise.inputs(verdict.seed), verdict.returned)
+        figure = picture(id, inputs, returned)
         if figure is not None:
             display.show(figure)
 
@@ -63,8 +73,7 @@ def _graded(exercise: Exercise) -> tuple[int, str, str]:
     (mark,) = session_checker().marks(submission, [exercise.id])
     if mark.points is None:
         return exercise.points, "", f"\n  (as it ran here. {mark.message})"
-    note = "\n  The function is right as it ran here, but not as it is run to be graded."
-    return mark.points, mark.message, "" if mark.passed else note
+    return mark.points, mark.message, "" if mark.passed else AS_GRADED
 
 
 def _pictures_are_shown() -> bool:

@@ -9,8 +9,10 @@ from grading_for_tests import solutions, write
 from labkit.course import check, check_notebook
 from labkit.course.checking import check as check_module
 from labkit.course.checking import requirements
+from labkit.course.exercises.exercise import SEEDS
 from labkit.course.handout.notebook_file import cell_source, read
 from labkit.course.handout.student_copy import INSTRUCTOR
+from labkit.course.judges.registry import get_exercise
 from labkit.storage.errors import LabError
 
 NOTEBOOKS = [path for path in sorted(INSTRUCTOR.glob("*.ipynb")) if path.name[:2] != "00"]
@@ -156,3 +158,18 @@ def test_a_function_that_the_notebook_will_not_be_graded_for_is_not_right(sessio
     )
     out = capsys.readouterr().out
     assert "0 of 3 points" in out and "not defined" in out and "right as it ran here" in out
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_wrong_for_other_inputs_only_gets_a_small_example(session, capsys):
+    inputs = get_exercise("1.3").inputs
+    seen = {inputs(seed)["resolutions"] for seed in SEEDS}
+    session.run(
+        "from labkit.course import check",
+        RIGHT.replace("return total", f"return total if resolutions in {seen} else 0"),
+        "check('1.3', count_subnets)",
+    )
+    out = capsys.readouterr().out
+    assert "0 of 3 points" in out and "right for the inputs of the notebook's check" in out
+    assert "A small example: fewer subnets than there are" in out
+    assert "\n    stages = [[[" in out

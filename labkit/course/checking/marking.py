@@ -37,7 +37,7 @@ OWN_CALL = re.compile(rf"([\w.]+) {OWN_ANSWER} [\d.]+")
 MISSING_PACKAGE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 WRONG_FOR_HIDDEN = (
     "right for the inputs of the notebook's check, but not for others that are drawn in the same"
-    " way"
+    " way; `check` in the notebook looks for a small example"
 )
 NAME_ERROR_ADVICE = (
     ". The notebook is run from top to bottom as far as the check of this exercise; imports and"

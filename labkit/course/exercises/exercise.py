@@ -7,8 +7,9 @@ plain values; it is all that happens in the student's process. `judge(inputs, re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from labkit.course.exercises.witness import Note
 
@@ -28,6 +29,14 @@ class Wrong(Exception):
         self.points = points
 
 
+class Size(NamedTuple):
+    """A number that inputs can have less of, such as images or cases."""
+
+    # Which inputs get shorter together, and along which axis: {"x": 0, "weight/0/bias": 1}
+    axes: Mapping[str, int]
+    least: int = 1
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise: what is asked, and how an answer to it is run and judged."""
@@ -42,6 +51,9 @@ class Exercise:
     instead_of: tuple[str, ...] = ()
     # Whether `run` asks the witness, whose notes are then a third argument of `judge`.
     witnessed: bool = False
+    # By which inputs can be made smaller, and whether they are then still what the text says.
+    sizes: tuple[Size, ...] = ()
+    is_valid: Callable[[dict[str, Plain]], bool] = lambda inputs: True  # noqa: E731
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_integer,
@@ -468,7 +468,18 @@ def _judge_draws(draws: np.ndarray) -> None:
 
 
 EXERCISES = (
-    Exercise("7.1", 2, "gpu_days", days_inputs, days_run, days_judge),
+    Exercise(
+        "7.1",
+        2,
+        "gpu_days",
+        days_inputs,
+        days_run,
+        days_judge,
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/runs": 0}),
+        ),
+    ),
     Exercise(
         "7.2",
         3,
@@ -477,7 +488,18 @@ EXERCISES = (
         dearer_run,
         dearer_judge,
         ("labkit.accounting.search_cost.break_even",),
+        sizes=(Size({"cases": 0}),),
     ),
-    Exercise("7.3", 2, "energy_kwh", energy_inputs, energy_run, energy_judge),
-    Exercise("7.4", 3, "bootstrap_interval", bootstrap_inputs, bootstrap_run, bootstrap_judge),
+    Exercise(
+        "7.3", 2, "energy_kwh", energy_inputs, energy_run, energy_judge, sizes=(Size({"cases": 0}),)
+    ),
+    Exercise(
+        "7.4",
+        3,
+        "bootstrap_interval",
+        bootstrap_inputs,
+        bootstrap_run,
+        bootstrap_judge,
+        sizes=(Size({"x": 0, "y": 0}, least=8),),
+    ),
 )

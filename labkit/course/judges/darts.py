@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_integer,
@@ -337,7 +337,7 @@ def derive_run(function: Callable, inputs: dict) -> object:
 
 
 def derive_judge(inputs: dict, returned: object) -> None:
-    for node, answer in zip(inputs["nodes"], as_items(returned, NODES)):
+    for node, answer in zip(inputs["nodes"], as_items(returned, len(inputs["nodes"]))):
         names, alphas = node["names"], node["alphas"].tolist()
         edges = []
         for pair in as_items(answer, 2, "what a node keeps"):
@@ -504,6 +504,14 @@ EXERCISES = (
         node_run,
         node_judge,
         ("labkit.darts.network.MixedOp.forward", "labkit.darts.network.SearchCell.forward"),
+        sizes=(
+            Size({"states": 0, "alphas": 0, "linear": 0, "square": 0}, least=2),
+            Size({"alphas": 1, "linear": 1, "square": 1}, least=2),
+            Size({"states": 1, "probe": 0}),
+            Size({"states": 2, "probe": 1}),
+            Size({"states": 3, "probe": 2}),
+            Size({"states": 4, "probe": 3}),
+        ),
     ),
     Exercise(
         "6.2",
@@ -513,6 +521,17 @@ EXERCISES = (
         product_run,
         product_judge,
         ("labkit.darts.bilevel.second_order",),
+        sizes=(
+            Size({"cases": 0}),
+            Size(
+                {
+                    "cases/0/weights": 0,
+                    "cases/0/direction": 0,
+                    "cases/0/bilinear": 1,
+                    "cases/0/cubic": 1,
+                }
+            ),
+        ),
     ),
     Exercise(
         "6.3",
@@ -522,6 +541,10 @@ EXERCISES = (
         derive_run,
         derive_judge,
         ("labkit.darts.genotype.derive_cell",),
+        sizes=(
+            Size({"nodes": 0}),
+            Size({"nodes/0/alphas": 0}, least=2),
+        ),
     ),
     Exercise(
         "6.4",
@@ -531,5 +554,9 @@ EXERCISES = (
         latency_run,
         latency_judge,
         ("labkit.darts.mixed_supernet.expected_cost",),
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/alphas": 0, "cases/0/latencies": 0}),
+        ),
     ),
 )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_integer,
@@ -597,8 +597,31 @@ EXERCISES = (
             "labkit.course.experiments.deployed_forms.fold_batch_norms",
         ),
     ),
-    Exercise("5.2", 3, "quantize", quantize_inputs, quantize_run, quantize_judge),
-    Exercise("5.3", 2, "int8_layer", layer_inputs, layer_run, layer_judge),
+    Exercise(
+        "5.2",
+        3,
+        "quantize",
+        quantize_inputs,
+        quantize_run,
+        quantize_judge,
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/x": 0}),
+        ),
+    ),
+    Exercise(
+        "5.3",
+        2,
+        "int8_layer",
+        layer_inputs,
+        layer_run,
+        layer_judge,
+        sizes=(
+            Size({"x": 0}),
+            Size({"weight": 0, "bias": 0, "multiplier": 0}),
+            Size({"x": 1, "weight": 1}),
+        ),
+    ),
     Exercise(
         "5.4",
         3,
@@ -611,6 +634,7 @@ EXERCISES = (
             "labkit.space.operators.Schedule.buffers",
             "labkit.tables.arena.planned_peak",
         ),
+        sizes=(Size({"networks": 0}),),
     ),
     Exercise(
         "5.5",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_items,
@@ -528,7 +528,15 @@ def front_judge(inputs: dict, returned: object) -> None:
 
 
 EXERCISES = (
-    Exercise("4.1", 3, "one_hot", one_hot_inputs, one_hot_run, one_hot_judge),
+    Exercise(
+        "4.1",
+        3,
+        "one_hot",
+        one_hot_inputs,
+        one_hot_run,
+        one_hot_judge,
+        sizes=(Size({"stages": 0, "depths": 0}),),
+    ),
     Exercise(
         "4.2",
         3,
@@ -537,6 +545,7 @@ EXERCISES = (
         mutate_run,
         mutate_judge,
         ("labkit.space.genes.GeneMatrices.mutate", "labkit.search.evolution.Variation.mutants"),
+        sizes=(Size({"genes": 1, "choices": 0}),),
     ),
     Exercise(
         "4.3",
@@ -555,6 +564,10 @@ EXERCISES = (
         select_run,
         select_judge,
         ("labkit.search.evolution.select",),
+        sizes=(
+            Size({"limits": 0}),
+            Size({"accuracy": 0, "latency": 0}),
+        ),
     ),
     Exercise(
         "4.5",
@@ -564,6 +577,7 @@ EXERCISES = (
         evolve_run,
         evolve_judge,
         ("labkit.search.evolution.evolve",),
+        sizes=(Size({"population": 1, "weights": 0}),),
     ),
     Exercise(
         "4.6",
@@ -578,6 +592,10 @@ EXERCISES = (
             "labkit.search.pareto.nondominated",
             "labkit.search.pareto._without_plainly_dominated",
             "labkit.search.pareto._covered",
+        ),
+        sizes=(
+            Size({"costs": 0, "accuracy": 0}),
+            Size({"costs": 1}),
         ),
     ),
 )

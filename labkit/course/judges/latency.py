@@ -9,7 +9,7 @@ from itertools import chain, repeat, zip_longest
 
 import numpy as np
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_integer,
     as_items,
@@ -401,6 +401,10 @@ def _in_pairs(inputs: dict) -> list[int]:
     return [i for i in range(len(low)) if high[i] < max(low) or low[i] > min(high)]
 
 
+def _has_pairs(inputs: dict) -> bool:
+    return bool(_in_pairs(inputs))
+
+
 def _judge_tau(inputs: dict, tau: float) -> None:
     predicted, measured, low, high = (
         inputs[name].tolist() for name in ("predicted", "measured", "low", "high")
@@ -490,6 +494,10 @@ def calibrate_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         require_fields(answer, {"answer", *MEASUREMENTS}, "the result could not be read")
         _judge_calibration(case, answer)
+
+
+def _have_two_depths(inputs: dict) -> bool:
+    return all(len(set(case["blocks"].tolist())) > 1 for case in inputs["cases"])
 
 
 def _judge_calibration(inputs: dict, returned: dict) -> None:
@@ -674,6 +682,7 @@ EXERCISES = (
         timer_judge,
         ("labkit.runtime.timing.time_call",),
         witnessed=True,
+        sizes=(Size({"cases": 0}),),
     ),
     Exercise(
         "3.2",
@@ -687,6 +696,10 @@ EXERCISES = (
             "labkit.tables.separable.Joint.__call__",
             "labkit.tables.costs.BlockTable.stage_values",
         ),
+        sizes=(
+            Size({"subnets": 0}),
+            Size({"subnets/0/stages": 0, "subnets/0/strides": 0}),
+        ),
     ),
     Exercise(
         "3.3",
@@ -699,6 +712,8 @@ EXERCISES = (
             "labkit.tables.predictor_quality.kendall_tau",
             "labkit.comparison.prediction_error.prediction_error",
         ),
+        sizes=(Size({"predicted": 0, "measured": 0, "low": 0, "high": 0}, least=2),),
+        is_valid=_has_pairs,
     ),
     Exercise(
         "3.4",
@@ -708,6 +723,11 @@ EXERCISES = (
         calibrate_run,
         calibrate_judge,
         ("labkit.latency.measured.lookup_table.calibrate",),
+        sizes=(
+            Size({"cases": 0}),
+            Size({f"cases/0/{name}": 0 for name in MEASUREMENTS}, least=5),
+        ),
+        is_valid=_have_two_depths,
     ),
     Exercise(
         "3.5",
@@ -720,5 +740,6 @@ EXERCISES = (
             "labkit.latency.simulated.roofline.Roofline.operator_us",
             "labkit.latency.simulated.roofline.Roofline.latency_ms",
         ),
+        sizes=(Size({"layers": 0}),),
     ),
 )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_items,
@@ -459,7 +459,15 @@ def _judge_total(inputs: dict, total: float, calls: list[_ModelCall]) -> None:
 
 
 EXERCISES = (
-    Exercise("2.1", 4, "soft_loss", distill_inputs, distill_run, distill_judge),
+    Exercise(
+        "2.1",
+        4,
+        "soft_loss",
+        distill_inputs,
+        distill_run,
+        distill_judge,
+        sizes=(Size({"student": 0, "teacher": 0, "labels": 0}),),
+    ),
     Exercise(
         "2.2",
         3,
@@ -468,8 +476,20 @@ EXERCISES = (
         sandwich_run,
         sandwich_judge,
         ("labkit.train.recipes.Recipe.archs",),
+        sizes=(Size({"choices": 0}, least=2),),
     ),
-    Exercise("2.3", 3, "allowed_choices", schedule_inputs, schedule_run, schedule_judge),
+    Exercise(
+        "2.3",
+        3,
+        "allowed_choices",
+        schedule_inputs,
+        schedule_run,
+        schedule_judge,
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/phases": 0}, least=0),
+        ),
+    ),
     Exercise(
         "2.4",
         4,
@@ -479,5 +499,9 @@ EXERCISES = (
         gradients_judge,
         ("labkit.train.step.training_step",),
         witnessed=True,
+        sizes=(
+            Size({"widths": 0}, least=2),
+            Size({"images": 0, "labels": 0}),
+        ),
     ),
 )

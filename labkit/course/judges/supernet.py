@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.course.exercises.exercise import Exercise, Wrong
+from labkit.course.exercises.exercise import Exercise, Size, Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_integer,
@@ -452,6 +452,7 @@ EXERCISES = (
         kernel_run,
         kernel_judge,
         ("labkit.supernet.elastic.ElasticDepthwise.active",),
+        sizes=(Size({"weight": 0}),),
     ),
     Exercise(
         "1.2",
@@ -464,6 +465,11 @@ EXERCISES = (
             "labkit.train.progressive_shrinking.channel_orders",
             "labkit.train.progressive_shrinking.by_importance",
             "labkit.train.progressive_shrinking.sort_channels",
+        ),
+        sizes=(
+            Size({"expand": 0, "depthwise": 0, "project": 1}, least=2),
+            Size({"expand": 1}),
+            Size({"project": 0}),
         ),
     ),
     Exercise(
@@ -481,6 +487,7 @@ EXERCISES = (
             "labkit.space.stage_codes.StageCodes.valid_codes",
             "labkit.space.stage_codes.StageCodes._configurations",
         ),
+        sizes=(Size({"stages": 0}),),
     ),
     Exercise(
         "1.4",
@@ -490,6 +497,16 @@ EXERCISES = (
         stats_run,
         stats_judge,
         ("labkit.supernet.batch_norm.Recorder.normalize", "labkit.supernet.evaluation.recalibrate"),
+        sizes=(Size({"batches": 0}),),
     ),
-    Exercise("1.5", 4, "recalibrate_model", model_inputs, model_run, model_judge, witnessed=True),
+    Exercise(
+        "1.5",
+        4,
+        "recalibrate_model",
+        model_inputs,
+        model_run,
+        model_judge,
+        witnessed=True,
+        sizes=(Size({"batches": 0}),),
+    ),
 )
