@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -38,49 +39,63 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
     Whoever reads `path` sees the old file or the new one, whole; a crash leaves the old one. Raises
-    OSError that names `path` if its folder cannot be made or written.
+    OSError that names `path` if it cannot be written, for lack of room as well.
     """
     path = Path(path)
-    try:
+    with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
         )
-    except OSError as error:
-        elsewhere = "set LABKIT_CACHE to" if path.is_relative_to(cache_dir()) else "choose"
-        raise OSError(
-            error.errno,
-            f"cannot write {path}: {error.strerror}; {elsewhere} a folder that can be written",
-        ) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "rb"):
-            write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "rb"):
+                write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_folder_atomic(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a folder of the same name, then put it in place of what is at `folder`.
 
-    Whoever looks sees the old files or the new ones; if `write` fails, the old ones stay.
+    Whoever looks sees the old files or the new ones; if `write` fails, the old ones stay. Raises
+    OSError as `write_atomic` does.
     """
     folder = Path(folder).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with _naming(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            filled = aside / "new" / folder.name
+            filled.mkdir(parents=True)
+            write(filled)
+            if folder.exists():
+                os.rename(folder, aside / "old")
+            os.rename(filled, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let the OSErrors inside name `path`; those of a full disk name nothing, others a temporary
+    file.
+    """
     try:
-        filled = aside / "new" / folder.name
-        filled.mkdir(parents=True)
-        write(filled)
-        if folder.exists():
-            os.rename(folder, aside / "old")
-        os.rename(filled, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        yield
+    except OSError as error:
+        folder = "set LABKIT_CACHE to" if path.is_relative_to(cache_dir()) else "choose"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room there, or " if full else ""
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror or error}; {advice}{folder} a folder that can be"
+            " written",
+        ) from error
 
 
 def write_json(path: Path, value: object) -> None:

@@ -44,7 +44,7 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
                 metadata={"header": json.dumps(header)},
             )
         except SafetensorError as error:  # how its Rust reports a full disk
-            raise OSError(f"cannot write {path}: {error}") from error
+            raise OSError(str(error)) from error
 
     write_atomic(path, write)
 

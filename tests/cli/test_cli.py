@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -7,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from labkit.cli import cli, main
 from labkit.cli.options import read_arch
+from labkit.data.datasets import load as load_data
 from labkit.search import front
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
@@ -804,3 +807,36 @@ def test_a_supernet_of_ones_own_is_used_like_a_shipped_one(capsys, tmp_path):
     arch = json.dumps(answer["arch"])
     measured = as_json(capsys, "evaluate", "--supernet", folder, "--arch", arch)
     assert 0 <= measured["accuracy"] <= 100 and measured["weights"].startswith(folder)
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ("space new", "space.toml"),
+        ("space show fmnist --picture", "space.png"),
+        ("pareto --device pi4 --picture", "front.svg"),
+        ("cost --picture", "cost.pdf"),
+        ("devices new --like stm32h743", "device.json"),
+        ("lut keys --out", "keys.csv"),
+        ("lut export --device epyc-1core --out", "table.json"),
+        ("lut pack --subnets 8 --out", "kit.zip"),
+        ("deploy --arch smallest --to", "subnet.onnx"),
+        ("specialize --device pi4:50% --device pixel1:50% --out", "folder"),
+    ],
+)
+def test_a_disk_without_room_is_said_with_the_file(tmp_path, monkeypatch, arguments, name):
+    """A limit on the size of a file stands for the disk: one that is full cannot be made here."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    load_data("fashion-mnist")  # unpacked before
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        result = CliRunner().invoke(cli, [*arguments.split(), str(tmp_path / name)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error = result.exception
+    assert isinstance(error, OSError) and error.errno == errno.EFBIG, result.output
+    assert re.search(rf"cannot write {tmp_path / name}\S*: File too large; make room", str(error))
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and "cache" not in path.parts]
+    assert not left

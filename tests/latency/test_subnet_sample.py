@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 from labkit.latency.devices import get_device
 from labkit.latency.measured import subnet_sample
 from labkit.latency.measured.subnet_sample import draw_genes, measure_sample
+from labkit.runtime.machine_lock import undisturbed
 from labkit.runtime.timing import TimingLimits
 from labkit.space.presets import FMNIST
 
@@ -91,6 +93,24 @@ def test_what_is_there_is_not_measured_again_and_more_is_added(tmp_path):
     assert (
         len(measure(path, 9, Machine()).milliseconds) == 9
     )  # asking for fewer has thrown nothing away
+
+
+def test_what_another_program_measured_while_this_one_waited_is_not_measured_again(
+    tmp_path, monkeypatch
+):
+    path, other, machine, lock = tmp_path / "s.json", Machine(), Machine(), undisturbed
+
+    @contextmanager
+    def waiting():
+        with lock():
+            monkeypatch.setattr(subnet_sample, "undisturbed", lock)
+            measure(path, 6, other)
+            yield
+
+    monkeypatch.setattr(subnet_sample, "undisturbed", waiting)
+    sample = measure(path, 6, machine)
+    assert len(other.prepared) == 12 and not machine.prepared
+    np.testing.assert_allclose(sample.milliseconds, other.table(sample.genes))
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 4, 9, 13])

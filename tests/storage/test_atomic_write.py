@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from labkit.storage.atomic_write import write_atomic
+from labkit.storage.atomic_write import write_atomic, write_folder_atomic
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    path = tmp_path / "table.json"
+@pytest.mark.parametrize("write", [write_atomic, write_folder_atomic], ids=lambda f: f.__name__)
+def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path, write):
+    path = tmp_path / "thing"
     write_atomic(path, lambda temporary: temporary.write_text("old"))
 
     def half(temporary):
-        temporary.write_text("ne")
+        (temporary / "part" if temporary.is_dir() else temporary).write_text("ne")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="No space"):
-        write_atomic(path, half)
+    with pytest.raises(
+        OSError, match=f"cannot write {path}: No space left on device; make room there, or choose"
+    ) as error:
+        write(path, half)
+    assert error.value.errno == errno.ENOSPC
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -5,6 +5,7 @@ Each function of this package that makes a picture returns a matplotlib figure a
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,7 @@ def nice_ticks(low: float, high: float) -> np.ndarray:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a picture in one step; the format follows the file's ending, PNG if it has none."""
-    # Named explicitly, because the temporary file has another ending.
-    kind = Path(path).suffix[1:] or "png"
-    write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=120, format=kind))
+    # Drawn before the file is opened: matplotlib's PDF writer hides the error of a full disk.
+    data = io.BytesIO()
+    figure.savefig(data, dpi=120, format=Path(path).suffix[1:] or "png")
+    write_atomic(path, lambda temporary: temporary.write_bytes(data.getvalue()))

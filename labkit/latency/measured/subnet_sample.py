@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from labkit.latency.measured.latency_file import check_ms, check_timing
 from labkit.latency.measured.measurement import anchor_block, provenance_of
 from labkit.latency.measured.runtimes import Runtime, get_runtime
 from labkit.latency.measured.untrusted_json import TableError, read_json
+from labkit.runtime.machine_lock import undisturbed
 from labkit.runtime.timing import DEFAULT, TimingLimits, TimingRun, time_all
 from labkit.space import SearchSpace
 from labkit.space.binding import space_fields
@@ -67,38 +69,36 @@ def measure_sample(
     genes, names = draw_genes(space, count, seed), [str(i) for i in range(count)]
     runtime = get_runtime() if runtime is None else runtime
     provenance = provenance_of(runtime, limits)
-    run, earlier_provenance = _read(path, space, seed) if not remeasure else (None, {})
-    if any(earlier_provenance.get(field) != provenance[field] for field in MACHINE_FIELDS):
-        run = None
-    if run is not None and run.share(names, limits) == 1:
-        return _sample(genes, names, run, earlier_provenance)
-    anchor, archs = runtime.block(space, anchor_block(space)), dict(zip(names, space.decode(genes)))
-    if run is None or run.moved(anchor, limits, clock):
-        run = TimingRun()
+
+    def earlier() -> tuple[TimingRun, dict]:
+        """What the file has of a run on this machine, and how it was made."""
+        run, made = _read(path, space, seed) if not remeasure else (None, {})
+        same = all(made.get(field) == provenance[field] for field in MACHINE_FIELDS)
+        return (run if run is not None and same else TimingRun()), made
 
     def save(run: TimingRun, share: float) -> None:
         _write(path, space, seed, provenance, run)
         if progress:
             progress(share)
 
-    time_all(
-        names,
-        lambda name: runtime.subnet(space, archs[name]),
-        anchor,
-        limits,
-        run=run,
-        clock=clock,
-        progress=save,
-    )
-    return _sample(genes, names, run, provenance)
-
-
-def _sample(
-    genes: np.ndarray, names: list[str], run: TimingRun, provenance: Mapping
-) -> SubnetSample:
+    run, made = earlier()
+    with undisturbed() if run.share(names, limits) < 1 else nullcontext():
+        run, made = earlier()  # another program may have measured while this one waited
+        if run.share(names, limits) < 1:
+            anchor, made = runtime.block(space, anchor_block(space)), provenance
+            archs = dict(zip(names, space.decode(genes)))
+            run = time_all(
+                names,
+                lambda name: runtime.subnet(space, archs[name]),
+                anchor,
+                limits,
+                run=TimingRun() if run.moved(anchor, limits, clock) else run,
+                clock=clock,
+                progress=save,
+            )
     timings = run.timings
     milliseconds = np.array([timings[name].median_ms for name in names])
-    return SubnetSample(genes, milliseconds, provenance, len({*run.drifted} & {*names}))
+    return SubnetSample(genes, milliseconds, made, len({*run.drifted} & {*names}))
 
 
 def _write(path: Path, space: SearchSpace, seed: int, provenance: Mapping, run: TimingRun) -> None:
