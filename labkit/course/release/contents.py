@@ -39,6 +39,7 @@ COPIED = (
     "labkit/firmware/example/*",
     "labkit/course/explorer/page/*",
     "docs/*.png",
+    "docs/explorer.html",
     "docs/training.md",
     "docs/your-own.md",
     "docs/latency-files.md",

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from latency_for_tests import TINY, made_up
 
 from labkit.cli import cli
-from labkit.course.explorer.html_page import devices_of, html_page
+from labkit.course.explorer.html_page import PARTS, devices_of, html_page
+from labkit.course.explorer.packed_space import packed_space
 from labkit.course.explorer.predictions import predictions
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.supernet.folder import TrainedSupernet, load
@@ -30,6 +31,20 @@ def test_the_page_needs_nothing_but_itself():
     data = re.search(r'<script type="application/json" id="data">(.*)</script>', page)[1]
     (space,) = json.loads(data)["spaces"]
     assert space["accuracy"]["label"].startswith("synthetic") and space["accuracy"]["rmse"] is None
+
+
+def test_the_page_that_ships_is_of_the_supernet_and_the_code_that_ship():
+    page = (INSTRUCTOR.parents[1] / "docs" / "explorer.html").read_text(encoding="utf-8")
+    again = "make it again: the last command of `make artifacts`"
+    for part in ("solver.js", "page.js", "page.css"):
+        assert (PARTS / part).read_text(encoding="utf-8") in page, f"{part} has changed; {again}"
+    data = json.loads(re.search(r'id="data">(.*)</script>', page)[1])
+    trained = load("fmnist")
+    space = next(space for space in data["spaces"] if space["name"] == "fmnist")
+    assert space["sha256"] == trained.space.digest, again
+    assert space["accuracy"] == json.loads(
+        json.dumps(packed_space(trained.space, trained.predictor, [])["accuracy"])
+    ), again
 
 
 def test_a_space_has_the_devices_that_can_be_searched_in_it():
