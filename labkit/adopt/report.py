@@ -68,9 +68,7 @@ def _networks(adoption: Adoption) -> str:
     matrix, rows = adoption.matrix, []
     for d, target in enumerate(matrix.targets):
         s = next(i for i, choice in enumerate(matrix.choices) if choice.owner == target.name)
-        model = matrix.deployed[s] if matrix.deployed is not None else None
-        int8 = model is not None and target.costs.device.precision == "int8"
-        file = None if model is None else model.int8_path if int8 else model.path
+        file = matrix.file_of(s)
         rows.append(
             [
                 target.costs.device.title,

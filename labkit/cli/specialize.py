@@ -57,8 +57,9 @@ class _Request(click.ParamType):
 def specialize(trained, predictor, images, requests, out, seed, as_json) -> None:
     """Give every device its own subnet, then put every subnet on every device.
 
-    Subnets are chosen exactly from predicted accuracy and the devices' tables, then exported,
-    quantized and measured on val. The matrix shows what one network for all devices would cost.
+    Subnets are chosen exactly from predicted accuracy and the devices' tables, then deployed as
+    each device takes them (ONNX, TFLite or firmware; ONNX for all without the extra `mcu`) and
+    measured on val. The matrix shows what one network for all devices would cost.
     """
     from labkit.course.pictures.deployment import deployment_matrix
     from labkit.course.pictures.style import save_figure

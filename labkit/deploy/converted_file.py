@@ -86,6 +86,10 @@ class FileDeployment(Deployment):
     latency_ms: float | None
     file_bytes: int
 
+    @property
+    def storage_bytes(self) -> int:
+        return self.file_bytes
+
     def lines(self) -> list[str]:
         size, where = f"{self.file_bytes / 1000:.1f} kB", f"first {self.images} images of"
         if self.file_accuracy is None:
@@ -130,10 +134,10 @@ def deploy_file(
     inputs, labels = split_images(dataset, split, subnet.arch.resolution, images)
     model, write, put = convert(inputs)
     accuracy = percent = top1_percent(torch_logits(subnet, inputs), labels)
-    difference = latency = None
+    difference = latency = right = None
     if model is not None:
         logits, checked = model(inputs), inputs[:VERIFY_IMAGES]
-        percent = top1_percent(logits, labels)
+        percent, right = top1_percent(logits, labels), logits.argmax(1) == labels.numpy()
         difference = check_agreement(
             logits[:VERIFY_IMAGES], subnet, checked, model=runtime, tolerance=TOLERANCE[precision]
         )
@@ -160,6 +164,7 @@ def deploy_file(
         path=str(path),
         split=split,
         accuracy=accuracy,
+        right=right,
         runtime=runtime,
         precision=precision,
         images=len(inputs),

@@ -45,6 +45,16 @@ class Deployment:
         """Points of accuracy that int8 loses."""
         return None if self.int8_accuracy is None else self.accuracy - self.int8_accuracy
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Working memory that it takes, as far as that is known."""
+        return None
+
+    @property
+    def storage_bytes(self) -> int:
+        """Bytes of the file, or of the code and constants."""
+        raise NotImplementedError
+
     def lines(self) -> list[str]:
         """What a terminal says of it."""
         raise NotImplementedError

@@ -70,6 +70,14 @@ class FirmwareDeployment(Deployment):
     macs: int
     board: BoardReport | None
 
+    @property
+    def memory_bytes(self) -> int:
+        return self.board.sram_bytes if self.board else self.arena_bytes + STACK_BYTES
+
+    @property
+    def storage_bytes(self) -> int:
+        return self.board.flash_bytes if self.board else self.constant_bytes
+
     def lines(self) -> list[str]:
         lines = [
             f"{self.path} computes what TensorFlow Lite Micro does, to the bit, on the first"
@@ -178,6 +186,7 @@ def deploy(
         split=split,
         accuracy=top1_percent(torch_logits(subnet, inputs), labels),
         int8_accuracy=percent,
+        int8_right=logits.argmax(1) == labels.numpy(),
         images=len(inputs),
         arena_bytes=library.plan.arena_bytes,
         constant_bytes=library.constant_bytes,

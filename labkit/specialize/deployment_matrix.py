@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,16 +21,13 @@ from labkit.specialize.choices import (
     choose_subnets,
     require_distinct_devices,
 )
-from labkit.specialize.deployed_models import SPLIT, deploy_all, remove_stale
+from labkit.specialize.deployed_models import SPLIT, Deployed, deploy_all, remove_stale
 from labkit.specialize.standard_error import paired_difference, standard_error
 from labkit.specialize.targets import Request, Target, targets
 from labkit.storage.atomic_write import write_json
 from labkit.storage.provenance import code_revision
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.supernet.folder import TrainedSupernet
-
-if TYPE_CHECKING:
-    from labkit.deploy.onnx.deployment import OnnxDeployment
 
 SCHEMA = 1
 DEFAULT_REQUESTS = ("pi4:4.5", "pixel1:3", "host:30%", "stm32h743:12", "mcu-64k:250")
@@ -52,7 +48,7 @@ class DeploymentMatrix:
     latency_is: Sequence[str]  # (D,) measured, simulated, ...
     accuracy_is: str
     tolerance: np.ndarray  # (D,) share of the budget by which a measured latency may exceed it
-    deployed: Sequence[OnnxDeployment] | None = None  # (S,) None where nothing was deployed
+    deployed: Deployed | None = None  # None where nothing was deployed
     # (S, D) standard errors of `accuracy` and, on the same images, of `loss`; None where accuracies
     # are predicted
     accuracy_error: np.ndarray | None = None
@@ -104,6 +100,15 @@ class DeploymentMatrix:
         ]
         return float(ratios[0]) if ratios else 1.0
 
+    def file_of(self, s: int) -> str | None:
+        """Name of the file or folder that the device of subnet `s` takes, if it was deployed."""
+        model = self.deployed and self.deployed.files[s]
+        if not model:
+            return None
+        owner = next(target for target in self.targets if target.name == self.choices[s].owner)
+        int8 = owner.costs.device.precision == "int8" and getattr(model, "int8_path", None)
+        return Path(int8 or model.path).name
+
     def to_json(self) -> dict:
         devices = [
             {
@@ -115,15 +120,16 @@ class DeploymentMatrix:
             }
             for target, latency_is in zip(self.targets, self.latency_is)
         ]
-        models = self.deployed or [None] * len(self.choices)
+        models = self.deployed.files if self.deployed else [None] * len(self.choices)
         subnets = [
             {
                 "for": choice.owner,
                 "arch": choice.arch.to_json(),
                 "predicted_accuracy": choice.predicted_accuracy,
                 "verdict": self.verdict(s),
-                "model": model and Path(model.path).name,
-                "int8_model": model and model.int8_path and Path(model.int8_path).name,
+                "model": self.file_of(s),
+                "memory_bytes": model and model.memory_bytes,
+                "storage_bytes": model and model.storage_bytes,
             }
             for s, (choice, model) in enumerate(zip(self.choices, models))
         ]
@@ -169,6 +175,7 @@ class DeploymentMatrix:
             "Each cell: latency over the device's budget, and top-1 accuracy"
             f" ({self.accuracy_is}).",
             *self._error_text(),
+            *self._file_text(),
             f"Latencies: {sources}.",
         ]
         if abs(self.slowdown() - 1) > SLOWDOWN:
@@ -177,6 +184,21 @@ class DeploymentMatrix:
                 " measured; if it is idle now, measure the table again: labkit lut measure"
             )
         return "\n".join(lines)
+
+    def _file_text(self) -> list[str]:
+        """A line for each deployed model: its accuracy, memory and size; then remarks."""
+        if self.deployed is None:
+            return []
+        lines = []
+        for s, (choice, model) in enumerate(zip(self.choices, self.deployed.files)):
+            if model is not None:
+                d = next(d for d, target in enumerate(self.targets) if target.name == choice.owner)
+                memory = model.memory_bytes and f"{model.memory_bytes / 1000:.1f} kB of memory, "
+                lines.append(
+                    f"{self.file_of(s)}: {self.accuracy[s, d]:.2f} %, {memory or ''}"
+                    f"{model.storage_bytes / 1000:.1f} kB stored"
+                )
+        return [*lines, *self.deployed.remarks]
 
     def _error_text(self) -> list[str]:
         """A line on standard errors; none where accuracies are predicted."""
@@ -216,10 +238,10 @@ def specialize(
     ordered, choices = choose_subnets(targets(trained.space, requests, seed), model)
     deployed = None
     if trained.is_trained:
-        int8 = any(target.costs.device.precision == "int8" for target in ordered)
-        deployed = deploy_all(trained, choices, out, int8=int8, progress=progress)
+        deployed = deploy_all(trained, ordered, choices, out, progress=progress)
     matrix = build_matrix(model, ordered, choices, deployed)
-    remove_stale(out, [ALL, *(target.name for target in ordered)], deployed or ())
+    files = deployed.files if deployed else ()
+    remove_stale(out, [ALL, *(target.name for target in ordered)], files)
     write_json(out / "specialize.json", {**matrix.to_json(), "seed": seed})
     return matrix
 
@@ -228,19 +250,20 @@ def build_matrix(
     model: AccuracyModel,
     targets: Sequence[Target],
     choices: Sequence[Choice],
-    deployed: Sequence[OnnxDeployment] | None = None,
+    deployed: Deployed | None = None,
 ) -> DeploymentMatrix:
     """Put every subnet on every device; accuracies are predicted where nothing was `deployed`.
 
-    An int8 device runs the quantized network; fp16 is taken to be as accurate as fp32. Latency on
+    An int8 device runs the quantized network; ONNX is of fp32 for devices of fp16. Latency on
     this machine is that of the deployed network, elsewhere it comes from the device's table.
     """
     space, archs = targets[0].costs.space, [choice.arch for choice in choices]
     latencies, accuracies, labels, tolerance = [], [], [], []
-    for target in targets:
+    right = _right_answers(targets, deployed)
+    for d, target in enumerate(targets):
         device = target.costs.device
         if deployed is not None and target.name == HOST:
-            latencies.append([network.latency_ms for network in deployed])
+            latencies.append([row[d].latency_ms for row in deployed.cells])
             labels.append("measured end to end")
             tolerance.append(NOISE)
         else:
@@ -249,14 +272,11 @@ def build_matrix(
             tolerance.append(0.0)
         if deployed is None:
             accuracies.append([choice.predicted_accuracy for choice in choices])
-        elif device.precision == "int8":
-            accuracies.append([network.int8_accuracy for network in deployed])
         else:
-            accuracies.append([network.accuracy for network in deployed])
+            accuracies.append([100 * row[d].mean() for row in right])
     accuracy_is = f"measured on {SPLIT}, in the device's precision"
     if deployed is None:
         accuracy_is = f"predicted ({model.label})"
-    right = _right_answers(targets, deployed)
     return DeploymentMatrix(
         space=space,
         targets=targets,
@@ -274,28 +294,32 @@ def build_matrix(
 
 
 def _right_answers(
-    targets: Sequence[Target], deployed: Sequence[OnnxDeployment] | None
-) -> np.ndarray | None:
-    """(S, D, N) bool: which images each subnet names rightly in the precision of each device."""
+    targets: Sequence[Target], deployed: Deployed | None
+) -> list[list[np.ndarray]] | None:
+    """(S, D) arrays (N,) bool: which images each subnet names rightly as each device runs it.
+
+    N is the same in a device's column: it is that of the kind of model that the device takes.
+    """
     if deployed is None:
         return None
     int8 = [target.costs.device.precision == "int8" for target in targets]
-    return np.array(
-        [[network.int8_right if each else network.right for each in int8] for network in deployed]
-    )
+    return [
+        [model.int8_right if each else model.right for model, each in zip(row, int8)]
+        for row in deployed.cells
+    ]
 
 
-def _accuracy_errors(right: np.ndarray) -> np.ndarray:
+def _accuracy_errors(right: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """(S, D) standard errors of accuracies, from answers (S, D, N)."""
     return np.array(
         [[standard_error(100 * cell.mean(), len(cell)) for cell in row] for row in right]
     )
 
 
-def _loss_errors(right: np.ndarray) -> np.ndarray:
+def _loss_errors(right: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """(S, D) standard errors of losses; of answers (S, D, N), those of subnet d on device d are
     the device's own.
     """
     return np.array(
-        [[paired_difference(right[d, d], cell)[1] for d, cell in enumerate(row)] for row in right]
+        [[paired_difference(right[d][d], cell)[1] for d, cell in enumerate(row)] for row in right]
     )

@@ -5,21 +5,26 @@ real run.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from firmware_for_tests import record_of
 from latency_for_tests import TINY, own_cache  # noqa: F401  (a fixture)
 
 from labkit.course.pictures.deployment import deployment_matrix
 from labkit.course.pictures.style import save_figure
+from labkit.deploy.deployment import Deployment
 from labkit.deploy.onnx.deployment import OnnxDeployment
+from labkit.firmware.library import RECORD, write_library
+from labkit.formats import table
 from labkit.latency.devices import get_device
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
 from labkit.specialize.choices import ALL, Choice, choose_subnets
+from labkit.specialize.deployed_models import Deployed
 from labkit.specialize.deployment_matrix import NOISE, DeploymentMatrix, build_matrix, specialize
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.targets import Request, Target, targets
@@ -27,6 +32,23 @@ from labkit.storage.provenance import sha256
 from labkit.supernet.folder import TrainedSupernet
 
 BUDGETS = (4.0, 2.0, 100.0)
+NETWORK = record_of(
+    SimpleNamespace(
+        arch=FMNIST.smallest(),
+        input_shape=(20, 20, 1),
+        mean=(0.5,),
+        std=(0.25,),
+        classes=tuple("abcdefghij"),
+        network=SimpleNamespace(
+            input=SimpleNamespace(scale=0.5, zero=0), output=SimpleNamespace(scale=0.5, zero=0)
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileLike(Deployment):
+    memory_bytes, storage_bytes = 11_000, 22_000
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +219,9 @@ def deployed(accuracy: float, int8: float, ms: float) -> SimpleNamespace:
         latency_ms=ms,
         right=images < 2 * accuracy,
         int8_right=images < 2 * int8,
+        path="model.onnx",
+        memory_bytes=1000,
+        storage_bytes=2000,
     )
 
 
@@ -212,7 +237,9 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
     requests = [Request("host", 3.5), Request("stm32h743", 12), Request("jetson-nano", 4.5)]
     wanted, choices = choose_subnets(targets(FMNIST, requests), model)
     names = [target.name for target in wanted]
-    measured = [deployed(92.0 - i, 91.5 - i, 5.0 - i) for i in range(len(choices))]
+    models = [deployed(92.0 - i, 91.5 - i, 5.0 - i) for i in range(len(choices))]
+    files = [None if c.owner == ALL else model for c, model in zip(choices, models)]
+    measured = Deployed([[model] * len(wanted) for model in models], files, [])
     result = build_matrix(model, wanted, choices, measured)
     expected = {
         "host": [92.0 - i for i in range(len(choices))],
@@ -313,6 +340,7 @@ def exported(monkeypatch) -> list[Arch]:
         )
 
     monkeypatch.setattr("labkit.deploy.onnx.deployment.deploy", deploy)
+    monkeypatch.setattr("labkit.deploy.litert.packages.PACKAGES", ("not_installed",))
     monkeypatch.setattr(
         "labkit.supernet.evaluation.Evaluator",
         lambda *_: SimpleNamespace(recalibrate=lambda arch: None),
@@ -336,9 +364,10 @@ def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, expor
                 content = (tmp_path / f"{name}{ending}{more}").read_text()
                 assert content == f"{text} {exported[0]}{more}"
     subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
-    assert {s["for"]: (s["model"], s["int8_model"]) for s in subnets} == {
-        name: (f"{name}.onnx", f"{name}.int8.onnx") for name in ("pi4", "pixel1", "stm32h743")
-    }
+    names = {s["for"]: s["model"] for s in subnets}
+    assert names.pop("stm32h743") == "stm32h743.int8.onnx"
+    assert names == {"pi4": "pi4.onnx", "pixel1": "pixel1.onnx"}
+    assert "ONNX stands in for LiteRT: deploying to a microcontroller needs" in found.text()
 
 
 def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exported):
@@ -354,7 +383,7 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
         "pixel1",
     ]
     subnets = json.loads((tmp_path / "specialize.json").read_text())["subnets"]
-    assert [s["int8_model"] for s in subnets] == [None, None]
+    assert [s["model"] for s in subnets] == [f"{s['for']}.onnx" for s in subnets]
     specialize(
         TrainedSupernet(TINY, predictor="synthetic"),
         [Request("pi4", 1000), Request("pixel1", 1000)],
@@ -368,9 +397,103 @@ def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exp
     ] == [None, None]
 
 
+@pytest.fixture
+def formats(monkeypatch, exported) -> list[tuple]:
+    """What is deployed to formats that all are installed: (ending, options, arch), in order."""
+    calls = []
+
+    def format_like(ending: str) -> SimpleNamespace:
+        def deploy(space, subnet, dataset, path, *, split, supernet, **options):
+            calls.append((ending, options, subnet))
+            if ending:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(ending), path.with_name(path.name + ".json").write_text("{}")
+            else:
+                write_library(path, {RECORD: json.dumps(NETWORK.to_json())})
+            return FileLike(
+                arch=subnet,
+                path=str(path),
+                split=split,
+                accuracy=90.0,
+                right=np.arange(100) < 88,
+                int8_right=np.arange(100) < 87,
+            )
+
+        return SimpleNamespace(deploy=deploy, require_packages=lambda: None)
+
+    real = table.Format.module
+    modules = {ending: format_like(ending) for ending in (".tflite", "")}
+    monkeypatch.setattr(
+        table.Format,
+        "module",
+        property(
+            lambda form: (
+                next((modules[e] for e in modules if table.FORMATS[e] is form), None)
+                or real.fget(form)
+            )
+        ),
+    )
+    return calls
+
+
+def test_each_device_has_what_its_engine_runs(tmp_path, formats, exported):
+    """And the other subnets are judged as the device would run them, in files that nobody keeps;
+    firmware and the interpreter, which compute the same, share one.
+    """
+    (tmp_path / "mcu-20k.onnx").write_text("of an earlier run")
+    names = ("jetson-nano", "pixel1", "stm32h743", "mcu-20k")
+    found = specialize(
+        fake_supernet(), [Request(name, 10_000) for name in names], tmp_path, progress=False
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "jetson-nano.onnx",
+        "jetson-nano.onnx.json",
+        "mcu-20k",
+        "pixel1.tflite",
+        "pixel1.tflite.json",
+        "specialize.json",
+        "stm32h743.tflite",
+        "stm32h743.tflite.json",
+    ]
+    archs = {choice.arch for choice in found.choices}
+    assert len(archs) > 1  # the memories differ
+    boards = [options["board"] for ending, options, _ in formats if not ending]
+    assert len(boards) == 1 and boards[0] in ("mcu-20k", "none")
+    converted = [(options["precision"], arch) for ending, options, arch in formats if ending]
+    assert len(converted) == len(set(converted))
+    own = next(choice.arch for choice in found.choices if choice.owner == "mcu-20k")
+    expected = {(precision, arch) for precision in ("float32", "int8") for arch in archs}
+    assert expected - set(converted) <= {("int8", own)}
+    assert set(exported) == archs
+    columns = {target.name: d for d, target in enumerate(found.targets)}
+    accuracy = {name: set(found.accuracy[:, d]) for name, d in columns.items()}
+    assert accuracy == {
+        "jetson-nano": {90.0},
+        "pixel1": {88.0},
+        "stm32h743": {87.0},
+        "mcu-20k": {87.0},
+    }
+    text = found.text()
+    assert "mcu-20k: 87.00 %, 11.0 kB of memory, 22.0 kB stored" in text
+    specialize(
+        fake_supernet(), [Request("pi4", 1e4), Request("mcu-20k", 1e4)], tmp_path, progress=False
+    )
+    assert (tmp_path / "mcu-20k" / RECORD).is_file()
+    (tmp_path / "pi4").mkdir()  # not ours
+    specialize(
+        TrainedSupernet(TINY, predictor="synthetic"),
+        [Request("pi4", 1000), Request("mcu-20k", 100_000)],
+        tmp_path,
+        progress=False,
+    )  # deploys nothing
+    assert not (tmp_path / "mcu-20k").exists() and (tmp_path / "pi4").is_dir()
+
+
 @pytest.mark.slow
-def test_a_real_run_deploys_what_it_chose(tmp_path):
+def test_a_real_run_deploys_what_it_chose(tmp_path, monkeypatch):
     import onnxruntime
+
+    monkeypatch.setattr("labkit.deploy.litert.packages.PACKAGES", ("not_installed",))
 
     found = specialize(
         TrainedSupernet(FMNIST), [Request("pi4", 4.5), Request("mcu-64k", 250)], tmp_path
@@ -380,6 +503,8 @@ def test_a_real_run_deploys_what_it_chose(tmp_path):
     assert (found.accuracy > 80).all() and (np.diag(found.over_budget) <= 1).all()
     assert found.too_slow[0, 1] and found.loss[1, 0] > 0  # each is wrong on the other's device
     for choice in found.choices:
+        if choice.owner == ALL:
+            continue
         for ending in (".onnx", ".int8.onnx"):
             session = onnxruntime.InferenceSession(
                 tmp_path / f"{choice.owner}{ending}", providers=["CPUExecutionProvider"]

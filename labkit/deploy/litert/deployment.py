@@ -45,6 +45,10 @@ class MicroDeployment(FileDeployment):
     predicted_arena_bytes: int
     fits: tuple[str, ...]  # microcontrollers whose SRAM and flash it fits
 
+    @property
+    def memory_bytes(self) -> int:
+        return self.arena_bytes
+
     def lines(self) -> list[str]:
         return [
             *super().lines(),
@@ -93,7 +97,10 @@ def deploy(
         return report
     labels = dataset.splits[report.split].labels[: report.images]
     arena = micro["arena"]
-    fields = vars(report) | {"int8_accuracy": top1_percent(micro["logits"], labels)}
+    fields = vars(report) | {
+        "int8_accuracy": top1_percent(micro["logits"], labels),
+        "int8_right": micro["logits"].argmax(1) == labels.numpy(),
+    }
     return MicroDeployment(
         **fields,
         arena_bytes=arena.total,

@@ -43,6 +43,14 @@ class OnnxDeployment(Deployment):
     int8_file_bytes: int | None = None
     int8_peak_memory_bytes: int | None = None
 
+    @property
+    def memory_bytes(self) -> int:
+        return self.int8_peak_memory_bytes or self.peak_memory_bytes
+
+    @property
+    def storage_bytes(self) -> int:
+        return self.int8_file_bytes or self.file_bytes
+
     def lines(self) -> list[str]:
         lines = [
             f"{self.path} agrees with torch within {self.max_difference:.1e} on"
