@@ -185,6 +185,8 @@ class _Notebook:
         ]
         sliced = NotebookSlice(exercise.function, cells, last, pristine.values())
         place = sliced.defining_cell()
+        if place is None:  # only a function that nothing calls would define it
+            return self._without_function(exercise, marked, comment)
         roles = {i: "course" if cell.is_course else "other" for i, cell in enumerate(cells)}
         roles[place] = "answer"
         program = (
@@ -200,7 +202,10 @@ class _Notebook:
             for i, source in enumerate(self.code)
             if source in self.readable
             and function in source
-            and any(function in statement.binds for statement in statements_of(source))
+            and any(
+                function in statement.binds | statement.later_binds
+                for statement in statements_of(source)
+            )
         ]
 
     def _last(self, exercise: Exercise, defining: list[int], marked: list[int]) -> int:

@@ -10,6 +10,7 @@ import ast
 import re
 import symtable
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -100,7 +101,7 @@ def statement_of(node: ast.stmt) -> Statement:
     now, later = _names(symtable.symtable(source, "cell", "exec"))
     opens = _opens(node)
     now.binds.update(_written_files(node), _bound_in_texts(node) if opens else ())
-    now.uses.update(_files([node]))
+    now.uses.update(_files([node]), _read_in_texts(node) if opens else ())
     changes = set(_changed_names([node]))
     later_changes = set()
     for function in ast.walk(node):
@@ -276,6 +277,15 @@ def _bound_in_texts(node: ast.stmt) -> Iterator[str]:
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             for groups in BOUND_IN_TEXT.findall(part.value):
                 yield from filter(None, groups)
+
+
+def _read_in_texts(node: ast.stmt) -> Iterator[str]:
+    """Names that code in texts reads and does not bind: it may run among the notebook's names."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with suppress(SyntaxError, ValueError):  # it is no code
+                now, later = _names(symtable.symtable(part.value, "text", "exec"))
+                yield from (now.uses | later.uses) - now.binds - later.binds
 
 
 def _shows(node: ast.stmt) -> bool:

@@ -124,3 +124,11 @@ def test_exercises_that_do_not_exist_are_noted():
         [*cells_of(ANSWERS), ("code", "# Exercise 1.77 (9 points)\n"), ("code", "# Exercise 99.1")]
     )
     assert submission.answers == ANSWERS and "1.77, 99.1" in submission.notes[0]
+
+
+def test_a_function_that_would_define_the_answer_and_is_not_called_is_no_answer():
+    cell = (
+        "# Exercise 1.2 (4 points)\ndef define():\n    global sort_channels\n    sort_channels = 0"
+    )
+    submission = find_answers(replaced("1.2", ("code", cell)))
+    assert submission.programs["1.2"] == (("answer", cell),) and not submission.failures
