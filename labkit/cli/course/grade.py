@@ -93,7 +93,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(1, MOST_THREADS),
-    help="Submissions at a time; left out, one a core.",
+    help="Submissions at a time; at most, and left out, one a core.",
 )
 @click.option(
     "--seed",

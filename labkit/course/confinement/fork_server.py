@@ -30,7 +30,7 @@ from shutil import rmtree
 
 import labkit
 from labkit.course.confinement.file_view import FileView
-from labkit.course.confinement.limits import MIB, RunLimits
+from labkit.course.confinement.limits import MIB, RunLimits, processors
 from labkit.course.confinement.process_tree import adopt_orphans, end_all
 from labkit.course.confinement.run_folder import make_run_folder
 from labkit.course.confinement.supervisor import MAX_RESULT_BYTES, supervise
@@ -93,7 +93,7 @@ def run_job(
     address: str, job: dict, limits: RunLimits, view: FileView, namespaces: bool = True
 ) -> dict:
     """Have the server at `address` run a job (see `labkit.course.execution.job`), confined to
-    `view`, in namespaces or without them (see `try_walls`).
+    `view`, in namespaces or without them (see `try_walls`), on the processors of whoever asks.
 
     The reply is the job's result with "walls", "seconds", "cpu_s", and perhaps "ended" (it was cut
     short, and why) or "failure" (the job could not be run, which is nobody's fault who answered).
@@ -151,6 +151,7 @@ def _ask(
         "readable": list(map(str, view.readable)),
         "hidden": list(map(str, view.hidden)),
         "namespaces": namespaces,
+        "processors": processors(),
     }
     with _connect(address) as connection, connection.makefile("rwb") as stream:
         first = json.dumps(request).encode()

@@ -26,6 +26,17 @@ class RunLimits:
     processes: int = 256  # and threads
 
 
+def processors() -> list[int]:
+    """The processors that this process may run on, where the system tells; else none."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def keep_to(processors: list[int]) -> None:
+    """Have this process, and what it starts, run on these processors only."""
+    if processors:
+        os.sched_setaffinity(0, processors)
+
+
 def limit_this_process(limits: RunLimits) -> None:
     """Set the limits that the system keeps for a process and what it starts."""
     values = {

@@ -7,7 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
 
+from labkit.course.confinement.limits import keep_to
 from labkit.course.confinement.process_tree import die_with_parent
 from labkit.course.execution.limited_child import limit_memory
 
@@ -34,13 +36,17 @@ def ends_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def be_a_worker() -> None:
-    """Make this process one that ends with the grading, and judges within limits of memory."""
+def be_a_worker(shares: SimpleQueue) -> None:
+    """Make this process one that ends with the grading, and judges within limits of memory. It and
+    the runs that it asks for keep to the next share of processors, a list, in the queue: however
+    many processes an answer starts, the answers that other workers run do not wait for them.
+    """
     for number in ENDING:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the grading ends it
     die_with_parent()
     limit_memory(WORKER_MEMORY_MIB)
+    keep_to(shares.get())
 
 
 def end_workers() -> None:

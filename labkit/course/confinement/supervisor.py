@@ -19,7 +19,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from labkit.course.confinement.file_view import FileView
-from labkit.course.confinement.limits import MIB, RunLimits
+from labkit.course.confinement.limits import MIB, RunLimits, keep_to
 from labkit.course.confinement.look_around import look_around
 from labkit.course.confinement.process_tree import (
     adopt_orphans,
@@ -37,7 +37,8 @@ WATCH_S = 0.25
 
 
 def supervise(connection: socket.socket, runs_folder: Path) -> None:
-    """Answer one request: {"job", "limits", "readable", "hidden", "namespaces"}, then the inputs.
+    """Answer one request: {"job", "limits", "readable", "hidden", "namespaces", "processors"}, then
+    the inputs.
 
     Without a job, the confined process looks around and says what it can reach.
     """
@@ -86,6 +87,7 @@ def _run(request: dict, folder: Path, connection: socket.socket) -> dict:
         os.close(receiving)
 
         def work() -> dict:
+            keep_to(request["processors"])
             confine(walls, limits, folder, view, number)
             if request["job"] is None:
                 return look_around(json.loads(receive(connection)))

@@ -33,7 +33,7 @@ arch_prctl capget execve execveat exit exit_group fork futex futex_waitv get_rob
 get_thread_area getcpu getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getpriority
 getresgid getresuid getrlimit getrusage getsid gettid getuid kill pidfd_open pidfd_send_signal prctl
 prlimit64 rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
-sched_getparam sched_getscheduler sched_setaffinity sched_setparam sched_setscheduler sched_yield
+sched_getparam sched_getscheduler sched_setparam sched_setscheduler sched_yield
 set_robust_list set_thread_area set_tid_address setgid setgroups setpgid setpriority setregid
 setresgid setresuid setreuid setrlimit setsid setuid sysinfo tgkill times tkill uname vfork wait4
 waitid

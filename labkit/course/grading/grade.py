@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from labkit.course.checking.answer_run import course_view, make_plan
 from labkit.course.confinement.fork_server import ForkServer, try_walls
-from labkit.course.confinement.limits import RunLimits
+from labkit.course.confinement.limits import RunLimits, processors
 from labkit.course.confinement.orderly_end import be_a_worker, end_workers, ends_in_order
 from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
@@ -218,8 +218,12 @@ def grade_all(
 def _in_pool(tasks: list[Task], plan: GradingPlan, address: str, jobs: int) -> Iterable[dict]:
     """Results as they come in; after the death of a process no more of them."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    workers = min(jobs, len(tasks))
-    with ProcessPoolExecutor(workers, context, initializer=be_a_worker) as pool:
+    cores = processors()
+    workers = min(jobs, len(tasks), len(cores) or jobs)
+    shares = context.SimpleQueue()
+    for i in range(workers):
+        shares.put(cores[i::workers])
+    with ProcessPoolExecutor(workers, context, be_a_worker, (shares,)) as pool:
         futures = []
         try:
             with suppress(BrokenProcessPool):  # it may die while tasks are still handed to it

@@ -16,6 +16,7 @@ from grading_for_tests import cells_of, confined, notebook, running, solutions, 
 
 from labkit.course.checking.marking import mark
 from labkit.course.checking.stripped_copy import PACKAGE
+from labkit.course.confinement.limits import RunLimits, processors
 from labkit.course.confinement.process_tree import descendants
 from labkit.course.confinement.run_folder import PREFIX
 from labkit.course.confinement.walls import Walls
@@ -117,6 +118,47 @@ def test_processes_that_come_and_go_cost_nobody_else_a_point(grader):
         marks = grader.marks([("code", ANSWERS["1.2"])], ["1.2"])
         assert marks["1.2"].passed, marks["1.2"].message
     storm.join()
+
+
+BUSY = counting("""
+for _ in range(200):
+    if not os.fork():
+        os.setsid()
+        try:
+            os.sched_setaffinity(0, range(os.cpu_count()))
+        except OSError:
+            pass
+        while True:
+            pass
+while True:
+    pass
+""")
+WORK = """
+def after_work(count):
+    for _ in range(20_000_000):
+        pass
+    return count
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(processors()) < 2, reason="answers of two students share the one processor")
+def test_busy_processes_cost_nobody_else_a_point(tmp_path):
+    write(tmp_path / "busy.ipynb", [("code", BUSY)])
+    answer = ANSWERS["1.3"].replace("return total", "return after_work(total)")
+    write(tmp_path / "anna.ipynb", [("code", WORK), ("code", answer)])
+    limits = RunLimits(cell_s=15)
+    grades = grading.grade(
+        [tmp_path],
+        tmp_path / "grades.csv",
+        only=["1.3"],
+        jobs=2,
+        limits=limits,
+        progress=False,
+        reference_first=False,
+    )
+    points = {one["student"]: one["marks"][0]["points"] for one in grades["students"]}
+    assert points == {"anna": 3, "busy": 0}
 
 
 @pytest.mark.slow
