@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 from labkit.adopt.space_template import write_space
 from labkit.data import datasets
 from labkit.data.record import DataError, ImageForm
+from labkit.latency.measured import latency_file
+from labkit.latency.measured.untrusted_json import TableError
 from labkit.space import SearchSpace, Stage, spaces
 from labkit.space.presets import FMNIST
 from labkit.storage import tensor_file
@@ -21,6 +24,8 @@ from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import accuracy_files, weights_file
 from labkit.supernet.folder import TrainedSupernet, load
 from labkit.supernet.supernet import Supernet
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_shipped_supernet_knows_all_that_belongs_to_it():
@@ -88,19 +93,50 @@ def test_a_folder_without_weights_is_named(tmp_path):
         load(tmp_path)
 
 
-EDITS = {
-    "resolution": lambda space: replace(space, resolutions=(16, 24, 28)),
-    "activation": lambda space: replace(space, stem_act="relu"),
-    "expand ratio": lambda space: replace(
-        space, stages=(replace(space.stages[0], expands=(2, 3, 6)), *space.stages[1:])
-    ),
-    "batch norm": lambda space: replace(space, bn_eps=1e-3),
+SPACE_EDITS = {
+    "resolutions": (16, 24, 28),
+    "in_channels": 3,
+    "num_classes": 11,
+    "stem_width": 2 * FMNIST.stem_width,
+    "stem_stride": 3 - FMNIST.stem_stride,
+    "stem_act": "relu6",
+    "first_width": 24,
+    "first_act": "relu6",
+    "final_width": 72,
+    "feature_width": 72,
+    "head_act": "relu6",
+    "bn_eps": 1e-3,
+    "widths": (0.5, 0.75, 1.0),
+    "divisor": 4,
+}
+STAGE_EDITS = {
+    "width": 2 * FMNIST.stages[1].width,
+    "stride": 3 - FMNIST.stages[1].stride,
+    "depths": (1, 3),
+    "kernels": (3, 9),
+    "expands": (2, 3, 6),
+    "act": "relu6",
+    "se": not FMNIST.stages[1].se,
 }
 
 
-@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, edit):
-    edited = edit(FMNIST)
+def test_the_edits_are_of_all_fields_but_the_name():
+    assert {*SPACE_EDITS, "name", "stages"} == {field.name for field in fields(SearchSpace)}
+    assert {*STAGE_EDITS} == {field.name for field in fields(Stage)}
+
+
+@pytest.mark.parametrize("field", [*SPACE_EDITS, *(f"stage {name}" for name in STAGE_EDITS)])
+def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, field):
+    first, second, *others = FMNIST.stages
+    if field in SPACE_EDITS:
+        edited = replace(FMNIST, **{field: SPACE_EDITS[field]})
+    else:
+        name = field.removeprefix("stage ")
+        second = replace(second, **{name: STAGE_EDITS[name]})
+        edited = replace(FMNIST, stages=(first, second, *others))
+    table = ROOT / "data" / "latency" / "epyc-1core" / "fmnist.json"
+    with pytest.raises(TableError, match=f"{FMNIST.digest[:12]}.*{edited.digest[:12]}.*measure"):
+        latency_file.read(table, edited)
     monkeypatch.setitem(spaces, "fmnist", edited)
     value = load("fmnist")
     versions = rf"fmnist' \({FMNIST.digest[:12]}\), not for space 'fmnist' \({edited.digest[:12]}\)"
@@ -113,7 +149,9 @@ def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, edit):
             read()
     value = TrainedSupernet(edited, value.path.with_name("other"))
     for read, file in ((lambda: value.pairs, "pairs"), (lambda: value.predictor, "predictor")):
-        with pytest.raises(ArtifactError, match=f"{file}.npz was made for space '{versions}"):
+        with pytest.raises(
+            ArtifactError, match=f"{file}.npz was made for space '{versions}.*labkit measure"
+        ):
             read()
 
 
@@ -152,7 +190,7 @@ def test_two_spaces_of_one_name_never_share_a_file(tmp_path, monkeypatch):
     """What is measured of the one is neither read nor overwritten for the other."""
     from labkit.space.binding import file_stem
 
-    other = EDITS["activation"](FMNIST)
+    other = replace(FMNIST, stem_act="relu6")
     assert file_stem(FMNIST) != file_stem(other)
     sample = {split: np.array([90.0, 91]) for split in ("val", "test")}
     header = {"inputs": {}, "images": {"val-search": 5000, "val": 5000, "test": 10_000}}
