@@ -73,7 +73,7 @@ def check_cells(cells: list[tuple[str, str]], checker: Checker | None = None) ->
     submission = find_answers(cells)
     if not submission.notebooks:
         raise LabError(
-            "no cell has a comment like `# Exercise 1.2 (4 points)`: there is nothing to check"
+            "no cell has a comment like `# Exercise 1.2 (2 points)`: there is nothing to check"
         )
     ids = [*submission.answers, *submission.problems]
     if checker is not None:

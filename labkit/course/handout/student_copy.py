@@ -3,7 +3,7 @@ metadata.
 
 Structure is carried by comments in the source, which every front end keeps:
 
-    # Exercise 1.2 (4 points)      first line of the cell that holds an answer
+    # Exercise 1.2 (2 points)      first line of the cell that holds an answer
     # BEGIN SOLUTION               what stands between these two, at their indentation, is replaced
     # END SOLUTION                 by `raise NotImplementedError`
     # NBVAL_CHECK_OUTPUT           first line of a cell whose stored output nbval compares
@@ -35,7 +35,7 @@ FOR_INSTRUCTOR = "# FOR THE INSTRUCTOR:"
 def exercise_ids(source: str) -> list[str]:
     """The exercises that a cell of the course holds the answers to.
 
-    >>> exercise_ids("# Exercise 1.2 (4 points)\\ndef sort_channels(): ...")
+    >>> exercise_ids("# Exercise 1.2 (2 points)\\ndef sort_channels(): ...")
     ['1.2']
     """
     return [header[1] for header in EXERCISE.finditer(source)]

@@ -27,7 +27,7 @@ PERTURBATIONS = (0.02, 0.2)
 STEPS = 12  # how often at most an SRAM limit is lowered until it matters
 # Points of predicted accuracy below the optimum that still count as right.
 ACCURACY_TOLERANCE = 0.05
-CLOSE, CLOSE_POINTS = 0.5, 2  # a wider gap, and what an answer is worth that meets it
+CLOSE, CLOSE_POINTS = 0.5, 4  # a wider gap, and what an answer is worth that meets it
 LIMITED_COSTS = {
     "latency_ms": ("latency", "ms"),
     "sram_bytes": ("SRAM", "bytes"),

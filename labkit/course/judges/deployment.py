@@ -624,7 +624,7 @@ EXERCISES = (
     ),
     Exercise(
         "5.4",
-        3,
+        4,
         "peak_memory",
         memory_inputs,
         memory_run,
@@ -638,7 +638,7 @@ EXERCISES = (
     ),
     Exercise(
         "5.5",
-        4,
+        8,
         "choose",
         choose_inputs,
         choose_run,

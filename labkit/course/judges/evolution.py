@@ -539,7 +539,7 @@ EXERCISES = (
     ),
     Exercise(
         "4.2",
-        3,
+        2,
         "mutate",
         mutate_inputs,
         mutate_run,
@@ -549,7 +549,7 @@ EXERCISES = (
     ),
     Exercise(
         "4.3",
-        3,
+        2,
         "cross_stages",
         cross_inputs,
         cross_run,
@@ -571,7 +571,7 @@ EXERCISES = (
     ),
     Exercise(
         "4.5",
-        4,
+        6,
         "evolve",
         evolve_inputs,
         evolve_run,

@@ -127,7 +127,7 @@ def timer_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
             try:
                 _judge_median(case, median, repeats)
             except Wrong as wrong:
-                raise Wrong(f"{wrong} (the number of repeats is right)", points=2) from None
+                raise Wrong(f"{wrong} (the number of repeats is right)", points=4) from None
         except Wrong as wrong:
             settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
             raise Wrong(f"with {settings}: {wrong}", wrong.points) from None
@@ -675,7 +675,7 @@ def roofline_judge(inputs: dict, returned: object) -> None:
 EXERCISES = (
     Exercise(
         "3.1",
-        4,
+        6,
         "time_until_sure",
         timer_inputs,
         timer_run,

@@ -409,7 +409,7 @@ def model_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
         raise Wrong(
             "the statistics are right, but the model is left in training mode; end with"
             " model.eval()",
-            points=3,
+            points=5,
         )
 
 
@@ -456,7 +456,7 @@ EXERCISES = (
     ),
     Exercise(
         "1.2",
-        4,
+        2,
         "sort_channels",
         sort_inputs,
         sort_run,
@@ -501,7 +501,7 @@ EXERCISES = (
     ),
     Exercise(
         "1.5",
-        4,
+        6,
         "recalibrate_model",
         model_inputs,
         model_run,

@@ -30,7 +30,7 @@ BODY = ANSWERS["1.2"].split("\n", 1)[1]
 
 def test_answers_are_found_wherever_they_were_moved():
     cells = [
-        ("markdown", "# Exercise 1.2 (4 points)"),
+        ("markdown", "# Exercise 1.2 (2 points)"),
         *reversed(cells_of(ANSWERS)),
         ("code", "print(1)"),
     ]
@@ -43,10 +43,10 @@ def test_answers_are_found_wherever_they_were_moved():
 @pytest.mark.parametrize(
     "comment",
     [
-        "# Exercise 1.2 (4 points)",
+        "# Exercise 1.2 (2 points)",
         "#exercise 1.2",
         "   ##  EXERCISE 1.2: mine",
-        "import math\n\n# Exercise 1.2 (4 points)",
+        "import math\n\n# Exercise 1.2 (2 points)",
         "%%time\n# Exercise 1.2",
     ],
 )
@@ -57,7 +57,7 @@ def test_the_comment_may_look_different(comment):
 
 
 def test_missing_answers_are_named():
-    assert problem().startswith("missing: no cell has the comment `# Exercise 1.2 (4 points)`")
+    assert problem().startswith("missing: no cell has the comment `# Exercise 1.2 (2 points)`")
     assert "or defines sort_channels" in problem()
     assert "is a markdown cell" in problem(("markdown", ANSWERS["1.2"]))
 
@@ -68,7 +68,7 @@ def program(*cells, id="1.2"):
 
 
 def test_the_cell_that_defines_the_function_is_the_answer_wherever_the_comment_is():
-    for before in ("# Exercise 1.2 (4 points)", "# Exercise 1.2\ndef helper(x):\n    return x"):
+    for before in ("# Exercise 1.2 (2 points)", "# Exercise 1.2\ndef helper(x):\n    return x"):
         assert program(("code", before), ("code", BODY)) == [("answer", BODY)]
     assert program(("code", BODY)) == [("answer", BODY)]
 

@@ -398,7 +398,7 @@ ODD = {
             {
                 "cell_type": "markdown",
                 "metadata": {},
-                "source": "# Exercise 1.2 (4 points)\nHow I solved it",
+                "source": "# Exercise 1.2 (2 points)\nHow I solved it",
             }
         )
     ),

@@ -207,7 +207,7 @@ def grader():
 def test_forged_evidence_scores_nothing(name, grader):
     id, source = FORGERIES[name]
     marks = grader.marks([("code", f"# Exercise {id}\n{source}")], [id])
-    partial = {"1.5": 3}  # the statistics are right
+    partial = {"1.5": 5}  # the statistics are right
     assert marks[id].points == partial.get(id, 0), marks[id].message
     assert "raised" not in marks[id].message, marks[id].message
 

@@ -173,7 +173,7 @@ def saved_by(front_end):
 @pytest.mark.parametrize("front_end", ["Colab", "VS Code", "Jupyter 7"])
 def test_what_saved_it_does_not_matter(front_end, grader):
     text = ("\ufeff" + json.dumps(saved_by(front_end), indent=1)).replace("\n", "\r\n")
-    assert points(grader.marks(parse(text.encode()), ["1.3", "1.5"])) == {"1.3": 3, "1.5": 4}
+    assert points(grader.marks(parse(text.encode()), ["1.3", "1.5"])) == {"1.3": 3, "1.5": 6}
 
 
 def test_imports_and_helpers_of_other_cells_are_found(grader):
