@@ -10,6 +10,7 @@ import json
 import os
 
 import pytest
+from decorations_for_tests import setup_cells
 from grading_for_tests import cells_of, confined, notebook, solutions, write
 
 from labkit.course.checking.answer_notebook import answer_notebook
@@ -211,6 +212,51 @@ class Sly(np.ndarray):
     "taking itself away": function("return 1") + "%reset -f\n",
     "another language": "%%javascript\nreturn 1",
     "a shell": function("return 1") + "!kill -9 $PPID\n",
+    "an error of megabytes": function("raise ValueError('a.' * 2_000_000)"),
+    "errors by the megabyte": function("""kernel = get_ipython().kernel
+for _ in range(300):
+    error = {"ename": "E" * 2**20, "evalue": "x" * 2**20, "traceback": []}
+    kernel.session.send(kernel.iopub_socket, "error", error, parent=kernel.get_parent())
+return 1"""),
+    "saying that it has ended": function("""kernel = get_ipython().kernel
+for _ in range(3):
+    status = {"execution_state": "idle"}
+    kernel.session.send(kernel.iopub_socket, "status", status, parent=kernel.get_parent())
+return 1"""),
+    "a folder where inputs come": (
+        "import os\n"
+        + function("os.makedirs(os.environ['LABKIT_EXCHANGE'] + '/1.3-hidden.json/x')\nreturn 1")
+    ),
+    "another folder where inputs come": (
+        "import os\n"
+        + function("folder = os.environ['LABKIT_EXCHANGE']\nos.rename(folder, '/tmp/moved')")
+    ),
+}
+# What labkit offers elsewhere and the exercise asks for: emptied in its copy, and flagged.
+PARTS_OF_LABKIT = {
+    "4.6": """# Exercise 4.6
+import numpy as np
+from labkit.search import pareto
+def on_front(costs, accuracy):
+    costs = np.asarray(costs, float).reshape(len(accuracy), -1)
+    points = np.column_stack([costs, -np.asarray(accuracy, float)])
+    best = np.ones(len(points), bool)
+    for i, one in enumerate(points):
+        for other in points:
+            if (one != other).any():
+                best[i] &= 0 in pareto._without_plainly_dominated(np.stack([one, other]))
+    return best
+""",
+    "5.4": """# Exercise 5.4
+from labkit.space.operators import Schedule
+def peak_memory(operators, sizes):
+    outputs = [output for _, output in operators]
+    image = next(name for name in sizes if name not in outputs)
+    schedule, number = Schedule(sizes[image]), {image: 0}
+    for inputs, output in operators:
+        number[output] = schedule.run([number[name] for name in inputs], sizes[output])
+    return max(schedule.alive())
+""",
 }
 
 
@@ -233,6 +279,15 @@ def test_it_scores_nothing(name, grader):
         and len(graded.message) > 10
         and graded.message.isprintable() | ("\n" in graded.message)
     )
+
+
+@pytest.mark.parametrize("id", PARTS_OF_LABKIT)
+def test_parts_of_labkit_are_no_answer_and_one_without_them_is_right(id, grader):
+    graded = grader.marks([("code", PARTS_OF_LABKIT[id])], [id])[id]
+    assert graded.points == 0 and graded.flag.startswith(f"{id} calls labkit's own")
+    number = int(id.partition(".")[0])
+    cells = [("code", cell) for cell in [*setup_cells(number), solutions(number)[id]]]
+    assert grader.marks(cells, [id])[id].passed
 
 
 @pytest.mark.parametrize("name", REACH)

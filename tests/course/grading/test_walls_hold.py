@@ -307,6 +307,39 @@ def test_grading_refuses_where_answers_are_not_confined(tmp_path, monkeypatch, c
     assert capsys.readouterr().err.count("DOWN") == 2 * 4
 
 
+# labkit's command line where the system refuses namespaces.
+DENIED = """
+import errno, sys
+import pyseccomp
+rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+for name in ("unshare", "mount", "setns"):
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+rules.load()
+from labkit.cli import main
+sys.argv[0] = "labkit"
+main()
+"""
+
+
+@pytest.mark.slow
+@LINUX
+def test_a_system_without_namespaces_is_named_before_anything_runs_or_is_written(tmp_path):
+    pytest.importorskip("pyseccomp")
+    python = Path(os.__file__).resolve()
+    hidden = os.getuid() == 0 and not all(one.stat().st_mode & 0o005 for one in python.parents)
+    write(tmp_path / "anna.ipynb", [("code", ANSWERS["1.3"])])
+    out = tmp_path.parent / f"{tmp_path.name}-grades.csv"
+    command = [sys.executable, "-c", DENIED, "grade", str(tmp_path), "--out", str(out)]
+    command += ["--exercise", "1.3", "--jobs", "1"]
+    refused = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert refused.returncode == 2 and ("DOWN  namespaces" in refused.stderr or hidden)
+    assert not out.exists() and not out.with_suffix("").exists()
+    if hidden:
+        pytest.skip("runs get a user of their own, who cannot read this Python")
+    subprocess.run([*command, "--without-walls"], cwd=PACKAGE.parent, check=True)
+    assert "anna,3,3" in out.read_text()
+
+
 def test_walls_that_leak_are_not_enough():
     up = {"namespaces": True, "user": False, "landlock": 0, "system_calls": True}
     assert Walls(**up).closed and not Walls(**up, leaks=("a file",)).closed
