@@ -2,7 +2,7 @@
 subnets of fmnist.
 
 Beside both stands what the planner's rule gives, which search goes by in the end. The 20 subnets
-cover all resolutions, depths, kernels and expand ratios of every stage, with the smallest
+cover all resolutions, widths, depths, kernels and expand ratios of every stage, with the smallest
 and the largest. Memory does not depend on the weights, so they are random. Flash is the size of the
 .tflite file.
 
@@ -42,8 +42,11 @@ def sampled_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
     ends = space.encode([space.smallest(), space.largest()])
     for _ in range(10_000):
         genes = np.concatenate([ends, space.sample(rng, n - 2)])
-        if all(len(np.unique(genes[:, i])) == count for i, count in enumerate(space.choices)):
-            return space.decode(genes)
+        archs = space.decode(genes)
+        seen = {arch.resolution for arch in archs}, {arch.width for arch in archs}
+        counts = [len(np.unique(column)) for column in genes.T[1:]]
+        if seen == (set(space.resolutions), set(space.widths)) and counts == [*space.choices[1:]]:
+            return archs
     raise SystemExit(f"{n} archs of {space.name!r} cannot show every choice; take more")
 
 

@@ -6,7 +6,7 @@ This is the face of the package: what a notebook or a script needs, under one na
 >>> space = labkit.get_space("fmnist")
 >>> macs = labkit.macs_table(space)
 >>> print(f"{macs(space.encode([space.largest()]))[0]:,.0f} multiply-adds")
-8,216,640 multiply-adds
+17,929,568 multiply-adds
 
 A name is imported from its module when it is first used, so that a search imports neither torch nor
 a runtime. `labkit.search`, `labkit.train`, `labkit.data` and the like are the packages of these

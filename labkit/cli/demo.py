@@ -21,7 +21,7 @@ from labkit.cli.options import (
 @images_option
 @click.option(
     "--devices",
-    default="host,pi4,stm32h743,mcu-64k",
+    default="host,pixel1,stm32h743,mcu-20k",
     show_default=True,
     help="Names, with commas between.",
 )

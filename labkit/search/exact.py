@@ -136,7 +136,7 @@ def certify(
     >>> rng = np.random.default_rng(0)
     >>> result = evolve(space, accuracy, limits, rng=rng, generations=20)
     >>> print(f"{certify(result, accuracy, limits).gap:.3f} points below the exact optimum")
-    0.167 points below the exact optimum
+    0.190 points below the exact optimum
     """
     row = result.genes[None]
     for budget in limits:

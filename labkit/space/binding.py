@@ -43,7 +43,7 @@ def version_text(space: SearchSpace) -> str:
 
     >>> from labkit.space import get_space
     >>> version_text(get_space("fmnist"))
-    "'fmnist' (24323487c56b)"
+    "'fmnist' (977e041ea043)"
     """
     return f"{space.name!r} ({space.digest[:SHOWN_DIGITS]})"
 

@@ -53,28 +53,10 @@ PROXYLESS = SearchSpace(
     ),
 )
 
-# Sized for two CPU cores: the largest subnet is 8.2M MACs, so a supernet trains in a few hours. A
-# narrow stem that keeps the resolution beats a wide one that halves it, at the same cost; depth is
-# spent where the feature maps are small and a block is cheap.
-FMNIST = SearchSpace(
-    name="fmnist",
-    resolutions=(20, 24, 28),
-    in_channels=1,
-    num_classes=10,
-    stem_width=8,
-    stem_stride=1,
-    final_width=192,
-    stages=(
-        Stage(16, 2, (1, 2, 3), expands=(2, 3, 4), act="relu"),
-        Stage(32, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
-        Stage(64, 2, (2, 3, 4), expands=(2, 3, 4), se=True),
-    ),
-)
-
 # Two spaces that reach from a microcontroller of 16 kB to a phone, by 432 and 99 times the MACs.
 # Channels are multiples of 4, so that the ratios of the narrowest networks still differ.
-FMNIST_WIDE = SearchSpace(
-    name="fmnist-wide",
+FMNIST = SearchSpace(
+    name="fmnist",
     resolutions=(12, 16, 20, 24, 28),
     widths=(0.25, 0.5, 0.75, 1.0),
     divisor=4,
@@ -116,9 +98,7 @@ OFFICIAL = (
     replace(MOBILENET_V3.at(1.2), name="ofa-mbv3-w1.2"),
     replace(PROXYLESS.at(1.3), name="ofa-proxyless-w1.3"),
 )
-spaces: dict[str, SearchSpace] = {
-    space.name: space for space in (FMNIST, FMNIST_WIDE, CIFAR10, *OFFICIAL)
-}
+spaces: dict[str, SearchSpace] = {space.name: space for space in (FMNIST, CIFAR10, *OFFICIAL)}
 
 
 def get_space(name: str) -> SearchSpace:

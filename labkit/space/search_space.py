@@ -148,7 +148,7 @@ class SearchSpace(StageCodes):
 
         >>> from labkit.space import get_space
         >>> print(get_space("fmnist").smallest())
-        20px k3e2 | k3e2 k3e2 | k3e2 k3e2
+        12px x0.25 k3e2 | k3e3 | k3e3
         """
         return self._extreme(0)
 

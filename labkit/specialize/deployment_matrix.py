@@ -30,7 +30,7 @@ from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.supernet.folder import TrainedSupernet
 
 SCHEMA = 1
-DEFAULT_REQUESTS = ("pi4:4.5", "pixel1:3", "host:30%", "stm32h743:12", "mcu-64k:250")
+DEFAULT_REQUESTS = ("pixel1:5", "host:40%", "stm32h743:12", "mcu-64k:80", "mcu-20k:100")
 NOISE = 0.05  # share by which a latency that was measured end to end may exceed its budget
 SLOWDOWN = 0.1  # share by which this machine may differ from its table without a remark
 

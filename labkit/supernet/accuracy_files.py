@@ -69,7 +69,7 @@ class AccuracyModel:
         >>> from labkit.supernet.folder import load
         >>> model = load("fmnist").predictor
         >>> print(model.on("val").label)
-        fitted to 2000 measured subnets, shifted to val
+        fitted to 1000 measured subnets, shifted to val
         """
         if not isinstance(self.predict, SeparablePredictor) or split == SEARCHED:
             return self

@@ -166,7 +166,7 @@ def macs_table(space: SearchSpace) -> AdditiveTable:
     >>> from labkit.space import get_space
     >>> space = get_space("fmnist")
     >>> macs_table(space)(space.encode([space.smallest(), space.largest()]))
-    array([ 697184., 8216640.])
+    array([   41496., 17929568.])
     """
     return AdditiveTable.of_operators(space, lambda operators: sum(o.macs for o in operators))
 

@@ -26,7 +26,7 @@ def test_it_is_read_as_it_was_written(tmp_path):
     value = json.loads(tiny_record(in_scale=IntegerScale(0.02, -3)).to_text())
     entry = value["input"]
     assert entry["type"] == "int8" and entry["scale"] == 0.02 and entry["zero_point"] == -3
-    assert value["arch"]["resolution"] == 20 and entry["shape"] == [1, 1, 20, 20]
+    assert value["arch"]["resolution"] == 12 and entry["shape"] == [1, 1, 12, 12]
     assert entry["picture"] == {"channels": 1, "side": 28, "fit": "crop"}
     assert value["output"]["type"] == "float32" and "scale" not in value["output"]
     assert value["accuracy"]["images"] == 300 and value["accuracy"]["split"] == "test"
@@ -94,9 +94,9 @@ def test_pictures_are_prepared_as_in_training(tmp_path, monkeypatch):
     dataset = datasets.load(tmp_path / "photos", ImageForm(3, 32, "crop"))
     record = tiny_record(dataset=dataset)
     expected = torch.cat([split.images[:] for split in dataset.splits.values()])
-    expected = datasets.resize(datasets.normalize(expected, dataset), 20)
+    expected = datasets.resize(datasets.normalize(expected, dataset), 12)
     prepared = torch.cat([record.prepared(Image.open(path)) for path in files])
-    assert prepared.shape == expected.shape == (12, 3, 20, 20)
+    assert prepared.shape == expected.shape == (12, 3, 12, 12)
     order = [int((expected - image).abs().flatten(1).amax(1).argmin()) for image in prepared]
     assert sorted(order) == list(range(12))  # each is one of them
     torch.testing.assert_close(prepared, expected[order], rtol=0, atol=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from deploy_for_tests import tiny_data
 from networks_for_tests import RICH, shake, train_briefly
-from spaces_for_tests import WIDE
+from spaces_for_tests import ONE_WIDTH, WIDE
 from torch import nn
 
 from labkit.data.datasets import normalize, resize
@@ -96,7 +96,7 @@ def test_export_refuses_nan(tmp_path):
 def test_export_writes_a_model_that_takes_any_batch(tmp_path):
     subnet, images = fmnist_subnet(FMNIST.smallest())
     export(FMNIST, subnet, images, tmp_path / "model.onnx")
-    assert run(tmp_path / "model.onnx", torch.randn(130, 1, 20, 20)).shape == (130, 10)
+    assert run(tmp_path / "model.onnx", torch.randn(130, *images.shape[1:])).shape == (130, 10)
 
 
 def test_export_wants_eval_mode_and_images():
@@ -112,7 +112,7 @@ def test_int8_stays_close_to_float_and_shrinks():
     the size.
     """
     torch.manual_seed(0)
-    space = replace(FMNIST, num_classes=2)
+    space = replace(ONE_WIDTH, num_classes=2)
     arch = Arch(20, ((Block(3, 2),), (Block(3, 2),) * 2, (Block(3, 2),) * 2))
     labels = torch.arange(128) % 2
     images = torch.randn(128, 1, 20, 20) + 2 * labels.view(-1, 1, 1, 1)
@@ -133,7 +133,7 @@ def test_calibration_takes_no_more_memory_for_more_images():
     subnet, _ = fmnist_subnet(FMNIST.smallest())
     model, peaks = onnx_model(FMNIST, subnet), []
     # The same images over and over: rarer values would widen the histograms, whatever their number.
-    images = torch.randn(8, 1, 20, 20)
+    images = torch.randn(8, 1, 12, 12)
     for times in (1, 1, 5):  # the first one imports and warms up
         tracemalloc.start()
         quantize(model, images.repeat(times, 1, 1, 1))
@@ -167,7 +167,7 @@ def test_images_with_nan_are_named():
 
 
 def test_deploy_reports_what_it_wrote(tmp_path, capfd):
-    data, arch = tiny_data(), FMNIST.smallest()
+    data, arch = tiny_data(), FMNIST.largest()
     images = resize(normalize(data.splits["test"].images, data), arch.resolution)
     torch.manual_seed(0)
     subnet = shake(Subnet(TWO_CLASSES, arch), 0, images)

@@ -202,9 +202,9 @@ def test_budgets_that_nothing_meets_together_are_told_from_one_that_nothing_meet
 def test_the_smallest_value_of_the_message_can_be_met(search):
     accuracy = synthetic_accuracy(FMNIST)
     for digits in (1.23456789, 7.7777777e-4, 98765.4321):
-        cost = StageTable(
-            FMNIST, np.full(3, digits), [np.zeros((3, size)) for size in FMNIST.stage_sizes]
-        )
+        count = len(FMNIST.global_choices)
+        nothing = [np.zeros((count, size)) for size in FMNIST.stage_sizes]
+        cost = StageTable(FMNIST, np.full(count, digits), nothing)
         with pytest.raises(InfeasibleBudget) as error:
             search(
                 FMNIST, accuracy, [Budget(cost, digits / 2, "cost")], rng=np.random.default_rng(0)

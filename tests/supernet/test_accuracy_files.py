@@ -108,7 +108,7 @@ def test_damaged_files_are_named(trained):
         with pytest.raises(ArtifactError, match="field header.images.*: want .*labkit measure"):
             again(trained).pairs  # noqa: B018
     write_npz(path, header, {**good, "genes": rows + 9})
-    with pytest.raises(ArtifactError, match="gene 0 of row 0 is 9"):
+    with pytest.raises(ArtifactError, match="gene 1 of row 0 is 9"):
         again(trained).pairs  # noqa: B018
     write_npz(path, header, {**good, "genes": np.array([{}], dtype=object)})
     with pytest.raises(ArtifactError, match="not a whole"):  # an object array would be a pickle

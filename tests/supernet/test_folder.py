@@ -35,8 +35,8 @@ def test_a_shipped_supernet_knows_all_that_belongs_to_it():
     assert shipped.dataset_record.splits["val-search"] == 5000
     assert shipped.dataset is datasets.load("fashion-mnist")
     assert shipped.supernet.space == FMNIST and shipped.supernet is shipped.supernet
-    assert shipped.record["curve"] and shipped.predictor.rmse < 0.2
-    assert shipped.predictor.label == "fitted to 2000 measured subnets"
+    assert shipped.record["curve"] and shipped.predictor.rmse < 0.4
+    assert shipped.predictor.label == "fitted to 1000 measured subnets"
 
 
 def test_a_folder_is_a_supernet_like_a_shipped_one(trained, tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ SPACE_EDITS = {
     "head_act": "relu6",
     "bn_eps": 1e-3,
     "widths": (0.5, 0.75, 1.0),
-    "divisor": 4,
+    "divisor": 8,
 }
 STAGE_EDITS = {
     "width": 2 * FMNIST.stages[1].width,
@@ -139,25 +139,22 @@ def test_an_edited_space_is_refused_everywhere(trained, monkeypatch, field):
         latency_file.read(table, edited)
     monkeypatch.setitem(spaces, "fmnist", edited)
     value = load("fmnist")
-    versions = rf"fmnist' \({FMNIST.digest[:12]}\), not for space 'fmnist' \({edited.digest[:12]}\)"
-    for read, error in (
-        (lambda: value.supernet, CheckpointError),
-        (lambda: value.record, CheckpointError),
-        (lambda: load(value.path.rename(value.path.with_name("other"))), CheckpointError),
-    ):
-        with pytest.raises(error, match=f"supernet.safetensors was made for space '{versions}"):
+    version, other = (rf"'fmnist' \({space.digest[:12]}\)" for space in (FMNIST, edited))
+    for read in (lambda: value.supernet, lambda: value.record):
+        with pytest.raises(CheckpointError, match=f"space {version}, not {other}.* train it again"):
             read()
-    value = TrainedSupernet(edited, value.path.with_name("other"))
+    folder = value.path.rename(value.path.with_name("other"))
+    assert load(folder).supernet.space == FMNIST, "by its path: the space that the weights carry"
+    value = TrainedSupernet(edited, folder)
     for read, file in ((lambda: value.pairs, "pairs"), (lambda: value.predictor, "predictor")):
-        with pytest.raises(
-            ArtifactError, match=f"{file}.npz was made for space '{versions}.*labkit measure"
-        ):
+        message = f"{file}.npz was made for space {version}, not for space {other}.*labkit measure"
+        with pytest.raises(ArtifactError, match=message):
             read()
 
 
 def test_another_space_is_refused_by_weights_that_are_sound(trained):
     value = TrainedSupernet(replace(FMNIST, name="mine"), trained.path)
-    with pytest.raises(CheckpointError, match=r"of space 'fmnist' \(24323487c56b\), not 'mine'"):
+    with pytest.raises(CheckpointError, match=r"of space 'fmnist' \(977e041ea043\), not 'mine'"):
         value.supernet  # noqa: B018
 
 

@@ -51,7 +51,7 @@ def test_statistics_and_logits_are_those_of_one_arch_at_a_time():
     with torch.inference_mode():
         tree, walk, found = (
             tree_of([path_of(arch) for arch in archs]),
-            TreeWalk(supernet, batch=10),
+            TreeWalk(supernet, 10, archs[0].width),
             {},
         )
         calls = []
@@ -85,9 +85,8 @@ def test_families_share_all_but_the_last_stage():
     assert (genes[0, :last] == genes[4, :last]).all() and (genes[4, :last] != genes[5, :last]).any()
     many = sample_families(FMNIST, np.random.default_rng(1), 6000, 2)
     plain = FMNIST.sample(np.random.default_rng(2), 6000)
-    np.testing.assert_allclose(
-        many.mean(0), plain.mean(0), atol=0.06
-    )  # each gene's own distribution
+    error = plain.std(0) * np.sqrt(1 / 3000 + 1 / 6000)  # genes of a family are not independent
+    assert (np.abs(many.mean(0) - plain.mean(0)) < 4 * error).all(), "each gene's own distribution"
 
 
 def test_work_by_counting():

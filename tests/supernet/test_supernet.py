@@ -124,10 +124,10 @@ def test_wrong_resolution_and_foreign_statistics():
     space = spaces["fmnist"]
     supernet = Supernet(space)
     small, large = space.smallest(), space.largest()
-    with pytest.raises(ValueError, match="28x28, the arch wants 20 pixels"):
+    with pytest.raises(ValueError, match="28x28, the arch wants 12 pixels"):
         supernet(images_for(space, large), small)
     with pytest.raises(ValueError, match="images have 3 channels, space 'fmnist' wants 1"):
-        supernet(torch.zeros(2, 3, 20, 20), small)
+        supernet(torch.zeros(2, 3, 12, 12), small)
     stats = recalibrate(supernet, small, [images_for(space, small)])
     with pytest.raises(ValueError, match="recalibrate for this arch"):
         supernet(images_for(space, large), large, stats)

@@ -126,16 +126,13 @@ def test_of_equal_tensors_the_planner_puts_the_last_first():
 
 
 def test_the_planner_needs_what_the_interpreter_took():
-    """Its report on 20 subnets, among them three that take more than the tensors alive at once."""
+    """Its report on 20 subnets, of all resolutions and widths."""
     rows = json.loads(
         (Path(__file__).parents[2] / "benchmarks/results/mcu_memory.json").read_text()
     )["rows"]
-    assert (
-        len(rows) == 20
-        and sum(row["activations"] > row["predicted_activations"] for row in rows) == 3
-    )
-    for row in rows:
-        arch = Arch.from_json(row["arch"])
+    archs = [Arch.from_json(row["arch"]) for row in rows]
+    assert len({(arch.resolution, arch.width) for arch in archs}) > 10
+    for row, arch in zip(rows, archs):
         schedule = micro_graph(network.operators(FMNIST, arch)).schedule
         assert planned_peak(schedule.buffers) == row["activations"]
         assert planned_bytes(FMNIST, arch) == row["arena"]

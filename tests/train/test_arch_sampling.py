@@ -6,7 +6,7 @@ from labkit.tables.costs import macs_table
 from labkit.train.arch_sampling import uniform_choices, uniform_log_macs
 
 
-@pytest.mark.parametrize("name", ["fmnist-wide", "cifar10"])
+@pytest.mark.parametrize("name", ["fmnist", "cifar10"])
 def test_log_macs_of_the_drawn_archs_are_uniform_between_those_of_the_ends(name):
     space = spaces[name]
     archs = uniform_log_macs(space, np.random.default_rng(0), 4000)
@@ -19,7 +19,7 @@ def test_log_macs_of_the_drawn_archs_are_uniform_between_those_of_the_ends(name)
 
 
 def test_uniform_choices_leave_the_ends_rare():
-    space = spaces["fmnist-wide"]
+    space = spaces["fmnist"]
     archs = uniform_choices(space, np.random.default_rng(0), 4000)
     table = macs_table(space)
     low, high = np.log(table(space.encode([space.smallest(), space.largest()])))

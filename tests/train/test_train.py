@@ -386,7 +386,7 @@ def test_another_subnet_is_no_beginning_but_the_same_one_is(tmp_path):
     state = TrainState(config)
     state.start()
     assert state.seconds["cpu"] == 5 * 3600  # the same network goes on
-    with pytest.raises(checkpoint.CheckpointError, match="holds one subnet .* 20px .* trains one"):
+    with pytest.raises(checkpoint.CheckpointError, match="holds one subnet .* 12px .* trains one"):
         TrainState(replace(config, arch=arch_text(other))).start()
     pretrained.save(path, Supernet(get_space("cifar10")), {})
     with pytest.raises(
@@ -406,7 +406,7 @@ def test_another_subnet_is_no_beginning_but_the_same_one_is(tmp_path):
         ),
         (
             lambda: Supernet(FMNIST, FMNIST.smallest()),
-            "holds one subnet of space 'fmnist' .*, 20px k3e2.*trains a supernet",
+            "holds one subnet of space 'fmnist' .*, 12px x0.25 k3e2.*trains a supernet",
         ),
     ],
 )

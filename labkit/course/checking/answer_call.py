@@ -27,7 +27,8 @@ def call_answer(id: str, input_set: str, function: Callable | None) -> None:
         raise NameError(f"{exercise.function} is not defined by the cell of exercise {id}")
     connect(folder / SOCKET)
     outcomes = []
-    for seed, inputs in enumerate(loads((folder / f"{id}-{input_set}.json").read_bytes())):
+    stored_inputs = (folder / f"{id}-{input_set}.json").read_bytes()
+    for seed, inputs in enumerate(loads(stored_inputs, of_a_student=False)):
         _seed_globals(seed)
         stored = replace(exercise, inputs=lambda _, inputs=inputs: inputs)
         outcome = attempt(stored, function, seed)

@@ -62,9 +62,12 @@ def dumps(value: object) -> str:
     return json.dumps(_packed(value))
 
 
-def loads(text: str | bytes) -> object:
-    """The value that `dumps` made a text of; raises BadValue for any other text."""
-    if len(text) > MAX_CHARACTERS:
+def loads(text: str | bytes, *, of_a_student: bool = True) -> object:
+    """The value that `dumps` made a text of; raises BadValue for any other text.
+
+    A text that student code can have written is read up to MAX_CHARACTERS.
+    """
+    if of_a_student and len(text) > MAX_CHARACTERS:
         raise BadValue(
             f"returned values of {len(text) >> 20} MiB; at most {MAX_CHARACTERS >> 20} MiB are read"
         )

@@ -66,7 +66,7 @@ def log_height(panel: Axes, low: float, high: float) -> None:
 def nice_ticks(low: float, high: float) -> np.ndarray:
     """Round numbers from `low` to `high` for a logarithmic axis, at least four if possible."""
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         ticks = (10.0 ** decades[:, None] * np.array(steps)).ravel()
         ticks = ticks[(ticks >= low * 0.95) & (ticks <= high * 1.05)]
         if len(ticks) >= 4:

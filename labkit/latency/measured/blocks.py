@@ -24,7 +24,7 @@ class TimedBlock(NamedTuple):
 
     >>> from labkit.space.presets import FMNIST
     >>> list(timed_blocks(FMNIST))[:3]
-    ['stem-20px', 'head-3px', 'block-8to16-s2-20px-k3-e2-relu']
+    ['stem-12px-x0.25', 'head-2px-x0.25', 'block-4to8-s2-12px-k3-e2-relu']
     """
 
     kind: str  # 'stem', 'head' or 'block'

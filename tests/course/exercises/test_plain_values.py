@@ -110,3 +110,10 @@ def test_a_text_that_would_fill_memory_with_small_values_is_refused_before_it_is
             plain_values.loads(form)
     verdict = _verdict(get_exercise("1.3"), text, (0, 1, 2))
     assert not verdict.passed and "lists, dicts and arrays" in verdict.message
+
+
+def test_only_what_a_student_may_have_written_is_bounded():
+    text = json.dumps("a" * plain_values.MAX_CHARACTERS)
+    assert len(plain_values.loads(text, of_a_student=False)) == plain_values.MAX_CHARACTERS
+    with pytest.raises(plain_values.BadValue, match="returned values of 16 MiB"):
+        plain_values.loads(text)

@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 import pytest
 import torch
+from spaces_for_tests import ONE_WIDTH as SPACE
 from torch import nn
 
 from labkit.course.experiments import deployed_forms
@@ -16,7 +17,6 @@ from labkit.space.presets import get_space
 from labkit.supernet.subnet import Subnet
 from labkit.tables.costs import activation_table
 
-SPACE = get_space("fmnist")
 ARCH = Arch(20, ((Block(3, 2),), (Block(5, 3), Block(3, 2)), (Block(3, 2), Block(3, 3))))
 FEW = TimingLimits(
     warmup=0, min_repeats=2, max_repeats=2, seconds=0.01, min_rounds=1, max_rounds=1, redo=0
