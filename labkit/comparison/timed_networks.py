@@ -1,8 +1,8 @@
 """NAS-Bench-201 networks that others have timed by the thousand, where their files are at hand.
 
 The files are public but not part of labkit: a device file names one as its `series`, and records
-how far off the device was on it. Where the folder `LABKIT_SHARED` (otherwise shared/data beside the
-repository) holds the file, the same is computed again.
+how far off the device was on it. Where the environment variable `LABKIT_SHARED` names a folder that
+holds the file, the same is computed again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import numpy as np
 from labkit.comparison.device_fit import Timings
 from labkit.comparison.nas_bench_201 import edges_of, nas_bench_201
 from labkit.latency.simulated.device_file import Series
-from labkit.storage.paths import data_dir
 
 FOLD = 5  # of every five networks one is held out
 
 
 def public_file(name: str) -> Path | None:
     """A file of public measurements, None where it is not at hand."""
-    folder = os.environ.get("LABKIT_SHARED") or data_dir().parent.parent / "shared" / "data"
-    path = Path(folder) / name
-    return path if path.exists() else None
+    folder = os.environ.get("LABKIT_SHARED")
+    path = Path(folder) / name if folder else None
+    return path if path is not None and path.exists() else None
 
 
 def read_series(series: Series) -> tuple[Timings, Timings] | None:

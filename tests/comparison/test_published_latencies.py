@@ -91,7 +91,10 @@ def test_a_series_that_is_not_at_hand_leaves_what_was_recorded(monkeypatch, tmp_
     rows = check(device)
     assert held_out_errors(device, rows) is None
     text = published_text(device, rows, device.held_out, recorded=True)
-    assert "n = 1000" in text and "nowhere.npz is not at hand: somebody's file" in text
+    assert (
+        "n = 1000" in text
+        and "nowhere.npz is not in a folder that LABKIT_SHARED names: somebody's file" in text
+    )
 
 
 def test_the_check_says_how_far_off_a_device_is():

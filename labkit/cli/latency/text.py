@@ -77,7 +77,10 @@ def published_text(
     """
     lines = [f"{device.name} ({device.label}): {_errors_text(held_out)}"]
     if held_out is not None and recorded and device.series is not None:
-        lines.append(f"  as recorded; {device.series.file} is not at hand: {device.series.source}")
+        lines.append(
+            f"  as recorded; {device.series.file} is not in a folder that LABKIT_SHARED"
+            f" names: {device.series.source}"
+        )
     width = max((len(row.network) for row in rows), default=0)
     if rows:
         lines.append(
