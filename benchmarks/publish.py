@@ -106,7 +106,8 @@ def search_speed(report: dict) -> str:
         "**Evolution against `ofa`** (`search_speed.py`; population 100, 500 generations, limit at"
         f" the 20th percentile, the space of OFA's tutorial; medians of {report['seeds']} seeds)."
         f" The peer is {report['peer']}; with its own MLP and table it takes"
-        f" {report['ofa_seconds']:.1f} CPU s. Its MLP's accuracies are in its own units.\n\n"
+        f" {report['ofa_seconds']:.1f} CPU s. Its MLP has random weights: its figures compare with"
+        " themselves only.\n\n"
         + page.table(
             (
                 "our predictor",

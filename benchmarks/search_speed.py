@@ -23,10 +23,10 @@ import sys
 import numpy as np
 import torch
 from ofa.tutorial import AccuracyPredictor, EvolutionFinder, LatencyTable
-from ofa.tutorial.accuracy_predictor import ex_map, ks_map
 from ofa.tutorial.latency_table import LatencyEstimator
 from search_problems import cpu_time, latency_budget, one_thread, record, tutorial_space
 
+from labkit.official.accuracy_mlp import AccuracyMlp
 from labkit.search import evolve
 from labkit.space import Arch, Block, SearchSpace
 from labkit.tables.costs import AdditiveTable
@@ -119,44 +119,6 @@ class OurPredictorForOfa:
         return self.predictor(space.encode([arch_of(spec) for spec in population]))
 
 
-class OfaMlp:
-    """`ofa`'s MLP as a function of genes: its one-hot features, its weights, float32 as there."""
-
-    def __init__(self, space: SearchSpace, predictor: AccuracyPredictor) -> None:
-        self._space = space
-        self._layers = [
-            (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy())
-            for layer in predictor.model
-            if isinstance(layer, torch.nn.Linear)
-        ]
-        stage = space.stages[0]
-        self._kernels, self._expands = (
-            np.eye(3, dtype=np.float32)[[numbers[choice] for choice in choices]]
-            for numbers, choices in ((ks_map, stage.kernels), (ex_map, stage.expands))
-        )
-        self._resolutions = np.eye(8, dtype=np.float32)[
-            [(r - 112) // 16 for r in space.resolutions]
-        ]
-
-    def __call__(self, genes: np.ndarray) -> np.ndarray:  # (N,)
-        columns, n = self._space.kernel_columns, len(genes)
-        present = self._space.gene_mask(genes)[:, columns, None]
-        x = np.concatenate(
-            [
-                (self._kernels[genes[:, columns]] * present).reshape(n, -1),
-                (self._expands[genes[:, columns + 1]] * present).reshape(n, -1),
-                self._resolutions[genes[:, 0]],
-            ],
-            axis=1,
-        )
-        for weight, bias in self._layers[:-1]:
-            x = x @ weight
-            x += bias
-            np.maximum(x, 0, out=x)
-        weight, bias = self._layers[-1]
-        return (x @ weight + bias)[:, 0]
-
-
 def arch_of(spec: dict) -> Arch:
     blocks = [Block(kernel, expand) for kernel, expand in zip(spec["ks"], spec["e"])]
     return Arch(
@@ -187,7 +149,7 @@ def main() -> None:
     table = OfaLatency(budget.cost)
     torch.manual_seed(0)
     ofa_mlp = AccuracyPredictor(pretrained=False, device="cpu")
-    mlp = OfaMlp(space, ofa_mlp)
+    mlp = AccuracyMlp(space, ofa_mlp.model.state_dict(), "ofa")
     check_equal(space, budget.cost, table, mlp, ofa_mlp)
 
     predictors = {
@@ -249,7 +211,7 @@ def check_equal(
     space: SearchSpace,
     latency: AdditiveTable,
     table: OfaLatency,
-    mlp: OfaMlp,
+    mlp: AccuracyMlp,
     ofa_mlp: AccuracyPredictor,
 ) -> None:
     """Both sides answer alike, arch by arch, or the comparison means nothing."""
@@ -270,7 +232,7 @@ def check_equal(
         [table.predict_efficiency(spec) for spec in specs], latency(genes), rtol=1e-9
     )
     np.testing.assert_allclose(
-        ofa_mlp.predict_accuracy(specs)[:, 0], mlp(genes), rtol=1e-4, atol=1e-5
+        100 * ofa_mlp.predict_accuracy(specs)[:, 0], mlp(genes), rtol=1e-4, atol=1e-3
     )
 
 

@@ -26,12 +26,13 @@ from labkit.cli.evaluate import evaluate
 from labkit.cli.latency.devices import devices
 from labkit.cli.latency.lut import lut
 from labkit.cli.measure import measure
+from labkit.cli.official.published import official
+from labkit.cli.official.weights import weights
 from labkit.cli.pareto import pareto
 from labkit.cli.run import run
 from labkit.cli.search import search
 from labkit.cli.specialize import specialize
 from labkit.cli.train import train
-from labkit.cli.weights import weights
 from labkit.storage.errors import LabError
 
 
@@ -56,6 +57,7 @@ for command in (
     train,
     measure,
     weights,
+    official,
     cost,
     check,
     export_explorer,

@@ -129,6 +129,15 @@ def default_devices(space: SearchSpace, option: str, names: list[str]) -> list[s
     return roomy
 
 
+def resolutions_line(trained: TrainedSupernet, space: SearchSpace) -> list[str]:
+    """What to say where `space`, which was searched, has not all of the supernet's resolutions."""
+    others = [r for r in trained.space.resolutions if r not in space.resolutions]
+    if not others:
+        return []
+    searched, rest = (", ".join(map(str, sides)) for sides in (space.resolutions, others))
+    return [f"resolution  {searched} px; the predictor says nothing of {rest} px"]
+
+
 def show(result: dict, as_json: bool, lines: list[str]) -> None:
     click.echo(json.dumps(result, allow_nan=False) if as_json else "\n".join(lines))
 

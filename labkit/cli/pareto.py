@@ -9,6 +9,7 @@ from labkit.cli.options import (
     json_option,
     picture_option,
     predictor_option,
+    resolutions_line,
     seed_option,
     show,
     supernet_option,
@@ -36,7 +37,8 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
     from labkit.specialize.device_costs import DeviceCosts
 
     trained = trained.using(predictor=predictor)
-    space, model = trained.space, trained.predictor
+    model = trained.predictor
+    space = model.predict.space  # the supernet's, at the resolutions that the predictor is for
     costs = DeviceCosts(space, device)
     exact_front = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
     points = [
@@ -52,6 +54,7 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
         {
             "supernet": trained.name,
             "space": space.name,
+            "resolutions": space.resolutions,
             "device": device.name,
             "latency_is": device.label,
             "predictor": model.label,
@@ -63,6 +66,7 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
             f"{len(points)} subnets on the front of {space.name} on {device.title}"
             f" ({device.label}); " + (f"one in {step}:" if step > 1 else "all of them:")
         ]
+        + resolutions_line(trained, space)
         + [
             f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} % "
             f" {Arch.from_json(point['arch'])}"

@@ -12,6 +12,7 @@ from labkit.cli.options import (
     images_option,
     json_option,
     predictor_option,
+    resolutions_line,
     seed_option,
     show,
     supernet_option,
@@ -115,7 +116,8 @@ def search(
         return None if value is None else round(value * unit, 3)
 
     trained = trained.using(images=images, predictor=predictor)
-    space, model = trained.space, trained.predictor
+    model = trained.predictor
+    space = model.predict.space  # the supernet's, at the resolutions that the predictor is for
     costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(
         latency_ms=max_latency_ms,
@@ -156,6 +158,7 @@ def search(
     answer = {
         "supernet": trained.name,
         "space": space.name,
+        "resolutions": space.resolutions,
         "device": device.name,
         "latency_is": device.label,
         "latency_by": latency,
@@ -178,6 +181,7 @@ def search(
         as_json,
         [
             f"subnet      {result.arch}",
+            *resolutions_line(trained, space),
             f"accuracy    {predicted:.2f} % predicted ({model.label}"
             + (f"; error {model.rmse:.2f} points RMSE)" if model.rmse is not None else ")"),
             f"            {answer['gap_to_optimum']:.3f} points below the exact optimum",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.latency.measured.latency_file import recorded_provenance
+from labkit.latency.measured.latency_file import recorded_provenance, recorded_space
 from labkit.latency.measured.lookup_table import load_table
 from labkit.latency.measured.regression import board_regression, host_regression
 from labkit.latency.measured.runtimes import default_runtime
@@ -48,6 +48,8 @@ from labkit.tables.costs import AdditiveTable
 # judge either. Among fewer, two that take the same time would decide the correlation.
 TRUSTED_ERROR, TRUSTED_RANKS = 0.15, 0.95
 JUDGED, RANKED = 4, 7
+# Devices whose tables others publish (`labkit.official.published_files`).
+PUBLISHED_TABLES = ("note10", "i7-8700k")
 RUNTIME_TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}
 Progress = Callable[[float], None] | None
 
@@ -142,20 +144,39 @@ class MeasuredDevice(Device):
         return f"measured, quick in {', '.join(quick)}" if quick else "measured"
 
     def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
-        return load_table(self.latency_file(space), space).table
+        path, measured = self._file(space)
+        return load_table(path, measured).table.part(space)
 
     def latency_regression(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
-        return board_regression(space, self.latency_file(space))
+        path, measured = self._file(space)
+        return board_regression(measured, path).part(space)
 
     def latency_file(self, space: SearchSpace) -> Path:
         """The latency file for `space`; raises DeviceError where there is none."""
-        path = self.files.get(file_stem(space)) or self.files.get(space.name)
-        if path is None:
-            raise DeviceError(
-                f"device {self.name!r} has no latency table for space {space.name!r}, only for "
-                f"{', '.join(self.files)}; measure one on the board with a kit (`labkit lut pack`)"
-            )
-        return path
+        return self._file(space)[0]
+
+    def _file(self, space: SearchSpace) -> tuple[Path, SearchSpace]:
+        """The latency file for `space`, and the space that was measured: `space` itself, or one
+        that has it at more resolutions.
+        """
+        if file_stem(space) in self.files:
+            return self.files[file_stem(space)], space
+        measured = {path: recorded_space(path) for path in self.files.values()}
+        for path, other in measured.items():
+            if other is not None and other.covers(space):
+                return path, other
+        if space.name in self.files:  # reading it says which version of the space it is for
+            return self.files[space.name], space
+        parts = [
+            f"{other.name} at {', '.join(map(str, other.resolutions))} px"
+            for other in measured.values()
+            if other is not None and space.covers(other)
+        ]
+        raise DeviceError(
+            f"device {self.name!r} has no latency table for space {space.name!r}, only for "
+            f"{', '.join(parts or self.files)}; measure one on the board with a kit (`labkit lut"
+            " pack`)" + (", or search a space of those resolutions" if parts else "")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +222,12 @@ def get_device(name: str) -> Device:
         return MeasuredDevice(name=name, title=title, precision="fp32", files=files)
     if name.endswith(".json"):
         return load_simulated(Path(name))
+    if name in PUBLISHED_TABLES:
+        raise DeviceError(
+            f"the table of device {name!r} is not here: `labkit official fetch {name}` downloads"
+            " what its authors publish, or `labkit lut import --format ofa` takes a table that you"
+            " have"
+        )
     known = ", ".join(device_names())
     raise DeviceError(f"unknown device {name!r}, known: {known}; or give a device file (.json)")
 
@@ -232,7 +259,10 @@ def board_title(path: Path) -> str:
     provenance = recorded_provenance(path)
     if provenance is None:
         return f"damaged: {path}"
-    cpu, version = provenance.get("cpu"), provenance.get("runtime_version", "")
-    threads, batch = provenance.get("threads", "?"), provenance.get("batch", "?")
-    runtime = f"{provenance.get('runtime')} {version}"
-    return f"{cpu or 'unknown processor'} ({runtime}, {threads} thread(s), batch {batch})"
+    texts = {"runtime": "{}", "runtime_version": " {}", "threads": ", {} thread(s)"}
+    parts = [
+        text.format(provenance[field])
+        for field, text in {**texts, "batch": ", batch {}"}.items()
+        if field in provenance
+    ]
+    return f"{provenance.get('cpu') or 'unknown processor'} ({''.join(parts)})"

@@ -1,1 +1,1 @@
-"""The official Once-for-All package: its weights, its archs, ImageNet."""
+"""The official Once-for-All package: its weights, archs, predictor and tables; ImageNet."""

@@ -111,6 +111,17 @@ class SearchSpace(StageCodes):
         """
         return _scaled(self, width)
 
+    def covers(self, other: SearchSpace) -> bool:
+        """Whether `other` is this space, or what remains of it at some of its resolutions.
+
+        >>> from labkit.space import get_space
+        >>> space = get_space("fmnist")
+        >>> space.covers(replace(space, resolutions=(20, 28)))
+        True
+        """
+        is_part = set(other.resolutions) <= set(self.resolutions)
+        return is_part and replace(other, resolutions=self.resolutions) == self
+
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:  # (B,)
         """Every block that may be there, in order of execution."""

@@ -105,8 +105,8 @@ def subnet_table(
     images; InfeasibleBudget for a budget that no subnet meets.
     """
     supernet, dataset = trained.supernet, trained.dataset
-    table_targets = targets(trained.space, requests, seed)
     model = trained.predictor.on("val")
+    table_targets = targets(model.predict.space, requests, seed)
     rows = [predicted_row(target, model, seed) for target in table_targets]
     _add_accuracies(rows, supernet, dataset)
     _add_latencies(rows, trained)

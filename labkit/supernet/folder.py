@@ -6,7 +6,8 @@
     FOLDER/predictor.npz          the accuracy predictor fitted to the pairs
 
 `labkit train --out FOLDER` writes the first, `labkit measure --supernet FOLDER` the others. Those
-that ship lie in data/supernets/NAME and go by their name.
+that ship lie in data/supernets/NAME and go by their name. Where labkit trained nothing, a predictor
+fitted to what others measured may ship (`labkit.supernet.additive_predictor`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from labkit.space.space_file import SUFFIX
 from labkit.storage.npz_file import ArtifactError
 from labkit.storage.paths import data_dir
 from labkit.storage.tensor_file import CheckpointError
-from labkit.supernet import accuracy_files, weights_file
+from labkit.supernet import accuracy_files, additive_predictor, weights_file
 from labkit.supernet.accuracy_files import PAIRS, PREDICTOR, SEARCHED, AccuracyModel, Pairs
 from labkit.supernet.weights_file import WEIGHTS
 from labkit.tables.accuracy_predictor import AccuracyPosterior
@@ -168,7 +169,8 @@ class TrainedSupernet:
     @cached_property
     def predictor(self) -> AccuracyModel:
         """The accuracy predictor that was fitted to the pairs, or the synthetic one, labeled so,
-        where it was asked for.
+        where it was asked for. Where nothing was measured, one that was fitted to what others
+        measured, if there is one: it may be for some of the resolutions only.
 
         Raises ArtifactError where there is none, or it is unsound or made from other files.
         """
@@ -176,6 +178,8 @@ class TrainedSupernet:
             return accuracy_files.synthetic_model(self.space)
         if any((self.path / file).is_file() for file in (WEIGHTS, PAIRS, PREDICTOR)):
             return accuracy_files.read_predictor(self.path, self.space)
+        if (self.path / additive_predictor.FILE).is_file():
+            return additive_predictor.read_additive_predictor(self.path, self.space)
         raise ArtifactError(
             f"no accuracies were measured in space {self.space.name!r}, because"
             f" {self.weights_path} does not exist: {self.missing()[WEIGHTS]}. To go on with"

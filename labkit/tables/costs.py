@@ -82,6 +82,11 @@ class BlockTable(Separable):
 
         return cls.build(space, base, entry)
 
+    def part(self, space: SearchSpace) -> BlockTable:
+        """The table of `space`, which this one's space covers."""
+        rows = list(map(self.space.global_choices.index, space.global_choices))
+        return type(self)(space, self.base[rows], self.blocks[rows])
+
     def stage_values(self, s: int) -> np.ndarray:
         """(R, C_s): the value of every configuration of stage `s`, in the order of its codes.
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from unittest.mock import create_autospec
 
 import torch
+from ofa_files_for_tests import random_network, random_times, table_text
 
+from labkit.latency.kit.board_import import import_table
+from labkit.official import accuracy_mlp, imagenet, latency_tables, published_files
 from labkit.official import conversion as official
-from labkit.official import imagenet
 from labkit.official import published_weights as weights
 from labkit.official.arch_dicts import arch_from_official
 from labkit.space.presets import get_space, spaces
@@ -31,12 +33,21 @@ def test_the_code_on_the_page(monkeypatch, tmp_path, capsys):
             return_value=[imagenet.Accuracy(source.space.largest(), 75.0, 92.5, 50000)],
         ),
     )
+    space = accuracy_mlp.trained_space()
+    predictor = published_files.folder("predictor") / "acc_predictor.pth"
+    predictor.parent.mkdir(parents=True)
+    torch.save(random_network().state_dict(), predictor)
+    Path("table.yaml").write_text(
+        table_text(random_times(space, latency_tables.DIALECTS[0], space.resolutions))
+    )
+    import_table(Path("table.yaml"), "note10", space, read_times=latency_tables.read_ofa)
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S):
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["arch"].depths == (2, 3, 4, 2, 3) and names["back"]["ks"][:4] == [3, 5, 0, 0]
     assert arch_from_official(names["space"], names["back"]) == names["arch"]
     printed = capsys.readouterr().out
+    assert names["latency"](names["result"].genes[None])[0] <= 30
     assert "192px k3e4 k5e3 | k3e4 k5e3 k7e6 |" in printed and "75.00 % top-1" in printed
     again = torch.load("ours.pth", weights_only=True)["state_dict"]
     assert torch.equal(again["classifier.linear.weight"], source.classifier.weight)

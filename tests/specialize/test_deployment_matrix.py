@@ -29,7 +29,7 @@ from labkit.specialize.deployment_matrix import NOISE, DeploymentMatrix, build_m
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.targets import Request, Target, targets
 from labkit.storage.provenance import sha256
-from labkit.supernet.folder import TrainedSupernet
+from labkit.supernet.folder import TrainedSupernet, load
 
 BUDGETS = (4.0, 2.0, 100.0)
 NETWORK = record_of(
@@ -510,3 +510,10 @@ def test_a_real_run_deploys_what_it_chose(tmp_path, monkeypatch):
                 tmp_path / f"{choice.owner}{ending}", providers=["CPUExecutionProvider"]
             )
             assert session.get_inputs()[0].shape[-1] == choice.arch.resolution
+
+
+def test_a_predictor_of_some_resolutions_is_asked_for_those_only(tmp_path):
+    requests = [Request("note10-class", 30), Request("pi4", 300)]
+    matrix = specialize(load("ofa-mbv3-w1.2"), requests, tmp_path, progress=False)
+    assert all(choice.arch.resolution >= 160 for choice in matrix.choices)
+    assert "for 160, 176, 192, 208, 224 px" in matrix.accuracy_is

@@ -185,4 +185,4 @@ def test_a_lost_predictor_is_an_error_and_not_a_synthetic_one(trained):
     with pytest.raises(ArtifactError, match="fmnist/predictor.npz is missing.*labkit measure"):
         trained.predictor  # noqa: B018
     with pytest.raises(ArtifactError, match="no accuracies were measured"):  # in this space
-        load("ofa-mbv3").predictor  # noqa: B018
+        load("ofa-proxyless-w1.3").predictor  # noqa: B018

@@ -77,8 +77,8 @@ def test_a_space_in_which_nothing_was_trained_is_a_value_without_weights():
 
 
 def test_accuracies_are_never_invented_unless_asked_for(tmp_path, monkeypatch):
-    with pytest.raises(ArtifactError, match="'ofa-mbv3'.*does not exist.*--predictor synthetic"):
-        load("ofa-mbv3").predictor  # noqa: B018
+    with pytest.raises(ArtifactError, match="'ofa-proxyless-w1.3'.*does not exist.*synthetic"):
+        load("ofa-proxyless-w1.3").predictor  # noqa: B018
     invented = load("ofa-mbv3", predictor="synthetic").predictor
     assert invented.label.startswith("synthetic") and invented.rmse is None
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))  # as where the data did not come along

@@ -52,6 +52,7 @@ def out_option(kind: str):
 FORMATS = {
     "csv": "labkit.latency.kit.block_times:read_csv",
     "json": "labkit.latency.kit.block_times:read_object",
+    "ofa": "labkit.official.latency_tables:read_ofa",
 }
 
 
@@ -141,7 +142,7 @@ def pack(trained, out, subnets) -> None:
 
 
 @lut.command(name="import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What to call the board, such as my-pi.")
 @click.option(
     "--supernet",
@@ -157,7 +158,8 @@ def pack(trained, out, subnets) -> None:
     show_default=True,
     help=(
         "Form of FILE: latency.json of a kit, or a table of another program, for the space of"
-        " --supernet: rows or fields of block keys (`labkit lut keys`) and milliseconds."
+        " --supernet: rows or fields of block keys (`labkit lut keys`) and milliseconds, or a table"
+        " like those of OFA's authors, also a folder of such."
     ),
 )
 @click.option(
@@ -180,7 +182,7 @@ def import_(file, name, trained, form, board) -> None:
     before, space = replaced_tables(name), trained and trained.space
     read_times = resolve_name(FORMATS[form]) if form in FORMATS else None
     table = import_table(file, name, space, read_times=read_times, board=board)
-    space = table.table.space
+    whole, space = space, table.table.space
     if replaced := before.get(file_stem(space)):
         click.echo(
             f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
@@ -190,6 +192,9 @@ def import_(file, name, trained, form, board) -> None:
         click.echo(line)
     for line in warnings(table, nearest):
         click.echo(f"warning: {line}", err=True)
+    if whole is not None and whole != space:
+        sides = ", ".join(map(str, space.resolutions))
+        click.echo(f"it covers {sides} px of the supernet's resolutions")
     supernet = space.name if space.name in spaces else "FOLDER"
     click.echo(
         f"device {name!r} is ready for space {space.name!r}: labkit search --supernet {supernet}"

@@ -13,7 +13,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.latency.measured.blocks import timed_blocks
+from labkit.latency.measured.blocks import part_with_times, timed_blocks
 from labkit.latency.measured.latency_file import check_ms, contents
 from labkit.latency.measured.measurement import anchor_block, calibration_genes
 from labkit.latency.measured.untrusted_json import TableError, read_bytes, read_json
@@ -69,16 +69,20 @@ def content_of_times(
 ) -> dict:
     """The content of a latency file for `space` in which blocks and subnets take `times_ms`.
 
+    Where whole resolutions are missing, it is one for `space` at the others.
     `board` says what was measured, with which runtime. Raises TableError that names `path` and the
     key.
     """
-    run, archs, blocks = TimingRun(), [], timed_blocks(space)
+    part = part_with_times(space, times_ms)
+    run, archs, blocks, others = TimingRun(), [], timed_blocks(part), timed_blocks(space)
     for key, ms in times_ms.items():
         check_ms(ms, f"{path}: {key!r}")
         name = key
+        if key in others and key not in blocks:
+            continue
         if key not in blocks:
             name = f"subnet-{len(archs)}"
-            archs.append(_arch(key, path, space))
+            archs.append(_arch(key, path, part))
         run.rounds[name] = [Timing(ms, ms, ms, 0.0, 1)]
     missing = [key for key in blocks if key not in times_ms]
     if missing:
@@ -86,8 +90,8 @@ def content_of_times(
             f"{path}: {len(missing)} of {len(blocks)} blocks are missing, such as {missing[0]!r};"
             " `labkit lut keys` writes all keys"
         )
-    run.anchor_ms.append(times_ms[anchor_block(space).key])
-    return latency_file(contents(space, archs), run, {"cpu": board, "runtime": "table of times"})
+    run.anchor_ms.append(times_ms[anchor_block(part).key])
+    return latency_file(contents(part, archs), run, {"cpu": board, "runtime": "table of times"})
 
 
 def write_keys(space: SearchSpace, path: Path, subnets: int) -> Path:

@@ -36,7 +36,8 @@ def import_table(
     """Validate the latency.json of a board (or a zip that holds it) and make it the device `name`.
 
     `space` is the one that it was measured for; None takes the one that the file defines or names.
-    A table of another form, which `read_times` reads, says neither its space nor its `board`.
+    A table of another form, which `read_times` reads, says neither its space nor its `board`; it
+    may be for some of the space's resolutions only.
     Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that
     cannot be.
     """
@@ -47,6 +48,7 @@ def import_table(
         value = read_json(path)
     else:
         value = content_of_times(read_times(path, space), path, space, board)
+        space = None  # its own, which may have fewer resolutions
     space = validate(value, path, space)
     if value["subnets"] or read_times is None:  # others may have timed nothing but blocks
         check_plausible(value, path, space)

@@ -8,7 +8,9 @@ their keys in the field `pieces`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +75,17 @@ def timed_blocks(space: SearchSpace) -> dict[str, TimedBlock]:
         for block in candidates:
             blocks.setdefault(block.key, block)
     return blocks
+
+
+def part_with_times(space: SearchSpace, times_ms: Container[str]) -> SearchSpace:
+    """`space` at those of its resolutions of which `times_ms` has a block that no other has.
+
+    Where that is none, it is `space`.
+    """
+    keys = {r: timed_blocks(replace(space, resolutions=(r,))).keys() for r in space.resolutions}
+    counts = Counter(key for each in keys.values() for key in each)
+    part = [r for r in keys if any(counts[key] == 1 and key in times_ms for key in keys[r])]
+    return replace(space, resolutions=tuple(part) or space.resolutions)
 
 
 def table_from_times(space: SearchSpace, times_ms: Mapping[str, float]) -> AdditiveTable:

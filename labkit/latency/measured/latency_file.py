@@ -22,6 +22,7 @@ from labkit.storage.json_fields import is_number
 
 SCHEMA = 1
 SHORTEST_MS, LONGEST_MS = 1e-4, 60_000.0
+NEW_KIT = "make a new kit and measure again"
 LONGEST_TEXT = 300  # characters of a field that describes the machine
 FIELDS = {"made": dict, "pieces": dict, "subnets": list, "anchor_ms": list, "drifted": list}
 
@@ -50,6 +51,14 @@ def recorded_provenance(path: Path) -> Mapping | None:
     except TableError:
         return None
     return provenance if isinstance(provenance, Mapping) else None
+
+
+def recorded_space(path: Path) -> SearchSpace | None:
+    """For which space a file was measured; None where the file is damaged."""
+    try:
+        return space_of(read_json(path), path, TableError, NEW_KIT)
+    except TableError:
+        return None
 
 
 def whole_subnets(value: dict, space: SearchSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -107,10 +116,9 @@ def _require(condition: object, message: str) -> None:
 
 def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> SearchSpace:
     _require(isinstance(value.get("space"), str), f"{path}: field 'space' must be a name")
-    advice = "make a new kit and measure again"
     if space is None:
-        return space_of(value, path, TableError, advice)
-    require_space(value, path, space, TableError, advice)
+        return space_of(value, path, TableError, NEW_KIT)
+    require_space(value, path, space, TableError, NEW_KIT)
     return space
 
 

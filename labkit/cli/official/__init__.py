@@ -1,0 +1,1 @@
+"""labkit weights and labkit official: what others publish about OFA."""
