@@ -70,11 +70,11 @@ def time_until_sure(middle):
     "id, function, points",
     [
         ("1.5", recalibrate, None),
-        ("1.5", lambda model, batches: recalibrate(model, batches, then_eval=False), 3),
+        ("1.5", lambda model, batches: recalibrate(model, batches, then_eval=False), 5),
         ("1.5", lambda model, batches: recalibrate(model, batches, momentum=0.1), 0),
         ("1.5", lambda model, batches: model.eval(), 0),
-        ("3.1", time_until_sure(lambda times: sorted(times)[0]), 2),
-        ("3.1", time_until_sure(lambda times: sum(times) / len(times)), 2),
+        ("3.1", time_until_sure(lambda times: sorted(times)[0]), 4),
+        ("3.1", time_until_sure(lambda times: sum(times) / len(times)), 4),
         ("3.1", lambda call, clock, *settings: (1.0, 10), 0),
     ],
 )

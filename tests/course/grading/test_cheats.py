@@ -354,7 +354,7 @@ def test_it_scores_nothing_and_the_honest_answer_keeps_its_points(name, grader):
     ids = ["1.3", "1.2"] if name in REACHING else ["1.3"]
     marks = grader.marks([("code", MARKER + CHEATS[name]), HONEST], ids)
     assert marks["1.3"].points == 0 and len(marks["1.3"].message) > 10
-    assert all(marks[id].points == 4 for id in ids[1:]), marks["1.2"].message
+    assert all(marks[id].points == marks[id].of for id in ids[1:]), marks["1.2"].message
     assert (marks["1.3"].flag != "") == name.startswith("call labkit's own"), (
         "only calling labkit's own is flagged"
     )
@@ -396,7 +396,7 @@ def test_what_never_ends_is_ended_at_its_cells_limit(name, grader):
     started = time.monotonic()
     marks = grader.marks([("code", MARKER + LOOPS[name]), HONEST], ["1.3", "1.2"], cell_s=6)
     assert marks["1.3"].points == 0 and "did not come to an end within 6 s" in marks["1.3"].message
-    assert marks["1.2"].points == 4 and time.monotonic() - started < 120
+    assert marks["1.2"].points == 2 and time.monotonic() - started < 120
 
 
 def test_a_hand_in_that_takes_too_long_in_all_is_ended(grader):
@@ -422,7 +422,7 @@ def test_a_fork_bomb_is_limited_and_leaves_nothing(grader):
         f"'import time; time.sleep(999)', '{name}'], start_new_session=True)"
     )
     marks = grader.marks([("code", MARKER + source), HONEST], ["1.3", "1.2"], processes=40)
-    assert "Resource temporarily unavailable" in marks["1.3"].message and marks["1.2"].points == 4
+    assert "Resource temporarily unavailable" in marks["1.3"].message and marks["1.2"].points == 2
     assert not running(name)
 
 
@@ -442,7 +442,7 @@ def test_edited_outputs_and_check_cells_count_for_nothing(grader):
     book["cells"][1]["execution_count"] = book["cells"][0]["execution_count"] = 1
     book["cells"][0]["metadata"] = {"tags": ["raises-exception", "nbval-skip"]}
     marks = grader.marks(parse(json.dumps(book).encode()), ["1.3", "1.2"])
-    assert (marks["1.3"].points, marks["1.2"].points) == (0, 4)
+    assert (marks["1.3"].points, marks["1.2"].points) == (0, 2)
 
 
 def test_other_cells_never_run(grader):
@@ -454,12 +454,12 @@ def test_other_cells_never_run(grader):
         ("code", MARKER + WRONG),
     ]
     marks = grader.marks(cells, ["1.3", "1.2"])
-    assert (marks["1.3"].points, marks["1.2"].points) == (0, 4)
+    assert (marks["1.3"].points, marks["1.2"].points) == (0, 2)
 
 
 def test_deleted_answers_score_nothing(grader):
     marks = grader.marks([HONEST], ["1.2", "1.3"])
-    assert (marks["1.3"].points, marks["1.2"].points) == (0, 4) and marks["1.3"].message.startswith(
+    assert (marks["1.3"].points, marks["1.2"].points) == (0, 2) and marks["1.3"].message.startswith(
         "missing"
     )
 
