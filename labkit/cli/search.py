@@ -32,8 +32,6 @@ OPTIONS = {
 }
 # What an engine of microcontrollers takes of SRAM besides activations.
 ENGINES = {"tflm": "with the interpreter", "firmware": "as firmware, with its stack"}
-
-
 LIMIT = Number(0, 1e9)
 
 

@@ -105,9 +105,13 @@ class DeploymentMatrix:
         model = self.deployed and self.deployed.files[s]
         if not model:
             return None
-        owner = next(target for target in self.targets if target.name == self.choices[s].owner)
-        int8 = owner.costs.device.precision == "int8" and getattr(model, "int8_path", None)
+        device = self.targets[self._column_of(s)].costs.device
+        int8 = device.precision == "int8" and getattr(model, "int8_path", None)
         return Path(int8 or model.path).name
+
+    def _column_of(self, s: int) -> int:
+        """The column of the device that subnet `s`, not that of all, was chosen for."""
+        return next(d for d in range(len(self.targets)) if self.is_owner(s, d))
 
     def to_json(self) -> dict:
         devices = [
@@ -190,12 +194,12 @@ class DeploymentMatrix:
         if self.deployed is None:
             return []
         lines = []
-        for s, (choice, model) in enumerate(zip(self.choices, self.deployed.files)):
+        for s, model in enumerate(self.deployed.files):
             if model is not None:
-                d = next(d for d, target in enumerate(self.targets) if target.name == choice.owner)
+                accuracy = self.accuracy[s, self._column_of(s)]
                 memory = model.memory_bytes and f"{model.memory_bytes / 1000:.1f} kB of memory, "
                 lines.append(
-                    f"{self.file_of(s)}: {self.accuracy[s, d]:.2f} %, {memory or ''}"
+                    f"{self.file_of(s)}: {accuracy:.2f} %, {memory or ''}"
                     f"{model.storage_bytes / 1000:.1f} kB stored"
                 )
         return [*lines, *self.deployed.remarks]
