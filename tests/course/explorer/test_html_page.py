@@ -5,9 +5,9 @@ Screenshots are left in results/browser/. `make test-browser` installs what this
 
 import json
 import re
-import shutil
 
 import pytest
+from browser_for_tests import SHOTS, headless_chromium
 from click.testing import CliRunner
 from latency_for_tests import TINY, made_up
 
@@ -17,11 +17,6 @@ from labkit.course.explorer.packed_space import packed_space
 from labkit.course.explorer.predictions import predictions
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.supernet.folder import TrainedSupernet, load
-
-SHOTS = INSTRUCTOR.parents[1] / "results" / "browser"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 def test_the_page_needs_nothing_but_itself():
@@ -75,26 +70,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture
 def browser(page, tmp_path):
-    webdriver = pytest.importorskip(
-        "selenium.webdriver", reason="selenium is not installed: make test-browser"
-    )
-    driver = shutil.which("chromedriver")
-    if not CHROMIUM or not driver:
-        pytest.skip("Chromium and its driver are not installed: apt install chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--window-size=1100,1800",
-        "--hide-scrollbars",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    chrome = headless_chromium(tmp_path / "profile", 1100, 1800)
     chrome.get(page.as_uri())
     yield chrome
     log = chrome.get_log("browser")

@@ -12,30 +12,18 @@ import time
 import urllib.request
 
 import pytest
+from browser_for_tests import SHOTS, headless_chromium
 
 from labkit.course.handout.notebook_file import read
 from labkit.course.handout.student_copy import INSTRUCTOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="selenium is not installed: make test-browser"
-)
+pytest.importorskip("selenium", reason="selenium is not installed: make test-browser")
 from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-DRIVER = shutil.which("chromedriver")
-if not CHROMIUM or not DRIVER:
-    pytest.skip(
-        "Chromium and its driver are not installed: apt install chromium chromium-driver",
-        allow_module_level=True,
-    )
-
-SHOTS = INSTRUCTOR.parents[1] / "results" / "browser"
 WIDTH, HEIGHT = 1100, 1500
 SECONDS = 600  # a notebook may take
 SETTINGS = {
@@ -119,18 +107,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def browser(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        f"--window-size={WIDTH},{HEIGHT}",
-        f"--user-data-dir={tmp_path}",
-        "--hide-scrollbars",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = headless_chromium(tmp_path, WIDTH, HEIGHT)
     driver.set_window_size(WIDTH, HEIGHT)
     yield driver
     driver.quit()
