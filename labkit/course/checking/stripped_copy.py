@@ -101,8 +101,9 @@ def runs_only(exercises: list[Exercise]) -> dict[str, str]:
     their runs need.
     """
     names_by_file: dict[str, set[str]] = {}
-    pending = [(_file(exercise.run.__module__), exercise.run.__name__) for exercise in exercises]
-    while pending:  # a run may use what another module of exercises holds
+    topic_file = f"{JUDGES}/{TOPICS[notebook_number(exercises[0].id)]}.py"
+    pending = [(topic_file, exercise.run.__name__) for exercise in exercises]
+    while pending:  # a run may use what another module of exercises holds, or be from there
         file, name = pending.pop()
         names = names_by_file.setdefault(file, set())
         if name not in names:
@@ -112,11 +113,10 @@ def runs_only(exercises: list[Exercise]) -> dict[str, str]:
         file: "\n\n".join(unit.source for unit in _slice(file, names)) + "\n"
         for file, names in names_by_file.items()
     }
-    file = f"{JUDGES}/{TOPICS[notebook_number(exercises[0].id)]}.py"
-    head, _, body = texts.get(file, "").rpartition(FUTURE)
+    head, _, body = texts[topic_file].rpartition(FUTURE)
     type_import = "from labkit.course.exercises.exercise import Exercise, Wrong"
     ending = JUDGED_OUTSIDE.format(exercises=", ".join(map(_without_judge, exercises)))
-    texts[file] = f"{head}{FUTURE}\n{type_import}\n{body}{ending}"
+    texts[topic_file] = f"{head}{FUTURE}\n{type_import}\n{body}{ending}"
     return texts
 
 

@@ -1,4 +1,6 @@
-"""Exercises of 04_evolutionary_search: encoding, variation, selection, the loop, the front."""
+"""Exercises of 04_evolutionary_search: encoding, variation, selection, the loop, the front. The
+fitted predictor is in predictors.py, random search and successive halving in plain_searches.py.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,15 @@ from labkit.course.exercises.judging import (
     require_frequency,
     require_value,
 )
+from labkit.course.judges.plain_searches import (
+    draw_inputs,
+    draw_judge,
+    draw_run,
+    halve_inputs,
+    halve_judge,
+    halve_run,
+)
+from labkit.course.judges.predictors import fit_inputs, fit_judge, fit_run
 
 # ---- 4.1 what a predictor sees -------------------------------------------------------------------
 
@@ -64,7 +75,7 @@ def one_hot_judge(inputs: dict, returned: object) -> None:
             )
 
 
-# ---- 4.2 mutation --------------------------------------------------------------------------------
+# ---- 4.4 mutation --------------------------------------------------------------------------------
 
 ROWS = 3000
 
@@ -209,7 +220,7 @@ def _unchanged_and_repeatable(
         raise Wrong("the same seed gave another result: draw from `rng` only")
 
 
-# ---- 4.3 crossover -------------------------------------------------------------------------------
+# ---- 4.5 crossover -------------------------------------------------------------------------------
 
 
 def cross_inputs(seed: int) -> dict:
@@ -288,7 +299,7 @@ def cross_judge(inputs: dict, returned: object) -> None:
         )
 
 
-# ---- 4.4 selection under a limit -----------------------------------------------------------------
+# ---- 4.6 selection under a limit -----------------------------------------------------------------
 
 
 def select_inputs(seed: int) -> dict:
@@ -365,7 +376,7 @@ def _names(text: str, value: float) -> bool:
     return abs(float(text) - value) <= (0.5 * 10**-decimals if decimals else 0) + 1e-9
 
 
-# ---- 4.5 the loop --------------------------------------------------------------------------------
+# ---- 4.7 the loop --------------------------------------------------------------------------------
 
 
 def evolve_inputs(seed: int) -> dict:
@@ -482,7 +493,7 @@ def _sorted_rows(rows: np.ndarray) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-# ---- 4.6 the Pareto front ------------------------------------------------------------------------
+# ---- 4.8 the Pareto front ------------------------------------------------------------------------
 
 
 def front_inputs(seed: int) -> dict:
@@ -539,6 +550,33 @@ EXERCISES = (
     ),
     Exercise(
         "4.2",
+        5,
+        "fit_predictor",
+        fit_inputs,
+        fit_run,
+        fit_judge,
+        sizes=(
+            Size({"others": 0}),
+            Size({"features": 0, "accuracy": 0, "held_out": 0}, least=4),
+            Size({"features": 1, "others": 1}),
+        ),
+        is_valid=lambda inputs: inputs["held_out"].any() and (~inputs["held_out"]).sum() > 2,
+    ),
+    Exercise(
+        "4.3",
+        3,
+        "draw_best",
+        draw_inputs,
+        draw_run,
+        draw_judge,
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/rounds": 0}),
+            Size({"cases/0/rounds/0": 0}),
+        ),
+    ),
+    Exercise(
+        "4.4",
         2,
         "mutate",
         mutate_inputs,
@@ -548,7 +586,7 @@ EXERCISES = (
         sizes=(Size({"genes": 1, "choices": 0}),),
     ),
     Exercise(
-        "4.3",
+        "4.5",
         2,
         "cross_stages",
         cross_inputs,
@@ -557,7 +595,7 @@ EXERCISES = (
         ("labkit.space.genes.GeneMatrices.crossover", "labkit.search.evolution.Variation.crossed"),
     ),
     Exercise(
-        "4.4",
+        "4.6",
         4,
         "select",
         select_inputs,
@@ -570,7 +608,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "4.5",
+        "4.7",
         6,
         "evolve",
         evolve_inputs,
@@ -580,7 +618,7 @@ EXERCISES = (
         sizes=(Size({"population": 1, "weights": 0}),),
     ),
     Exercise(
-        "4.6",
+        "4.8",
         3,
         "on_front",
         front_inputs,
@@ -597,5 +635,14 @@ EXERCISES = (
             Size({"costs": 0, "accuracy": 0}),
             Size({"costs": 1}),
         ),
+    ),
+    Exercise(
+        "4.9",
+        4,
+        "halve",
+        halve_inputs,
+        halve_run,
+        halve_judge,
+        sizes=(Size({"cases": 0}), Size({"cases/0/hits": 0})),
     ),
 )

@@ -19,6 +19,7 @@ from labkit.course.exercises.judging import as_array, as_items
 from labkit.course.exercises.trial import UNJUDGEABLE
 from labkit.course.judges.darts import expected_node, latency_gradient
 from labkit.course.judges.deployment import expected_codes
+from labkit.course.judges.predictors import expected_fit
 from labkit.course.judges.shrinking import distill_gradient, expected_gradients
 from labkit.course.judges.supernet import expected_kernel, expected_stats
 from labkit.course.pictures.wrong_tensors import Panel, compare, draw
@@ -192,6 +193,18 @@ def one_hot(inputs: dict, returned: object) -> list[Panel]:
     )
 
 
+def fit_predictor(inputs: dict, returned: object) -> list[Panel]:
+    return compare(
+        "your predicted\naccuracy, %",
+        as_array(returned["predicted"][0], (len(inputs["others"]),))[:, None],
+        expected_fit(inputs)[:, None],
+        lambda _: [
+            Panel("subnets to predict", inputs["others"], rows="subnet", columns="feature"),
+        ],
+        rows="subnet",
+    )
+
+
 def int8_layer(inputs: dict, returned: object) -> list[Panel]:
     expected = np.clip(np.round(expected_codes(inputs)[1]), 0, 255)
 
@@ -268,6 +281,7 @@ PANELS: dict[str, Callable[[dict, object], list[Panel]]] = {
     "2.1": soft_loss,
     "2.4": add_gradients,
     "4.1": one_hot,
+    "4.2": fit_predictor,
     "5.3": int8_layer,
     "6.1": mixed_node,
     "6.4": expected_latency,

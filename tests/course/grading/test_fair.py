@@ -215,11 +215,11 @@ def test_an_answer_may_use_another_answer(grader):
 
 def test_the_same_submission_and_seed_give_the_same_marks(grader):
     source = (
-        "# Exercise 4.2\nimport numpy as np\ndef mutate(genes, choices, rate, rng):\n"
+        "# Exercise 4.4\nimport numpy as np\ndef mutate(genes, choices, rate, rng):\n"
         "    fresh = np.random.randint(0, choices, genes.shape)\n"
         "    return np.where(np.random.random(genes.shape) < rate, fresh, genes)"
     )
-    first, second = (grader.marks([("code", source)], ["4.2"], seed=5) for _ in range(2))
+    first, second = (grader.marks([("code", source)], ["4.4"], seed=5) for _ in range(2))
     assert first == second
 
 

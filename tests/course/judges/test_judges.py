@@ -112,9 +112,9 @@ def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_bod
     [
         ("2.1", None, "the loss is None; is a return statement missing?"),
         ("2.2", None, "sandwich should return an array, got a value of type NoneType"),
-        ("4.5", None, "what evolve returns is None; is a return statement missing?"),
-        ("4.5", np.zeros(12), "evolve should return two things"),
-        ("4.5", (np.zeros(12), 1.0), "evolve should return two"),
+        ("4.7", None, "what evolve returns is None; is a return statement missing?"),
+        ("4.7", np.zeros(12), "evolve should return two things"),
+        ("4.7", (np.zeros(12), 1.0), "evolve should return two"),
     ],
 )
 def test_what_does_not_come_back_is_no_error_that_the_answer_raised(id, returned, message_start):

@@ -27,7 +27,7 @@ from labkit.course.handout.student_copy import (
     student_copy,
     without_solution,
 )
-from labkit.course.judges.registry import exercises_of, get_exercise
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.course.release import student_notebooks as student
 from labkit.latency.devices import get_device
 from labkit.space.presets import get_space
@@ -100,6 +100,28 @@ def test_each_exercise_is_where_its_check_is(path):
             assert f"def {exercise.function}(" in answer and "# BEGIN SOLUTION" in answer
             assert check == f'{CHECKED}check("{exercise.id}", {exercise.function})'
     assert points == {id: exercise.points for id, exercise in exercises.items()}
+
+
+@by_name
+def test_an_exercise_is_in_the_section_of_its_number(path):
+    section, ids, numbered = "", [], []
+    for cell in read(path)["cells"]:
+        for line in cell_source(cell).splitlines():
+            if line.startswith("## "):
+                section = line.split()[1]
+                numbered += [section] if re.fullmatch(r"\d\.\d", section) else []
+            elif header := EXERCISE.match(line):
+                assert section == header[1]
+                ids.append(section)
+    number = int(path.name[:2])
+    assert numbered == ids == (list(exercises_of(number)) if number in TOPICS else [])
+
+
+def test_the_readme_says_what_each_notebook_is_worth():
+    readme = (INSTRUCTOR.parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `0(\d)_\w+` \|.*\| (\d+) \|$", readme, re.MULTILINE)
+    points = {number: sum(one.points for one in exercises_of(number).values()) for number in TOPICS}
+    assert {int(number): int(sum_) for number, sum_ in rows} == points
 
 
 @by_name

@@ -107,7 +107,7 @@ def one_hot_by_kind(stages, depths, kernels, expands):
     return np.concatenate([rows[:, : len(kernels)].ravel(), rows[:, len(kernels) :].ravel()])
 
 
-# ---- 4.2 -----------------------------------------------------------------------------------------
+# ---- 4.4 -----------------------------------------------------------------------------------------
 
 
 def mutate_where(genes, choices, rate, rng):
@@ -239,7 +239,7 @@ def mutate_three_thousand_by_five(genes, choices, rate, rng):
     return np.where(rng.random((3000, 5)) < rate, rng.integers(0, choices, size=(3000, 5)), genes)
 
 
-# ---- 4.3 -----------------------------------------------------------------------------------------
+# ---- 4.5 -----------------------------------------------------------------------------------------
 
 
 def cross_table(mothers, fathers, stage_of, rng):
@@ -336,7 +336,7 @@ def cross_shuffled_children(mothers, fathers, stage_of, rng):
     return rng.permutation(cross_table(mothers, fathers, stage_of, rng))
 
 
-# ---- 4.4 -----------------------------------------------------------------------------------------
+# ---- 4.6 -----------------------------------------------------------------------------------------
 
 
 def select_mask(accuracy, latency, limit, n):
@@ -444,7 +444,7 @@ def select_fastest(accuracy, latency, limit, n):
     return np.argsort(latency)[: min(n, int(np.sum(latency <= limit)))]
 
 
-# ---- 4.5 -----------------------------------------------------------------------------------------
+# ---- 4.7 -----------------------------------------------------------------------------------------
 
 
 def evolve_concatenate(population, score, vary, parents, generations):
@@ -613,7 +613,7 @@ def evolve_never_selects_again(population, score, vary, parents, generations):
     return population[score(population).argmax()], history
 
 
-# ---- 4.6 -----------------------------------------------------------------------------------------
+# ---- 4.8 -----------------------------------------------------------------------------------------
 
 
 def front_broadcast(costs, accuracy):
@@ -698,11 +698,11 @@ def front_higher_costs(costs, accuracy):
 
 RIGHT = {
     "4.1": [one_hot_concatenated, one_hot_loop, one_hot_indexed],
-    "4.2": [mutate_where, mutate_loop, mutate_floor],
-    "4.3": [cross_one_hot, cross_table, cross_loop],
-    "4.4": [select_sorted_pairs, select_two_decimals, select_mask, select_infinity],
-    "4.5": [evolve_partition, evolve_concatenate, evolve_sorted_lists],
-    "4.6": [front_by_removal, front_broadcast, front_loop],
+    "4.4": [mutate_where, mutate_loop, mutate_floor],
+    "4.5": [cross_one_hot, cross_table, cross_loop],
+    "4.6": [select_sorted_pairs, select_two_decimals, select_mask, select_infinity],
+    "4.7": [evolve_partition, evolve_concatenate, evolve_sorted_lists],
+    "4.8": [front_by_removal, front_broadcast, front_loop],
 }
 WRONG = {
     "4.1": [
@@ -718,7 +718,7 @@ WRONG = {
         one_hot_absent_smallest,
         one_hot_values,
     ],
-    "4.2": [
+    "4.4": [
         mutate_fixed_seed,
         mutate_places_of_a_fixed_seed,
         mutate_values_of_a_fixed_seed,
@@ -740,7 +740,7 @@ WRONG = {
         mutate_ten_times_the_same,
         mutate_each_row_twice,
     ],
-    "4.3": [
+    "4.5": [
         cross_fixed_seed,
         cross_one_stage_of_a_fixed_seed,
         cross_stages_in_a_row,
@@ -758,7 +758,7 @@ WRONG = {
         cross_half_twice,
         cross_half_the_other_way,
     ],
-    "4.4": [
+    "4.6": [
         select_another_error,
         select_names_no_decimal,
         select_names_the_second,
@@ -773,7 +773,7 @@ WRONG = {
         select_names_the_limit,
         select_pads,
     ],
-    "4.5": [
+    "4.7": [
         evolve_starts_from_zero,
         evolve_above_the_mean,
         evolve_feasible_only,
@@ -791,7 +791,7 @@ WRONG = {
         evolve_grows,
         evolve_first_row,
     ],
-    "4.6": [
+    "4.8": [
         front_first_two_costs,
         front_best_of_each,
         front_of_the_sum,
