@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,14 +22,15 @@ from labkit.comparison.published_latencies import check, held_out_errors
 from labkit.comparison.reference_networks import operators_of
 from labkit.comparison.timed_networks import public_file, read_series
 from labkit.latency.devices import SimulatedDevice, load_simulated
+from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.simulated.device_file import roofline_of
-from labkit.space import BlockShape, network
-from labkit.space.operators import Operator, convolution, global_pool
+from labkit.official.latency_tables import CHANNELS, layer_names, read_layers
+from labkit.space import get_space
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.paths import data_dir
 
 PAGE = page.FOLDER / "DEVICES.md"
-BLOCK_TABLES = {"note10-class": "ofa/note10"}
+BLOCK_TABLES, TIMED_SPACE = {"note10-class": "ofa/note10"}, "ofa-mbv3-w1.2"
 SMALLEST_MS = 0.05  # shorter blocks are mostly the measurement's own noise
 
 
@@ -50,38 +50,29 @@ def measurements(device: SimulatedDevice) -> list[Timings] | None:
         folder = public_file(BLOCK_TABLES[device.name])
         if folder is None:
             return None
-        series.append(block_timings(sorted(folder.glob("*.yaml"))))
+        series.append(layer_timings(sorted(folder.glob("*.yaml"))))
     return series
 
 
-def block_timings(paths: list[Path]) -> Timings:
-    """The blocks of OFA's latency tables, each as a network of its own."""
+def layer_timings(paths: list[Path]) -> Timings:
+    """The layers of OFA's latency tables, each as a network of its own.
+
+    A layer that several tables have timed is there with each of its times.
+    """
+    space = get_space(TIMED_SPACE)
+    layers = {}
+    for block in timed_blocks(space).values():
+        *single, last = layer_names(space, block, CHANNELS)
+        operators = block.operators(space)  # of several layers all but the last are one operator
+        layers |= zip(single, zip(operators))
+        layers[last] = operators[len(single) :]
     entries = [
-        (key, float(mean))
+        (layers[name], milliseconds)
         for path in paths
-        for key, mean in re.findall(r"^(\S+):\n(?: .*\n)*? +mean: (\S+)", path.read_text(), re.M)
+        for name, milliseconds in read_layers(path).items()
+        if milliseconds > SMALLEST_MS
     ]
-    timed = [(block_operators(key), mean) for key, mean in entries if mean > SMALLEST_MS]
-    return Timings.of(*zip(*timed))
-
-
-def block_operators(key: str) -> tuple[Operator, ...]:
-    """The operators of a block such as 'Conv_1-input:7x7x192-output:7x7x1152'."""
-    name, read, written, rest = re.fullmatch(
-        r"(\w+)-input:([\dx]+)-output:([\dx]+)-?(.*)", key
-    ).groups()
-    (side, _, channels), out = map(int, read.split("x")), int(written.split("x")[-1])
-    if name == "expanded_conv":
-        options = {field: int(value) for field, value in re.findall(r"(\w+):(\d+)", rest)}
-        sizes = channels, out, options["stride"]
-        shape = BlockShape(0, 0, *sizes, act="relu", se=options["se"] == 1)
-        return network.block(shape, options["kernel"], options["expand"] / channels, side)
-    if name == "Logits":
-        return (Operator("linear", channels, out, 1),)
-    if name == "AvgPool2D":
-        return (global_pool(channels, side),)
-    kernel = 3 if name == "Conv" else 1
-    return (convolution(channels, out, kernel, side, side // int(written.split("x")[0])),)
+    return Timings.of(*zip(*entries))
 
 
 def as_text(value: dict) -> str:

@@ -38,18 +38,19 @@ class Dialect(NamedTuple):
     counts_channels: bool  # an expansion by its channels; else by its ratio, and no activation
 
 
-DIALECTS = (
-    Dialect("Conv", "expanded_conv", "Conv_1", "AvgPool2D", "Conv_2", "Logits-input:1x1x", True),
-    Dialect(
-        "first_conv",
-        "MBConv",
-        "final_expand_layer",
-        None,
-        "feature_mix_layer",
-        "classifier-input:",
-        False,
-    ),
+CHANNELS = Dialect(
+    "Conv", "expanded_conv", "Conv_1", "AvgPool2D", "Conv_2", "Logits-input:1x1x", True
 )
+RATIOS = Dialect(
+    "first_conv",
+    "MBConv",
+    "final_expand_layer",
+    None,
+    "feature_mix_layer",
+    "classifier-input:",
+    False,
+)
+DIALECTS = CHANNELS, RATIOS
 
 
 def read_ofa(path: Path, space: SearchSpace) -> dict[str, float]:
@@ -131,23 +132,22 @@ def _read_means(path: Path) -> dict[str, float]:
 
     A layer that several files have timed takes the mean of their times.
     """
-    files, size = sorted(path.glob("*.yaml")) if path.is_dir() else [path], 0
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    if size > FILE_BYTES:
+        raise TableError(f"{path} has {size} bytes, at most {FILE_BYTES} are read together")
     times: dict[str, list[float]] = {}
     for file in files:
-        content = read_bytes(file)
-        size += len(content)
-        if size > FILE_BYTES:
-            raise TableError(f"{path}: its tables have more than {FILE_BYTES} bytes together")
-        for layer, ms in _means_of(content, file).items():
+        for layer, ms in read_layers(file).items():
             times.setdefault(layer, []).append(ms)
     return {layer: sum(each) / len(each) for layer, each in times.items()}
 
 
-def _means_of(content: bytes, path: Path) -> dict[str, float]:
-    """One file, line by line: a key, and indented below it fields with a number each."""
+def read_layers(path: Path) -> dict[str, float]:
+    """Milliseconds by layer in one file: line by line a key, and fields with a number below it."""
     means: dict[str, float | None] = {}
     layer = None
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
         place, line = f"{path}: line {number}", line.rstrip()
         if heading := KEY.fullmatch(line):
             layer = heading[1]
