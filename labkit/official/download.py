@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +32,40 @@ class DownloadError(LabError):
 
 class Interrupted(DownloadError):
     """The connection ended before the file did; the next call goes on from there."""
+
+
+class FetchError(LabError):
+    """A published file cannot be had; the message says what to download and where to put it."""
+
+
+def download_any(
+    urls: Sequence[str],
+    partial: Path,
+    place: Path,
+    *,
+    title: str,
+    command: str,
+    max_bytes: int = MAX_DOWNLOAD_BYTES,
+    progress: bool = True,
+) -> str:
+    """Fill `partial` with the file at the first of `urls` that has it; returns that address.
+
+    `title` is what the file is, `command` the user's, and `place` where it takes a file that
+    somebody puts there: FetchError says so where no address has the file, or a connection ended.
+    """
+    failures = []
+    for url in urls:
+        try:
+            download(url, partial, max_bytes=max_bytes, progress=progress)
+            return url
+        except Interrupted as error:  # another server's copy would start from nothing
+            raise FetchError(f"{error}; `{command}` goes on from there") from error
+        except DownloadError as error:
+            failures.append(f"[{error}]")
+    raise FetchError(
+        f"cannot download {title}. {' '.join(failures)} On a machine with internet download"
+        f" {urls[0]} , put it unchanged at {place} and run `{command}` again"
+    )
 
 
 def download(

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from labkit.latency.kit.board_import import import_table
 from labkit.latency.measured.lookup_table import LatencyTable
 from labkit.latency.measured.untrusted_json import FILE_BYTES
-from labkit.official.download import DownloadError, Interrupted, discard, download
+from labkit.official.download import FetchError, discard, download_any
 from labkit.official.latency_tables import read_ofa
 from labkit.space.presets import get_space
-from labkit.storage.errors import LabError
 from labkit.storage.paths import cache_dir
 from labkit.storage.provenance import sha256
 
@@ -73,10 +72,6 @@ TABLES = {
 }
 
 
-class FetchError(LabError):
-    """A published file cannot be had; the message says what to download and where to put it."""
-
-
 def folder(name: str) -> Path:
     """Where the files called `name` lie once they are fetched; FetchError lists the names."""
     if name not in FILES:
@@ -110,8 +105,16 @@ def fetch_table(name: str, *, progress: bool = True) -> list[LatencyTable]:
     if name not in TABLES:
         raise FetchError(f"no published table is called {name!r}, known: {', '.join(TABLES)}")
     source, table = fetch(name, progress=progress), TABLES[name]
+    # All are read before one is imported, so that none is where another is refused.
+    times = {space: read_ofa(source, get_space(space)) for space in table.spaces}
     return [
-        import_table(source, name, get_space(space), read_times=read_ofa, board=table.board)
+        import_table(
+            source,
+            name,
+            get_space(space),
+            read_times=lambda _, space: times[space.name],
+            board=table.board,
+        )
         for space in table.spaces
     ]
 
@@ -125,16 +128,16 @@ def fetched(name: str) -> Path:
 
 
 def _download(name: str, file: PublishedFile, path: Path, progress: bool) -> None:
-    partial, again = path.with_name(f"{path.name}.part"), f"`labkit official fetch {name}`"
-    try:
-        download(file.url, partial, max_bytes=FILE_BYTES, progress=progress)
-    except Interrupted as error:
-        raise FetchError(f"{error}; {again} goes on from there") from error
-    except DownloadError as error:
-        raise FetchError(
-            f"cannot download {name}: {error}. On a machine with internet download {file.url} , put"
-            f" it unchanged at {path} and run {again} again"
-        ) from error
+    partial = path.with_name(f"{path.name}.part")
+    download_any(
+        (file.url,),
+        partial,
+        path,
+        title=name,
+        command=f"labkit official fetch {name}",
+        max_bytes=FILE_BYTES,
+        progress=progress,
+    )
     digest = sha256(partial)
     if digest == file.sha256:
         partial.replace(path)

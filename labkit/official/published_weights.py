@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from labkit.official import conversion
-from labkit.official.download import DownloadError, Interrupted, discard, download
+from labkit.official.download import FetchError, discard, download_any
 from labkit.space.presets import get_space
-from labkit.storage.errors import LabError
 from labkit.storage.paths import cache_dir
 from labkit.storage.tensor_file import CheckpointError
 from labkit.supernet import weights_file as pretrained
@@ -41,10 +40,6 @@ NUMPY_SCALARS = (
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8")),
     np.dtype,
 )
-
-
-class WeightsError(LabError):
-    """Pretrained weights cannot be had; the message says what to download and where to put it."""
 
 
 class Published(NamedTuple):
@@ -84,17 +79,17 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
 
     `name` is a space or the published file's name. A file of the published name that somebody put
     into the folder is used instead of a download. `sha256` is the hash to insist on, if the caller
-    knows it. Raises WeightsError if there is no connection, or if the file is not this checkpoint.
+    knows it. Raises FetchError if there is no connection, or if the file is not this checkpoint.
     """
     published = find(name)
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise WeightsError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
+        raise FetchError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
     path, sha256 = converted_path(published), (sha256 or "").lower()
     if path.is_file():
         _, record = pretrained.load(path)
         recorded = (record.get("source") or {}).get("sha256", "unknown")
         if sha256 and recorded != sha256:
-            raise WeightsError(
+            raise FetchError(
                 f"{path} was made from a file with SHA-256 {recorded}, not {sha256}; remove it to"
                 " fetch again"
             )
@@ -103,15 +98,22 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
     if placed.is_file():
         try:
             _convert(published, placed, path, str(placed), sha256)
-        except WeightsError as error:
-            raise WeightsError(f"{error}; remove {placed}, or put the right file there") from error
+        except FetchError as error:
+            raise FetchError(f"{error}; remove {placed}, or put the right file there") from error
         return path
-    url = _download_any(published, partial, placed, progress)
+    url = download_any(
+        published.urls,
+        partial,
+        placed,
+        title=f"the weights of {published.space!r}",
+        command=f"labkit weights fetch {published.space}",
+        progress=progress,
+    )
     try:
         _convert(published, partial, path, url, sha256)
-    except WeightsError as error:
+    except FetchError as error:
         discard(partial)  # the wrong bytes are not to be continued
-        raise WeightsError(f"{error}; nothing was kept of it") from error
+        raise FetchError(f"{error}; nothing was kept of it") from error
     except BaseException:
         # The download is complete and only its conversion failed: the next `fetch` takes it.
         partial.replace(placed)
@@ -123,51 +125,32 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
 def load(name: str) -> Supernet:
     """The supernet with the weights that `fetch` left here. Touches no network.
 
-    Raises WeightsError if they have not been fetched.
+    Raises FetchError if they have not been fetched.
     """
     published = find(name)
     path = converted_path(published)
     if not path.is_file():
-        raise WeightsError(
+        raise FetchError(
             f"{path} does not exist; get it with `labkit weights fetch {published.space}`"
         )
     return pretrained.load(path)[0]
 
 
 def find(name: str) -> Published:
-    """The checkpoint of a space or of a published name; WeightsError lists them for another."""
+    """The checkpoint of a space or of a published name; FetchError lists them for another."""
     if not isinstance(name, str):  # a SearchSpace would print pages
-        raise WeightsError(
+        raise FetchError(
             f"published weights go by the name of their space, got a {type(name).__name__}; known: "
             f"{', '.join(PUBLISHED)}"
         )
     for published in PUBLISHED.values():
         if name in (published.space, published.file):
             return published
-    raise WeightsError(f"no published weights are called {name!r}, known: {', '.join(PUBLISHED)}")
+    raise FetchError(f"no published weights are called {name!r}, known: {', '.join(PUBLISHED)}")
 
 
 def converted_path(published: Published) -> Path:
     return cache_dir() / "supernets" / f"{published.space}.safetensors"
-
-
-def _download_any(published: Published, partial: Path, placed: Path, progress: bool) -> str:
-    failures = []
-    for url in published.urls:
-        try:
-            download(url, partial, progress=progress)
-            return url
-        except Interrupted as error:  # another server's copy would start from nothing
-            raise WeightsError(
-                f"{error}; `labkit weights fetch {published.space}` goes on from there"
-            ) from error
-        except DownloadError as error:
-            failures.append(f"[{error}]")
-    raise WeightsError(
-        f"cannot download the weights of {published.space!r}. {' '.join(failures)} On a machine"
-        f" with internet download {published.urls[0]} , put it unchanged at {placed} and run"
-        f" `labkit weights fetch {published.space}` again"
-    )
 
 
 def _convert(
@@ -176,12 +159,12 @@ def _convert(
     content = source.read_bytes()
     size, sha256 = len(content), hashlib.sha256(content).hexdigest()
     if expected_sha256 and sha256 != expected_sha256:
-        raise WeightsError(f"the file from {origin} has SHA-256 {sha256}, want {expected_sha256}")
+        raise FetchError(f"the file from {origin} has SHA-256 {sha256}, want {expected_sha256}")
     supernet = Supernet(get_space(published.space))
     try:
         conversion.load(supernet, read_pickle(source))
     except (CheckpointError, conversion.StateDictError) as error:
-        raise WeightsError(
+        raise FetchError(
             f"the file from {origin} ({size} bytes, SHA-256 {sha256}) is not {published.file}:"
             f" {error}"
         ) from error

@@ -1,6 +1,7 @@
 """Published files come from a server on this machine: whole, in parts, wrong, or not at all."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from labkit.cli.official.published import official
 from labkit.latency.devices import PUBLISHED_TABLES, DeviceError, device_names, get_device
 from labkit.latency.measured.untrusted_json import TableError
 from labkit.official import published_files
+from labkit.official.download import FetchError
 from labkit.official.latency_tables import DIALECTS
-from labkit.official.published_files import FILES, TABLES, FetchError, PublishedFile, fetch
+from labkit.official.published_files import FILES, TABLES, PublishedFile, fetch
 from labkit.space.presets import spaces
 
 BODY = bytes(range(256)) * 400
@@ -145,6 +147,16 @@ def test_of_a_table_with_a_gap_nothing_is_imported(published_table, published, m
     files = published_table | {"28.yaml": (text[:start] + text[end:]).encode()}
     publish(published, monkeypatch, "note10", files)
     with pytest.raises(TableError, match="are missing.*: expanded_conv-input:14x14x16"):
+        published_files.fetch_table("note10", progress=False)
+    assert "note10" not in device_names()
+
+
+def test_of_a_table_for_two_spaces_both_are_imported_or_none(published_table, monkeypatch):
+    larger = replace(ONE_WIDTH, name="larger", num_classes=11)
+    monkeypatch.setitem(spaces, larger.name, larger)
+    table = published_files.PublishedTable((ONE_WIDTH.name, larger.name), "a phone")
+    monkeypatch.setitem(TABLES, "note10", table)
+    with pytest.raises(TableError, match="are missing.*: Logits-input:.*-output:11"):
         published_files.fetch_table("note10", progress=False)
     assert "note10" not in device_names()
 

@@ -15,6 +15,7 @@ from server_for_tests import Server, file_server  # noqa: F401  (a fixture)
 from labkit.official import conversion as official
 from labkit.official import download, layer_names
 from labkit.official import published_weights as weights
+from labkit.official.download import FetchError
 from labkit.space.presets import get_space
 from labkit.storage.errors import LabError
 from labkit.storage.tensor_file import CheckpointError
@@ -184,7 +185,7 @@ def kept() -> list[str]:
 
 def test_fetch_converts_and_records(published, checkpoint, state):
     published.files[FILE] = checkpoint
-    with pytest.raises(weights.WeightsError, match="labkit weights fetch ofa-mbv3"):
+    with pytest.raises(FetchError, match="labkit weights fetch ofa-mbv3"):
         weights.load("ofa-mbv3")
     assert weights.available()[0]["got"] is None
     path = weights.fetch(FILE, progress=False)
@@ -197,7 +198,7 @@ def test_fetch_converts_and_records(published, checkpoint, state):
     assert (got["bytes"], got["url"]) == (len(checkpoint), published.url(FILE))
     assert weights.fetch("ofa-mbv3", sha256=got["sha256"].upper(), progress=False) == path
     assert len(published.requests) == 1  # what is here is not fetched again
-    with pytest.raises(weights.WeightsError, match="remove it to fetch again"):
+    with pytest.raises(FetchError, match="remove it to fetch again"):
         weights.fetch("ofa-mbv3", sha256="0" * 64, progress=False)
 
 
@@ -219,7 +220,7 @@ def test_fetch_reads_the_format_of_2020(published, state):
 
 def test_fetch_goes_on_after_an_interruption(published, checkpoint):
     published.files[FILE], published.cut = checkpoint, 1_000_000
-    with pytest.raises(weights.WeightsError, match="ended after 3000000 of .* goes on from there"):
+    with pytest.raises(FetchError, match="ended after 3000000 of .* goes on from there"):
         weights.fetch("ofa-mbv3", progress=False)
     assert {name for name, _ in published.requests} == {FILE}  # a mirror would start from nothing
     published.cut = None
@@ -237,7 +238,7 @@ def test_fetch_tries_the_mirror(published, checkpoint):
 def test_a_wrong_hash_leaves_nothing(published, checkpoint):
     published.files[FILE] = checkpoint
     with pytest.raises(
-        weights.WeightsError,
+        FetchError,
         match=(
             f"SHA-256 {hashlib.sha256(checkpoint).hexdigest()}, want 1111.*; nothing was kept of it"
         ),
@@ -245,7 +246,7 @@ def test_a_wrong_hash_leaves_nothing(published, checkpoint):
         weights.fetch("ofa-mbv3", sha256="1" * 64, progress=False)
     assert kept() == []
     asked = len(published.requests)
-    with pytest.raises(weights.WeightsError, match="SHA-256 'zzz' is not 64 hexadecimal digits"):
+    with pytest.raises(FetchError, match="SHA-256 'zzz' is not 64 hexadecimal digits"):
         weights.fetch("ofa-mbv3", sha256="zzz", progress=False)
     assert len(published.requests) == asked
 
@@ -255,9 +256,7 @@ def test_a_placed_file_stays_where_it_was_put(published, checkpoint):
     placed.parent.mkdir(parents=True)
     for content, options in ((checkpoint, {"sha256": "1" * 64}), (checkpoint[:1000], {})):
         placed.write_bytes(content)
-        with pytest.raises(
-            weights.WeightsError, match=f"; remove {placed}, or put the right file there"
-        ):
+        with pytest.raises(FetchError, match=f"; remove {placed}, or put the right file there"):
             weights.fetch("ofa-mbv3", progress=False, **options)
         assert kept() == [FILE]
 
@@ -335,7 +334,7 @@ def test_wrong_and_harmful_files(published, state, tmp_path, kind):
     target = tmp_path / "harmed"
     make, message = WRONG_FILES[kind]
     published.files[FILE] = make(state, target)
-    with pytest.raises(weights.WeightsError, match=message) as error:
+    with pytest.raises(FetchError, match=message) as error:
         weights.fetch("ofa-mbv3", progress=False)
     assert isinstance(error.value, LabError) and FILE in str(error.value)
     assert not target.exists(), "code from the file was run"
@@ -353,7 +352,7 @@ def test_without_a_network_the_error_says_what_to_put_where(published, checkpoin
     monkeypatch.setattr(
         weights, "PUBLISHED", {"ofa-mbv3": weights.Published("ofa-mbv3", FILE, (url,))}
     )
-    with pytest.raises(weights.WeightsError) as error:
+    with pytest.raises(FetchError) as error:
         weights.fetch("ofa-mbv3", progress=False)
     message = str(error.value)
     assert url in message and "labkit weights fetch ofa-mbv3" in message
@@ -366,13 +365,13 @@ def test_without_a_network_the_error_says_what_to_put_where(published, checkpoin
 
 
 def test_unknown_names(published):
-    with pytest.raises(weights.WeightsError, match="'resnet', known: ofa-mbv3"):
+    with pytest.raises(FetchError, match="'resnet', known: ofa-mbv3"):
         weights.fetch("resnet")
 
 
 def test_a_space_in_the_place_of_its_name_is_a_short_error():
     with pytest.raises(
-        weights.WeightsError, match="name of their space, got a SearchSpace; known: ofa-mbv3"
+        FetchError, match="name of their space, got a SearchSpace; known: ofa-mbv3"
     ) as error:
         weights.load(get_space("ofa-mbv3"))
     assert len(str(error.value)) < 200
