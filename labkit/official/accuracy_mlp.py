@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labkit.latency.measured.untrusted_json import FILE_BYTES
 from labkit.official.published_files import fetched
 from labkit.official.published_weights import read_pickle
 from labkit.space import SearchSpace
@@ -107,4 +108,8 @@ def load_mlp(path: Path | None = None, space: SearchSpace | None = None) -> Accu
     Raises LabError where it was not fetched, or is another file's.
     """
     path = path or fetched("predictor")
+    if path.is_file() and path.stat().st_size > FILE_BYTES:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes, the accuracy predictor at most {FILE_BYTES}"
+        )
     return AccuracyMlp(space or trained_space(), read_pickle(path), path)

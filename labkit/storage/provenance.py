@@ -13,7 +13,8 @@ from labkit.storage.paths import PACKAGE
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance(command: str, inputs: Sequence[Path], seed: int) -> dict:

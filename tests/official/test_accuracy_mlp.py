@@ -73,6 +73,10 @@ def test_predictors_of_another_architecture_are_refused(network, tmp_path):
     (tmp_path / "net.pth").write_bytes(b"not a network")
     with pytest.raises(CheckpointError, match="not a whole torch checkpoint"):
         load_mlp(tmp_path / "net.pth")
+    with open(tmp_path / "net.pth", "wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(CheckpointError, match="1073741824 bytes"):
+        load_mlp(tmp_path / "net.pth")
 
 
 def test_it_says_nothing_of_other_spaces_or_resolutions(network):
