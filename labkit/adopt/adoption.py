@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from labkit.adopt.plan import LEAST_EPOCHS, Plan, PlanError, arch_seconds, candidates, make_plan
+from labkit.adopt.project_folder import NETWORKS, SPACE, SUPERNET
 from labkit.adopt.space_template import write_space
+from labkit.adopt.trained_once import trained_once
 from labkit.data.picture_folder import PictureFolder, survey
 from labkit.latency.devices import HOST, get_device
 from labkit.latency.measured.table_files import has_host_table
@@ -20,7 +22,8 @@ from labkit.storage.atomic_write import write_json
 from labkit.storage.json_fields import Fields, read_json
 from labkit.supernet.accuracy_measurement import measure
 from labkit.supernet.folder import TrainedSupernet, load
-from labkit.train import TrainConfig, train
+from labkit.supernet.weights_file import WEIGHTS
+from labkit.train import TrainConfig
 
 SCHEMA = "labkit-adoption-1"
 # Shares of all the time that are kept for what comes after training.
@@ -109,18 +112,19 @@ def adopt(
             plan = plan.within(limit - (MEASURING + DEPLOYING) * limit - clock.total)
         _write_plan(plan_file, plan, clock)
     space = plan.config.search_space
-    if not (Path(out) / "space.toml").exists():
-        write_space(Path(out) / "space.toml", space)
-    run = Path(out) / "supernet"
-    if not (run / "supernet.safetensors").is_file():
+    if not (Path(out) / SPACE).exists():
+        write_space(Path(out) / SPACE, space)
+    run = Path(out) / SUPERNET
+    is_new = not (run / WEIGHTS).is_file()
+    if is_new:
         say(
             f"space {space.resolutions[-1]} px, {space.size():.3g} subnets: training"
             f" {plan.config.epochs} epochs, about {plan.training_seconds / 60:.1f} minutes"
         )
-        train(plan.config, run, resume=True, progress=progress, device=device)
+    trained = trained_once(plan.config, run, progress=progress, device=device)
+    if is_new:
         clock.end("training")
         _write_plan(plan_file, plan, clock)
-    trained = load(run)
     if "predictor.npz" in trained.missing():
         per_arch = arch_seconds(trained.supernet, trained.dataset)
         pairs = int(max(0.0, limit * (1 - DEPLOYING) - clock.total) / per_arch)
@@ -131,7 +135,7 @@ def adopt(
         _write_plan(plan_file, plan, clock)
         trained = load(run)
     say("choosing, deploying and measuring a subnet for each device")
-    matrix = specialize(trained, requests, Path(out) / "networks", seed=seed, progress=progress)
+    matrix = specialize(trained, requests, Path(out) / NETWORKS, seed=seed, progress=progress)
     clock.end("deploying")
     _write_plan(plan_file, plan, clock)
     return Adoption(trained, plan, matrix, minutes, len(trained.pairs.genes), clock.seconds)

@@ -95,7 +95,8 @@ def make_plan(
     """
 
     def measured(space: SearchSpace) -> Plan:
-        return _measured(_config(folder, space, augment, seed, device), device)
+        options = {"augment": augment, "seed": seed, "device": device}
+        return _measured(training_config(folder, space, **options), device)
 
     middle = spaces[len(spaces) // 2]
     per_mac = measured(middle).epoch_seconds / step_macs(middle)
@@ -113,12 +114,20 @@ def make_plan(
     return plan.within(seconds)
 
 
-def _config(
-    folder: Path | str, space: SearchSpace, augment: str, seed: int, device: str | None
+def training_config(
+    images: Path | str,
+    space: SearchSpace,
+    *,
+    augment: str = "crop,flip",
+    seed: int = 0,
+    device: str | None = None,
 ) -> TrainConfig:
+    """How to train in `space` on `images`, a folder or a name: batch and learning rate suit their
+    number.
+    """
     config = TrainConfig(
         space=space,
-        dataset=str(folder),
+        dataset=str(images),
         augment=augment,
         crop_padding=max(2, space.resolutions[-1] // 14),
         sampling="log-macs",
@@ -126,11 +135,11 @@ def _config(
         seed=seed,
         warmup_epochs=2.0,
     )
-    images = len(_images(config).splits["train"].images)
+    count = len(_images(config).splits["train"].images)
     batch = MOST_BATCH
-    while batch > LEAST_BATCH and images // batch < STEPS_AN_EPOCH:
+    while batch > LEAST_BATCH and count // batch < STEPS_AN_EPOCH:
         batch //= 2
-    batch = min(batch, images)
+    batch = min(batch, count)
     rate = config.learning_rate * batch / MOST_BATCH  # a smaller batch wants smaller steps
     return replace(config, batch=batch, learning_rate=rate)
 

@@ -1,120 +1,193 @@
-"""The report of an adoption: one HTML file with its pictures inside."""
+"""The report on a project's folder (`labkit.adopt.project_folder`), and on what was written on it.
+
+Nothing is measured again. What is not there, or cannot be read, is named at the report's beginning.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
+from labkit.adopt.project_folder import FIGURES, NETWORKS, SPACE, SUPERNET
+from labkit.adopt.report_page import Section, escaped, picture, prose, table, write_page
+from labkit.course.exercises.exercise import notebook_number
+from labkit.course.handout.free_text import FreeText, written_tasks
+from labkit.space import Arch, get_space
+from labkit.specialize.targets import latency_text
+from labkit.storage.errors import UNREADABLE, LabError
+from labkit.storage.json_fields import Fields, read_json
+from labkit.supernet.folder import TrainedSupernet
+from labkit.tables.costs import macs_table
 
-from labkit.adopt.adoption import Adoption, with_more_time
-from labkit.course.pictures.deployment import deployment_matrix
-from labkit.course.pictures.fronts import device_fronts
-from labkit.search import front
-from labkit.specialize.choices import ALL
-from labkit.storage.atomic_write import write_atomic
-
-STYLE = (
-    "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
-    "code{white-space:nowrap}"
-)
+TASK = re.compile(r"(\d+\.\d+)[ _-]+")  # that a picture's name begins with
 
 
-def write_report(adoption: Adoption, path: Path) -> None:
-    """Write the report to `path`: networks, fronts, the matrix, where the time went, what more
-    time would bring.
+class ReportError(LabError):
+    """A part of a project's folder cannot be read."""
+
+
+def write_report(
+    folder: Path, path: Path, texts: Sequence[FreeText] = (), more: Sequence[Section] = ()
+) -> list[str]:
+    """Write the report on `folder` to `path`: the texts with their pictures, what was made, in
+    figures, all other pictures, and `more` at the end. Returns sentences on what it lacks.
+
+    Raises ReportError for a folder that holds nothing of a project, MissingPackage where texts
+    cannot be shown.
     """
-    trained, matrix, plan = adoption.trained, adoption.matrix, adoption.plan
-    record, space = trained.dataset_record, trained.space
-    images = ", ".join(f"{count} {name}" for name, count in record.splits.items())
-    sections = [
-        f"<h1>{_text(space.name)}: a network for each device</h1>",
-        f"<p>{sum(record.splits.values())} images in {len(record.classes)} classes ({images}), as"
-        f" {record.form.side} px squares ({record.form.fit}). The supernet has"
-        f" {space.size():.4g} subnets and was trained for {plan.config.epochs} epochs; the accuracy"
-        f" predictor was fitted to {adoption.pairs} of them, with an error of"
-        f" {trained.predictor.rmse:.2f} points on subnets that it had not seen.</p>",
-        "<h2>Networks</h2>",
-        _networks(adoption),
-        f"<p>Accuracies are {_text(matrix.accuracy_is)}; {record.splits['val']} images, so that a"
-        f" standard error is up to {100 * 0.5 / record.splits['val'] ** 0.5:.1f} points. Files are"
-        " in <code>networks</code>.</p>",
-        "<h2>What each device could have</h2>",
-        _picture(_fronts(adoption)),
-        "<h2>Every network on every device</h2>",
-        _picture(deployment_matrix(matrix)),
-        "<h2>Where the time went</h2>",
-        _table(
-            ["part", "minutes"],
-            [[name, f"{seconds / 60:.1f}"] for name, seconds in adoption.seconds.items()]
-            + [["together", f"{adoption.total_seconds / 60:.1f} of {adoption.minutes:g}"]],
-        ),
-        f"<p>{_text(with_more_time(adoption))}</p>",
-        "<p>Go on by hand: <code>labkit search --supernet supernet --device pi4</code> in this"
-        " folder, or any other command with <code>--supernet supernet</code>.</p>",
-    ]
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(space.name)}</title>'
-        f"<style>{STYLE}</style>{''.join(sections)}</html>\n"
-    )
-    write_atomic(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    report = ProjectReport(folder)
+    written = [*report.tasks(texts), *report.other_texts(texts)]
+    sections = [*written, *report.figures(), *report.other_pictures(), *more]
+    write_page(path, report.title, report.lacks, sections)
+    return report.lacks
 
 
-def _networks(adoption: Adoption) -> str:
-    matrix, rows = adoption.matrix, []
-    for d, target in enumerate(matrix.targets):
-        s = next(i for i, choice in enumerate(matrix.choices) if choice.owner == target.name)
-        file = matrix.file_of(s)
-        rows.append(
+class ProjectReport:
+    """Sections on a project's folder, and what they lack."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lacks = Path(folder), []
+        parts = (SPACE, SUPERNET, NETWORKS, FIGURES)
+        if not any((self.folder / part).exists() for part in parts):
+            raise ReportError(
+                f"{self.folder} is no project: it holds none of {', '.join(parts)}; give the folder"
+                " that `labkit adopt --out` or the project's notebook writes"
+            )
+        self.title = self.folder.resolve().name
+        self.pictures = sorted((self.folder / FIGURES).glob("*.png"))
+        if not self.pictures:
+            self.lacks.append(f"pictures: there is no PNG file in {self.folder / FIGURES}")
+
+    # ---- what was written, and pictures ----------------------------------------------------------
+
+    def tasks(self, texts: Sequence[FreeText]) -> list[Section]:
+        """A section for each written task of a notebook: its texts, then its pictures."""
+        if not texts:
+            return []
+        numbers = {notebook_number(text.task) for text in texts if text.task}
+        sections = []
+        for task in written_tasks().values():
+            if notebook_number(task.id) in numbers:
+                answers = [text.text for text in texts if text.task == task.id and text.text]
+                if not answers:
+                    self.lacks.append(f"{task.id} {task.title}: nothing is written there yet")
+                body = "".join(map(self._prose, answers)) + self._pictures_of(task.id)
+                sections.append(Section(f"{task.id} {task.title}", body))
+        return sections
+
+    def other_texts(self, texts: Sequence[FreeText]) -> list[Section]:
+        """What was written outside of all tasks."""
+        others = "".join(self._prose(text.text) for text in texts if not text.task)
+        return [Section("Notes", others)] if others else []
+
+    def other_pictures(self) -> list[Section]:
+        """The pictures of no task."""
+        others = self._pictures_of(None)
+        return [Section("Pictures", others)] if others else []
+
+    def _prose(self, markdown: str) -> str:
+        page, absent = prose(markdown, [self.folder, self.folder / FIGURES, Path()])
+        self.lacks += [f"a picture in the text: {url[:200]} is no file here" for url in absent]
+        return page
+
+    def _pictures_of(self, task: str | None) -> str:
+        """The pictures whose names begin with a task's id; all that are left for None."""
+        shown = [path for path in self.pictures if task is None or _task_of(path) == task]
+        self.pictures = [path for path in self.pictures if path not in shown]
+        return "".join(picture(path, TASK.sub("", path.stem, count=1)) for path in shown)
+
+    # ---- what was made ---------------------------------------------------------------------------
+
+    def figures(self) -> list[Section]:
+        """Space and supernet in figures, and the networks of the devices."""
+        rows = [*self._part(self._space_rows), *self._part(self._supernet_rows)]
+        parts = {
+            "Space and supernet": table(["what", "how much"], rows) if rows else "",
+            "Networks": "".join(self._part(self._networks)),
+        }
+        return [Section(title, body) for title, body in parts.items() if body]
+
+    def _part(self, read: Callable[[], list]) -> list:
+        """What `read` gives; nothing, and a sentence in `lacks`, where files are not sound."""
+        try:
+            return read()
+        except LabError as error:
+            self.lacks.append(str(error))
+        except (IndexError, *UNREADABLE) as error:
+            self.lacks.append(f"a file of {self.folder} is not sound: {error!r}")
+        return []
+
+    def _space_rows(self) -> list[list[str]]:
+        space = get_space(str(self.folder / SPACE))
+        least, most = macs_table(space)(space.encode([space.smallest(), space.largest()]))
+        return [
+            ["search space", space.name],
+            ["resolutions", ", ".join(f"{side} px" for side in space.resolutions)],
+            ["subnets", f"{space.size():.3g}"],
+            ["multiply-adds of a subnet", f"{least / 1e6:.3g} to {most / 1e6:.3g} million"],
+        ]
+
+    def _supernet_rows(self) -> list[list[str]]:
+        trained = TrainedSupernet(get_space(str(self.folder / SPACE)), self.folder / SUPERNET)
+        self.lacks += [f"{file}: {advice}" for file, advice in trained.missing().items()]
+        if not trained.is_trained:
+            return []
+        images, record = trained.dataset_record, trained.record
+        splits = ", ".join(f"{count} {name}" for name, count in images.splits.items())
+        last = record["curve"][-1]
+        accuracies = {name: last[name] for name in ("smallest", "largest") if name in last}
+        rows = [
+            ["images", f"{sum(images.splits.values())} in {len(images.classes)} classes"],
+            ["of them", splits],
             [
-                target.costs.device.title,
-                f"{target.budget_ms:.3g} ms",
-                f"{matrix.latency_ms[s, d]:.3g} ms ({matrix.latency_is[d]})",
-                f"{matrix.accuracy[s, d]:.2f} %",
-                str(matrix.choices[s].arch),
-                "" if file is None else Path(file).name,
+                "training",
+                f"{record['config']['epochs']} epochs, {record['wall_hours'] * 60:.1f} min",
+            ],
+            *(
+                [f"{name} subnet, measured on val-search", f"{value} %"]
+                for name, value in accuracies.items()
+            ),
+        ]
+        if not trained.missing():
+            held_out = trained.predictor.header["held_out_pairs"]
+            rows += [
+                ["accuracy predictor", trained.predictor.label],
+                [f"its error on {held_out} others", f"{trained.predictor.rmse:.2f} points"],
             ]
-        )
-    return _table(["device", "budget", "latency", "accuracy", "subnet", "file"], rows)
+        return rows
+
+    def _networks(self) -> list[str]:
+        path = self.folder / NETWORKS / "specialize.json"
+        supernet = self.folder / SUPERNET
+        advice = f"make it with `labkit specialize --supernet {supernet} --out {path.parent}`"
+        fields = Fields(read_json(path, ReportError, advice), path, ReportError, advice=advice)
+        devices, subnets = list(fields.objects("devices")), list(fields.objects("subnets"))
+        names, rows = [device.text("name") for device in devices], []
+        for s, subnet in enumerate(subnets):
+            if (owner := subnet.text("for")) not in names:
+                continue
+            d = names.index(owner)
+            label = devices[d].text("latency_is")
+            latency, accuracy = (
+                fields.get(name, list)[s][d] for name in ("latency_ms", "accuracy")
+            )
+            error = fields.get("accuracy_error", list)[s][d] if "accuracy_error" in fields else None
+            rows.append(
+                [
+                    devices[d].text("title"),
+                    f"{devices[d].positive('budget_ms'):.3g} ms",
+                    latency_text(latency, label),
+                    f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} ± {error:.2f} %",
+                    str(Arch.from_json(subnet.get("arch", dict))),
+                    subnet.value.get("model") or "",
+                ]
+            )
+        head = ["device", "budget", "latency", "accuracy", "subnet", "file"]
+        note = f"Accuracies are {fields.text('accuracy_is')}, with one standard error."
+        return [table(head, rows), f"<p>{escaped(note)}</p>"]
 
 
-def _fronts(adoption: Adoption) -> Figure:
-    """The exact front of each device, and its network on it."""
-    matrix, rows = adoption.matrix, []
-    for s, choice in enumerate(matrix.choices):
-        for d, target in enumerate(matrix.targets):
-            if choice.owner == target.name != ALL:
-                rows.append(
-                    {
-                        "device": target.name,
-                        "budget_ms": target.budget_ms,
-                        "latency_ms": matrix.latency_ms[s, d],
-                        "val_accuracy": matrix.accuracy[s, d],
-                        "val_error": matrix.accuracy_error[s, d],
-                    }
-                )
-    costs = [target.costs for target in matrix.targets]
-    predict, space = adoption.trained.predictor.predict, adoption.trained.space
-    fronts = [front(space, predict, each.latency_ms, each.budgets()) for each in costs]
-    return device_fronts(costs, fronts, rows)
-
-
-def _picture(figure: Figure) -> str:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
-
-
-def _text(value: str) -> str:
-    return html.escape(str(value))
+def _task_of(path: Path) -> str:
+    match = TASK.match(path.stem)
+    return match[1] if match else ""

@@ -20,6 +20,7 @@ from labkit.cli.adopt.space import space
 from labkit.cli.cost import cost
 from labkit.cli.course.check import check
 from labkit.cli.course.export_explorer import export_explorer
+from labkit.cli.course.report import report
 from labkit.cli.demo import demo
 from labkit.cli.deploy import deploy
 from labkit.cli.evaluate import evaluate
@@ -53,6 +54,7 @@ for command in (
     run,
     evaluate,
     adopt,
+    report,
     space,
     train,
     measure,

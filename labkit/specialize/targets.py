@@ -17,6 +17,16 @@ from labkit.specialize.device_costs import DeviceCosts
 RANDOM_ARCHS = 10_000
 
 
+def latency_text(latency_ms: float, label: str) -> str:
+    """Milliseconds and how they are known, with no more digits than that is worth.
+
+    >>> latency_text(4.5678, "measured"), latency_text(123.4, "simulated, order of magnitude")
+    ('4.57 ms measured', '120 ms simulated, order of magnitude')
+    """
+    digits = 2 if label.startswith("simulated") else 3
+    return f"{float(f'{latency_ms:.{digits}g}'):g} ms {label}"
+
+
 @dataclass(frozen=True)
 class Request:
     """A device's name and its latency budget: milliseconds, or the percentile of the latency of

@@ -6,9 +6,10 @@ import pytest
 from pictures_for_tests import write_pictures
 
 from labkit.adopt import adoption as adopting
+from labkit.adopt import trained_once as training
 from labkit.adopt.adoption import adopt, with_more_time
-from labkit.adopt.plan import PlanError
-from labkit.adopt.report import write_report
+from labkit.adopt.adoption_report import write_adoption_report
+from labkit.adopt.plan import PlanError, training_config
 from labkit.specialize.targets import Request
 from labkit.storage.errors import LabError
 
@@ -34,9 +35,7 @@ def quick_plan(monkeypatch, epochs=2):
 
 
 def adopting_config(folder, space, augment):
-    from labkit.adopt.plan import _config
-
-    return _config(folder, space, augment, 0, "cpu")
+    return training_config(folder, space, augment=augment, device="cpu")
 
 
 @pytest.mark.slow
@@ -50,12 +49,12 @@ def test_images_become_networks_and_a_report(photos, tmp_path, monkeypatch):
     assert set(adoption.seconds) == {"planning", "training", "measuring", "deploying"}
     for request in REQUESTS:
         assert (tmp_path / "out" / "networks" / f"{request.device}.onnx").is_file()
-    write_report(adoption, tmp_path / "out" / "report.html")
-    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    page = write_adoption_report(adoption, tmp_path / "out").read_text("utf-8")
     assert page.count("data:image/png;base64,") == 2 and with_more_time(adoption)[:30] in page
+    assert "Not in this report" not in page
     assert "STM32H743" in page and "2 classes" in page
     # Everything is there: the same call trains and measures nothing again.
-    monkeypatch.setattr(adopting, "train", lambda *_, **__: pytest.fail("it trains again"))
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains again"))
     monkeypatch.setattr(adopting, "measure", lambda *_, **__: pytest.fail("it measures again"))
     again = adopt(photos, tmp_path / "out", REQUESTS, 1.0, **options)
     assert again.plan == adoption.plan
@@ -71,7 +70,7 @@ def test_an_interrupted_adoption_keeps_its_plan(photos, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     configs = []
-    monkeypatch.setattr(adopting, "train", interrupted)
+    monkeypatch.setattr(training, "train", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             adopt(photos, tmp_path / "out", REQUESTS, 1.0, device="cpu", progress=False)

@@ -50,7 +50,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
     each device and report.html. The same command goes on where an interrupted one stopped.
     """
     from labkit.adopt.adoption import adopt as run
-    from labkit.adopt.report import write_report
+    from labkit.adopt.adoption_report import write_adoption_report
 
     requests = [
         Request.parse(text if ":" in text else f"{text}:{HALF}")
@@ -67,7 +67,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
         device=device,
         say=lambda text: click.echo(f"labkit: {text}", err=True),
     )
-    write_report(adoption, out / "report.html")
+    report = write_adoption_report(adoption, out)
     show(
         {
             **adoption.matrix.to_json(),
@@ -78,7 +78,6 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
         as_json,
         [
             adoption.matrix.text(),
-            f"{adoption.total_seconds / 60:.1f} of {minutes:g} minutes; report in"
-            f" {out / 'report.html'}",
+            f"{adoption.total_seconds / 60:.1f} of {minutes:g} minutes; report in {report}",
         ],
     )

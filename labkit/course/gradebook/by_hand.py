@@ -1,7 +1,8 @@
 """Points, comments and extensions that a teaching assistant gives by hand.
 
 They stand in a table of their own, which grading reads and never writes: student, exercise, points,
-comment, late_days. So they survive every regrading.
+comment, late_days. So they survive every regrading. A task that is answered in writing gets all of
+its points here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
+from labkit.course.handout.free_text import written_tasks
 from labkit.course.judges.registry import get_exercise
 
 COLUMNS = ("student", "exercise", "points", "comment", "late_days")
@@ -21,8 +23,8 @@ class ByHand(NamedTuple):
     """One line of the table."""
 
     student: str  # name or id
-    exercise: str = ""  # empty for the hand-in as a whole
-    points: float = 0.0  # added to those of the grader; may be negative
+    exercise: str = ""  # or a written task; empty for the hand-in as a whole
+    points: float = 0.0  # added to those of the grader; may be negative but for a written task
     comment: str = ""
     late_days: int | None = None  # in the place of what the platform says; 0 for an extension
 
@@ -51,11 +53,15 @@ def read_by_hand(path: Path) -> list[ByHand]:
 def _line(cells: dict[str, str]) -> ByHand:
     if not cells["student"]:
         raise ValueError("no student is named")
-    if cells["exercise"]:
+    task = written_tasks().get(cells["exercise"])
+    if cells["exercise"] and task is None:
         get_exercise(cells["exercise"])
     points = float(cells["points"].replace(",", ".") or 0)
     if not math.isfinite(points):
         raise ValueError(f"{cells['points']!r} are no points")
+    if task is not None and not (cells["points"] and 0 <= points <= task.points):
+        worth = f"task {task.id} is worth 0 to {task.points} points"
+        raise ValueError(f"{worth}, not {cells['points'] or 'a comment alone'}")
     late_days = int(cells["late_days"]) if cells["late_days"] else None
     return ByHand(cells["student"], cells["exercise"], points, cells["comment"], late_days)
 

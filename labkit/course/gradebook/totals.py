@@ -5,12 +5,14 @@ from __future__ import annotations
 from labkit.course.gradebook.by_hand import ByHand
 from labkit.course.gradebook.deadline import Deadline
 from labkit.course.hand_ins.collect import HandIn
+from labkit.course.handout.free_text import written_tasks
 
 
 def settle(
     points: float, hand_in: HandIn, deadline: Deadline | None, lines: list[ByHand]
 ) -> tuple[dict, list[str]]:
-    """What a hand-in is worth, and flags: {"points", "late_days", "penalty", "extra", "total"}.
+    """What a hand-in is worth, and flags: {"points", "late_days", "penalty", "extra", "tasks",
+    "total"}.
 
     The penalty is a share of the grader's points; what is given by hand is added after it. A total
     is never below zero.
@@ -22,8 +24,14 @@ def settle(
     elif days:
         flags.append(f"{days} days late" if days > 1 else "1 day late")
     penalty = deadline.penalty(points, days) if deadline and days else 0.0
-    extras = [line for line in lines if line.points or line.comment]
-    total = max(0.0, points - penalty + sum(line.points for line in extras))
+    tasks = settle_tasks(hand_in, lines)
+    extras = [
+        line
+        for line in lines
+        if (line.points or line.comment) and line.exercise not in written_tasks()
+    ]
+    by_hand = sum(line.points for line in extras) + sum(task["points"] or 0 for task in tasks)
+    total = max(0.0, points - penalty + by_hand)
     account = {
         "points": points,
         "late_days": days,
@@ -32,9 +40,29 @@ def settle(
             {"exercise": line.exercise, "points": plain(line.points), "comment": line.comment}
             for line in extras
         ],
+        "tasks": tasks,
         "total": plain(total),
     }
     return account, flags
+
+
+def settle_tasks(hand_in: HandIn, lines: list[ByHand]) -> list[dict]:
+    """The written tasks of a hand-in, and others that were given points: {"id", "title", "points",
+    "of", "comment"}. Points are None for an answer that nobody has marked yet.
+    """
+    answered = {text.task: bool(text.text) for text in hand_in.texts if text.task}
+    marked = {line.exercise: line for line in lines}
+    settled = []
+    for id, title, of in written_tasks().values():
+        if id in marked:
+            points, comment = plain(marked[id].points), marked[id].comment
+        elif id in answered:
+            points = None if answered[id] else 0
+            comment = "not marked yet" if answered[id] else "nothing was written"
+        else:
+            continue
+        settled.append({"id": id, "title": title, "points": points, "of": of, "comment": comment})
+    return settled
 
 
 def _late_days(hand_in: HandIn, deadline: Deadline | None, lines: list[ByHand]) -> int | None:

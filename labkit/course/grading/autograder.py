@@ -36,7 +36,7 @@ def main(root: Path) -> None:
             without_walls=True,  # the container is for one submission
         )
     (student,) = grades["students"]
-    if not student["complete"]:
+    if any(mark["points"] is None for mark in student["marks"]):
         raise LabError(f"not all could be graded: {json.dumps(student['runs'])}")
     text = json.dumps(results(student), indent=1) + "\n"
     (root / "results").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from itertools import groupby
 from statistics import mean
 
 from labkit.course.gradebook.tables import one_line
-from labkit.course.hand_ins.free_text import FreeText
+from labkit.course.handout.free_text import FreeText
 from labkit.course.judges.registry import get_exercise
 
 NAMED = 5  # files that are not graded, by each reason
@@ -34,6 +34,10 @@ def feedback(student: dict) -> str:
         verdict = "see below" if mark["message"] else "correct"
         points = "?" if mark["points"] is None else mark["points"]
         lines.append(f"| {mark['id']} | {points} of {mark['of']} | {verdict} |")
+    for task in student["tasks"]:
+        name, comment = _inline(f"{task['id']} {task['title']}"), _inline(task["comment"])
+        points = "?" if task["points"] is None else task["points"]
+        lines.append(f"| {name} | {points} of {task['of']} | {comment} |")
     lines += _account_lines(student)
     for message, group in groupby(student["marks"], lambda mark: mark["message"]):
         if message:
@@ -41,7 +45,7 @@ def feedback(student: dict) -> str:
             lines += ["", f"## {', '.join(names)}", "", *_quoted(message)]
     if any(mark["message"] for mark in student["marks"]):
         lines += ["", "`labkit check` on your notebook says the same and runs in a minute."]
-    else:
+    elif student["marks"]:
         lines += ["", "All of it is right."]
     return "\n".join(lines) + "\n"
 
@@ -78,7 +82,7 @@ def class_report(grades: dict) -> str:
     """
     students = grades["students"]
     runs = [run for student in students for run in student["runs"].values() if run.get("seconds")]
-    average, total = mean(s["total"] for s in students), sum(grades["exercises"].values())
+    average, total = mean(s["total"] for s in students), points_possible(grades)
     lines = [
         "# Class report",
         "",
@@ -92,6 +96,13 @@ def class_report(grades: dict) -> str:
         "|---|---|---|",
         *(_exercise_line(id, students) for id in grades["exercises"]),
     ]
+    waiting = [task for s in students for task in s["tasks"] if task["points"] is None]
+    if grades["tasks"]:
+        lines += [
+            "",
+            f"Written tasks: {', '.join(grades['tasks'])}. {len(waiting)} answers wait for points:"
+            " fill in free-text.csv, and give it as `--by-hand`.",
+        ]
     flagged = [student for student in students if student["flags"]]
     lines += ["", "## To look at", ""]
     lines += [f"- {_inline(s['student'])}: {_inline('; '.join(s['flags']))}" for s in flagged]
@@ -162,6 +173,11 @@ def free_text_report(answers: list[tuple[str, FreeText]]) -> str:
         for student, answer in group:
             lines += [f"### {_inline(student)}", "", *_quoted(answer.text), ""]
     return "\n".join(lines) + "\n"
+
+
+def points_possible(grades: dict) -> int:
+    """What all exercises and written tasks of a grading are worth."""
+    return sum(grades["exercises"].values()) + sum(grades["tasks"].values())
 
 
 def _exercise_line(id: str, students: list[dict]) -> str:

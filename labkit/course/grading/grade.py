@@ -35,7 +35,7 @@ from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_han
 from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
 from labkit.course.hand_ins.collect import HandIn, collect
-from labkit.course.judges.registry import exercises_of, get_exercise
+from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
 
@@ -106,7 +106,7 @@ def grade(
     numbers = {number for hand_in in hand_ins for number in hand_in.submission.notebooks}
     numbers |= set(map(notebook_number, only))
     numbers = numbers if notebook is None else {notebook}
-    ids = [id for number in sorted(numbers) for id in exercises_of(number)]
+    ids = [id for number in sorted(numbers & set(TOPICS)) for id in exercises_of(number)]
     store, grader = ResultStore(folder / "results"), grader_hash(limits)
     results, tasks = {}, []
     for hand_in in hand_ins:

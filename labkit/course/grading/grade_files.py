@@ -21,10 +21,15 @@ from labkit.course.gradebook.moodle import feedback_zip, moodle_table
 from labkit.course.gradebook.tables import csv_text
 from labkit.course.gradebook.terms import Terms
 from labkit.course.gradebook.totals import settle
-from labkit.course.grading.feedback import class_report, feedback, free_text_report
+from labkit.course.grading.feedback import (
+    class_report,
+    feedback,
+    free_text_report,
+    points_possible,
+)
 from labkit.course.grading.result_store import slug
 from labkit.course.hand_ins.collect import Collection, HandIn
-from labkit.course.hand_ins.free_text import FreeText
+from labkit.course.handout.free_text import FreeText, written_tasks
 from labkit.course.judges.registry import get_exercise
 from labkit.storage.atomic_write import write_atomic
 
@@ -86,6 +91,7 @@ def write_reports(
         "torch": version("torch"),
         "numpy": version("numpy"),
         "exercises": {id: get_exercise(id).points for id in ids},
+        "tasks": {task["id"]: task["of"] for student in students for task in student["tasks"]},
         "students": students,
         "missing": _missing(terms, hand_ins),
         "not_graded": [one._asdict() for one in collection.not_graded],
@@ -110,7 +116,7 @@ def write_reports(
 def platform_files(grades: dict, terms: Terms, feedback_texts: dict[str, str]) -> dict[str, bytes]:
     """Name -> content of what platforms import; raises ValueError where one could not import it."""
     students = [one for one in grades["students"] if one["complete"] and not one["shares_id"]]
-    of, files = sum(grades["exercises"].values()), {}
+    of, files = points_possible(grades), {}
     if "canvas" in terms.formats:
         table = canvas_table(students, of, terms.assignment, terms.roster)
         files["canvas.csv"] = table.encode()
@@ -162,8 +168,8 @@ def _student(
         "student": hand_in.student,
         "id": hand_in.id,
         **account,
-        "complete": all(mark["points"] is not None for mark in marks),
-        "of": sum(mark["of"] for mark in marks),
+        "complete": all(one["points"] is not None for one in [*marks, *account["tasks"]]),
+        "of": sum(one["of"] for one in [*marks, *account["tasks"]]),
         "marks": marks,
         "flags": [*hand_in.notes, *late_flags, *flags, *unanswered],
         "notes": list(hand_in.notes),
@@ -194,12 +200,13 @@ def as_csv(grades: dict) -> str:
     about = ["id"] if any(one["id"] for one in students) else []
     account = ["late_days", "penalty"] if any(one["penalty"] for one in students) else []
     account += ["by_hand"] if any(one["extra"] for one in students) else []
-    rows = [["student", *about, *grades["exercises"], *account, "total", "flags"]]
+    ids = [*grades["exercises"], *grades["tasks"]]
+    rows = [["student", *about, *ids, *account, "total", "flags"]]
     for student in students:
-        points = {mark["id"]: mark["points"] for mark in student["marks"]}
+        points = {one["id"]: one["points"] for one in [*student["marks"], *student["tasks"]]}
         by_hand = sum(one["points"] for one in student["extra"])
         cells = student | {"by_hand": by_hand, "flags": "; ".join(student["flags"])}
-        cells |= {id: points.get(id, "") for id in grades["exercises"]}
+        cells |= {id: points.get(id, "") for id in ids}
         cells["total"] = student["total"] if student["complete"] else ""
         rows.append([cells[name] if cells[name] is not None else "" for name in rows[0]])
     return csv_text(rows)
@@ -207,8 +214,13 @@ def as_csv(grades: dict) -> str:
 
 def free_text_table(answers: list[tuple[str, FreeText]]) -> str:
     """The texts of students with empty columns for points and comments: a table of points by hand
-    once they are filled in.
+    once they are filled in. Several texts for one task are one line.
     """
-    rows = [["student", "exercise", "points", "comment", "question", "text"]]
-    rows += [[student, "", "", "", answer.question, answer.text] for student, answer in answers]
+    rows = [["student", "exercise", "points", "of", "comment", "question", "text"]]
+    for student, answer in answers:
+        of = written_tasks()[answer.task].points if answer.task else ""
+        if answer.task and rows[-1][:2] == [student, answer.task]:
+            rows[-1][-1] += f"\n\n{answer.text}"
+        else:
+            rows.append([student, answer.task, "", of, "", answer.question, answer.text])
     return csv_text(rows)

@@ -6,5 +6,4 @@ layouts      how platforms name what a student handed in
 collect      students with their answers, and what lies there and is not graded
 roster       the class list that a platform exports: names, ids, times
 gradescope_export  whose a submission in an export of Gradescope is
-free_text    what students wrote into text cells, for marking by hand
 """

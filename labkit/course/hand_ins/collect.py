@@ -15,6 +15,7 @@ from typing import NamedTuple
 from labkit.course.checking.submission import Submission, as_submission, find_answers
 from labkit.course.checking.submitted_file import NotANotebook, parse
 from labkit.course.execution.limited_child import LimitExceeded, in_limited_child
+from labkit.course.exercises.exercise import notebook_number
 from labkit.course.hand_ins.files import (
     LINK,
     NOTEBOOK,
@@ -23,9 +24,9 @@ from labkit.course.hand_ins.files import (
     file_entry,
     is_zip,
 )
-from labkit.course.hand_ins.free_text import FreeText, free_texts
 from labkit.course.hand_ins.gradescope_export import read_submitters
 from labkit.course.hand_ins.layouts import Owner, course_name, layouts
+from labkit.course.handout.free_text import FreeText, bounded, free_texts, written_tasks
 from labkit.course.handout.pristine_course import course_names, pristine_cells
 from labkit.course.judges.registry import TOPICS
 
@@ -127,6 +128,7 @@ def read_the_course() -> None:
     """Have all in memory that reading a hand-in takes: the judges, which import torch, and the
     course's own cells, parsed. Processes with little memory that are forked from here need it.
     """
+    written_tasks()
     for number in course_names():
         find_answers([("code", source) for source in pristine_cells(number) if number in TOPICS])
 
@@ -370,7 +372,8 @@ def _parsed(student: _Files, only_notebook: int | None) -> dict:
             notes.append(f"{entry.path.name}: {error}")
             not_graded.append(NotGraded(text(place), text(str(error))))
             continue
-        numbers = find_answers(of_file).notebooks
+        tasks = [one.task for one in free_texts(of_file) if one.task]
+        numbers = {*find_answers(of_file).notebooks, *map(notebook_number, tasks)}
         if only_notebook is not None and only_notebook not in numbers:
             not_graded.append(NotGraded(text(place), f"without exercises of {only_notebook}"))
             continue
@@ -384,7 +387,7 @@ def _parsed(student: _Files, only_notebook: int | None) -> dict:
         "submission": asdict(submission),
         "digest": digest.hexdigest(),
         "notes": [*notes, *submission.notes],
-        "texts": free_texts(cells),
+        "texts": bounded(free_texts(cells)),
         "not_graded": not_graded,
     }
 

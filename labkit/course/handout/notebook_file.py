@@ -50,3 +50,8 @@ def source_lines(text: str) -> list[str]:
 def code_sources(notebook: dict) -> list[str]:
     """The sources of a notebook's code cells, in order."""
     return [cell_source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def text_sources(notebook: dict) -> list[str]:
+    """The sources of a notebook's other cells, which are text, in order."""
+    return [cell_source(cell) for cell in notebook["cells"] if cell["cell_type"] != "code"]

@@ -8,6 +8,10 @@ Structure is carried by comments in the source, which every front end keeps:
     # END SOLUTION                 by `raise NotImplementedError`
     # NBVAL_CHECK_OUTPUT           first line of a cell whose stored output nbval compares
     # FOR THE INSTRUCTOR: ...      first line (after that one) of a cell that students do not get
+
+and, in a text cell, by the heading of a task that is answered in writing and marked by hand:
+
+    ## 8.2 A space (6 points)
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from labkit.course.handout.notebook_file import (
 )
 
 INSTRUCTOR = Path(__file__).resolve().parents[3] / "notebooks" / "instructor"
-EXERCISE = re.compile(r"^# Exercise (\d+\.\d+) \((\d+) points?\)[ \t]*$", re.MULTILINE)
+EXERCISE = re.compile(r"^# Exercise (\d+\.\d+) \((?P<points>\d+) points?\)[ \t]*$", re.MULTILINE)
+WRITTEN_TASK = re.compile(r"^#+ (\d+\.\d+) (.+) \((?P<points>\d+) points?\)[ \t]*$", re.MULTILINE)
 SOLUTION = re.compile(
     r"^([ \t]*)# BEGIN SOLUTION[ \t]*\n.*?^\1# END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL
 )

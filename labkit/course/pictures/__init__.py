@@ -12,11 +12,11 @@ from importlib import import_module
 
 # Module -> the names that it offers here.
 _NAMES = {
-    "charts": "bars lines spreads",
+    "charts": "bars lines spreads sample_images",
     "supernet": (
         "lit_supernet subnets_of_devices shrinking_kernels channel_importance shrinking_schedule"
     ),
-    "fronts": "device_fronts front_and_cloud searches_on_front search_histories",
+    "fronts": ("device_fronts fronts_of_matrix front_and_cloud searches_on_front search_histories"),
     "deployment": "deployment_matrix levels_of_channels",
     "memory_schedule": "memory_steps memory_over_schedule",
     "latency": "call_times predicted_and_measured roofline",

@@ -1,13 +1,17 @@
-"""Charts of any numbers: named lines, bars, and ranges."""
+"""Charts of any numbers: named lines, bars, and ranges; and the images of a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE, RED, log_axis, one_panel
+
+if TYPE_CHECKING:
+    from labkit.data.datasets import DataSet
 
 LINE_STYLES = ((BLUE, "o"), (RED, "s"), (ORANGE, "D"), (GREEN, "^"))  # color and marker
 
@@ -61,4 +65,20 @@ def spreads(
     panel.set(xlabel=x_label, ylabel=y_label)
     panel.grid(axis="y", alpha=0.25)
     panel.legend(loc="lower right", fontsize=9)
+    return figure
+
+
+def sample_images(dataset: DataSet, split: str = "train", columns: int = 8) -> Figure:
+    """The first images of each class of a split, a row a class; of ten classes at most."""
+    images, labels = dataset.splits[split]
+    classes = dataset.classes[:10]
+    figure = Figure(figsize=(1.6 + 0.8 * columns, 0.8 * len(classes)), layout="constrained")
+    grid = figure.subplots(len(classes), columns, squeeze=False)
+    for label, (row, name) in enumerate(zip(grid, classes)):
+        indices = (labels == label).nonzero().flatten()[:columns]
+        for panel in row:
+            panel.set_axis_off()
+        for panel, image in zip(row, images[indices]):
+            panel.imshow(image.permute(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+        row[0].set_title(name, fontsize=9, loc="left")
     return figure

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from labkit.storage.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,11 +21,17 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     return buffer.getvalue()
 
 
-def show(figure: Figure) -> None:
-    """Display `figure` as a picture, in every front end and without pyplot's state."""
+def show(figure: Figure, path: Path | None = None) -> None:
+    """Display `figure` as a picture, in every front end and without pyplot's state.
+
+    With `path` it is kept in this file as well.
+    """
     from IPython.display import Image, display
 
-    display(Image(data=png(figure)))
+    data = png(figure)
+    display(Image(data=data))
+    if path is not None:
+        write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def beside(predicted: float | str | None, result: float | str, unit: str = "") -> None:

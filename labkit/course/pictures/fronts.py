@@ -19,7 +19,10 @@ from labkit.course.pictures.style import (
     one_panel,
 )
 from labkit.search import Front, SearchResult
+from labkit.search import front as exact_front
+from labkit.specialize.deployment_matrix import DeploymentMatrix
 from labkit.specialize.device_costs import DeviceCosts
+from labkit.tables.separable import Separable
 
 
 def device_fronts(
@@ -60,6 +63,28 @@ def device_fronts(
         panel.set_ylabel("top-1 accuracy, %")
     panels.flat[0].legend(loc="lower right", fontsize=8)
     return figure
+
+
+def fronts_of_matrix(matrix: DeploymentMatrix, predict: Separable) -> Figure:
+    """The exact front of each device of `matrix`, its budget, and its subnet as it was measured.
+
+    `predict` says accuracies for the images on which the matrix has them.
+    """
+    rows = [
+        {
+            "device": target.name,
+            "budget_ms": target.budget_ms,
+            "latency_ms": matrix.latency_ms[s, d],
+            "val_accuracy": matrix.accuracy[s, d],
+            "val_error": matrix.accuracy_error[s, d],
+        }
+        for s in range(len(matrix.choices))
+        for d, target in enumerate(matrix.targets)
+        if matrix.is_owner(s, d) and matrix.accuracy_error is not None  # measured
+    ]
+    costs = [target.costs for target in matrix.targets]
+    fronts = [exact_front(matrix.space, predict, each.latency_ms, each.budgets()) for each in costs]
+    return device_fronts(costs, fronts, rows)
 
 
 def front_and_searches(

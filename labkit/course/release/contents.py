@@ -16,8 +16,9 @@ from labkit.course.handout.notebook_file import (
     code_sources,
     read,
     source_lines,
+    text_sources,
 )
-from labkit.course.handout.student_copy import EXERCISE, student_copy
+from labkit.course.handout.student_copy import EXERCISE, WRITTEN_TASK, student_copy
 from labkit.storage.errors import LabError
 
 # Folder beside the instructor's notebooks: README, Makefile and workflow that students get.
@@ -180,7 +181,8 @@ def _table(notebooks: dict[str, dict], repository: str | None, tag: str | None) 
         heading = re.search(r"^# (.+)$", cell_source(notebook["cells"][0]), re.MULTILINE)
         title = heading[1] if heading else ""
         headers = [h for text in code_sources(notebook) for h in EXERCISE.finditer(text)]
-        points = sum(int(header[2]) for header in headers) or ""
+        headers += [h for text in text_sources(notebook) for h in WRITTEN_TASK.finditer(text)]
+        points = sum(int(header["points"]) for header in headers) or ""
         link = f"[{name.removesuffix('.ipynb')}](notebooks/{name})"
         rows.append(f"| {link} | {title} | {points} | {badge(name, repository, tag)} |")
     return "\n".join(rows)

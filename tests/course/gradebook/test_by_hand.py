@@ -2,7 +2,9 @@
 
 import pytest
 
+from labkit.course.gradebook import by_hand
 from labkit.course.gradebook.by_hand import ByHand, lines_by_student, read_by_hand
+from labkit.course.handout.free_text import WrittenTask
 
 HEADER = "student,exercise,points,comment,late_days\n"
 
@@ -39,6 +41,19 @@ def test_lines_that_say_nothing_clear_are_refused(line, message, tmp_path):
         read(tmp_path, f"{HEADER}{line}\n")
     with pytest.raises(ValueError, match="lacks the columns"):
         read(tmp_path, "name,points\n")
+
+
+def test_a_written_task_gets_points_up_to_its_own(tmp_path, monkeypatch):
+    tasks = {"8.1": WrittenTask("8.1", "Images", 4)}
+    monkeypatch.setattr(by_hand, "written_tasks", lambda: tasks)
+    assert read(tmp_path, HEADER + "anna,8.1,4,all there,\n") == [
+        ByHand("anna", "8.1", 4.0, "all there", None)
+    ]
+    for points, message in (("5", "8.1 is worth 0 to 4 points, not 5"), ("-1", "not -1")):
+        with pytest.raises(ValueError, match=f"line 2: .*{message}"):
+            read(tmp_path, f"{HEADER}anna,8.1,{points},,\n")
+    with pytest.raises(ValueError, match="not a comment alone"):
+        read(tmp_path, f"{HEADER}anna,8.1,,good,\n")
 
 
 def test_a_line_is_about_one_student_by_name_or_id():
