@@ -1,4 +1,6 @@
-"""Exercises of 02_progressive_shrinking: distillation, sandwich, schedule, added gradients."""
+"""Exercises of 02_progressive_shrinking: distillation, sandwich, schedule, added gradients, and a
+whole step of training.
+"""
 
 from __future__ import annotations
 
@@ -458,6 +460,131 @@ def _judge_total(inputs: dict, total: float, calls: list[_ModelCall]) -> None:
     )
 
 
+# ---- 2.5 a training step -------------------------------------------------------------------------
+
+MOMENTUM, WEIGHT_DECAY, RATE = 0.9, 0.05, 0.3
+STEPS = 2  # of one answer: the second meets the gradients and the momentum of the first
+
+
+class _Counted(nn.Module):
+    """One hidden layer, of which a subnet uses the first `width` units. It notes its calls."""
+
+    def __init__(self, inputs: dict) -> None:
+        super().__init__()
+        self.first, self.second = (
+            nn.Parameter(torch.tensor(inputs[name])) for name in ("first", "second")
+        )
+        self.widths: list[int] = []
+
+    def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
+        self.widths.append(int(width))
+        return torch.relu(x @ self.first[:, : int(width)]) @ self.second[: int(width)]
+
+
+def step_inputs(seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    cases = []
+    for widths in ([6], [6, 2], [6, 3, 5, 2][: 3 + seed % 2]):
+        cases.append(
+            {
+                "first": rng.normal(size=(4, 6)),
+                "second": rng.normal(size=(6, 3)),
+                "batches": [
+                    {"images": rng.normal(size=(n, 4)), "labels": rng.integers(0, 3, n)}
+                    for n in rng.integers(4, 8, STEPS).tolist()
+                ],
+                "widths": widths,
+                "share": (0.8, 0.3, 0.65)[seed % 3],
+                "junk": float(rng.normal()),
+            }
+        )
+    return {"cases": cases}
+
+
+def step_run(function: Callable, inputs: dict) -> object:
+    answers = []
+    for case in inputs["cases"]:
+        model = _Counted(case)
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, case["junk"])
+        optimizer = torch.optim.SGD(
+            model.parameters(), RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+        )
+        losses, weights = [], []
+        for batch in case["batches"]:
+            images, labels = torch.tensor(batch["images"]), torch.tensor(batch["labels"])
+            returned = function(
+                model, optimizer, images, labels, list(case["widths"]), case["share"]
+            )
+            require_value(returned, "what train_step returns")
+            losses.append(returned)
+            weights.append([p.detach().clone() for p in model.parameters()])
+        answers.append({"losses": losses, "weights": weights, "widths": model.widths})
+    return answers
+
+
+def _step_of_subnets(
+    weights: Sequence[np.ndarray], batch: Mapping, widths: Sequence[int], share: float
+) -> tuple[list[float], list[np.ndarray]]:
+    """The subnets' losses, and the gradients of both layers, summed over the subnets."""
+    first, second = weights
+    x, n = batch["images"], len(batch["labels"])
+    onehot, losses = np.eye(second.shape[1])[batch["labels"]], []
+    gradients, teacher = [np.zeros_like(first), np.zeros_like(second)], None
+    for width in widths:
+        hidden = np.maximum(x @ first[:, :width], 0)
+        p = _softmax(hidden @ second[:width])
+        hard = -np.log((p * onehot).sum(1)).mean()
+        teacher_share = 0.0 if teacher is None else share
+        teacher = p if teacher is None else teacher
+        soft = (teacher * np.log(teacher / p)).sum() / n
+        losses.append(float((1 - teacher_share) * hard + teacher_share * soft))
+        error = (p - (1 - teacher_share) * onehot - teacher_share * teacher) / n
+        gradients[1][:width] += hidden.T @ error
+        gradients[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
+    return losses, gradients
+
+
+def step_judge(inputs: dict, returned: object) -> None:
+    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
+        require_fields(answer, {"losses", "weights", "widths"})
+        _judge_steps(case, answer)
+
+
+def _judge_steps(case: dict, answer: dict) -> None:
+    widths, share = case["widths"], case["share"]
+    weights, motion = [case["first"], case["second"]], [0.0, 0.0]
+    for number, batch in enumerate(case["batches"]):
+        what = f"{len(widths)} subnet{'s' if len(widths) > 1 else ''}, step {number}"
+        expected, gradients = _step_of_subnets(weights, batch, widths, share)
+        require_close(
+            answer["losses"][number],
+            np.array(expected),
+            f"the list of losses ({what})",
+            rtol=1e-5,
+            hint="The first subnet learns from the labels, the others from labels and teacher",
+        )
+        motion = [
+            MOMENTUM * speed + gradient + WEIGHT_DECAY * weight
+            for speed, gradient, weight in zip(motion, gradients, weights)
+        ]
+        weights = [weight - RATE * speed for weight, speed in zip(weights, motion)]
+        for name, got, want in zip(("first", "second"), answer["weights"][number], weights):
+            require_close(
+                got,
+                want,
+                f"the {name} layer's weight matrix after the step ({what})",
+                hint="Drop old gradients, let those of all subnets add up, and step once; the"
+                " teacher gets no gradient",
+            )
+    calls = [int(width) for width in answer["widths"]]
+    if sorted(calls) != sorted(widths * len(case["batches"])):
+        raise Wrong(
+            f"in {len(case['batches'])} steps the model was called {len(calls)} times; once for"
+            f" each of {len(widths)} subnets is asked for: the teacher's logits are there already"
+        )
+
+
 EXERCISES = (
     Exercise(
         "2.1",
@@ -503,5 +630,15 @@ EXERCISES = (
             Size({"widths": 0}, least=2),
             Size({"images": 0, "labels": 0}),
         ),
+    ),
+    Exercise(
+        "2.5",
+        5,
+        "train_step",
+        step_inputs,
+        step_run,
+        step_judge,
+        ("labkit.train.step.training_step",),
+        sizes=(Size({"cases": 0}), Size({"cases/0/batches": 0}), Size({"cases/0/widths": 0})),
     ),
 )

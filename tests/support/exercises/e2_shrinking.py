@@ -447,11 +447,247 @@ def gradients_without_old_norm(model, images, labels, archs):
     return gradients_added_to_old_ones(model, images, labels, archs)
 
 
+# ---- 2.5 -----------------------------------------------------------------------------------------
+
+
+def step_backward_each(model, optimizer, images, labels, archs, share):
+    optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        logits = model(images, arch)
+        loss = F.cross_entropy(logits, labels)
+        if teacher is None:
+            teacher = logits.detach().softmax(1)
+        else:
+            soft = F.kl_div(logits.log_softmax(1), teacher, reduction="batchmean")
+            loss = (1 - share) * loss + share * soft
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+
+
+def step_one_backward(model, optimizer, images, labels, archs, share):
+    largest, *others = [model(images, arch) for arch in archs]
+    target = largest.detach().softmax(-1)
+    entropy = (target * target.log()).sum(1).mean()
+    losses = [F.nll_loss(largest.log_softmax(1), labels)]
+    for logits in others:
+        hard = F.cross_entropy(logits, labels)
+        losses.append(torch.lerp(hard, F.cross_entropy(logits, target) + entropy, share))
+    model.zero_grad(set_to_none=False)
+    sum(losses).backward()
+    optimizer.step()
+    return torch.stack(losses)
+
+
+def step_autograd(model, optimizer, images, labels, archs, share):
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    first = model(images, archs[0])
+    losses = [F.cross_entropy(first, labels)]
+    sums = list(torch.autograd.grad(losses[0], parameters))
+    with torch.no_grad():
+        soft = torch.softmax(first, 1)
+    for arch in archs[1:]:
+        log_q = model(images, arch).log_softmax(1)
+        divergence = (soft * (soft.log() - log_q)).sum() / len(images)
+        losses.append((1 - share) * F.nll_loss(log_q, labels) + share * divergence)
+        for i, gradient in enumerate(torch.autograd.grad(losses[-1], parameters)):
+            sums[i] = sums[i] + gradient
+    for parameter, total in zip(parameters, sums):
+        parameter.grad = total
+    optimizer.step()
+    return [loss.item() for loss in losses]
+
+
+def stepping(
+    model,
+    optimizer,
+    images,
+    labels,
+    archs,
+    share,
+    *,
+    zero=True,
+    zero_each=False,
+    step=True,
+    step_each=False,
+    detach=True,
+    reverse=False,
+    scale=1.0,
+    temperature=1.0,
+    reduction="batchmean",
+    last_teaches=False,
+    hard=True,
+):
+    """`step_backward_each` with a slip."""
+    if zero:
+        optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        if zero_each:
+            optimizer.zero_grad()
+        logits = model(images, arch)
+        loss = F.cross_entropy(logits, labels)
+        if teacher is not None:
+            p, q = (teacher / temperature).softmax(1), (logits / temperature).softmax(1)
+            if reverse:
+                p, q = q, p
+            soft = temperature**2 * F.kl_div(q.log(), p, reduction=reduction)
+            loss = (1 - share) * loss * hard + share * soft
+        if teacher is None or last_teaches:
+            teacher = logits.detach() if detach else logits
+        (scale * loss).backward(retain_graph=not detach)
+        losses.append(loss.item())
+        if step_each:
+            optimizer.step()
+    if step and not step_each:
+        optimizer.step()
+    return losses
+
+
+def step_keeps_old_gradients(*arguments):
+    return stepping(*arguments, zero=False)
+
+
+def step_of_the_last_subnet(*arguments):
+    return stepping(*arguments, zero_each=True)
+
+
+def step_forgotten(*arguments):
+    return stepping(*arguments, step=False)
+
+
+def step_for_each_subnet(*arguments):
+    return stepping(*arguments, step_each=True)
+
+
+def step_teacher_learns(*arguments):
+    return stepping(*arguments, detach=False)
+
+
+def step_divergence_reversed(*arguments):
+    return stepping(*arguments, reverse=True)
+
+
+def step_averages_subnets(model, optimizer, images, labels, archs, share):
+    scale = 1 / len(archs)
+    return stepping(model, optimizer, images, labels, archs, share, scale=scale)
+
+
+def step_softened(*arguments):
+    return stepping(*arguments, temperature=2.0)
+
+
+def step_mean_over_classes(*arguments):
+    return stepping(*arguments, reduction="mean")
+
+
+def step_sum_over_images(*arguments):
+    return stepping(*arguments, reduction="sum")
+
+
+def step_last_one_teaches(*arguments):
+    return stepping(*arguments, last_teaches=True)
+
+
+def step_teacher_beside_the_labels(*arguments):
+    """The teacher's share is added to the labels' whole loss."""
+    model, optimizer, images, labels, archs, share = arguments
+    optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        logits = model(images, arch)
+        loss = F.cross_entropy(logits, labels)
+        if teacher is None:
+            teacher = logits.detach().softmax(1)
+        else:
+            soft = F.kl_div(logits.log_softmax(1), teacher, reduction="batchmean")
+            loss = loss + share * soft
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+
+
+def step_teacher_only(*arguments):
+    return stepping(*arguments, hard=False)
+
+
+def step_swapped_share(model, optimizer, images, labels, archs, share):
+    return stepping(model, optimizer, images, labels, archs, 1 - share)
+
+
+def step_labels_only(model, optimizer, images, labels, archs, share):
+    return stepping(model, optimizer, images, labels, archs, 0.0)
+
+
+def step_smallest_teaches(model, optimizer, images, labels, archs, share):
+    return stepping(model, optimizer, images, labels, archs[::-1], share)[::-1]
+
+
+def step_calls_the_teacher_again(model, optimizer, images, labels, archs, share):
+    optimizer.zero_grad()
+    losses = []
+    for i, arch in enumerate(archs):
+        logits = model(images, arch)
+        loss = F.cross_entropy(logits, labels)
+        if i:
+            with torch.no_grad():
+                teacher = model(images, archs[0]).softmax(1)
+            soft = F.kl_div(logits.log_softmax(1), teacher, reduction="batchmean")
+            loss = (1 - share) * loss + share * soft
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+
+
+def step_descends_itself(model, optimizer, images, labels, archs, share):
+    """Moves the weights without the optimizer, and so without its momentum."""
+    losses = stepping(model, optimizer, images, labels, archs, share, step=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= optimizer.param_groups[0]["lr"] * parameter.grad
+    return losses
+
+
+def step_cross_entropy_with_the_teacher(model, optimizer, images, labels, archs, share):
+    """Whose gradients are right, and whose losses are not."""
+    optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        logits = model(images, arch)
+        loss = F.cross_entropy(logits, labels)
+        if teacher is None:
+            teacher = logits.detach().softmax(1)
+        else:
+            loss = (1 - share) * loss + share * F.cross_entropy(logits, teacher)
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+
+
+def step_sum_of_losses(*arguments):
+    return sum(step_backward_each(*arguments))
+
+
+def step_first_loss(*arguments):
+    return step_backward_each(*arguments)[:1]
+
+
+def step_three_subnets(model, optimizer, images, labels, archs, share):
+    largest, smallest, another = archs
+    return step_backward_each(model, optimizer, images, labels, [largest, smallest, another], share)
+
+
 RIGHT = {
     "2.1": [distill_entropies, distill_kl_div, distill_by_hand],
     "2.2": [sandwich_columns, sandwich_stack, sandwich_lists],
     "2.3": [schedule_loop, schedule_latest_first, schedule_uses_up_the_phases],
     "2.4": [gradients_by_hooks, gradients_backward_each, gradients_autograd],
+    "2.5": [step_backward_each, step_one_backward, step_autograd],
 }
 WRONG = {
     "2.1": [
@@ -513,5 +749,29 @@ WRONG = {
         gradients_last_loss,
         gradients_with_step,
         gradients_summed_over_images,
+    ],
+    "2.5": [
+        step_keeps_old_gradients,
+        step_of_the_last_subnet,
+        step_forgotten,
+        step_for_each_subnet,
+        step_teacher_learns,
+        step_divergence_reversed,
+        step_averages_subnets,
+        step_softened,
+        step_mean_over_classes,
+        step_sum_over_images,
+        step_last_one_teaches,
+        step_teacher_beside_the_labels,
+        step_teacher_only,
+        step_swapped_share,
+        step_labels_only,
+        step_smallest_teaches,
+        step_calls_the_teacher_again,
+        step_descends_itself,
+        step_cross_entropy_with_the_teacher,
+        step_sum_of_losses,
+        step_first_loss,
+        step_three_subnets,
     ],
 }
