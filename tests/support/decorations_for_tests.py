@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from grading_for_tests import solutions
 
 from labkit.course.handout.pristine_course import pristine_cells
+from labkit.course.handout.student_copy import exercise_ids
 from labkit.course.judges.registry import exercises_of
+from labkit.course.slicing.notebook_slice import BUILTINS, statements_of
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,37 @@ class Answer:
         assert f"def {self.function}(" in code
         return code.replace(f"def {self.function}(", f"def {name}(")
 
+    def course_names(self):
+        """All names that the course's notebook binds, but for what checks and answers need."""
+        number = int(self.id.partition(".")[0])
+        bound = {name for cell in pristine_cells(number) for name in global_names(cell)[0]}
+        needed = {
+            name for cell in solutions(number).values() for name in set.union(*global_names(cell))
+        }
+        return sorted(bound - needed - {"check", "check_notebook"})
+
+    def chain(self):
+        """The solution as a helper, called by one of each of these names, which call each other."""
+        names = self.course_names()
+        calls = (
+            f"def {name}(*args, **kwargs):\n    return {following}(*args, **kwargs)\n"
+            for name, following in zip(names, names[1:])
+        )
+        return "\n".join([self.renamed(names[-1]), *calls])
+
     def calling(self, name, first=""):
         """A cell that answers by calling the helper."""
         lines = "".join(f"    {line}\n" for line in first.split("\n") if line)
         head = f"{self.header}\ndef {self.function}(*args, **kwargs):\n"
         return f"{head}{lines}    return {name}(*args, **kwargs)\n"
+
+
+def global_names(source):
+    """The names that a cell binds, and those that it reads."""
+    statements = statements_of(source)
+    bound = (one.binds | one.later_binds for one in statements)
+    read = (one.uses | one.later_uses for one in statements)
+    return set().union(*bound) - BUILTINS, set().union(*read)
 
 
 DECORATIONS = {}
@@ -83,6 +111,21 @@ for helper in (
     "filter",
 ):
     helper_called(helper)
+
+
+@decoration
+def helpers_called_like_everything_of_the_course(a):
+    return [a.chain(), a.calling(a.course_names()[0])]
+
+
+@decoration
+def helpers_called_like_everything_of_the_course_below_the_answer(a):
+    return [a.calling(a.course_names()[0]), a.chain()]
+
+
+@decoration
+def helpers_called_like_everything_of_the_course_in_the_cell(a):
+    return [f"{a.calling(a.course_names()[0])}\n{a.chain()}"]
 
 
 @decoration
@@ -170,6 +213,43 @@ def a_function_that_sets_a_global(a):
     name = f"ready_{a.tag}"
     steps = f"def prepare_{a.tag}():\n    global {name}\n    {name} = True\nprepare_{a.tag}()"
     return [steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"assert {name}")]
+
+
+@decoration
+def a_function_of_a_function_sets_a_global(a):
+    name, tag = f"deep_{a.tag}", a.tag
+    inner = f"def inner_{tag}():\n    global {name}\n    {name} = True"
+    steps = f"{inner}\ndef outer_{tag}():\n    inner_{tag}()\nouter_{tag}()"
+    return [steps, a.renamed(f"w_{tag}"), a.calling(f"w_{tag}", f"assert {name}")]
+
+
+@decoration
+def a_table_filled_by_a_comprehension(a):
+    name = f"filled_{a.tag}"
+    steps = f"{name} = []\n[{name}.append(i) for i in range(3)]"
+    return [steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"assert {name} == [0, 1, 2]")]
+
+
+@decoration
+def an_object_changed_by_calls_with_a_value(a):
+    name = f"queue_{a.tag}"
+    steps = f"{name} = [1, 2, 3]\nfirst_{a.tag} = {name}.pop(0)"
+    return [steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"assert {name} == [2, 3]")]
+
+
+@decoration
+def names_made_of_texts(a):
+    steps = f"part_{a.tag}_1 = 3\npart_{a.tag}_2 = 4"
+    use = f"assert sum(globals()[f'part_{a.tag}_{{i}}'] for i in (1, 2)) == 7"
+    return [steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_file_written_by_a_function(a):
+    path = f"saved_{a.tag}.txt"
+    save = f"def save_{a.tag}():\n    with open('{path}', 'w') as file:\n        file.write('7')"
+    use = f"assert open('{path}').read() == '7'"
+    return [f"{save}\nsave_{a.tag}()", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
 
 
 @decoration
@@ -602,6 +682,17 @@ def decorated_notebook(number, shift):
         cells += [cell.replace("'ID'", repr(answer.id)) for cell in DECORATIONS[name](answer)]
         cells.append(f'check("{answer.id}", {answer.function})')
     return cells, decorations
+
+
+def course_notebook(number, name):
+    """Cells of the course's whole notebook whose answers are decorated in one way, and which way
+    that is, by exercise id.
+    """
+    answers, cells = {one.id: one for one in answers_of(number)}, []
+    for cell in pristine_cells(number):
+        ids = exercise_ids(cell)
+        cells += DECORATIONS[name](answers[next(iter(ids))]) if ids else [cell]
+    return cells, dict.fromkeys(answers, name)
 
 
 def setup_cells(number):

@@ -51,6 +51,8 @@ class Submission:
     problems: dict[str, str] = field(default_factory=dict)  # id -> why there is no answer
     notes: tuple[str, ...] = ()  # for whoever grades; nothing depends on them
     programs: dict[str, tuple[ProgramCell, ...]] = field(default_factory=dict)  # what answers run
+    # What answers run that are not right so, where more of the notebook may make a difference.
+    wider_programs: dict[str, tuple[ProgramCell, ...]] = field(default_factory=dict)
     notebooks: tuple[int, ...] = ()  # numbers of the notebooks whose exercises are in it
     # id -> traceback of what went wrong here when its answer was looked for; "" stands for all ids
     failures: dict[str, str] = field(default_factory=dict)
@@ -69,11 +71,14 @@ def find_answers(cells: list[tuple[str, str]]) -> Submission:
     named_numbers = {id.partition(".")[0] for id in ids}
     numbers = tuple(number for number in TOPICS if str(number) in named_numbers)
     exercises = {id: one for number in numbers for id, one in exercises_of(number).items()}
-    answers, problems, programs, failures = {}, {}, {}, {}
+    answers, problems, programs, wider_programs, failures = {}, {}, {}, {}, {}
     notes = [note for notebook in notebooks for note in notebook.notes]
     for id, exercise in exercises.items():
         try:
-            answers[id], programs[id] = _only_answer(exercise, notebooks)
+            answer = _only_answer(exercise, notebooks)
+            answers[id], programs[id] = answer.source, answer.program
+            if answer.wider:
+                wider_programs[id] = answer.wider
         except _NoAnswer as reason:
             problems[id] = str(reason)
         except Exception:  # which costs nobody a point, and no other exercise
@@ -81,36 +86,42 @@ def find_answers(cells: list[tuple[str, str]]) -> Submission:
     unknown = [id for id in ids if id not in exercises]
     if unknown:
         notes.append(f"exercises that do not exist: {', '.join(unknown[:5])}")
-    return Submission(answers, problems, tuple(notes), programs, numbers, failures)
+    return Submission(answers, problems, tuple(notes), programs, wider_programs, numbers, failures)
 
 
 def as_submission(fields: dict) -> Submission:
     """The submission whose fields went through JSON, which has lists for tuples."""
-    programs = {
-        id: tuple(ProgramCell(*cell) for cell in cells) for id, cells in fields["programs"].items()
-    }
     sequences = {name: tuple(fields[name]) for name in ("notes", "notebooks")}
-    return Submission(**fields | sequences | {"programs": programs})
+    programs = {
+        name: {
+            id: tuple(ProgramCell(*cell) for cell in cells) for id, cells in fields[name].items()
+        }
+        for name in ("programs", "wider_programs")
+    }
+    return Submission(**fields | sequences | programs)
 
 
 class _NoAnswer(Exception):
     """There is no answer to run; the message says why, in the student's terms."""
 
 
-Answer = tuple[str, tuple[ProgramCell, ...]]
+class _Answer(NamedTuple):
+    source: str  # of its cell
+    program: tuple[ProgramCell, ...]  # what runs
+    wider: tuple[ProgramCell, ...] = ()  # what runs if it is not right so; empty for nothing else
 
 
-def _only_answer(exercise: Exercise, notebooks: list[_Notebook]) -> Answer:
-    """The one answer of all notebooks: the source of its cell, and what runs; raises _NoAnswer."""
+def _only_answer(exercise: Exercise, notebooks: list[_Notebook]) -> _Answer:
+    """The one answer of all notebooks; raises _NoAnswer."""
     comment = f"`# Exercise {exercise.id} ({exercise.points} points)`"
     answers, reasons = {}, []
     for notebook in notebooks:
         try:
-            source, program = notebook.answer(exercise, comment)
+            answer = notebook.answer(exercise, comment)
         except _NoAnswer as reason:
             reasons.append(str(reason))
         else:
-            answers.setdefault(essence(source), (source, program))
+            answers.setdefault(essence(answer.source), answer)
     if len(answers) > 1:  # an unsolved copy beside the answer does no harm
         answers.pop(essence(unsolved_cells(int(exercise.id.split(".")[0]))[exercise.id]), None)
     if len(answers) > 1:
@@ -161,7 +172,7 @@ class _Notebook:
             )
         return readable
 
-    def answer(self, exercise: Exercise, comment: str) -> Answer:
+    def answer(self, exercise: Exercise, comment: str) -> _Answer:
         """The answer to an exercise; raises _NoAnswer."""
         number = int(exercise.id.partition(".")[0])
         defining = self._defining(exercise.function)
@@ -189,11 +200,11 @@ class _Notebook:
             return self._without_function(exercise, marked, comment)
         roles = {i: "course" if cell.is_course else "other" for i, cell in enumerate(cells)}
         roles[place] = "answer"
-        program = (
-            ProgramCell(roles.get(cell.place, "course"), cell.source)
-            for cell in sliced.sliced_cells()
+        program, wider = (
+            tuple(ProgramCell(roles.get(cell.place, "course"), cell.source) for cell in part)
+            for part in (sliced.sliced_cells(), sliced.wider_cells())
         )
-        return self.code[place], tuple(program)
+        return _Answer(self.code[place], program, wider)
 
     def _defining(self, function: str) -> list[int]:
         """The numbers of the code cells that may give the function its value."""
@@ -217,7 +228,7 @@ class _Notebook:
             return checks[-1]
         return ([i for i in defining if i in marked] or defining)[-1]
 
-    def _without_function(self, exercise: Exercise, marked: list[int], comment: str) -> Answer:
+    def _without_function(self, exercise: Exercise, marked: list[int], comment: str) -> _Answer:
         """What runs of a cell that does not define the function, for the error that it raises."""
         if marked:
             source = self.code[marked[-1]]
@@ -226,7 +237,7 @@ class _Notebook:
                     f"the cell with the comment {comment} has {len(source):,} characters; at most"
                     f" {MAX_CELL:,} are read"
                 )
-            return source, (ProgramCell("answer", source),)
+            return _Answer(source, (ProgramCell("answer", source),))
         for kind, source in self.cells:
             if exercise.id in MARKER.findall(source):
                 where = f"the cell with the comment {comment}"

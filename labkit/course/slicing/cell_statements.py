@@ -10,7 +10,6 @@ import ast
 import re
 import symtable
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,18 +22,16 @@ COMPREHENSIONS = frozenset(("listcomp", "setcomp", "dictcomp", "genexpr"))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 LITERAL = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.unaryop, ast.Load)
-# Calls that show something and change none of their arguments.
+# Calls that show something and change none of their arguments; magics are such calls.
 SHOWING = frozenset(
-    "print display show check check_notebook beside help pprint repr len type".split()
+    "print display show check check_notebook beside help pprint repr len type run_line_magic"
+    " run_cell_magic".split()
 )
 # Calls that may give any name a value.
 OPEN_CALLS = frozenset(("exec", "globals", "locals", "vars"))
 OPEN_MAGICS = frozenset(("run", "pylab", "load_ext", "writefile", "env", "set_env"))
 # Names that code in a text, or a text that is a name, gives a value: exec("x = 1"), globals()["x"].
 BOUND_IN_TEXT = re.compile(r"^(?:def|class) +(\w+)|^(\w+) *=(?!=)|\A(\w+)\Z", re.MULTILINE)
-# Calls that write a file, or make a folder, whose name is among their texts.
-WRITING_CALLS = frozenset("open write_text write_bytes save savez savetxt dump to_csv".split())
-FOLDER_CALLS = frozenset(("mkdir", "makedirs"))
 # Beginnings of the names of functions that set how a module works from then on.
 SETTING = ("set", "seed", "manual_seed", "filterwarnings", "simplefilter", "insert", "append")
 
@@ -58,8 +55,8 @@ class Statement:
     later_binds: Names = NONE  # names that its functions bind when they are called
     later_changes: Names = NONE  # names whose value its functions change in place
     shows: bool = False  # whether it is a call that only shows something, or an assert
+    is_plain: bool = False  # whether it gives names values and cannot do anything else
     opens: bool = False  # whether it may bind names that cannot be told from its text
-    same: Names = NONE  # names that are names of one object from then on
 
 
 @lru_cache(maxsize=4096)
@@ -100,15 +97,13 @@ def statement_of(node: ast.stmt) -> Statement:
     source = ast.unparse(node)
     now, later = _names(symtable.symtable(source, "cell", "exec"))
     opens = _opens(node)
-    now.binds.update(_written_files(node), _bound_in_texts(node) if opens else ())
-    now.uses.update(_files([node]), _read_in_texts(node) if opens else ())
+    now.binds.update(_bound_in_texts(node) if opens else ())
     changes = set(_changed_names([node]))
     later_changes = set()
     for function in ast.walk(node):
         if isinstance(function, FUNCTIONS):
             body = function.body if isinstance(function.body, list) else [function.body]
             later_changes |= set(_changed_names(body)) & later.uses
-            later.uses.update(_files(body))
     return Statement(
         node,
         source,
@@ -122,8 +117,8 @@ def statement_of(node: ast.stmt) -> Statement:
         later_binds=frozenset(later.binds),
         later_changes=frozenset(later_changes),
         shows=_shows(node),
+        is_plain=_is_plain(node),
         opens=opens,
-        same=_names_of_one_object(node),
     )
 
 
@@ -229,47 +224,6 @@ def _base(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _names_of_one_object(node: ast.stmt) -> Names:
-    """The names in `a = b` or `a = b = []`; none of any other statement."""
-    if not isinstance(node, ast.Assign):
-        return NONE
-    sides = [*node.targets, node.value]
-    names = frozenset(side.id for side in sides if isinstance(side, ast.Name))
-    return names if len(names) > 1 else NONE
-
-
-def _files(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """What the words of texts in some code name, if they are paths."""
-    return map(_file, _words(nodes))
-
-
-def _file(path: str) -> str:
-    """The file or folder that a path begins with, in quotes: that is no name of a variable."""
-    return f"'{path.removeprefix('./').partition('/')[0]}'"
-
-
-def _words(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    for part in (part for node in nodes for part in ast.walk(node)):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            yield from part.value[:1000].split()
-
-
-def _written_files(node: ast.stmt) -> Iterator[str]:
-    """What files and folders a statement may make. One is taken for a value that the statement
-    gives it, so that a function which reads it needs the statement.
-    """
-    for part in ast.walk(node):
-        if isinstance(part, (*DEFINITIONS, ast.Lambda)):
-            return
-        if isinstance(part, ast.Call):
-            name = getattr(part.func, "attr", getattr(part.func, "id", ""))
-            words = list(_words([part]))
-            if name in FOLDER_CALLS or (name == "system" and words[:1] == ["mkdir"]):
-                yield from map(_file, words)
-            elif name in WRITING_CALLS:
-                yield from (_file(word) for word in words if "." in word or "/" in word)
-
-
 def _bound_in_texts(node: ast.stmt) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.keyword) and part.arg:
@@ -279,19 +233,23 @@ def _bound_in_texts(node: ast.stmt) -> Iterator[str]:
                 yield from filter(None, groups)
 
 
-def _read_in_texts(node: ast.stmt) -> Iterator[str]:
-    """Names that code in texts reads and does not bind: it may run among the notebook's names."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            with suppress(SyntaxError, ValueError):  # it is no code
-                now, later = _names(symtable.symtable(part.value, "text", "exec"))
-                yield from (now.uses | later.uses) - now.binds - later.binds
-
-
 def _shows(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return getattr(node.value.func, "id", None) in SHOWING
+        function = node.value.func
+        name = getattr(function, "id", getattr(function, "attr", ""))
+        # What a shell installs would be here already; there is no network to get it from.
+        return name in SHOWING or (name == "system" and "install" in ast.unparse(node))
     return isinstance(node, ast.Assert)
+
+
+def _is_plain(node: ast.stmt) -> bool:
+    """Whether a statement is an import, a constant, or defines what no decorator and no base class
+    is told of.
+    """
+    told = ("decorator_list", "bases", "keywords")
+    if _kind(node) not in ("import", "constant", "definition"):
+        return False
+    return not any(getattr(node, name, ()) for name in told)
 
 
 def _opens(node: ast.stmt) -> bool:

@@ -7,6 +7,10 @@ course's notebook as it is handed out, for what a student deleted.
 
 Besides what the function needs, a slice holds the student's statements that set how an imported
 module or a class works, and those that may bind any name, such as `from math import *`.
+
+What changes a value under another name or in a function of a function cannot be told from the text.
+So there is a wider slice as well, for answers that are not right in the first: it holds all that
+the student wrote above, as far as it needs nothing that takes the course long to make.
 """
 
 from __future__ import annotations
@@ -17,9 +21,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from labkit.course.slicing.cell_statements import Names, Statement, cell_statements
+from labkit.course.slicing.cell_statements import OPEN_CALLS, Names, Statement, cell_statements
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython"}
+# What code calls that may read any global name.
+READERS = OPEN_CALLS | {"eval", "__name__"}
 
 
 class Cell(NamedTuple):
@@ -69,7 +75,6 @@ class NotebookSlice:
                 for statement in statements_of(cell.source)
             ]
         counts.append(len(self.lines))
-        self._share_changes()
         start, end = counts[self.course_count], counts[self.course_count + last + 1]
         self.course, self.above = range(start), range(start, end)
         self.below = range(end, len(self.lines))
@@ -96,7 +101,19 @@ class NotebookSlice:
 
     def sliced_cells(self) -> list[SlicedCell]:
         """What is left of the cells, in the order in which they run."""
-        needed, hoisted = self._needed()
+        return self._cells(*self._needed(set()))
+
+    def wider_cells(self) -> list[SlicedCell]:
+        """The same with the student's other statements above; none where these change nothing."""
+        needed, _ = self._needed(set())
+        others = self._others(needed)
+        statements = [self.lines[i].statement for i in needed]
+        reads_any = any(one.opens or one.later_uses & READERS for one in statements)
+        if not reads_any and all(self.lines[i].statement.is_plain for i in others):
+            return []
+        return self._cells(*self._needed(others))
+
+    def _cells(self, needed: set[int], hoisted: set[int]) -> list[SlicedCell]:
         by_cell: dict[int, set[int]] = {}
         for i in sorted(needed):
             by_cell.setdefault(self.lines[i].cell, set()).add(i)
@@ -108,20 +125,6 @@ class NotebookSlice:
             sliced.append(SlicedCell(source, place if place >= 0 else None))
         return sliced
 
-    def _share_changes(self) -> None:
-        """What changes an object by one of its names changes it by the others."""
-        same: dict[str, set[str]] = {}
-        for line in self.lines:
-            if line.statement.same and not line.is_course:
-                names = set(line.statement.same).union(
-                    *map(same.get, line.statement.same & same.keys())
-                )
-                same.update(dict.fromkeys(names, names))
-        for line in self.lines:
-            line.changes = (
-                line.changes.union(*map(same.get, line.changes & same.keys())) - line.binds
-            )
-
     def _functions_called(self, statement: Statement) -> list[Statement]:
         """The functions above that a statement mentions outside of functions of its own."""
         if statement.shows:
@@ -130,10 +133,32 @@ class NotebookSlice:
         lines = [i for name in names for i in self.lines_of_name.get(name, ())]
         return [self.lines[i].statement for i in lines]
 
-    def _needed(self) -> tuple[set[int], set[int]]:
-        """The lines that are needed, and imports of cells below that have to run first."""
+    def _others(self, needed: set[int]) -> set[int]:
+        """The student's lines above that are not needed and use nothing that the course computes
+        and the needed lines do not.
+        """
+        others, computed = set(), set()
+        for i in [*self.course, *self.above]:
+            line = self.lines[i]
+            statement = line.statement
+            runs = not computed & (statement.uses | statement.later_uses)
+            if line.is_course:
+                runs &= statement.kind in ("import", "definition", "constant")
+            elif runs and not statement.shows and i not in needed:
+                others.add(i)
+            if runs or i in needed:
+                computed -= line.binds
+            else:
+                computed |= line.binds
+        return others
+
+    def _needed(self, others: set[int]) -> tuple[set[int], set[int]]:
+        """The lines that are needed by the function and by `others`, and imports of cells below
+        that have to run first.
+        """
         needed, hoisted = set(), set()
-        tasks: list[tuple[int, int | None]] = [(i, None) for i in self._values(self.function, None)]
+        tasks: list[tuple[int, int | None]] = [(i, None) for i in others]
+        tasks += [(i, None) for i in self._values(self.function, None)]
         tasks += [(i, None) for i in self.above if self._always_runs(self.lines[i])]
         visited = set()
         while tasks:
@@ -210,8 +235,7 @@ class NotebookSlice:
         return line.statement.kind != "definition" and self._is_light(line)
 
     def _is_light(self, line: _Line) -> bool:
-        names = line.statement.uses - line.statement.binds
-        return set(filter(str.isidentifier, names)) <= self.light
+        return line.statement.uses - line.statement.binds <= self.light
 
     def _always_runs(self, line: _Line) -> bool:
         statement = line.statement
