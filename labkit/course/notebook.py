@@ -13,6 +13,7 @@ from labkit.course.exercises.smallest_failure import as_text, smallest_failure
 from labkit.course.exercises.trial import try_answer
 from labkit.course.judges.registry import get_exercise
 from labkit.course.pictures import display
+from labkit.course.story.yours import remember
 from labkit.storage.errors import LabError, MissingPackage
 
 AS_GRADED = "\n  The function is right as it ran here, but not as it is run to be graded."
@@ -24,6 +25,8 @@ def check(id: str, function: Callable) -> None:
     What the function does here is told at once. Where that is right, the notebook is run as a
     grader runs it, from the cells that ran in this session, and that verdict counts. An answer that
     is wrong only then gets a smallest example, where a second set of inputs holds one.
+
+    The story of the notebook runs on a function that is right (`labkit.course.story.yours`).
 
     A notebook goes on after a wrong answer, with a picture of the wrong tensor under the message
     where that helps; under pytest (nbval) a wrong answer raises, so that its cell fails.
@@ -38,6 +41,7 @@ def check(id: str, function: Callable) -> None:
         if example is not None:
             inputs, returned, what_is_wrong = example
             note = f"\n  A small example: {what_is_wrong}\n{indent(as_text(inputs), '    ')}"
+    remember(exercise.function, None if message else function)
     if not message:
         print(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return

@@ -37,6 +37,28 @@ def lines(
     return figure
 
 
+def predicted_against_measured(
+    subnets: Mapping[str, tuple[Sequence[float], Sequence[float]]], error: float
+) -> Figure:
+    """Measured accuracies over predicted ones, in percent, and the line on which they agree.
+
+    `subnets` are (predicted, measured) under each name; `error` is a standard error of what was
+    measured, in points.
+    """
+    figure, panel = one_panel(5.4, 4.6)
+    values = np.concatenate([np.ravel(pair) for pair in subnets.values()])
+    ends = np.array([values.min(), values.max()]) + 2 * error * np.array([-1, 1])
+    panel.plot(ends, ends, color=GRAY, linewidth=1, linestyle="--", label="as predicted")
+    for (name, (predicted, measured)), (color, marker) in zip(subnets.items(), LINE_STYLES):
+        style = {"color": color, "marker": marker, "markersize": 4, "linestyle": "none"}
+        panel.errorbar(predicted, measured, error, elinewidth=0.8, alpha=0.8, label=name, **style)
+    panel.set(xlabel="predicted accuracy, %", xlim=ends, ylim=ends, aspect="equal")
+    panel.set_ylabel("measured accuracy, % (± one standard error)")
+    panel.grid(alpha=0.25)
+    panel.legend(fontsize=9)
+    return figure
+
+
 def bars(values: Mapping[str, float], *, y_label: str, title: str = "") -> Figure:
     """Named values as horizontal bars, with the numbers on them."""
     figure, panel = one_panel(6.4, 0.5 * len(values) + 1.0)

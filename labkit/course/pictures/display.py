@@ -1,4 +1,4 @@
-"""What a notebook shows in a front end: a figure, and a prediction beside the result."""
+"""What a notebook shows in a front end: a figure."""
 
 from __future__ import annotations
 
@@ -32,18 +32,3 @@ def show(figure: Figure, path: Path | None = None) -> None:
     display(Image(data=data))
     if path is not None:
         write_atomic(path, lambda temporary: temporary.write_bytes(data))
-
-
-def beside(predicted: float | str | None, result: float | str, unit: str = "") -> None:
-    """Print what the student predicted beside the result.
-
-    >>> beside(20, 19.25, "ms")
-    you predicted 20 ms; the result is 19.25 ms
-    """
-
-    def text(value: float | str) -> str:
-        figure = f"{value:.4g}" if isinstance(value, (int, float)) else value
-        return f"{figure} {unit}".strip()
-
-    start = "you made no prediction" if predicted is None else f"you predicted {text(predicted)}"
-    print(f"{start}; the result is {text(result)}")

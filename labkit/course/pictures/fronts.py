@@ -114,13 +114,18 @@ def front_and_cloud(
     budgets: Mapping[str, float],
     evolved: Sequence[tuple[float, float]],
     latency_label: str,
+    on_cloud_front: np.ndarray,
 ) -> Figure:
     """The exact front above a cloud of random subnets, budgets as lines, evolved subnets as dots.
 
     Subnets are (latency, accuracy): two arrays of the `cloud`, a pair for each one evolved.
+    `on_cloud_front` says which subnets of the cloud are on the front of the cloud, drawn as steps.
     """
     figure, panel = one_panel(6.8, 4.2)
     panel.scatter(*cloud, s=4, color=GRAY, alpha=0.35, label="random subnets", rasterized=True)
+    latency, accuracy = (np.sort(values[on_cloud_front]) for values in cloud)
+    label = "front of the random subnets"
+    panel.step(latency, accuracy, where="post", color=ORANGE, linewidth=1.2, label=label)
     panel.plot(front.cost, front.accuracy, color=BLUE, label="exact front")
     for name, limit in budgets.items():
         mark_limit(panel, limit, name)
@@ -179,20 +184,20 @@ def searches_on_front(
 
 
 def search_histories(
-    runs: Mapping[str, Sequence[np.ndarray]], evaluations: Mapping[str, float], optimum: float
+    runs: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], optimum: float
 ) -> Figure:
     """The best accuracy so far of several runs of each method, and the exact optimum.
 
-    `evaluations` is the number of subnets that each entry of a method's history stands for.
+    A run is (subnets looked at, best accuracy so far): two arrays of one length.
     """
     figure, panel = one_panel(6.6, 3.8)
     panel.axhline(optimum, color=GRAY, linestyle=":", label="exact optimum")
     for (name, histories), (color, _) in zip(runs.items(), LINE_STYLES):
-        for i, history in enumerate(histories):
-            subnets = (1 + np.arange(len(history))) * evaluations[name]
+        for i, (subnets, history) in enumerate(histories):
             label = None if i else name
             panel.plot(subnets, history, color=color, alpha=0.8, linewidth=1.2, label=label)
-    panel.set(xlabel="subnets looked at", ylabel="best predicted accuracy, %", xscale="log")
-    panel.grid(alpha=0.25)
+    looked_at = np.concatenate([subnets for histories in runs.values() for subnets, _ in histories])
+    log_axis(panel, looked_at.min(), looked_at.max())
+    panel.set(xlabel="subnets looked at", ylabel="best predicted accuracy, %")
     panel.legend(loc="lower right", fontsize=9)
     return figure

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 from labkit.course.handout.notebook_file import as_text, read
 from labkit.course.handout.pristine_course import write_course
@@ -24,18 +26,23 @@ from labkit.storage.atomic_write import write_atomic
 def run(path: Path, timeout: int = 300) -> dict:
     """Execute an instructor's notebook and return it as it is committed; raises what nbclient
     raises on a failing cell.
+
+    It runs as nbval runs it, so that wrong answers raise, and no result is locked or comes from
+    another notebook.
     """
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         timeout=timeout,
         kernel_name="python3",
         coalesce_streams=True,
         resources={"metadata": {"path": str(Path(path).parent)}},
-    ).execute()
+    )
+    with patch.dict(os.environ, PYTEST_VERSION=os.environ.get("PYTEST_VERSION", "")):
+        client.execute()
     return instructor_copy(json.loads(nbformat.writes(notebook)))
 
 

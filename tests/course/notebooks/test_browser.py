@@ -4,6 +4,7 @@ Screenshots are kept in results/browser/. `make test-browser` installs what this
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from browser_for_tests import SHOTS, headless_chromium
 
 from labkit.course.handout.notebook_file import read
 from labkit.course.handout.student_copy import INSTRUCTOR
+from labkit.course.judges.registry import exercises_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 pytest.importorskip("selenium", reason="selenium is not installed: make test-browser")
@@ -26,6 +28,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 WIDTH, HEIGHT = 1100, 1500
 SECONDS = 600  # a notebook may take
+SEARCH, GUESSED = "04_evolutionary_search", "04_with_guesses"
 SETTINGS = {
     "notebook-extension/tracker": '{"windowingMode": "none"}',  # all cells are on the page
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -54,6 +57,10 @@ def lab(tmp_path_factory):
         INSTRUCTOR.parent,
         home / "notebooks",
         ignore=shutil.ignore_patterns("instructor", ".*"),
+    )
+    search = (home / "notebooks" / f"{SEARCH}.ipynb").read_text(encoding="utf-8")
+    (home / "notebooks" / f"{GUESSED}.ipynb").write_text(
+        re.sub(r"(my_\w+) = None", r"\1 = 'skip'", search), encoding="utf-8"
     )
     for name, text in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -117,11 +124,14 @@ def find(browser, selector):
     return browser.find_elements(By.CSS_SELECTOR, selector)
 
 
-def run_all(browser, address, name):
-    """Open a notebook, run all its cells, and wait for the last one."""
+def run_all(browser, address, name, original=None):
+    """Open a notebook, which may be a copy of an original, run all its cells, and wait for the last
+    one.
+    """
     browser.get(f"{address}/doc/tree/{name}.ipynb")
     cells = sum(
-        cell["cell_type"] == "code" for cell in read(INSTRUCTOR.parent / f"{name}.ipynb")["cells"]
+        cell["cell_type"] == "code"
+        for cell in read(INSTRUCTOR.parent / f"{original or name}.ipynb")["cells"]
     )
     wait(lambda: len(find(browser, ".jp-CodeCell")) == cells, "the notebook to open", 120)
     wait(
@@ -224,14 +234,29 @@ def test_the_tour_and_its_explorer(lab, browser):
     assert_clean(browser)
 
 
-def test_the_search_notebook(lab, browser):
-    run_all(browser, lab, "04_evolutionary_search")
+def text_of_outputs(browser):
+    return "\n".join(output.text for output in find(browser, ".jp-OutputArea-output"))
+
+
+def test_the_search_notebook_shows_no_result_before_it_is_guessed(lab, browser):
+    run_all(browser, lab, SEARCH)
     SHOTS.mkdir(parents=True, exist_ok=True)
-    photograph(browser, "04_evolutionary_search")
-    outputs = "\n".join(output.text for output in find(browser, ".jp-OutputArea-output"))
-    assert (
-        outputs.count("not solved yet") == 2 * 6
-    )  # by each answer's own check, and in the table of all at the end
-    assert "0 of 20" in outputs and "exact front" in outputs
+    photograph(browser, SEARCH)
+    outputs, exercises = text_of_outputs(browser), exercises_of(4)
+    # By each answer's own check, and in the table of all at the end.
+    assert outputs.count("not solved yet") == 2 * len(exercises)
+    points = sum(exercise.points for exercise in exercises.values())
+    assert f"0 of {points}" in outputs and "This runs on labkit's select" in outputs
+    guesses = len(re.findall(r"my_\w+ = None", (INSTRUCTOR.parent / f"{SEARCH}.ipynb").read_text()))
+    assert outputs.count("Locked. Write your guess") == guesses
+    assert not find(browser, ".jp-OutputArea img")
+    assert_clean(browser)
+
+
+def test_the_search_notebook_with_guesses(lab, browser):
+    run_all(browser, lab, GUESSED, SEARCH)
+    photograph(browser, GUESSED)
+    outputs = text_of_outputs(browser)
+    assert "exact front" in outputs and "Locked" not in outputs
     assert len(find(browser, ".jp-OutputArea img")) >= 2
     assert_clean(browser)

@@ -34,6 +34,8 @@ def test_measured_dots_stand_with_one_standard_error():
 def test_a_cloud_of_all_sizes_has_a_logarithmic_axis():
     latency = np.geomspace(0.1, 40, 50)
     exact = front(WIDE, synthetic_accuracy(WIDE), DeviceCosts(WIDE, get_device("pi4")).latency_ms)
-    figure = front_and_cloud(exact, (latency, np.full(50, 74.0)), {}, [], "latency, ms")
-    panel = figure.axes[0]
+    cloud, is_best = (latency, np.linspace(70, 74, 50)), np.arange(50) % 10 == 0
+    panel = front_and_cloud(exact, cloud, {}, [], "latency, ms", is_best).axes[0]
     assert panel.get_xscale() == "log" and panel.get_xlim()[1] > 40
+    steps = next(line for line in panel.lines if line.get_label() == "front of the random subnets")
+    np.testing.assert_array_equal(steps.get_xydata(), np.transpose(cloud)[is_best])
