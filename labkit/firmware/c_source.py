@@ -17,6 +17,7 @@ from labkit.firmware.layers import (
 )
 from labkit.firmware.packing import packed_weights, padded
 from labkit.firmware.plan import ArenaPlan, is_planar, kernel_function
+from labkit.space.operators import Operator
 
 LINE = 24  # numbers in a line of C
 
@@ -117,23 +118,31 @@ def _convolution(layer: ConvolutionLayer, name: str) -> str:
         kind = f"{values.dtype}_t"  # numpy's names are those of C
         aligned = "_Alignas(4) " if field == "weights" else ""
         parts.append(array(aligned + kind, f"{name}_{field}", values))
-    structure = _structure(
+    arrays = {field: f"{name}_{field}" for field in tables}
+    zeros = layer.in_zero, layer.out_zero
+    return "\n".join([*parts, convolution_structure(operator, name, arrays, zeros)])
+
+
+def convolution_structure(
+    operator: Operator, name: str, arrays: dict[str, str], zeros: tuple[int, int]
+) -> str:
+    """What the kernel of a convolution is told, by the names of its arrays."""
+    return _structure(
         "net_convolution",
         name,
-        **{field: f"{name}_{field}" for field in tables},
+        **arrays,
         side=operator.side,
         out_side=operator.out_side,
         in_channels=operator.in_channels,
         out_channels=operator.out_channels,
         kernel=operator.kernel,
         stride=operator.stride,
-        in_zero=layer.in_zero,
-        out_zero=layer.out_zero,
+        in_zero=zeros[0],
+        out_zero=zeros[1],
     )
-    return "\n".join([*parts, structure])
 
 
-def _definition(layer: Layer, name: str) -> str:
+def definition(layer: Layer, name: str) -> str:
     """The layer's tables and its structure."""
     operator = layer.operator
     if isinstance(layer, ConvolutionLayer):
@@ -200,7 +209,7 @@ def c_source(
             HEAD,
             f"const char *const net_class_names[NET_CLASSES] = {{\n{texts},\n}};\n",
             f"const int8_t net_pixel[NET_CHANNELS][256] = {{\n{rows},\n}};\n",
-            *(_definition(layer, name) for layer, name in zip(network.layers, names)),
+            *(definition(layer, name) for layer, name in zip(network.layers, names)),
             INPUT.format(place=plan.tensors[0]),
             _run(network.layers, names, plan),
         ]

@@ -36,7 +36,11 @@ FLAGS = (
     *("-include", "board.h"),
 )
 PROGRAM_STACK_BYTES = 16384  # of the program that measures, net_run's inside
-FLASH_BYTES, SRAM_BYTES = 4 * 1024**2 - 0x10000, 3 * 1024**2  # of a board that stands for none
+LIBRARY_ADDRESS = 0x10000  # where board.ld puts the library's code and constants
+FLASH_BYTES, SRAM_BYTES = (
+    4 * 1024**2 - LIBRARY_ADDRESS,
+    3 * 1024**2,
+)  # of a board that stands for none
 SHIFT = 10  # -icount: an instruction lasts 2 ** SHIFT ns
 TICK_NS = 40  # the boards' clock of 25 MHz
 COMPILE_SECONDS, EMULATE_SECONDS = 120, 300
@@ -123,12 +127,10 @@ def run_on_board(
     board = find_board(name)
     with tempfile.TemporaryDirectory() as build:
         folder = Path(build)
-        write_files(folder, {Path(path).name: text for path, text in files.items()})
-        for path in FOLDER.iterdir():
-            shutil.copy(path, folder)
-        _link(folder, board)
+        build_image(folder, files, board)
         (folder / "images.bin").write_bytes(np.ascontiguousarray(pixels, np.uint8).tobytes())
-        _emulate(folder, MACHINES[board.core])
+        command = emulator_command(MACHINES[board.core], "-icount", f"shift={SHIFT}")
+        run_tool(command, EMULATE_SECONDS, folder)
         logits = np.fromfile(folder / "logits.bin", np.int8)
         counts = np.fromfile(folder / "counts.bin", np.uint32).astype(np.int64)
         sections = _sections(folder)
@@ -156,8 +158,14 @@ def run_on_board(
     return logits.reshape(-1, classes), report
 
 
-def _link(folder: Path, board: Board) -> None:
-    """board.elf from the library and the board's program; ExportError where it does not fit."""
+def build_image(folder: Path, files: dict[str, str], board: Board) -> None:
+    """`folder`/board.elf from a library's files and the board's program.
+
+    Raises ExportError where they are not compiled, or do not fit the board.
+    """
+    write_files(folder, {Path(path).name: text for path, text in files.items()})
+    for path in FOLDER.iterdir():
+        shutil.copy(path, folder)
     sources = (*SOURCES, "board.c")
     for source in sources:
         target = Path(source).with_suffix(".o")
@@ -186,11 +194,11 @@ def _link(folder: Path, board: Board) -> None:
         ) from None
 
 
-def _emulate(folder: Path, machine: str) -> None:
+def emulator_command(machine: str, *options: str) -> list[str]:
+    """What runs board.elf of the current folder on `machine`."""
     quiet = ("-nographic", "-monitor", "none", "-serial", "none")
     semihosting = ("-semihosting-config", "enable=on,target=native")
-    command = [EMULATOR, "-M", machine, *quiet, "-icount", f"shift={SHIFT}", *semihosting]
-    run_tool([*command, "-kernel", "board.elf"], EMULATE_SECONDS, folder)
+    return [EMULATOR, "-M", machine, *quiet, *semihosting, *options, "-kernel", "board.elf"]
 
 
 def _sections(folder: Path) -> dict[str, int]:

@@ -15,7 +15,7 @@ Loading a device and computing its table needs neither torch nor a runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.latency.measured.latency_file import recorded_provenance, recorded_space
@@ -30,7 +30,9 @@ from labkit.latency.measured.table_files import (
     unsteady_spaces,
 )
 from labkit.latency.simulated.device_file import (
+    CORES,
     VALUE_BYTES,
+    Cycles,
     DeviceError,
     HeldOut,
     Parameter,
@@ -50,6 +52,7 @@ TRUSTED_ERROR, TRUSTED_RANKS = 0.15, 0.95
 JUDGED, RANKED = 4, 7
 # Devices whose tables others publish (`labkit.official.published_files`).
 PUBLISHED_TABLES = ("note10", "i7-8700k")
+EMULATED_MHZ = 100  # the clock at which an emulated core's table gives milliseconds
 RUNTIME_TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}
 Progress = Callable[[float], None] | None
 
@@ -104,7 +107,11 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedDevice(Device):
-    """A roofline, and what it is checked against."""
+    """A roofline, and what it is checked against.
+
+    Where its engine is firmware and its core was emulated for a space, what was counted there takes
+    the roofline's place.
+    """
 
     roofline: Roofline
     references: tuple[dict, ...]  # published latencies, as in the device file
@@ -112,15 +119,23 @@ class SimulatedDevice(Device):
     series: Series | None  # networks timed by the thousand
     held_out: HeldOut | None  # errors on networks that it was not fitted to, None without any
     note: str
+    cycles: Cycles | None = None
+    emulated: Mapping[str, Path] = field(default_factory=dict)  # its core's latency files
 
     kind = "simulated"
 
     @property
     def label(self) -> str:
-        return "simulated" if is_trusted(self.held_out) else "simulated, order of magnitude"
+        simulated = "simulated" if is_trusted(self.held_out) else "simulated, order of magnitude"
+        if not self.emulated:
+            return simulated
+        return f"{cycles_label(self.core)} in {', '.join(self.emulated)}, else {simulated}"
 
     def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
-        return self.roofline.table(space)
+        if file_stem(space) not in self.emulated:
+            return self.roofline.table(space)
+        table = load_table(self.emulated[file_stem(space)], space).table
+        return table.scaled(EMULATED_MHZ / self.cycles.clock_mhz * self.cycles.factor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +148,7 @@ class MeasuredDevice(Device):
     files: Mapping[str, Path]
 
     kind = "measured"
+    remedy = "measure one on the board with a kit (`labkit lut pack`)"
 
     @property
     def label(self) -> str:
@@ -174,9 +190,25 @@ class MeasuredDevice(Device):
         ]
         raise DeviceError(
             f"device {self.name!r} has no latency table for space {space.name!r}, only for "
-            f"{', '.join(parts or self.files)}; measure one on the board with a kit (`labkit lut"
-            " pack`)" + (", or search a space of those resolutions" if parts else "")
+            f"{', '.join(parts or self.files)}; {self.remedy}"
+            + (", or search a space of those resolutions" if parts else "")
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatedDevice(MeasuredDevice):
+    """A core that runs firmware in an emulator, which counts its cycles."""
+
+    kind = "emulated"
+    latency_regression = Device.latency_regression  # a sum of blocks leaves nothing to be fitted
+
+    @property
+    def label(self) -> str:
+        return cycles_label(self.core)
+
+    @property
+    def remedy(self) -> str:
+        return f"count its cycles with `labkit lut measure --board {self.core}`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +251,9 @@ def get_device(name: str) -> Device:
     if name in measured:
         files = measured[name]
         title = board_title(next(iter(files.values())))
+        if name in CORES:
+            fields = {"precision": "int8", "engine": "firmware", "core": name}
+            return EmulatedDevice(name=name, title=title, files=files, **fields)
         return MeasuredDevice(name=name, title=title, precision="fp32", files=files)
     if name.endswith(".json"):
         return load_simulated(Path(name))
@@ -228,13 +263,28 @@ def get_device(name: str) -> Device:
             " what its authors publish, or `labkit lut import --format ofa` takes a table that you"
             " have"
         )
+    if name in CORES:
+        raise DeviceError(
+            f"core {name!r} was emulated for no space yet: `labkit lut measure --board {name}`"
+            " counts its cycles"
+        )
     known = ", ".join(device_names())
     raise DeviceError(f"unknown device {name!r}, known: {known}; or give a device file (.json)")
 
 
 def load_simulated(path: Path) -> SimulatedDevice:
     """The device of a file; raises DeviceError that names the file and the field."""
-    return SimulatedDevice(**read_device_file(Path(path)))
+    fields = read_device_file(Path(path))
+    return SimulatedDevice(**fields, emulated=table_files().get(fields["core"], {}))
+
+
+def cycles_label(core: str) -> str:
+    """What to show beside a latency of cycles that an emulator counted.
+
+    >>> cycles_label("cortex-m4")
+    'emulated, M4 cycles'
+    """
+    return f"emulated, {core.partition('-')[2].upper()} cycles"
 
 
 def is_trusted(held_out: HeldOut | None) -> bool:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from firmware_for_tests import (
     GRAY,
+    LOOP,
     needs_board,
     needs_interpreter,
     on_host,
     random_library,
     random_pixels,
+    synthetic,
 )
 
 from labkit.firmware import emulated_board
@@ -18,40 +20,6 @@ from labkit.firmware.emulated_board import MACHINES, find_board, run_on_board
 from labkit.firmware.memory import STACK_BYTES
 from labkit.storage.errors import ExportError, LabError
 from labkit.storage.paths import data_dir
-
-HEADER = """
-#include <stdint.h>
-#define NET_ARENA_BYTES 16
-#define NET_LAYERS 2
-#define NET_SIDE 2
-#define NET_CHANNELS 1
-#define NET_CLASSES 4
-int8_t *net_input(void);
-void net_read_pixels(const uint8_t *pixels, int8_t *in);
-void net_run(const int8_t *in, int8_t *out);
-"""
-SOURCE = """
-#include "net.h"
-static int32_t arena[4];
-int8_t *net_input(void) {{ return (int8_t *)arena; }}
-void net_read_pixels(const uint8_t *pixels, int8_t *in) {{ (void)pixels, (void)in; }}
-void net_run(const int8_t *in, int8_t *out) {{
-    __asm__ volatile(".rept 1000\\n nop\\n .endr");
-    NET_DONE(0);
-    {second}
-    for (int i = 0; i < 4; i++) out[i] = in[i] - 128;
-    NET_DONE(1);
-}}
-"""
-LOOP = (
-    """__asm__ volatile("movs r3, %0\\n 1: subs r3, r3, #1\\n bne 1b" ::"I"(200) : "r3", "cc");"""
-)
-
-
-def synthetic(second: str) -> dict[str, str]:
-    """A library of two layers whose instructions are known."""
-    kernels = {"net_kernels.c": "typedef int nothing;\n"}
-    return {"net.h": HEADER, "net.c": SOURCE.format(second=second), **kernels}
 
 
 @needs_board

@@ -49,6 +49,18 @@ def test_what_is_said_is_in_the_file_and_in_the_simulation(tmp_path):
     assert device.parameters["peak_gmacs"].source == "said when this file was written"
 
 
+def test_a_device_like_one_of_firmware_has_its_engine_core_and_cycles(tmp_path):
+    path, like = tmp_path / "my-board.json", get_device("mcu-20k")
+    assert new(path, "--like", "mcu-20k", "--sram", "16").exit_code == 0
+    device = get_device(str(path))
+    for field in ("engine", "core", "precision", "cycles", "flash_bytes"):
+        assert getattr(device, field) == getattr(like, field) is not None
+    assert device.engine == "firmware" and device.sram_bytes == 16 * 1024 - 1024
+    faster = tmp_path / "faster.json"
+    new(faster, "--like", "mcu-20k", "--clock", "96", "--macs-per-cycle", "0.5")
+    assert get_device(str(faster)).cycles.clock_mhz == 96
+
+
 def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
     path = tmp_path / "my-board.json"
     new(path, "--like", "pixel1")

@@ -135,6 +135,10 @@ MICRO = {"sram": MEMORY, "flash": MEMORY}
             lambda v: v.update(MICRO, engine="firmware", precision="int8", core="z80"),
             "field core: want one of cortex-m3, cortex-m4, cortex-m7, got 'z80'",
         ),
+        (
+            lambda v: v.update(MICRO, engine="firmware", precision="int8", core="cortex-m4"),
+            "field cycles: want an object, got None",
+        ),
         (lambda v: v["parameters"].pop("overhead_us"), "parameters.overhead_us"),
         (
             lambda v: v["parameters"]["peak_gmacs"].update(value=-1),

@@ -91,6 +91,7 @@ def new(file, like, title, precision, clock, macs_per_cycle, sram, flash, **rate
         like,
         title=title,
         precision=precision,
+        clock_mhz=clock,
         rates={name: value for name, value in rates.items() if value is not None},
         memories={name: 1024 * size for name, size in memories.items() if size is not None},
     )

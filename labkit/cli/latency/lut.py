@@ -64,6 +64,14 @@ def lut() -> None:
 @lut.command()
 @supernet_option
 @click.option(
+    "--board",
+    metavar="CORE",
+    help=(
+        "Instead of this machine: cycles of labkit's firmware on an emulated cortex-m3 or -m4, or"
+        " on the core of a device such as mcu-20k."
+    ),
+)
+@click.option(
     "--ship",
     metavar="NAME",
     help="Write the table into labkit's data folder instead, as the device NAME.",
@@ -77,15 +85,21 @@ def lut() -> None:
     help="Threads of a table that ships (default: 1).",
 )
 @json_option
-def measure(trained, ship, runtime, threads, as_json) -> None:
+def measure(trained, board, ship, runtime, threads, as_json) -> None:
     """Measure this machine, again if it was measured before.
 
     Stop other programs first. The table is kept in the cache folder and used wherever the device is
     `host`. With --ship it becomes a device of its own that comes with labkit, for results that must
     be the same on every machine.
+
+    With --board nothing is timed: an emulator executes the firmware of every block, and cycles are
+    counted by Arm's rules. The table is that of the core, at 100 MHz, and of every device of that
+    core whose engine is firmware, at its clock. An interrupted count goes on where it stopped.
     """
     from tqdm.auto import tqdm
 
+    from labkit.firmware.cycles.latency_table import core_table
+    from labkit.firmware.emulated_board import find_board
     from labkit.latency.kit.board_import import ship_table
     from labkit.latency.measured.runtimes import get_runtime
     from labkit.latency.measured.table_files import HOST, host_table, shipped_path, table_path
@@ -94,14 +108,18 @@ def measure(trained, ship, runtime, threads, as_json) -> None:
         raise click.UsageError(
             "--runtime and --threads are for a table that ships; add --ship NAME"
         )
-    space = trained.space
-    path = shipped_path(ship, space) if ship else table_path(HOST, space)
-    with tqdm(total=100, unit="%", desc="measuring this machine") as bar:
+    if board and ship:
+        raise click.UsageError("--ship is for a table of this machine; leave out --board or --ship")
+    space, core = trained.space, board and find_board(board).core
+    path = shipped_path(ship, space) if ship else table_path(core or HOST, space)
+    with tqdm(total=100, unit="%", desc=f"measuring {core or 'this machine'}") as bar:
 
         def progress(share: float) -> None:
             bar.update(round(100 * share) - bar.n)
 
-        if ship:
+        if core:
+            table = core_table(space, core, progress=progress)
+        elif ship:
             runtime = get_runtime(runtime or "onnxruntime", threads or 1)
             table = ship_table(space, ship, runtime, progress=progress)
         else:
@@ -120,7 +138,7 @@ def measure(trained, ship, runtime, threads, as_json) -> None:
             MEASURED.format_map({"load": None, "governor": None, **provenance}),
             f"{len(table.drifted)} blocks were measured while the machine changed speed"
             + ("; stop other programs and measure again" if table.drifted else ""),
-            f"table kept in {path}",
+            f"table kept in {path}" + (f"; labkit search --device {board}" if board else ""),
         ],
     )
 

@@ -17,6 +17,7 @@ from labkit.latency.measured.plausibility import check_plausible
 from labkit.latency.measured.runtimes import Runtime
 from labkit.latency.measured.table_files import HOST, shipped_path, table_files, table_path
 from labkit.latency.measured.untrusted_json import read_json
+from labkit.latency.simulated.device_file import CORES
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem
 from labkit.storage.paths import cache_dir, data_dir
@@ -114,5 +115,5 @@ def check_board_name(name: str) -> None:
             " first"
         )
     simulated = {path.stem for path in (data_dir() / "devices").glob("*.json")}
-    if name in {HOST, *simulated}:
+    if name in {HOST, *CORES, *simulated}:
         raise ValueError(f"device name {name!r} is taken by another device; choose another")

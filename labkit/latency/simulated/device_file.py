@@ -10,8 +10,9 @@ how far the device is off on networks that its fit has not seen.
 
 `engine` is what runs a network on the device, and so which file it takes: `onnx` (ONNX Runtime, and
 what imports ONNX), `litert`, and on a microcontroller `tflm` (TensorFlow Lite Micro) or `firmware`,
-labkit's C library, for the `core` that the file names. A microcontroller computes in int8 and has
-limits of both memories, less what is reserved for everything but the network and its engine's data.
+labkit's C library, for the `core` that the file names; there `cycles` says what takes a time that
+was emulated on the core to the board. A microcontroller computes in int8 and has limits of both
+memories, less what is reserved for everything but the network and its engine's data.
 """
 
 from __future__ import annotations
@@ -47,6 +48,16 @@ class Parameter(NamedTuple):
     source: str
     prior: float | None = None
     spread: float | None = None
+
+
+class Cycles(NamedTuple):
+    """How long a board's cycle is, and by which factor it takes more cycles than a core does whose
+    memory answers at once.
+    """
+
+    clock_mhz: float
+    factor: float
+    source: str
 
 
 class Series(NamedTuple):
@@ -94,6 +105,7 @@ def read_device_file(path: Path) -> dict:
         "precision": precision,
         "engine": engine,
         "core": fields.choice("core", CORES) if engine == "firmware" else None,
+        "cycles": _cycles(fields.object("cycles")) if engine == "firmware" else None,
         "sram_bytes": _free_bytes(fields, "sram"),
         "flash_bytes": _free_bytes(fields, "flash"),
         "parameters": parameters,
@@ -128,6 +140,10 @@ def _parameter(fields: Fields) -> Parameter:
     if "prior" not in fields:
         return Parameter(value, source)
     return Parameter(value, source, fields.positive("prior"), fields.positive("spread"))
+
+
+def _cycles(fields: Fields) -> Cycles:
+    return Cycles(fields.positive("clock_mhz"), fields.positive("factor"), fields.text("source"))
 
 
 def _series(fields: Fields) -> Series:

@@ -17,6 +17,7 @@ def write_device(
     *,
     title: str | None = None,
     precision: str | None = None,
+    clock_mhz: float | None = None,
     rates: Mapping[str, float],
     memories: Mapping[str, int],
 ) -> dict:
@@ -39,6 +40,8 @@ def write_device(
     value.update(name=path.stem, references=[])
     value.update(title=title or f"{path.stem}, like {value['title']}", note=f"Made from {like!r}.")
     value.update({"precision": precision} if precision else {})
+    if clock_mhz and "cycles" in value:
+        value["cycles"].update(clock_mhz=clock_mhz, source="clock said when this file was written")
     for name, parameter in value["parameters"].items():
         said = {"value": rates.get(name), "source": "said when this file was written"}
         copied = {"value": parameter["value"], "source": f"as of {like}: {parameter['source']}"}
