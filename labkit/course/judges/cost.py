@@ -1,4 +1,6 @@
-"""Exercises of 07_search_cost: GPU days, break-even, energy, a bootstrap interval."""
+"""Exercises of 07_search_cost: GPU days, break-even, energy, a bootstrap interval. Spaces at a
+budget are in budgets.py.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_frequency,
 )
+from labkit.course.judges.budgets import spaces_inputs, spaces_judge, spaces_run
 
 # ---- 7.1 GPU days --------------------------------------------------------------------------------
 
@@ -501,5 +504,14 @@ EXERCISES = (
         bootstrap_run,
         bootstrap_judge,
         sizes=(Size({"x": 0, "y": 0}, least=8),),
+    ),
+    Exercise(
+        "7.5",
+        4,
+        "better_space",
+        spaces_inputs,
+        spaces_run,
+        spaces_judge,
+        sizes=(Size({"cases": 0}), Size({"cases/0/samples": 0})),
     ),
 )

@@ -1,4 +1,6 @@
-"""Exercises of 05_specialized_deployment: folding, int8, memory of a schedule, the capstone."""
+"""Exercises of 05_specialized_deployment: folding, int8, memory of a schedule. The capstone is in
+capstone.py, the smallest budgets in budgets.py, Thompson sampling in predictors.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from labkit.course.exercises.judging import (
     require_close,
     require_fields,
 )
+from labkit.course.judges.budgets import budgets_inputs, budgets_judge, budgets_run
 from labkit.course.judges.capstone import choose_inputs, choose_judge
+from labkit.course.judges.predictors import thompson_inputs, thompson_judge, thompson_run
 
 # ---- 5.1 a batch norm disappears in a convolution ------------------------------------------------
 
@@ -652,4 +656,18 @@ EXERCISES = (
             "labkit.specialize.subnet_search.search_subnet",
         ),
     ),
+    Exercise(
+        "5.6",
+        4,
+        "smallest_budgets",
+        budgets_inputs,
+        budgets_run,
+        budgets_judge,
+        sizes=(
+            Size({"cases": 0}),
+            Size({"cases/0/global_choices": 0}),
+            Size({"cases/0/global_choices/0": 0}),
+        ),
+    ),
+    Exercise("5.7", 6, "thompson", thompson_inputs, thompson_run, thompson_judge),
 )

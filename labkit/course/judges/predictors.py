@@ -1,20 +1,26 @@
-"""Exercise 4.2: a predictor that is fitted to measured pairs, and judged on others."""
+"""Exercises 4.2 and 5.7: a predictor is fitted to measured pairs, and a search measures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import (
     as_array,
+    as_integer,
+    as_items,
     as_number,
     require_close,
     require_fields,
+    require_frequency,
     require_unchanged,
     require_value,
 )
+
+# ---- 4.2 a fitted predictor ----------------------------------------------------------------------
 
 ARGUMENTS = ("features", "accuracy", "held_out")
 
@@ -126,3 +132,164 @@ def _ridge(
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
+
+
+# ---- 5.7 Thompson sampling -----------------------------------------------------------------------
+
+SHORT_SEARCHES = 1000  # of two measurements, to see how often a candidate is measured
+
+
+def thompson_inputs(seed: int) -> dict:
+    """A belief about many candidates for one long search, and one about three, nearly as good, two
+    of which are nearly alike.
+    """
+    rng = np.random.default_rng(seed)
+    count = 9 + seed % 3
+    roots = rng.normal(0, 0.5, (count, count))
+    few = np.array([[0.5, 0.47, -0.1], [0.47, 0.5, -0.1], [-0.1, -0.1, 0.3]])
+    order = rng.permutation(3)
+    return {
+        "mean": rng.uniform(88, 90, count),
+        "covariance": roots @ roots.T / 4 + 0.05 * np.eye(count),
+        "measured": rng.uniform(88, 90, count),
+        "noise": (0.02, 0.3, 0.1)[seed % 3],
+        "steps": 5 + seed % 2,
+        "few_mean": np.array([89.0, 89.1, 89.3])[order] + rng.uniform(-0.05, 0.05, 3),
+        "few_covariance": few[np.ix_(order, order)],
+        "few_measured": np.array([88.4, 88.5, 88.7])[order],  # worse than believed: twins fall
+        "seed": int(rng.integers(2**31)),
+    }
+
+
+def thompson_run(function: Callable, inputs: dict) -> object:
+    def search(mean: str, covariance: str, measured: str, steps: int, seed: int) -> dict:
+        values, calls = inputs[measured], []
+
+        def measure(i: int) -> float:
+            if len(calls) >= 10 * len(values):
+                raise Wrong("measure was called without end")
+            calls.append(int(i))
+            return float(values[i])
+
+        arguments = [inputs[mean].copy(), inputs[covariance].copy()]
+        returned = function(
+            *arguments, inputs["noise"], measure, steps, np.random.default_rng(seed)
+        )
+        require_value(returned, "what thompson returns")
+        try:
+            order, belief = returned
+        except (TypeError, ValueError):
+            raise Wrong(
+                "thompson should return two things: the candidates that were measured, in their"
+                " order, and the mean of what is believed in the end"
+            ) from None
+        return {"order": order, "mean": belief, "calls": calls, "arguments": arguments}
+
+    first = inputs["seed"]
+    long = ("mean", "covariance", "measured", inputs["steps"])
+    return {
+        "searches": [search(*long, seed) for seed in (first, first, first + 1)],
+        "short": [
+            search("few_mean", "few_covariance", "few_measured", 2, first + i)["calls"]
+            for i in range(SHORT_SEARCHES)
+        ],
+    }
+
+
+def thompson_judge(inputs: dict, returned: object) -> None:
+    require_fields(returned, {"searches", "short"})
+    searches = as_items(returned["searches"], 3)
+    for search in searches:
+        _judge_long_search(inputs, search)
+    if searches[0]["calls"] != searches[1]["calls"]:
+        raise Wrong("the same seed gave another search: draw from `rng` only")
+    _judge_short_searches(inputs, returned["short"])
+
+
+def _judge_long_search(inputs: dict, search: dict) -> None:
+    require_fields(search, {"order", "mean", "calls", "arguments"})
+    mean, covariance, calls = inputs["mean"], inputs["covariance"], search["calls"]
+    for name, now, before in zip(
+        ("mean", "covariance"), search["arguments"], (mean, covariance), strict=True
+    ):
+        require_unchanged(now, before, name)
+    if len(calls) != inputs["steps"]:
+        raise Wrong(f"{inputs['steps']} measurements were asked for; {len(calls)} were made")
+    if len(set(calls)) < len(calls):
+        twice = next(i for i in calls if calls.count(i) > 1)
+        raise Wrong(f"candidate {twice} was measured {calls.count(twice)} times; once will do")
+    order = [as_integer(i, "a candidate") for i in as_items(search["order"], len(calls), "order")]
+    if order != calls:
+        raise Wrong(f"candidates {calls} were measured, in this order; returned are {order}")
+    require_close(
+        search["mean"],
+        _conditioned(mean, covariance, inputs["noise"], calls, inputs["measured"])[0],
+        f"what is believed after measuring {calls}",
+        rtol=1e-6,
+        hint="Each measurement moves the mean of all candidates, by their covariance with it",
+    )
+
+
+def _judge_short_searches(inputs: dict, short: Sequence) -> None:
+    """Three candidates, each of which is measured first and second as often as it is the best of a
+    draw from what is believed then.
+    """
+    mean, covariance, measured = (
+        inputs[name] for name in ("few_mean", "few_covariance", "few_measured")
+    )
+    pairs = [tuple(calls) for calls in as_items(short, SHORT_SEARCHES)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise Wrong("2 measurements were asked for, and not always made")
+    for first in range(3):
+        require_frequency(
+            sum(pair[0] == first for pair in pairs),
+            len(pairs),
+            _chance_of_best(mean, covariance, first),
+            f"of three candidates number {first} was measured first",
+        )
+        a, b = (i for i in range(3) if i != first)
+        after = _conditioned(mean, covariance, inputs["noise"], [first], measured)
+        require_frequency(
+            sum(pair == (first, a) for pair in pairs),
+            max(1, sum(pair[0] == first for pair in pairs)),
+            _chance_above(*after, a, b),
+            f"after candidate {first}, number {a} was measured before number {b}",
+        )
+
+
+def _conditioned(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    noise: float,
+    measured: Sequence[int],
+    values: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance after measuring some candidates, all at once."""
+    rows = list(measured)
+    total = covariance[np.ix_(rows, rows)] + noise * np.eye(len(rows))
+    gain = np.linalg.solve(total, covariance[rows]).T
+    return mean + gain @ (values[rows] - mean[rows]), covariance - gain @ covariance[rows]
+
+
+def _chance_above(mean: np.ndarray, covariance: np.ndarray, a: int, b: int) -> float:
+    """Of a draw in which candidate `a` is better than `b`."""
+    variance = covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]
+    return NormalDist().cdf(float((mean[a] - mean[b]) / np.sqrt(variance)))
+
+
+def _chance_of_best(mean: np.ndarray, covariance: np.ndarray, i: int) -> float:
+    """Of a draw in which candidate `i` is the best of three: an integral over its lead over one of
+    the others, of the chance that it leads the third as well.
+    """
+    a, b = (j for j in range(3) if j != i)
+    leads = np.zeros((2, 3))
+    leads[:, i] = 1
+    leads[0, a] = leads[1, b] = -1
+    means, spread = leads @ mean, leads @ covariance @ leads.T
+    x = np.linspace(-9, 9, 20_001)  # the first lead, in standard deviations
+    lead = means[0] + np.sqrt(spread[0, 0]) * x
+    other = means[1] + spread[0, 1] / spread[0, 0] * (lead - means[0])
+    rest = np.sqrt(spread[1, 1] - spread[0, 1] ** 2 / spread[0, 0])
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    chances = np.array([NormalDist().cdf(value) for value in other / rest])
+    return float((density * chances * (lead > 0)).sum() * (x[1] - x[0]))
