@@ -1,12 +1,16 @@
 """What the tests of grading share: notebooks made of answers, and marks from confined runs."""
 
 import json
+import os
+import sys
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from labkit.course.checking.answer_run import make_plan, run_answer
 from labkit.course.checking.marking import mark
+from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.checking.submission import MARKER, find_answers
 from labkit.course.confinement.fork_server import ForkServer
 from labkit.course.confinement.limits import RunLimits
@@ -92,6 +96,40 @@ class Confined:
 def confined():
     with ForkServer({"LABKIT_DATA": str(data_dir())}) as server:
         yield Confined(server, server.folder / "copies")
+
+
+ORDINARY_USER = 65534  # nobody
+
+
+@contextmanager
+def folder_of(user):
+    """An empty folder of a user's own, which others may read: above pytest's they may not."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        if os.getuid() == 0:
+            os.chown(name, user, user)
+        yield Path(name)
+
+
+def as_user(user, command, home):
+    """`command` as a user other than root runs it, or as root where everybody may read Python and
+    the course. Where root runs the tests, that is a view of the files which nothing else sees.
+    """
+    if os.getuid() != 0:
+        return command
+    trees = [Path(sys.base_prefix), Path(sys.prefix), PACKAGE.parent, data_dir()]
+    closed = {above for tree in trees for above in tree.parents if not above.stat().st_mode & 0o001}
+    lines = ["set -e"]
+    for top in (folder for folder in closed if closed.isdisjoint(folder.parents)):
+        below = {tree: home / f"tree-{i}" for i, tree in enumerate(trees) if top in tree.parents}
+        for tree, place in below.items():
+            lines += [f"mkdir -p {place}", f"mount --bind {tree} {place}"]
+        lines.append(f"mount -t tmpfs -o mode=755 none {top}")
+        for tree, place in below.items():
+            lines += [f"mkdir -p {tree}", f"mount --bind {place} {tree}"]
+    ids = ["--reuid", str(user), "--regid", str(user), "--clear-groups", "--inh-caps=-all"]
+    lines.append(f'exec setpriv {" ".join(ids)} env HOME={home} PYTHONDONTWRITEBYTECODE=1 "$@"')
+    return ["unshare", "-m", "sh", "-c", "\n".join(lines), "sh", *command]
 
 
 def running(mark):

@@ -49,21 +49,23 @@ def memory_above(pids: list[int], limit_mib: float) -> bool:
     once.
 
     Dividing shared pages takes long, so it is done only where the sum of the pages that each
-    process sees, apart from those of files, is too large already.
+    process sees, apart from those of files, is too large already. Of a process that does not let
+    its pages be looked at, all of them count.
     """
-    kib = 0
+    resident_kib = {}
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
             status = Path(f"/proc/{pid}/status").read_text()
-            kib += sum(_kib(status, name) for name in ("RssAnon", "RssShmem"))
-    if kib <= limit_mib * 1024:
+            resident_kib[pid] = sum(_kib(status, name) for name in ("RssAnon", "RssShmem"))
+    if sum(resident_kib.values()) <= limit_mib * 1024:
         return False
-    kib, measured = 0, False
-    for pid in pids:
-        with suppress(OSError, ValueError, IndexError):
+    kib = 0
+    for pid, resident in resident_kib.items():
+        try:
             kib += _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
-            measured = True
-    return not measured or kib > limit_mib * 1024
+        except (OSError, ValueError, IndexError):
+            kib += resident if os.path.exists(f"/proc/{pid}") else 0
+    return kib > limit_mib * 1024
 
 
 def _kib(text: str, name: str) -> int:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from labkit.course.confinement import landlock, linux
@@ -126,8 +127,10 @@ def confine(walls: Walls, limits: RunLimits, folder: Path, view: FileView, numbe
     if linux.SUPPORTED:
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         linux.drop_capabilities()
-        # Its kernels cannot open the memory and the files of this process.
+        # Its kernels cannot open the memory and the files of this process. Theirs may be looked at
+        # by a grader that is no root: which pages they share has to be known.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        os.register_at_fork(after_in_child=partial(linux.prctl, linux.PR_SET_DUMPABLE, 1))
         die_with_parent()
     os.chdir(folder)
     trees, listed = rules_of(view)

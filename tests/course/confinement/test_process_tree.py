@@ -33,5 +33,23 @@ def test_memory_that_processes_share_is_counted_where_it_is_no_files():
         holder.communicate(b"\n")
 
 
+def test_pages_that_may_not_be_looked_at_count_for_each_process(monkeypatch):
+    """As those of processes that hide them do, where the grader is no root."""
+    one = [os.getpid()]
+    status = open("/proc/self/status").read()
+    mib = (
+        sum(int(status.split(f"{name}:")[1].split()[0]) for name in ("RssAnon", "RssShmem")) / 1024
+    )
+    assert memory_above(one, mib / 4)
+
+    def read_text(path):
+        if path.name == "smaps_rollup":
+            raise PermissionError(13, "Permission denied")
+        return status
+
+    monkeypatch.setattr(process_tree.Path, "read_text", read_text)
+    assert not memory_above(one, 1.01 * mib) and memory_above(one, 0.99 * mib)
+
+
 def test_open_files_of_all_processes_are_counted():
     assert open_files_above([os.getpid()], 0) and not open_files_above([os.getpid()], 100_000)

@@ -410,7 +410,8 @@ def test_names_and_versions_in_no_encoding_are_text_in_the_end(tmp_path):
 def test_no_cell_of_the_table_begins_a_formula(name):
     about = {"student": f"{name};=cmd()", "id": name, "flags": [name]}
     account = {"total": 0, "complete": True, "penalty": 0, "extra": []}
-    grades = {"exercises": {}, "students": [about | account | {"marks": []}]}
+    students = [about | account | {"marks": [], "tasks": []}]
+    grades = {"exercises": {}, "tasks": {}, "students": students}
     student, id, total, flags = next(csv.reader([as_csv(grades).splitlines()[1]]))
     assert student[0] == id[0] == flags[0] == "'" and total == "0"
     assert f'"{student}"' in as_csv(grades), "quoted, so that it stays one cell where ; separates"

@@ -10,9 +10,20 @@ import sys
 import threading
 import time
 from pathlib import Path
+from shutil import which
 
 import pytest
-from grading_for_tests import cells_of, confined, notebook, running, solutions, write
+from grading_for_tests import (
+    ORDINARY_USER,
+    as_user,
+    cells_of,
+    confined,
+    folder_of,
+    notebook,
+    running,
+    solutions,
+    write,
+)
 
 from labkit.course.checking.marking import mark
 from labkit.course.checking.stripped_copy import PACKAGE
@@ -307,37 +318,69 @@ def test_grading_refuses_where_answers_are_not_confined(tmp_path, monkeypatch, c
     assert capsys.readouterr().err.count("DOWN") == 2 * 4
 
 
-# labkit's command line where the system refuses namespaces.
-DENIED = """
-import errno, sys
+LABKIT = "import sys\nfrom labkit.cli import main\nsys.argv[0] = 'labkit'\nmain()"
+# labkit's command line where the system refuses namespaces, as Docker does.
+DENIED = f"""
+import errno
 import pyseccomp
 rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
 for name in ("unshare", "mount", "setns"):
     rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
 rules.load()
-from labkit.cli import main
-sys.argv[0] = "labkit"
-main()
+{LABKIT}
+"""
+OF_MANY_PROCESSES = f"""
+# Exercise 1.3 (3 points)
+!pip --version
+!nvidia-smi
+{ANSWERS["1.3"].replace("def count_subnets", "def count")}
+from multiprocessing import Pool
+def count_subnets(resolutions, stages):
+    with Pool(16) as pool:
+        assert pool.map(abs, range(-3, 0)) == [3, 2, 1]
+    return count(resolutions, stages)
 """
 
 
 @pytest.mark.slow
 @LINUX
-def test_a_system_without_namespaces_is_named_before_anything_runs_or_is_written(tmp_path):
+@pytest.mark.parametrize("user, denied", [(ORDINARY_USER, False), (ORDINARY_USER, True), (0, True)])
+def test_who_grades_need_not_be_root_nor_have_namespaces(user, denied):
+    """Without namespaces nothing runs or is written unless that is accepted."""
     pytest.importorskip("pyseccomp")
-    python = Path(os.__file__).resolve()
-    hidden = os.getuid() == 0 and not all(one.stat().st_mode & 0o005 for one in python.parents)
-    write(tmp_path / "anna.ipynb", [("code", ANSWERS["1.3"])])
-    out = tmp_path.parent / f"{tmp_path.name}-grades.csv"
-    command = [sys.executable, "-c", DENIED, "grade", str(tmp_path), "--out", str(out)]
-    command += ["--exercise", "1.3", "--jobs", "1"]
-    refused = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
-    assert refused.returncode == 2 and ("DOWN  namespaces" in refused.stderr or hidden)
-    assert not out.exists() and not out.with_suffix("").exists()
-    if hidden:
-        pytest.skip("runs get a user of their own, who cannot read this Python")
-    subprocess.run([*command, "--without-walls"], cwd=PACKAGE.parent, check=True)
-    assert "anna,3,3" in out.read_text()
+    if user == 0 and os.getuid() != 0:
+        pytest.skip("only root can be root")
+    if os.getuid() == 0 and not which("setpriv"):
+        pytest.skip("setpriv, which makes an ordinary user of root, is not here")
+    if os.getuid() == 0 and subprocess.run(["unshare", "-m", "true"]).returncode:
+        pytest.skip("root may not mount here, so nothing can show Python to another user")
+    with folder_of(user) as home:
+        hand_ins, out = home / "hand-ins", home / "grades.csv"
+        hand_ins.mkdir()
+        write(hand_ins / "anna.ipynb", [("code", ANSWERS["1.3"])])
+        write(hand_ins / "ben.ipynb", [("code", OF_MANY_PROCESSES)])
+        command = [sys.executable, "-c", DENIED if denied else LABKIT, "grade", str(hand_ins)]
+        command += ["--out", str(out), "--exercise", "1.3", "--jobs", "1", "--without-walls"]
+
+        def run(command):
+            command = as_user(user, command, home)
+            return subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+
+        if denied:
+            refused = run(command[:-1])
+            assert refused.returncode == 2 and "DOWN  namespaces" in refused.stderr, refused.stderr
+            assert not out.exists() and not out.with_suffix("").exists()
+        graded = run(command)
+        assert graded.returncode == 0, graded.stderr
+        table = out.read_text()
+        assert (
+            '"anna","","",3' in table
+            and '"ben","","",3' in table
+            and "0 of them flag" in (graded.stdout + graded.stderr)
+        )
+        assert ("DOWN  user" in graded.stderr) == (user != 0)
+        if not denied and "DOWN  namespaces" in graded.stderr:
+            pytest.skip("graded, without namespaces: this system gives ordinary users none")
 
 
 def test_walls_that_leak_are_not_enough():
