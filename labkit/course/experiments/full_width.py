@@ -11,11 +11,12 @@ def full_width(trained: TrainedSupernet) -> tuple[Supernet, SeparablePredictor]:
     """The supernet, with archs of its largest width only, and its accuracy predictor for them.
 
     Weights and predictions are those of the archs in the supernet of all widths. Raises ValueError
-    for a predictor that is not separable, as a synthetic one.
+    for a predictor that was not fitted to accuracies measured here.
     """
     space, predictor = trained.space, trained.predictor.predict
     if not isinstance(predictor, SeparablePredictor):
-        raise ValueError(f"{trained.name!r} has no measured accuracies; its predictor is synthetic")
+        label = trained.predictor.label
+        raise ValueError(f"{trained.name!r} has no measured accuracies; its predictor is {label}")
     widest = space.widths[-1]
     narrowed = space.at(widest)
     supernet = Supernet(narrowed)

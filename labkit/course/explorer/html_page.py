@@ -17,6 +17,7 @@ from labkit.course.explorer.predictions import predictions
 from labkit.latency.devices import Device, DeviceError, HostDevice, get_device
 from labkit.latency.measured.table_files import has_host_table
 from labkit.specialize.targets import with_room
+from labkit.supernet import additive_predictor
 from labkit.supernet.folder import TrainedSupernet
 
 PARTS = Path(__file__).parent / "page"
@@ -25,19 +26,19 @@ PARTS = Path(__file__).parent / "page"
 def html_page(supernets: Sequence[TrainedSupernet], device_names: Sequence[str]) -> str:
     """The page for some supernets and devices. This machine is measured if it was not before.
 
-    A space in which nothing was trained has synthetic accuracies, and says so. A device is left out
-    of a space where its memory holds no subnet or there is no latency table. Raises ValueError for
-    a supernet that is left without any device.
+    A space in which nothing was trained has the accuracies that were fitted to what others measured
+    or, without such, synthetic ones, and says so. A device is left out of a space where its memory
+    holds no subnet or there is no latency table. Raises ValueError for a supernet that is left
+    without any device.
     """
     spaces = []
-    for trained in supernets:
-        devices = devices_of(trained, device_names)
+    for trained in map(with_accuracy, supernets):
+        devices, model = devices_of(trained, device_names), trained.predictor
         if not devices:
             raise ValueError(f"none of {', '.join(device_names)} can be searched in {trained.name}")
-        model = trained if trained.is_trained else trained.using(predictor="synthetic")
-        spaces.append(
-            {"title": trained.name, **packed_space(trained.space, model.predictor, devices)}
-        )
+        packed = packed_space(model.predict.space, model, devices)
+        # What a board has measured is the supernet's space, of which the page may have a part.
+        spaces.append({"title": trained.name, **packed, "sha256": trained.space.digest})
     asked = next((trained for trained in supernets if trained.is_trained), None)
     data = {
         "version": __version__,
@@ -55,20 +56,27 @@ def html_page(supernets: Sequence[TrainedSupernet], device_names: Sequence[str])
     return page
 
 
+def with_accuracy(trained: TrainedSupernet) -> TrainedSupernet:
+    """The supernet, with synthetic accuracies where it has none of any kind."""
+    if trained.is_trained or (trained.path / additive_predictor.FILE).is_file():
+        return trained
+    return trained.using(predictor="synthetic")
+
+
 def devices_of(trained: TrainedSupernet, names: Sequence[str]) -> list[Device]:
-    """The devices that can be searched in a supernet's space.
+    """The devices that can be searched in a supernet's space, as far as it has accuracies.
 
     This machine is measured for a trained supernet only: in a space of costs alone it would take
     minutes for accuracies that nobody has.
     """
-    devices = []
-    for device in map(get_device, with_room(trained.space, names)):
+    devices, space = [], trained.predictor.predict.space
+    for device in map(get_device, with_room(space, names)):
         if isinstance(device, HostDevice):
-            if not trained.is_trained and not has_host_table(trained.space):
+            if not trained.is_trained and not has_host_table(space):
                 continue
         else:
             try:
-                device.latency_file(trained.space)
+                device.latency_file(space)
             except DeviceError:
                 continue
         devices.append(device)

@@ -43,5 +43,7 @@ def test_archs_of_the_full_width_compute_and_predict_the_same(trained):
 
 def test_a_synthetic_predictor_is_refused(trained):
     synthetic = SimpleNamespace(**{**vars(trained), "predictor": synthetic_model(WIDE)})
-    with pytest.raises(ValueError, match="'wide' has no measured accuracies"):
+    with pytest.raises(
+        ValueError, match="'wide' has no measured accuracies; its predictor is synthetic:"
+    ):
         full_width(synthetic)

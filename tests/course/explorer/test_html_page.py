@@ -28,6 +28,15 @@ def test_the_page_needs_nothing_but_itself():
     assert space["accuracy"]["label"].startswith("synthetic") and space["accuracy"]["rmse"] is None
 
 
+def test_accuracies_that_others_measured_are_not_called_synthetic():
+    page = html_page([load("ofa-mbv3")], ["pi4", "host"])
+    (space,) = json.loads(re.search(r'id="data">(.*)</script>', page)[1])["spaces"]
+    assert space["accuracy"]["label"].startswith("transferred from ofa-mbv3-w1.2")
+    assert [side for side, _ in space["globals"]] == [160, 176, 192, 208, 224]
+    assert space["sha256"] == load("ofa-mbv3").space.digest  # of what a board is measured for
+    assert [device["name"] for device in space["devices"]] == ["pi4"]
+
+
 def test_the_page_that_ships_is_of_the_supernet_and_the_code_that_ship():
     page = (INSTRUCTOR.parents[1] / "docs" / "explorer.html").read_text(encoding="utf-8")
     again = "make it again: the last command of `make artifacts`"
@@ -116,9 +125,10 @@ def test_controls_answer_to_the_keyboard_and_say_what_latency_is(browser):
     assert "simulated" in browser.find_element("css selector", "#front svg").get_attribute(
         "aria-label"
     )
-    choose(browser, "space", "ofa-mbv3 (synthetic accuracies)")
-    assert "synthetic" in text(browser, "#figures") and "synthetic" in text(browser, "#source")
-    photograph(browser, "page-2-synthetic")
+    choose(browser, "space", "ofa-mbv3 (accuracies transferred from ofa-mbv3-w1.2)")
+    for place in ("#figures", "#source"):
+        assert "transferred from ofa-mbv3-w1.2" in text(browser, place)
+    photograph(browser, "page-2-transferred")
     names = browser.execute_script(
         "return [...document.querySelectorAll('select, input')].map(each =>"
         " each.labels.length || each.ariaLabel)"

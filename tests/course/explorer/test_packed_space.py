@@ -100,6 +100,20 @@ def test_a_thousand_queries_are_answered_as_python_answers_them():
         assert (shown["memory"] == activation_table(space, 4)(genes)).all()
 
 
+@needs_node
+def test_a_board_of_the_whole_space_serves_a_page_of_some_resolutions():
+    part = replace(TINY, resolutions=TINY.resolutions[1:])
+    file, model = made_up(factor=0.8, intercept=0.01), synthetic_model(part)
+    latency = build_table(file, TINY).table.part(part)
+    points = front(part, model.predict, latency)
+    packed = {**packed_space(part, model, []), "sha256": TINY.digest}
+    limits = [float(ms) * (1 + 1e-6) for ms in points.cost]
+    (page,) = answers_of_page([{"packed": packed, "file": file, "limits": limits}])
+    archs = [Arch.from_json(answer["arch"]) for answer in page["answers"]]
+    assert archs == part.decode(points.genes)
+    assert [a["latency"] for a in page["answers"]] == pytest.approx(points.cost, rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def microcontroller():
     """Costs such that the planner refuses subnets of the front by tables; a model; the front."""

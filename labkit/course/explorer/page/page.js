@@ -39,9 +39,14 @@ function limitsOf(front, device, count = 200) {
 
 // ---- controls ------------------------------------------------------------------------------------
 
+/** Where accuracies without a known error come from: what their label begins with. */
+function originOf(space) {
+  return space.accuracy.label.split(":")[0];
+}
+
 function fillSpaces() {
   $("space").replaceChildren(...spaces.map((space, i) => {
-    const note = space.accuracy.rmse === null ? " (synthetic accuracies)" : "";
+    const note = space.accuracy.rmse === null ? ` (accuracies ${originOf(space)})` : "";
     return element("option", { value: i }, space.title + note);
   }));
   $("space").value = spaces.indexOf(state.space);
@@ -88,7 +93,7 @@ function show() {
   $("limit").setAttribute("aria-valuetext", limitText);
   const room = device.sramBytes === null ? "activations alive at once"
     : `memory arena, of ${kibibytes(device.sramBytes)}`;
-  const error = space.accuracy.rmse === null ? "synthetic"
+  const error = space.accuracy.rmse === null ? originOf(space)
     : `predicted, ± ${plain(space.accuracy.rmse, 2)} typically`;
   $("figures").replaceChildren(
     figure("Accuracy", `${subnet.accuracy.toFixed(2)} %`, error),

@@ -254,8 +254,8 @@ function subnetOf(space, arch) {
 
 /** Latency in ms of the space's blocks from a latency file that a kit wrote on a board.
  *
- * Calibrated on the file's whole subnets as labkit does it. Throws an Error that says what is wrong
- * with the file. */
+ * Calibrated on the file's whole subnets, of the space's resolutions, as labkit does it. Throws an
+ * Error that says what is wrong with the file. */
 function latencyTable(space, file) {
   const milliseconds = Array.from(space.timed.keys, (key) => file.pieces[key]?.median_ms);
   const bad = milliseconds.findIndex((ms) => !(ms >= 1e-4 && ms <= 6e4));
@@ -265,8 +265,10 @@ function latencyTable(space, file) {
     base: Float64Array.from(stems, (stem, i) => milliseconds[stem] + milliseconds[heads[i]]),
     blocks: Float64Array.from(blocks, (block) => (block < 0 ? NaN : milliseconds[block])),
   };
-  if (file.subnets.length < 4) return raw;
-  const rows = file.subnets.map(({ arch, median_ms: ms }) => {
+  const subnets = file.subnets.filter(({ arch }) =>
+    space.globals.some(([resolution]) => resolution === arch.resolution));
+  if (subnets.length < 4) return raw;
+  const rows = subnets.map(({ arch, median_ms: ms }) => {
     const subnet = subnetOf(space, arch);
     const count = arch.stages.reduce((sum, blocks) => sum + blocks.length, 0);
     return [costOf(space, raw, subnet, add) / ms, 1 / ms, count / ms];
