@@ -1,4 +1,6 @@
-"""The pages SEARCH.md and TRAINING.md: `python benchmarks/publish.py exact_front --budgets 50`
+"""The pages SEARCH.md, TRAINING.md and IMAGENET.md.
+
+    python benchmarks/publish.py exact_front --budgets 50
 
 Runs the script of one of the sections below (what follows its name is passed on), keeps the JSON
 object that it prints last as benchmarks/results/NAME.json, and writes the section on its page, and
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 
 import arch_sampling
 import fine_tuning
+import imagenet
 import measured_search
 import page
 import recipes
@@ -28,10 +31,11 @@ from matplotlib.figure import Figure
 
 from labkit.course.pictures.style import save_figure
 
-SEARCH, TRAINING = "SEARCH.md", "TRAINING.md"
+SEARCH, TRAINING, IMAGENET = "SEARCH.md", "TRAINING.md", "IMAGENET.md"
 TITLES = {
     SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth",
     TRAINING: "Training: what one supernet is worth, four recipes, and what a step takes",
+    IMAGENET: "The paper's own subnets beside the exact optimum",
 }
 
 
@@ -368,6 +372,12 @@ SECTIONS = {
         thompson.text,
         thompson.figure,
         "Regret over the number of measured archs, of four searches on three known truths",
+    ),
+    "imagenet": Section(
+        IMAGENET,
+        imagenet.text,
+        imagenet.figure,
+        "Accuracy over the Note10's latency: subnets of OFA's authors below the exact fronts",
     ),
     "stand_alone": Section(
         TRAINING,
