@@ -1,7 +1,7 @@
 """The command line. Commands parse, call one function of the package, and print.
 
-With --json a command prints one JSON object on standard output and nothing else there; progress
-goes to standard error. Errors of use are one line and exit code 2. Imports sit inside the commands:
+With --json a command prints a single JSON object to standard output and nothing else; progress goes
+to standard error. User errors are one line and exit code 2. Imports are inside the commands:
 torch takes seconds to import, and a search does not need it.
 """
 

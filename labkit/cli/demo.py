@@ -23,7 +23,7 @@ from labkit.cli.options import (
     "--devices",
     default="host,pixel1,stm32h743,mcu-20k",
     show_default=True,
-    help="Names, with commas between.",
+    help="Names, separated by commas.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default="results", show_default=True

@@ -36,12 +36,12 @@ FLAGS = {"images": "count"}  # options that have another name here
 @click.option(
     "--int8",
     is_flag=True,
-    help="Of ONNX: also quantize (NAME.int8.onnx), calibrated on training images.",
+    help="ONNX: also quantize (NAME.int8.onnx), calibrated on training images.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float32", "float16", "int8"]),
-    help="Of LiteRT (default int8) and of Core ML (float32 or float16, the default).",
+    help="For LiteRT (default int8) and for Core ML (float32 or float16, the default).",
 )
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option(
@@ -72,10 +72,10 @@ FLAGS = {"images": "count"}  # options that have another name here
 def deploy(context, trained, images, arch, out, split, as_json, **values) -> None:
     """Extract a subnet, fold its batch norms, export it, verify and measure it here.
 
-    LiteRT needs the extra `mcu`: a .tflite file of int8 is also run by the interpreter that
-    microcontrollers have. A C library needs that, too, and a C compiler: it must compute what the
-    interpreter does, to the bit. ExecuTorch and Core ML need the extra `phone`; a Core ML model can
-    be verified on macOS only. Every file says how to feed it, and so does the JSON file beside it;
+    LiteRT needs the extra `mcu`: an int8 .tflite file is also run by the interpreter that
+    microcontrollers use. A C library needs that as well, and a C compiler: its results must match
+    the interpreter's bit for bit. ExecuTorch and Core ML need the extra `phone`; Core ML models
+    can be verified on macOS only. Every file, and a JSON file beside it, says how to feed it;
     `labkit run` classifies images with it.
     """
     from labkit.formats.table import format_of

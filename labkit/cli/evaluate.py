@@ -27,10 +27,7 @@ from labkit.space.binding import version_text
 @click.option(
     "--data",
     "source",
-    help=(
-        "Folder where the supernet's images are, if not where they were at its training; or"
-        " imagenet."
-    ),
+    help=("Folder of the supernet's images, if it has moved since training; or imagenet."),
 )
 @click.option(
     "--path", type=click.Path(path_type=Path), help="ImageNet folder with train/ and val/."

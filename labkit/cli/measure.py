@@ -26,15 +26,17 @@ from labkit.cli.options import SupernetType, images_option, json_option, show, t
     help="Random archs whose accuracy is measured.",
 )
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where to measure (default: a GPU if there is one).",
 )
 @threads_option
 @json_option
 def measure(trained, images, pairs, device, threads, as_json) -> None:
     """Measure random subnets of a supernet, and fit an accuracy predictor to them.
 
-    Writes pairs.npz and predictor.npz beside the weights; an interrupted run goes on with the same
-    command. Several processes, on one machine or many that see the folder, measure a part each:
+    Writes pairs.npz and predictor.npz beside the weights; an interrupted run resumes with the same
+    command. Several processes, on one machine or on many that share the folder, split the work:
 
         torchrun --nproc-per-node 2 -m labkit measure --supernet runs/first
     """

@@ -171,7 +171,7 @@ images_option = click.option(
     "--data",
     "images",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder where the supernet's images are, if not where they were at its training.",
+    help="Folder of the supernet's images, if it has moved since training.",
 )
 predictor_option = click.option(
     "--predictor",
@@ -203,5 +203,5 @@ seed_option = click.option(
     type=click.IntRange(0, LARGEST_SEED),
     default=0,
     show_default=True,
-    help="Same seed, same result.",
+    help="The same seed gives the same result.",
 )

@@ -29,7 +29,7 @@ from labkit.space import Arch
 def pareto(trained, predictor, device, picture, seed, as_json) -> None:
     """Print the exact Pareto front: every subnet that no other beats in both accuracy and latency.
 
-    On a microcontroller it is the front of what its SRAM and flash can hold by prediction.
+    On a microcontroller, it is the front of the subnets predicted to fit into SRAM and flash.
     """
     import numpy as np
 

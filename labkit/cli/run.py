@@ -16,7 +16,7 @@ from labkit.cli.options import json_option, show
 def run(model, images, as_json) -> None:
     """Classify IMAGES, image files, with MODEL, a file or a folder that `labkit deploy` wrote.
 
-    Of any size, in color or gray, they are prepared as those of the training were.
+    They may be of any size, color or gray, and are prepared like the training images.
     """
     from labkit.formats.classification import classify
 

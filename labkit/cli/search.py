@@ -73,7 +73,7 @@ LIMIT = Number(0, 1e9)
     "measurements",
     type=click.IntRange(1, 10_000),
     help=(
-        "Measure so many subnets on val-search while searching, and learn from each (Thompson"
+        "Measure this many subnets on val-search while searching, and learn from each (Thompson"
         " sampling, instead of --method)."
     ),
 )

@@ -1,4 +1,4 @@
-"""labkit specialize: every device its own subnet, and every subnet on every device."""
+"""labkit specialize: a subnet for every device, and every subnet on every device."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class _Request(click.ParamType):
 @seed_option
 @json_option
 def specialize(trained, predictor, images, requests, out, seed, as_json) -> None:
-    """Give every device its own subnet, then put every subnet on every device.
+    """Find a subnet for every device, then put every subnet on every device.
 
-    Subnets are chosen exactly from predicted accuracy and the devices' tables, then deployed as
-    each device takes them (ONNX, TFLite or firmware; ONNX for all without the extra `mcu`) and
-    measured on val. The matrix shows what one network for all devices would cost.
+    Subnets are chosen by exact search in predicted accuracies and the devices' tables, then
+    deployed in the form that each device runs (ONNX, TFLite or firmware; ONNX everywhere without
+    the extra `mcu`) and measured on val. The matrix shows what one network for all would cost.
     """
     from labkit.course.pictures.deployment import deployment_matrix
     from labkit.course.pictures.style import save_figure

@@ -73,7 +73,7 @@ from labkit.data.record import FITS
     type=Number(0, 100, min_open=True),
     default=0.25,
     show_default=True,
-    help="At its peak.",
+    help="The highest of the schedule.",
 )
 @click.option(
     "--weight-decay",
@@ -130,18 +130,22 @@ from labkit.data.record import FITS
     type=click.Choice(FITS),
     default="crop",
     show_default=True,
-    help="How images that are not square become so.",
+    help="How images that are not square are made square.",
 )
-@click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, not skip it.")
+@click.option(
+    "--strict", is_flag=True, help="Stop at an image that cannot be read instead of skipping it."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder for checkpoint, curve and weights.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in --out.")
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="A GPU if there is one, unless said."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where to train (default: a GPU if there is one).",
 )
 @click.option(
     "--precision",
@@ -197,16 +201,16 @@ def train(
 ) -> None:
     """Train a supernet.
 
-    A first run that takes about three minutes on two cores, and shows that subnets work:
+    For a first run, which takes about three minutes on two cores and shows that subnets work:
 
         labkit train --out runs/first --epochs 3 --steps-per-epoch 150
 
-    An interrupted run goes on with the same options and --resume. Several processes, on one machine
-    or many:
+    An interrupted run resumes with the same options and --resume. With several processes, on one
+    machine or many:
 
         torchrun --nproc-per-node 2 -m labkit train --out runs/first
 
-    With your own images, in a space for them:
+    With your own images, and a space for them:
 
         labkit space new my.toml --data photos
 

@@ -1,1 +1,1 @@
-"""Commands for images, spaces and devices of one's own."""
+"""Commands for your own images, spaces and devices."""

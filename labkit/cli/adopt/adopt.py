@@ -19,35 +19,37 @@ HALF = "50%"  # the budget of a device for which none is said
     type=Number(1, 43_200),  # a month
     default=60,
     show_default=True,
-    help="Time for everything.",
+    help="Time for everything together.",
 )
 @click.option(
     "--devices",
     default="host,pi4,stm32h743",
     show_default=True,
-    help="Names, with commas between; budgets after a colon, such as pi4:4.5 or pi4:30%.",
+    help="Names, separated by commas; a budget follows a colon, as in pi4:4.5 or pi4:30%.",
 )
 @click.option(
     "--augment",
     default="crop,flip",
     show_default=True,
-    help="What is done to training images at random; see `labkit train`.",
+    help="Random changes to training images; see `labkit train`.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write (default: adopted/ and the name of the images' folder).",
+    help="Folder to write (default: adopted/NAME, after the folder of images).",
 )
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="Train on it; a GPU if there is one."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where to train (default: a GPU if there is one).",
 )
 @seed_option
 @json_option
 def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None:
-    """Choose a space for the images in PHOTOS, train, measure, search and deploy in some minutes.
+    """Choose a space for the images in PHOTOS, train, measure, search and deploy within a time.
 
     PHOTOS has a sub-folder of images for each class. Writes space.toml, the supernet, a network for
-    each device and report.html. The same command goes on where an interrupted one stopped.
+    each device and report.html. If it is interrupted, the same command resumes where it stopped.
     """
     from labkit.adopt.adoption import adopt as run
     from labkit.adopt.adoption_report import write_adoption_report

@@ -1,4 +1,4 @@
-"""labkit space: search spaces as files: write one, and show what one is and costs."""
+"""labkit space: write a search space to a file, or show what one contains and costs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def space() -> None:
     "--data",
     "images",
     metavar="NAME|FOLDER",
-    help="Images that the space is for, as in `labkit train`: their classes, colors and size.",
+    help="Images to fit the space to (classes, colors, size), as in `labkit train`.",
 )
-@click.option("--like", type=SpaceType(), help="Begin with this space instead of a proposed one.")
+@click.option("--like", type=SpaceType(), help="Start from this space instead of a proposed one.")
 @click.option(
     "--side",
     type=click.IntRange(8, 1024),
-    help="Pixels of the largest resolution (with --data as the images are, at most 224).",
+    help="Pixels of the largest resolution (with --data, the images' own size, at most 224).",
 )
 @click.option(
     "--width",
@@ -48,7 +48,7 @@ def space() -> None:
 def new(file, images, like, side, width) -> None:
     """Write a commented space to FILE, for you to edit.
 
-    Without --like it is one that suits images of the given size.
+    Without --like, it is a space that suits images of the given size.
     """
     from dataclasses import replace
 
@@ -75,9 +75,9 @@ def new(file, images, like, side, width) -> None:
 @picture_option("Draw the largest and the smallest subnet here (PNG, SVG or PDF).")
 @json_option
 def show_(space, picture, as_json) -> None:
-    """Show what SPACE, a TOML file or a name, consists of: its subnets and what they cost.
+    """Show what SPACE, a TOML file or a name, contains: its subnets and what they cost.
 
-    Latencies are of all devices that answer without being measured first.
+    Latencies are those of all devices that do not have to be measured first.
     """
     from labkit.specialize.space_ranges import space_ranges
 

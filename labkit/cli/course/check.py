@@ -1,4 +1,4 @@
-"""labkit check: what a notebook would be graded with, on the student's own machine."""
+"""labkit check: how a notebook would be graded, on the student's own machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from labkit.cli.options import json_option, show
 @json_option
 @click.pass_context
 def check(ctx: click.Context, notebook: Path, as_json: bool) -> None:
-    """Run the exercises of a NOTEBOOK and say what is right, and what is wrong with the rest.
+    """Run the exercises of a NOTEBOOK and say which are right, and what is wrong with the others.
 
-    It is run as a grader runs it. The exit code is 0 if all is right, else 1.
+    It is run just as a grader runs it. The exit code is 0 if everything is right, else 1.
     """
     from labkit.course.checking.requirements import require_packages
 

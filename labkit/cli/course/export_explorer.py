@@ -49,7 +49,7 @@ def export_explorer(out: Path, supernets, devices: tuple[str, ...]) -> None:
     """Write the explorer to OUT, an HTML file that needs no Python and no network.
 
     Whoever opens it chooses a space, a device and a latency limit, sees the best subnet, and can
-    drop a board's latency.json into it. `host` is this machine, measured now if it was not before.
+    drop a board's latency.json into it. `host` is this machine, which is measured now if need be.
     """
     from labkit.course.explorer.html_page import html_page
     from labkit.storage.atomic_write import write_atomic

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("grades.csv"),
     show_default=True,
-    help="The table. Beside it come a .json and a folder with feedback and a class report.",
+    help="The table. A .json and a folder with feedback and a class report go beside it.",
 )
 @click.option(
     "--exercise",
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--notebook",
     type=click.IntRange(1, 99),
-    help="Grade this one only, whatever else was handed in, e.g. 1.",
+    help="Grade only this one, whatever else was handed in, e.g. 1.",
 )
 @click.option(
     "--roster",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     "formats",
     multiple=True,
     type=click.Choice(["csv", "canvas", "moodle"]),
-    help="Write a table for this platform, too; repeatable. Our own is always written.",
+    help="Also write a table for this platform; repeatable. labkit's own is always written.",
 )
 @click.option(
     "--assignment",
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @click.option(
     "--deadline",
     metavar="TIME",
-    help='Such as "2026-11-20 23:59", this machine\'s time, or with an offset, +01:00.',
+    help='Such as "2026-11-20 23:59", in this machine\'s time zone, or with an offset, +01:00.',
 )
 @click.option(
     "--late-penalty",
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     type=Number(0, 100),
     default=0,
     show_default=True,
-    help="Percent of its points that a hand-in loses for each day begun after the deadline.",
+    help="Percent of its points that a hand-in loses for each day or part of a day it is late.",
 )
 @click.option(
     "--by-hand",
@@ -88,19 +88,19 @@ if TYPE_CHECKING:
 @click.option(
     "--per-student-inputs",
     is_flag=True,
-    help="Draw other hidden inputs for each student.",
+    help="Draw different hidden inputs for each student.",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(1, MOST_THREADS),
-    help="Submissions at a time; at most, and left out, one a core.",
+    help="Submissions graded at a time (default and maximum: one for each core).",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, LARGEST_SEED),
     help=(
-        "Of the hidden inputs. Left out: that of an earlier run into "
-        "the same table, else a new one, which is reported."
+        "Of the hidden inputs (default: that of an earlier run into the same table, else a "
+        "new one, which is reported)."
     ),
 )
 @click.option(
@@ -114,7 +114,7 @@ if TYPE_CHECKING:
 @click.option(
     "--without-walls",
     is_flag=True,
-    help="Grade even if this system does not confine answers: they can do what you can.",
+    help="Grade even if this system cannot confine answers; they can then do whatever you can.",
 )
 @json_option
 def grade(
@@ -138,7 +138,7 @@ def grade(
 ) -> None:
     """Grade SUBMISSIONS: notebooks, folders or zips of them, as a platform lets you download them.
 
-    A run that was interrupted goes on when it is started again.
+    An interrupted run resumes when it is started again.
     """
     if out.suffix != ".csv":
         raise click.BadParameter(f"{out} should end with .csv", param_hint="--out")

@@ -23,7 +23,7 @@ from labkit.cli.options import LARGEST_SEED
     "--gradescope",
     "archive",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write an autograder for Gradescope, too or instead: a zip to upload there.",
+    help="Write an autograder for Gradescope, in addition or alone: a zip to upload there.",
 )
 @click.option(
     "--notebook",
@@ -38,7 +38,7 @@ from labkit.cli.options import LARGEST_SEED
 def release(out, repo, tag, archive, notebook, seed) -> None:
     """Write the students' repository: no solutions, no tests, no graders.
 
-    With --repo and --tag its notebooks run on Colab; push the folder there under that tag.
+    With --repo and --tag its notebooks run on Colab; push the folder to that repository and tag.
     """
     if archive is not None:
         from labkit.course.release.gradescope import write_autograder

@@ -1,4 +1,4 @@
-"""labkit devices: list them, compare simulated ones with what was published, describe a new one."""
+"""labkit devices: list devices, check simulated ones against publications, describe a new one."""
 
 from __future__ import annotations
 
@@ -62,11 +62,13 @@ def devices(context, check, as_json) -> None:
 
 @devices.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--like", default="pi4", show_default=True, help="Simulated device to begin with.")
-@click.option("--title", help="What the device is called where it is shown.")
+@click.option("--like", default="pi4", show_default=True, help="Simulated device to start from.")
+@click.option("--title", help="Title under which the device is shown.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]))
 @click.option("--clock", type=POSITIVE, help="MHz; with --macs-per-cycle.")
-@click.option("--macs-per-cycle", type=POSITIVE, help="Multiply-adds a cycle, of all cores.")
+@click.option(
+    "--macs-per-cycle", type=POSITIVE, help="Multiply-adds per cycle, all cores together."
+)
 @click.option("--dense", type=SHARE, help="Share of them that dense convolutions reach.")
 @click.option("--pointwise", type=SHARE, help="Share that pointwise convolutions reach.")
 @click.option("--depthwise", type=SHARE, help="Share that depthwise convolutions reach.")
@@ -77,7 +79,7 @@ def devices(context, check, as_json) -> None:
 def new(file, like, title, precision, clock, macs_per_cycle, sram, flash, **rates) -> None:
     """Write the device file FILE, for `--device FILE`; edit it as you learn more.
 
-    What you leave out is as on the device that it begins with; each parameter has its source.
+    What you leave out is taken from the device you start from; each parameter has its source.
     """
     from labkit.latency.simulated.device_template import write_device
 

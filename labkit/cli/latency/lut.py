@@ -58,7 +58,7 @@ FORMATS = {
 
 @click.group()
 def lut() -> None:
-    """Latency tables: of this machine, and of your own boards by a kit that runs there."""
+    """Latency tables of this machine, and of your own boards, measured by a kit that runs there."""
 
 
 @lut.command()
@@ -183,7 +183,7 @@ def pack(trained, out, subnets) -> None:
 @click.option(
     "--board",
     metavar="TEXT",
-    help="Of another program's table: processor, runtime and threads, to be shown with it.",
+    help="Processor, runtime and threads of another program's table, to be shown with it.",
 )
 def import_(file, name, trained, form, board) -> None:
     """Make a board's latency.json a device like any other, after validating all of it.
@@ -225,7 +225,7 @@ def import_(file, name, trained, form, board) -> None:
 @out_option("CSV")
 @subnets_option
 def keys(trained, out, subnets) -> None:
-    """Write the keys of a space's blocks and of some whole subnets, for times of another program.
+    """Write the keys of a space's blocks and of some whole subnets, for another program's timings.
 
     Fill in the milliseconds, and import the table with `labkit lut import --format csv`. The models
     that the keys name lie in the kit of as many subnets.
@@ -255,7 +255,7 @@ def remove(name, trained) -> None:
 @device_option("Measured device whose latency file to write")
 @out_option("JSON")
 def export(trained, device, out) -> None:
-    """Write a measured device's latency file, for others to import."""
+    """Write a measured device's latency file, so that others can import it."""
     from labkit.latency.table_export import export_table
 
     # Every machine has a `host`, and the tables that ship: those names cannot be imported.
@@ -271,8 +271,8 @@ def export(trained, device, out) -> None:
 def compare(trained, names, as_json) -> None:
     """Show devices side by side: the same subnets' latency, and how each was measured.
 
-    Without NAMES: every device whose measured table is here. Ratios and rank correlation are to the
-    first.
+    Without NAMES, it shows every device with a measured table here. Ratios and rank correlation
+    are relative to the first.
     """
     from labkit.cli.latency.text import comparison_text
     from labkit.comparison.side_by_side import measured_names, side_by_side

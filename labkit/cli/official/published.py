@@ -17,7 +17,7 @@ def official() -> None:
 def fetch(name) -> None:
     """Download OFA's accuracy predictor, or a table of latencies, which becomes a device; resumes.
 
-    The file's hash has to be the one that labkit knows.
+    The file's hash must be the one that labkit knows.
     """
     from labkit.official.published_files import TABLES, fetch, fetch_table
 

@@ -31,7 +31,7 @@ def list_(as_json) -> None:
 
 @weights.command()
 @click.argument("name")
-@click.option("--sha256", help="Insist on this hash.")
+@click.option("--sha256", help="Accept only this hash.")
 def fetch(name, sha256) -> None:
     """Download an official checkpoint, verify it and convert it to safetensors; resumes."""
     from labkit.official.published_weights import fetch as run
