@@ -31,7 +31,7 @@ from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space
 from labkit.storage.provenance import code_revision
 
-TITLE = "Latency: how exact tables and predictors are"
+TITLE = "Latency: how accurate tables and predictors are"
 
 
 def main() -> None:

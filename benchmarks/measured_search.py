@@ -169,19 +169,20 @@ def designs(space: SearchSpace) -> Iterator[list[Arch]]:
 def text(report: dict) -> str:
     paragraphs = [
         "**Measured, not only predicted** (`measured_search.py`; the predictor's exact optimum"
-        f" against what can be had otherwise, on the {report['studies'][0]['images']:,} images of"
-        " val and test, on neither of which any of these archs was chosen; budgets spread evenly"
-        " over the front's range of log latency; differences in points, ± one standard error of"
-        " the difference on the same images, with that of which archs were drawn)\n\n"
+        f" against the alternatives, on the {report['studies'][0]['images']:,} images of val and"
+        " test, which played no part in choosing any of these archs; budgets spread evenly over the"
+        " front's range of log latency; differences in points, ± one standard error of the"
+        " difference on the same images, which includes the choice of random archs)\n\n"
         "Scaled by hand is one design (kernel 3, middle ratio and depth) at the resolution and"
-        " width of most MACs that fit; best of designs lets the predictor choose among such"
-        " families of every kernel, ratio and depth. Random is a typical random net of 90 to 100 %"
-        " of the latency, most MACs the largest of 1,000 random nets that fit."
+        " width with the most MACs that fit; best of designs lets the predictor choose among such"
+        " families, one for each kernel, ratio and depth. Random is a typical random net with 90 to"
+        " 100 % of the latency; most MACs is the largest of 1,000 random nets that fit."
     ]
     for study in report["studies"]:
+        digits = 2 if study["latency_is"].startswith("simulated") else 3
         rows = [
             (
-                f"{row['budget_ms']:.3g}",
+                f"{row['budget_ms']:.{digits}g}",
                 f"{row['methods'][OPTIMUM]['accuracy']:.2f}",
                 *(
                     show(row["methods"][method]) if method in row["methods"] else "none fits"

@@ -33,8 +33,8 @@ from labkit.course.pictures.style import save_figure
 
 SEARCH, TRAINING, IMAGENET = "SEARCH.md", "TRAINING.md", "IMAGENET.md"
 TITLES = {
-    SEARCH: "Search: speed, exactness, Pareto fronts, and what it is worth",
-    TRAINING: "Training: what one supernet is worth, four recipes, and what a step takes",
+    SEARCH: "Search: speed, exactness, Pareto fronts, and what searching gains",
+    TRAINING: "Training: what a supernet is worth, four recipes, and the cost of a step",
     IMAGENET: "The paper's own subnets beside the exact optimum",
 }
 
@@ -201,7 +201,7 @@ def predictor_quality(report: dict) -> str:
     return (
         f"**Does separability cost accuracy?** (`predictor_quality.py`; {report['pairs']:,}"
         " measured pairs of the shipped supernet, RMSE in points and Kendall tau on"
-        f" {report['judged']} pairs that were not fitted to, mean of {report['splits']} splits)\n\n"
+        f" {report['judged']} held-out pairs, mean of {report['splits']} splits)\n\n"
         + page.table(("predictor", *(f"{int(size):,} pairs" for size in sizes)), rows)
     )
 
@@ -297,8 +297,8 @@ def step_memory(report: dict) -> str:
     ]
     return (
         f"**Memory of a step** (`step_memory.py`; the space `{report['space']}`, {report['archs']}"
-        f" subnets, batch {report['batch']}, {report['device']}; peak minus what was taken before"
-        " the step, fresh processes)\n\n"
+        f" subnets, batch {report['batch']}, {report['device']}; peak minus what was in use before"
+        " the step, in fresh processes)\n\n"
         + page.table(("step", "GB", "times the largest alone"), rows)
     )
 

@@ -245,12 +245,12 @@ def text(report: dict) -> str:
     ratios = ", ".join(f"{study['ratio_to_random']:.2f}" for study in report["known"])
     paragraphs = [
         "**A search that measures** (`thompson.py`; regret in points of true accuracy, the mean of"
-        f" {report['runs']} runs, ± one standard error, after so many measurements of 5,000 images;"
-        f" brute force over the {SPACE.size():,} archs of a space of {len(SPACE.global_choices)}"
-        f" resolutions and widths; {PAIRS} random archs are known beforehand)\n\n"
-        + table(("truth", "method", *(f"after {n}" for n in counts)), rows),
-        f"Thompson sampling leaves {ratios} of the regret that measuring {last} random archs"
-        " leaves.",
+        f" {report['runs']} runs, ± one standard error, after that many measurements on 5,000"
+        f" images; brute force over the {SPACE.size():,} archs of a space of"
+        f" {len(SPACE.global_choices)} resolutions and widths; {PAIRS} random archs are known"
+        " beforehand)\n\n" + table(("truth", "method", *(f"after {n}" for n in counts)), rows),
+        f"After {last} measurements, Thompson sampling's regret is {ratios} times that of measuring"
+        " random archs.",
     ]
     for study in report["supernets"]:
         rows = [
