@@ -48,6 +48,7 @@ from labkit.search import front
 from labkit.space import Arch, SearchSpace
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
+from labkit.specialize.targets import milliseconds
 from labkit.storage.provenance import code_revision
 from labkit.supernet.folder import load
 
@@ -179,10 +180,9 @@ def text(report: dict) -> str:
         " 100 % of the latency; most MACs is the largest of 1,000 random nets that fit."
     ]
     for study in report["studies"]:
-        digits = 2 if study["latency_is"].startswith("simulated") else 3
         rows = [
             (
-                f"{row['budget_ms']:.{digits}g}",
+                milliseconds(row["budget_ms"], study["latency_is"]),
                 f"{row['methods'][OPTIMUM]['accuracy']:.2f}",
                 *(
                     show(row["methods"][method]) if method in row["methods"] else "none fits"

@@ -35,6 +35,7 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
 
     from labkit.search import front
     from labkit.specialize.device_costs import DeviceCosts
+    from labkit.specialize.targets import milliseconds
 
     trained = trained.using(predictor=predictor)
     model = trained.predictor
@@ -68,7 +69,8 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
         ]
         + resolutions_line(trained, space)
         + [
-            f"{point['latency_ms']:10.4g} ms {point['predicted_accuracy']:7.2f} % "
+            f"{milliseconds(point['latency_ms'], device.label):>10} ms"
+            f" {point['predicted_accuracy']:7.2f} % "
             f" {Arch.from_json(point['arch'])}"
             for point in points[::step]
         ],

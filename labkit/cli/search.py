@@ -108,6 +108,7 @@ def search(
     from labkit.search import InfeasibleBudget
     from labkit.specialize.device_costs import DeviceCosts
     from labkit.specialize.subnet_search import search_subnet
+    from labkit.specialize.targets import latency_text
 
     def scaled(value, unit):
         # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
@@ -185,8 +186,8 @@ def search(
             f"            {answer['gap_to_optimum']:.3f} points below the exact optimum",
             *(f"            {line}" for line in accuracy_lines),
             (
-                f"latency     {answer['latency_ms']:.4g} ms on {device.title} ({device.label};"
-                f" {latency})"
+                f"latency     {latency_text(answer['latency_ms'], device.label)} on {device.title}"
+                f" ({latency})"
             ),
             f"MACs        {answer['macs'] / 1e6:.2f}M     parameters {answer['params'] / 1e3:.0f}k",
             f"memory      {answer['peak_memory_bytes'] / 1000:.1f} kB peak activations"

@@ -20,7 +20,7 @@ from labkit.latency.measured.measurement import measure_archs
 from labkit.space import Arch
 from labkit.specialize.choices import choose_subnet
 from labkit.specialize.standard_error import standard_error
-from labkit.specialize.targets import Request, Target, targets
+from labkit.specialize.targets import Request, Target, milliseconds, targets
 from labkit.storage.atomic_write import write_atomic, write_json
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.supernet.folder import TrainedSupernet
@@ -69,7 +69,8 @@ class SubnetTable:
             source = "by table" if row["latency is"].startswith("measured") else "simulated"
             measured = f"{row['measured_ms']:6.3f} ms" if "measured_ms" in row else source
             lines.append(
-                f"{row['device']:<10} {row['budget_ms']:6.3g} ms {row['latency_ms']:6.3g} ms"
+                f"{row['device']:<10} {row['budget_ms']:6.3g} ms"
+                f" {milliseconds(row['latency_ms'], source):>6} ms"
                 f" {measured:>9} {row['predicted_accuracy']:7.2f} % {row['val_accuracy']:5.2f} %"
                 f" {row['test_accuracy']:5.2f} % {row['macs'] / 1e6:5.2f}M"
                 f" {row['params'] / 1e3:6.0f}k {row['peak_memory_bytes'] / 1024:5.0f} KiB"

@@ -23,8 +23,13 @@ def latency_text(latency_ms: float, label: str) -> str:
     >>> latency_text(4.5678, "measured"), latency_text(123.4, "simulated, order of magnitude")
     ('4.57 ms measured', '120 ms simulated, order of magnitude')
     """
+    return f"{milliseconds(latency_ms, label)} ms {label}"
+
+
+def milliseconds(latency_ms: float, label: str) -> str:
+    """The number of `latency_text`: with two digits where it is simulated, else with three."""
     digits = 2 if label.startswith("simulated") else 3
-    return f"{float(f'{latency_ms:.{digits}g}'):g} ms {label}"
+    return f"{float(f'{latency_ms:.{digits}g}'):g}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from labkit.search import Front, SearchResult, front_bound
 from labkit.space import SearchSpace
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
+from labkit.specialize.targets import latency_text
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.separable import Separable
 
@@ -41,7 +42,7 @@ class Recommendation:
 
     def text(self) -> str:
         costs = self.costs.of(self.result.arch)
-        latency = f"latency {costs['latency_ms']:.3g} ms ({self.costs.device.label})"
+        latency = f"latency {latency_text(costs['latency_ms'], self.costs.device.label)}"
         size = f"{costs['macs'] / 1e6:.2f}M MACs, {costs['params'] / 1000:.0f}k parameters"
         memory = f"{costs['sram_bytes'] / 1024:.1f} KiB of memory"
         return (

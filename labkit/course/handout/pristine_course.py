@@ -13,7 +13,6 @@ from pathlib import Path
 
 from labkit.course.handout import student_copy
 from labkit.course.handout.notebook_file import as_text, code_sources, read, text_sources
-from labkit.course.judges.registry import TOPICS
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
@@ -53,10 +52,7 @@ def pristine_cells(number: int) -> tuple[str, ...]:
         return tuple(code_sources(student_copy.student_copy(read(path), path.name)))
     for path in sorted(course_dir().glob(f"{number:02}_*.json")):
         return _stored(path, "cells")
-    raise LabError(
-        f"notebook {number} ({TOPICS[number]}) is not in {student_copy.INSTRUCTOR} nor in"
-        f" {course_dir()}"
-    )
+    raise LabError(f"notebook {number} is not in {student_copy.INSTRUCTOR} nor in {course_dir()}")
 
 
 @cache

@@ -23,7 +23,8 @@ def deployment_matrix(matrix: DeploymentMatrix) -> Figure:
     A device's own subnet is framed. The others are too slow or too big for it, or less accurate.
     """
     rows, columns = matrix.latency_ms.shape
-    figure, panel = one_panel(3.6 + 1.5 * columns, 2.4 + 0.72 * rows)
+    width = max(9.2, 3.6 + 1.5 * columns)  # room for the title of a few devices, too
+    figure, panel = one_panel(width, 2.4 + 0.72 * rows)
     for s in range(rows):
         for d in range(columns):
             _draw_cell(panel, matrix, s, d)

@@ -23,7 +23,7 @@ from labkit.course.pictures.style import (
 )
 from labkit.space import Arch, SearchSpace
 from labkit.specialize.choices import ALL, Choice
-from labkit.specialize.targets import Target
+from labkit.specialize.targets import Target, latency_text
 
 KERNEL_COLORS = {3: SKY, 5: BLUE, 7: PURPLE}
 BLOCK_WIDTH = 0.84  # blocks are 1 apart
@@ -58,8 +58,9 @@ def subnets_of_devices(
                 text.set_visible(not text.get_text().startswith("stage"))
             panel.set_ylim(-widest / 2 - 0.2, widest / 2 + 0.2)
         panel.set_title(
-            f"{device.title.partition(' (')[0]}: at most {target.budget_ms:g} ms ({device.label}); "
-            f"{size_text(choice.arch)}, predicted {choice.predicted_accuracy:.1f} %",
+            f"{device.title.partition(' (')[0]}: at most"
+            f" {latency_text(target.budget_ms, device.label)};"
+            f" {size_text(choice.arch)}, predicted {choice.predicted_accuracy:.1f} %",
             fontsize=9.5,
             loc="left",
         )

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from labkit.course.exercises.trial import try_answer
+from labkit.course.handout.free_text import written_tasks
 from labkit.course.handout.notebook_file import (
     as_text,
     cell_source,
@@ -89,7 +90,7 @@ def test_student_copies_hold_no_solution_and_no_output(path):
 @by_name
 def test_each_exercise_is_where_its_check_is(path):
     number = int(path.name[:2])
-    exercises = exercises_of(number) if number else {}
+    exercises = exercises_of(number) if number in TOPICS else {}
     cells = [cell_source(cell) for cell in code(read(path))]
     points = {}
     for answer, check in zip(cells, cells[1:]):
@@ -114,7 +115,9 @@ def test_an_exercise_is_in_the_section_of_its_number(path):
                 assert section == header[1]
                 ids.append(section)
     number = int(path.name[:2])
-    assert numbered == ids == (list(exercises_of(number)) if number in TOPICS else [])
+    written = [id for id in written_tasks() if int(id[0]) == number]
+    assert ids == (list(exercises_of(number)) if number in TOPICS else [])
+    assert numbered == [*ids, *written]
 
 
 def test_the_readme_says_what_each_notebook_is_worth():
@@ -148,8 +151,24 @@ def test_opens_and_closes_as_a_lesson(path):
     assert sum("Commit to a prediction" in cell_source(cell) for cell in cells) >= 1
 
 
+def test_each_written_task_says_what_its_points_are_for_and_has_a_place_for_the_answer():
+    cells = [cell_source(cell) for cell in read(INSTRUCTOR / "08_project.ipynb")["cells"]]
+    tasks = written_tasks()
+    assert list(tasks) == [f"8.{i}" for i in range(1, 8)]
+    table = dict(re.findall(r"^\| (8\.\d) \| (\d+) \|", cells[0], re.MULTILINE))
+    assert {id: int(points) for id, points in table.items()} == {
+        id: task.points for id, task in tasks.items()
+    }
+    for task in tasks.values():
+        begin = next(i for i, text in enumerate(cells) if f"## {task.id} {task.title}" in text)
+        rubric = next(i for i, text in enumerate(cells) if i > begin and "**Write**" in text)
+        points = re.findall(r"^- (\d+) points?: ", cells[rubric], re.MULTILINE)
+        assert sum(map(int, points)) == task.points
+        assert cells[rubric + 1].startswith(f"*{task.id}: double-click here")
+
+
 def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
-    assert len(NOTEBOOKS) == 8
+    assert len(NOTEBOOKS) == 9
     first = {cell_source(code(read(path))[0]) for path in NOTEBOOKS}
     assert len(first) == 1 and "git" in next(iter(first))
     for path in NOTEBOOKS:  # and only there is the course fetched
