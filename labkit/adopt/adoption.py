@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from labkit.adopt.plan import LEAST_EPOCHS, Plan, PlanError, arch_seconds, candidates, make_plan
+from labkit.adopt.after_training import count_pairs, rehearse_deploying
+from labkit.adopt.clock import Clock
+from labkit.adopt.plan import LEAST_EPOCHS, Plan, PlanError, candidates, make_plan
 from labkit.adopt.project_folder import NETWORKS, SPACE, SUPERNET
 from labkit.adopt.space_template import write_space
 from labkit.adopt.trained_once import trained_once
 from labkit.data.picture_folder import PictureFolder, survey
-from labkit.latency.devices import HOST, get_device
+from labkit.latency.devices import HOST, Device, get_device
 from labkit.latency.measured.table_files import has_host_table
 from labkit.space import SearchSpace
 from labkit.specialize.deployment_matrix import DeploymentMatrix, specialize
@@ -20,13 +21,14 @@ from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.targets import Request
 from labkit.storage.atomic_write import write_json
 from labkit.storage.json_fields import Fields, read_json
+from labkit.supernet.accuracy_files import PREDICTOR
 from labkit.supernet.accuracy_measurement import measure
 from labkit.supernet.folder import TrainedSupernet, load
 from labkit.supernet.weights_file import WEIGHTS
 from labkit.train import TrainConfig
 
-SCHEMA = "labkit-adoption-1"
-# Shares of all the time that are kept for what comes after training.
+SCHEMA, PLAN = "labkit-adoption-2", "plan.json"
+# Shares of all the time that measuring gets, and deploying until it was tried how long it takes.
 MEASURING, DEPLOYING = 0.15, 0.12
 LEAST_PAIRS, MOST_PAIRS = 60, 2000
 HOST_TABLE_SHARE = 0.35  # of the time, at most, that is kept for measuring this machine
@@ -42,28 +44,19 @@ class Adoption:
     plan: Plan
     matrix: DeploymentMatrix
     minutes: float
-    pairs: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float]
+
+    @property
+    def epochs(self) -> int:
+        return self.trained.record["config"]["epochs"]
+
+    @property
+    def pairs(self) -> int:
+        return len(self.trained.pairs.genes)
 
     @property
     def total_seconds(self) -> float:
         return sum(self.seconds.values())
-
-
-class _Clock:
-    """What each part takes; what an interrupted run took before counts as well."""
-
-    def __init__(self, before: dict[str, float]) -> None:
-        self.seconds, self._mark = dict(before), time.monotonic()
-
-    def end(self, part: str) -> None:
-        now = time.monotonic()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._mark
-        self._mark = now
-
-    @property
-    def total(self) -> float:
-        return sum(self.seconds.values()) + time.monotonic() - self._mark
 
 
 def adopt(
@@ -80,73 +73,64 @@ def adopt(
 ) -> Adoption:
     """Choose a space for the images in `folder`, train, measure, search and deploy, into `out`.
 
-    The same call goes on where an interrupted one stopped: what was planned is in `out`/plan.json.
+    The space is as expensive as training in it is possible in the time; training ends by the clock,
+    subnets are then measured until what deploying takes is left. The same call goes on where one
+    stopped, however it was stopped: `out`/plan.json has what was planned, clock.json the time.
+
     Raises DataError for images that are no data set, DeviceError for an unknown device, PlanError
     where the time is too short or the devices too small.
     """
     devices = [get_device(request.device) for request in requests]
-    pictures, plan_file = PictureFolder(folder), Path(out) / "plan.json"
-    plan, before = _read_plan(plan_file) if plan_file.is_file() else (None, {})
-    clock, limit = _Clock(before), 60 * minutes
-    if plan is None:
-        channels, side = survey(pictures)
-        shape = {"classes": len(pictures.classes), "channels": channels, "side": side}
-        spaces = list(candidates(_name_of(pictures.path), devices=devices, **shape))
-        if not spaces:
-            names = ", ".join(d.name for d in devices if d.sram_bytes is not None)
-            raise PlanError(f"no space for these images has a subnet that fits {names}")
-        say(
-            f"{len(pictures)} images in {len(pictures.classes)} classes, some {side} px: measuring"
-            " how fast training is here"
+    out, pictures = Path(out), PictureFolder(folder)
+    clock, limit = Clock(out / "clock.json", "planning"), 60 * minutes
+    plan = _read_plan(out / PLAN) if (out / PLAN).is_file() else None
+    spaces = [] if plan else _spaces(pictures, devices)
+    with clock:
+        if plan is None:
+            say(f"{len(pictures)} images in {len(pictures.classes)} classes: measuring speeds here")
+            options = {"augment": augment, "seed": seed, "device": device}
+            plan = _plan(pictures, spaces, requests, limit, clock, options, say, progress)
+            _write_plan(out / PLAN, plan)
+        config, space, run = plan.config, plan.config.search_space, out / SUPERNET
+        if not (out / SPACE).exists():
+            write_space(out / SPACE, space)
+        before = clock.total - clock.seconds.get("training", 0.0)
+        seconds = max(1.0, (1 - MEASURING) * limit - plan.deploying_seconds - before)
+        if not (run / WEIGHTS).is_file():
+            clock.begin("training")
+            say(
+                f"space {space.resolutions[-1]} px, {space.size():.3g} subnets: training for"
+                f" {seconds / 60:.1f} minutes, about {config.epochs} epochs"
+            )
+
+        options = {"progress": progress, "device": device}
+        trained = trained_once(
+            config, run, clock=lambda: clock.seconds["training"] / seconds, **options
         )
-        reserve = (MEASURING + DEPLOYING) * limit
-        if HOST in {each.name for each in devices}:
-            reserve += _host_seconds(spaces[-1], limit)
-        options = {"augment": augment, "seed": seed, "device": device}
-        plan = make_plan(pictures.path, spaces, limit - reserve - clock.total, **options)
-        clock.end("planning")
-        if HOST in {each.name for each in devices}:
-            say("measuring this machine's latencies")
-            DeviceCosts(plan.config.search_space, get_device(HOST), progress=progress)
-            clock.end("latency table")
-            plan = plan.within(limit - (MEASURING + DEPLOYING) * limit - clock.total)
-        _write_plan(plan_file, plan, clock)
-    space = plan.config.search_space
-    if not (Path(out) / SPACE).exists():
-        write_space(Path(out) / SPACE, space)
-    run = Path(out) / SUPERNET
-    is_new = not (run / WEIGHTS).is_file()
-    if is_new:
-        say(
-            f"space {space.resolutions[-1]} px, {space.size():.3g} subnets: training"
-            f" {plan.config.epochs} epochs, about {plan.training_seconds / 60:.1f} minutes"
-        )
-    trained = trained_once(plan.config, run, progress=progress, device=device)
-    if is_new:
-        clock.end("training")
-        _write_plan(plan_file, plan, clock)
-    if "predictor.npz" in trained.missing():
-        per_arch = arch_seconds(trained.supernet, trained.dataset)
-        pairs = int(max(0.0, limit * (1 - DEPLOYING) - clock.total) / per_arch)
-        pairs = min(MOST_PAIRS, max(LEAST_PAIRS, pairs))
-        say(f"measuring {pairs} subnets")
-        measure(trained, pairs, seed, progress, device)
-        clock.end("measuring")
-        _write_plan(plan_file, plan, clock)
-        trained = load(run)
-    say("choosing, deploying and measuring a subnet for each device")
-    matrix = specialize(trained, requests, Path(out) / NETWORKS, seed=seed, progress=progress)
-    clock.end("deploying")
-    _write_plan(plan_file, plan, clock)
-    return Adoption(trained, plan, matrix, minutes, len(trained.pairs.genes), clock.seconds)
+        if PREDICTOR in trained.missing():
+            clock.begin("measuring")
+            # Where this machine became slower or faster, deploying does as well.
+            epoch_seconds = clock.seconds["training"] / trained.record["config"]["epochs"]
+            deploying = plan.deploying_seconds * epoch_seconds / plan.epoch_seconds
+            if not plan.pairs:  # an interrupted run goes on with as many
+                pairs = count_pairs(trained, limit - deploying - clock.total)
+                plan = replace(plan, pairs=min(MOST_PAIRS, max(LEAST_PAIRS, pairs)))
+                _write_plan(out / PLAN, plan)
+            say(f"measuring {plan.pairs} subnets")
+            measure(trained, plan.pairs, seed, progress, device)
+            trained = load(run)
+        clock.begin("deploying")
+        say("choosing, deploying and measuring a subnet for each device")
+        matrix = specialize(trained, requests, out / NETWORKS, seed=seed, progress=progress)
+    return Adoption(trained, plan, matrix, minutes, clock.seconds)
 
 
 def with_more_time(adoption: Adoption, factor: float = 4.0) -> str:
     """What `factor` times the minutes would be used for, in a sentence."""
-    plan, space = adoption.plan, adoption.plan.config.search_space
-    epochs = int(factor * plan.config.epochs)
+    space = adoption.trained.space
+    epochs = int(factor * adoption.epochs)
     larger = epochs > 2 * LEAST_EPOCHS
-    use = f"{epochs} instead of {plan.config.epochs} epochs"
+    use = f"{epochs} instead of {adoption.epochs} epochs"
     if larger:
         use += (
             f", or a space with {epochs / LEAST_EPOCHS:.0f} times the MACs (this one has up to"
@@ -157,6 +141,43 @@ def with_more_time(adoption: Adoption, factor: float = 4.0) -> str:
         f" {min(MOST_PAIRS, int(factor * adoption.pairs))} instead of {adoption.pairs} subnets for"
         " the predictor."
     )
+
+
+def _spaces(pictures: PictureFolder, devices: Sequence[Device]) -> list[SearchSpace]:
+    """Spaces for the images in which something fits the devices, the most expensive first."""
+    channels, side = survey(pictures)
+    shape = {"classes": len(pictures.classes), "channels": channels, "side": side}
+    spaces = list(candidates(_name_of(pictures.path), devices=devices, **shape))
+    if not spaces:
+        names = ", ".join(d.name for d in devices if d.sram_bytes is not None)
+        raise PlanError(f"no space for these images has a subnet that fits {names}")
+    return spaces
+
+
+def _plan(
+    pictures: PictureFolder,
+    spaces: Sequence[SearchSpace],
+    requests: Sequence[Request],
+    limit: float,
+    clock: Clock,
+    options: dict,
+    say: Say,
+    progress: bool,
+) -> Plan:
+    """The space and how long to train in it, after all that is done before training."""
+    reserve, on_host = MEASURING * limit, HOST in {each.device for each in requests}
+    latencies = _host_seconds(spaces[-1], limit) if on_host else 0.0
+    seconds = limit - reserve - DEPLOYING * limit - latencies - clock.total
+    plan = make_plan(pictures.path, spaces, seconds, **options)
+    if on_host:
+        clock.begin("latency table")
+        say("measuring this machine's latencies")
+        DeviceCosts(plan.config.search_space, get_device(HOST), progress=progress)
+    clock.begin("rehearsal")
+    say("trying how long deploying takes")
+    deploying = rehearse_deploying(plan.config, requests, options["device"])
+    plan = plan.within(limit - reserve - deploying - clock.total)
+    return replace(plan, deploying_seconds=deploying)
 
 
 def _host_seconds(space: SearchSpace, limit: float) -> float:
@@ -175,24 +196,17 @@ def _name_of(folder: Path) -> str:
     return letters.strip("-")[:40] or "images"
 
 
-def _write_plan(path: Path, plan: Plan, clock: _Clock) -> None:
-    value = {
-        "schema": SCHEMA,
-        "config": asdict(plan.config),
-        "epoch_seconds": plan.epoch_seconds,
-        "seconds": clock.seconds,
-    }
-    write_json(path, value)
+def _write_plan(path: Path, plan: Plan) -> None:
+    write_json(path, {"schema": SCHEMA, **asdict(plan)})
 
 
-def _read_plan(path: Path) -> tuple[Plan, dict[str, float]]:
+def _read_plan(path: Path) -> Plan:
     advice = f"remove {path.parent} to begin anew"
     fields = Fields(read_json(path, PlanError, advice), path, PlanError, advice=advice)
     fields.require_schema(SCHEMA)
-    seconds = fields.object("seconds")
     try:
         config = TrainConfig(**fields.get("config", dict))
     except (TypeError, ValueError) as error:
         raise PlanError(f"{path}: config: {error}; {advice}") from None
-    plan = Plan(config, fields.positive("epoch_seconds"))
-    return plan, {name: seconds.amount(name) for name in seconds.value}
+    seconds = fields.positive("epoch_seconds"), fields.amount("deploying_seconds")
+    return Plan(config, *seconds, pairs=fields.get("pairs", int))

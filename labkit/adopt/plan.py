@@ -22,8 +22,6 @@ from labkit.latency.devices import Device
 from labkit.space import SearchSpace
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.storage.errors import LabError
-from labkit.supernet.evaluation import Evaluator
-from labkit.supernet.supernet import Supernet
 from labkit.tables.costs import macs_table
 from labkit.train import TrainConfig, train
 from labkit.train.config import quick_precision
@@ -33,7 +31,7 @@ SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32, 24)
 WIDTHS = (32, 24, 16, 8)
 MOST_BATCH, LEAST_BATCH = 128, 8
 STEPS_AN_EPOCH = 8  # at least, by smaller batches where there are few images
-FEW_STEPS, MORE_STEPS = 4, 12  # of the short trainings whose difference is the time of a step
+PROBE = 0.01  # of the time for training, that a short one takes to measure its speed
 
 
 class PlanError(LabError):
@@ -42,19 +40,29 @@ class PlanError(LabError):
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that fits, and what an epoch of it was measured to take."""
+    """A training that fits, what an epoch of it was measured to take, what choosing and deploying a
+    subnet for each device will, and as soon as that is known how many pairs are measured.
+    """
 
     config: TrainConfig
     epoch_seconds: float
+    deploying_seconds: float = 0.0
+    pairs: int = 0
 
     @property
     def training_seconds(self) -> float:
         return self.config.epochs * self.epoch_seconds
 
     def within(self, seconds: float) -> Plan:
-        """The same with as many epochs as fit into `seconds`; none may."""
+        """The same with as many epochs as fit into `seconds`; raises PlanError where none does."""
         epochs = int(seconds / self.epoch_seconds)
-        return replace(self, config=replace(self.config, epochs=max(1, epochs)))
+        if epochs < 1:
+            raise PlanError(
+                f"one pass over these images takes {self.epoch_seconds / 60:.1f} minutes in space"
+                f" {self.config.search_space.name!r}, and there are {max(0.0, seconds) / 60:.1f} to"
+                " train; give more --minutes"
+            )
+        return replace(self, config=replace(self.config, epochs=epochs))
 
 
 def candidates(
@@ -95,8 +103,9 @@ def make_plan(
     """
 
     def measured(space: SearchSpace) -> Plan:
-        options = {"augment": augment, "seed": seed, "device": device}
-        return _measured(training_config(folder, space, **options), device)
+        config = training_config(folder, space, augment=augment, seed=seed, device=device)
+        steps_per_epoch = len(_images(config).splits["train"].images) // config.batch
+        return Plan(config, steps_per_epoch * step_seconds(config, PROBE * seconds, device))
 
     middle = spaces[len(spaces) // 2]
     per_mac = measured(middle).epoch_seconds / step_macs(middle)
@@ -106,11 +115,6 @@ def make_plan(
         # What a step takes is not quite in proportion to its MACs.
         if plan.epoch_seconds * LEAST_EPOCHS <= 1.25 * seconds:
             break
-    if plan.epoch_seconds > seconds:
-        raise PlanError(
-            f"one pass over these images takes {plan.epoch_seconds / 60:.1f} minutes even in the"
-            f" cheapest space, and there are {seconds / 60:.1f} to train; give more --minutes"
-        )
     return plan.within(seconds)
 
 
@@ -148,32 +152,24 @@ def _images(config: TrainConfig) -> DataSet:
     return datasets.load(config.dataset, config.image_form)
 
 
-def _measured(config: TrainConfig, device: str | None) -> Plan:
-    """The configuration with the seconds that an epoch takes here, its end included."""
-    steps = len(_images(config).splits["train"].images) // config.batch
-    if steps <= MORE_STEPS:
-        once, thrice = (_seconds(replace(config, epochs=n), device) for n in (1, 3))
-        return Plan(config, (thrice - once) / 2)
-    few, more = (
-        _seconds(replace(config, epochs=1, steps_per_epoch=n), device)
-        for n in (FEW_STEPS, MORE_STEPS)
-    )
-    step_seconds = (more - few) / (MORE_STEPS - FEW_STEPS)
-    return Plan(config, few + (steps - FEW_STEPS) * step_seconds)
+def step_seconds(
+    config: TrainConfig, seconds: float, device: str | None = None, out: Path | None = None
+) -> float:
+    """What a step takes here, by training for `seconds`, at least for a step, without a word.
 
+    The weights are left in `out`, if it is said.
+    """
+    times: list[float] = []
 
-def _seconds(config: TrainConfig, device: str | None) -> float:
-    with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as nowhere:
-        start = time.perf_counter()
-        with contextlib.redirect_stdout(nowhere):  # where the curve of a training is printed
-            train(config, Path(out), progress=False, device=device)
-        return time.perf_counter() - start
+    def clock() -> float:
+        times.append(time.perf_counter())
+        return float(len(times) > 1 and times[-1] - times[0] >= seconds)
 
-
-def arch_seconds(supernet: Supernet, dataset: DataSet, archs: int = 4) -> float:
-    """Seconds that measuring one random arch on val-search takes here, by a few of them."""
-    space, evaluator = supernet.space, Evaluator(supernet, dataset, "val-search")
-    genes = space.sample(np.random.default_rng(0), archs)
-    start = time.perf_counter()
-    evaluator.accuracies(space.decode(genes))
-    return (time.perf_counter() - start) / archs
+    with (
+        tempfile.TemporaryDirectory() as place,
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),  # where the curve of a training is printed
+    ):
+        train(config, Path(out or place), progress=False, device=device, clock=clock)
+    first = 1 if len(times) > 2 else 0  # the first step takes longer than the others
+    return (times[-1] - times[first]) / (len(times) - 1 - first)

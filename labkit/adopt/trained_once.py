@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.storage.tensor_file import CheckpointError
@@ -11,16 +13,23 @@ from labkit.train import TrainConfig, train
 
 
 def trained_once(
-    config: TrainConfig, folder: Path, *, progress: bool = True, device: str | None = None
+    config: TrainConfig,
+    folder: Path,
+    *,
+    progress: bool = True,
+    device: str | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> TrainedSupernet:
     """The supernet in `folder`, trained by `config` now unless it was before; an interrupted
-    training goes on.
+    training goes on. With a `clock`, as that of `train`, for as many epochs as fit.
 
     Raises CheckpointError where another configuration trained what is there, and what `train` does.
     """
     if not (folder / WEIGHTS).is_file():
-        train(config, folder, resume=True, progress=progress, device=device)
+        train(config, folder, resume=True, progress=progress, device=device, clock=clock)
     trained = load(folder)
+    if clock is not None:
+        config = replace(config, epochs=trained.record["config"]["epochs"])
     if difference := config.difference(trained.record["config"]):
         option, recorded, current = (str(value)[:60] for value in difference)
         raise CheckpointError(

@@ -39,7 +39,7 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
 
     trained = trained.using(predictor=predictor)
     model = trained.predictor
-    space = model.predict.space  # the supernet's, at the resolutions that the predictor is for
+    space = model.space
     costs = DeviceCosts(space, device)
     exact_front = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
     points = [

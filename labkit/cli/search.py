@@ -74,7 +74,8 @@ LIMIT = Number(0, 1e9)
     type=click.IntRange(1, 10_000),
     help=(
         "Measure this many subnets on val-search while searching, and learn from each (Thompson"
-        " sampling, instead of --method)."
+        " sampling, instead of --method). What is measured is kept: after an interruption the same"
+        " command goes on."
     ),
 )
 @click.option("--population", type=click.IntRange(4, 10_000), default=100, show_default=True)
@@ -116,7 +117,7 @@ def search(
 
     trained = trained.using(images=images, predictor=predictor)
     model = trained.predictor
-    space = model.predict.space  # the supernet's, at the resolutions that the predictor is for
+    space = model.space
     costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(
         latency_ms=max_latency_ms,
@@ -215,20 +216,20 @@ def _measured(trained, budgets, measurements, seed) -> tuple[SearchResult, dict,
     import numpy as np
 
     from labkit.specialize.standard_error import standard_error
-    from labkit.specialize.thompson import measured_by, thompson_search
+    from labkit.specialize.thompson import MeasuredAccuracies, thompson_search
 
     posterior = trained.posterior  # before any image is read
     rng = np.random.default_rng(seed)
     search = thompson_search(
         posterior,
-        measured_by(trained),
+        MeasuredAccuracies(trained),
         budgets,
         measurements=measurements,
         rng=rng,
         progress=True,
     )
     best, counts = search.best, trained.pairs.header["images"]
-    on_val = measured_by(trained, "val")(best.genes)
+    on_val = MeasuredAccuracies(trained, "val")(best.genes)
     low, high = (float(end[0]) for end in posterior.interval(best.genes[None]))
     errors = (
         standard_error(best.accuracy, counts["val-search"]),

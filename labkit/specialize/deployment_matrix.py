@@ -239,7 +239,7 @@ def specialize(
     """
     require_distinct_devices(requests)
     model = trained.predictor.on(SPLIT)
-    ordered, choices = choose_subnets(targets(model.predict.space, requests, seed), model)
+    ordered, choices = choose_subnets(targets(model.space, requests, seed), model)
     deployed = None
     if trained.is_trained:
         deployed = deploy_all(trained, ordered, choices, out, progress=progress)

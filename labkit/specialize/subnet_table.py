@@ -107,7 +107,7 @@ def subnet_table(
     """
     supernet, dataset = trained.supernet, trained.dataset
     model = trained.predictor.on("val")
-    table_targets = targets(model.predict.space, requests, seed)
+    table_targets = targets(model.space, requests, seed)
     rows = [predicted_row(target, model, seed) for target in table_targets]
     _add_accuracies(rows, supernet, dataset)
     _add_latencies(rows, trained)

@@ -99,7 +99,7 @@ def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type
         fields.get(name, kind)
 
 
-def check_step(path: Path, step: int, total: int) -> None:
+def check_step(path: Path, step: int, total: float) -> None:
     """Raise CheckpointError unless a run of `total` steps can stand after `step` of them."""
     if not 0 <= step <= total:
         raise CheckpointError(

@@ -61,6 +61,11 @@ class AccuracyModel:
     kernel: Kernel | None = None
     shifts: Mapping[str, Shift] = field(default_factory=dict)  # by image set
 
+    @property
+    def space(self) -> SearchSpace:
+        """Of what it predicts: the supernet's, perhaps at some of its resolutions only."""
+        return self.predict.space
+
     def on(self, split: str) -> AccuracyModel:
         """The model to compare with what is measured on `split`, "val" or "test".
 

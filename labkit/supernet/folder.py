@@ -61,11 +61,16 @@ def load(
         if folder.is_dir():
             space, _ = weights_file.read_record(folder / WEIGHTS)
             return TrainedSupernet(space, folder, **options)
-    names = [*spaces, *sorted(path.parent.name for path in shipped.glob(f"*/{WEIGHTS}"))]
+    names = [*spaces, *shipped_supernets()]
     raise ValueError(
         f"unknown supernet {str(name)!r}, known: {', '.join(dict.fromkeys(names))}; or give the"
         " folder of a training (`labkit train --out FOLDER`)"
     )
+
+
+def shipped_supernets() -> list[str]:
+    """Names of the trained supernets that ship."""
+    return sorted(path.parent.name for path in (data_dir() / "supernets").glob(f"*/{WEIGHTS}"))
 
 
 def weights_path(source: str | Path) -> Path:

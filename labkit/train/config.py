@@ -95,9 +95,7 @@ class TrainConfig:
         check_not_negative(self, "weight_decay", "warmup_epochs")
         check_fraction(self, "momentum", "label_smoothing", "ema_decay")
         if self.seed >= SEED_LIMIT:
-            raise ValueError(
-                f"seed of a training must be from 0 to {SEED_LIMIT - 1}, got {self.seed}"
-            )
+            raise ValueError(f"seed must be from 0 to {SEED_LIMIT - 1}, got {self.seed}")
         for field, of in (("erase", "the images"), ("label_share", "a loss")):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(
@@ -155,11 +153,6 @@ class TrainConfig:
         options = {"sampling": self.sampling, "label_share": self.label_share}
         return replace(recipe, arch=self.only, random_archs=count, **options)
 
-    @classmethod
-    def from_record(cls, record: dict, **changes: object) -> TrainConfig:
-        """The configuration in a weights file's record or a checkpoint's header, with `changes`."""
-        return cls(**{**record["config"], **changes})
-
     def difference(self, recorded: dict) -> tuple[str, object, object] | None:
         """The first field that differs in a recorded configuration: name, its value, this one's."""
         return first_difference(asdict(self), {**asdict(TrainConfig()), **recorded})
@@ -187,7 +180,7 @@ def arch_text(arch: Arch) -> str:
     return json.dumps(arch.to_json(), separators=(",", ":"))
 
 
-def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+def learning_rate(config: TrainConfig, step: float, steps_per_epoch: int) -> float:
     """The rate of a step: linear warm-up, then half a cosine down to zero.
 
     One such schedule over the whole run, or with `phase_schedules` one over each phase.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def train(
     progress: bool = True,
     device: str | None = None,
     strict: bool = False,
+    clock: Callable[[], float] | None = None,
 ) -> Supernet:
     """Train a supernet and return its averaged weights, which are in `out`/supernet.safetensors.
 
@@ -45,6 +47,10 @@ def train(
     a folder that all of them see, and only the first writes to it.
 
     With `strict`, an image that cannot be read is an error; otherwise it is skipped and named.
+
+    `clock` says what share of the time for training has passed, from 0 to 1. With it, the learning
+    rate follows the time and training ends with it, however fast the machine is; `config.epochs`
+    is then an estimate, and the record has those that it became.
 
     With `resume`, go on from the folder's checkpoint if there is one. Raises OSError before the
     first step if the folder cannot be written, lacks space or holds another run's files, and later,
@@ -55,6 +61,8 @@ def train(
     longer numbers.
     """
     out, space, recipe = Path(out), config.search_space, config.resolved_recipe
+    if clock is not None and recipe.phases:
+        raise ValueError(f"recipe {config.recipe!r} has phases of so many steps; leave out clock")
     dataset = _load_dataset(config, space, strict)
     with world(device) as ranks:
         batches = Batches(
@@ -82,6 +90,7 @@ def train(
             remedy=f"lower the learning rate ({config.learning_rate})",
             progress=progress and ranks.leads,
             bar_options={"unit": "image", "unit_scale": config.batch},
+            clock=clock,
         )
         run.begin(resume=resume, outputs=("curve.csv", "supernet.safetensors"))
         network = state.supernet
@@ -108,10 +117,12 @@ def train(
             loss = ranks.mean(loss)
             run.report(loss)
             ranks.average_gradients(network.parameters())
-            state.update(learning_rate(config, step, batches.steps_per_epoch), config.ema_decay)
+            rate = learning_rate(config, run.position, batches.steps_per_epoch)
+            state.update(rate, config.ema_decay)
             if run.ends_epoch(step) and ranks.leads:
                 state.curve.append(_curve_row(run, loss, evaluator, config))
         if ranks.leads:
+            config = replace(config, epochs=max(1, round(state.step / run.steps_per_epoch)))
             record = {**record_of(config, state, ranks), "dataset": dataset.record.to_json()}
             weights_file.save(out / "supernet.safetensors", state.average, record)
         ranks.wait()
@@ -141,8 +152,9 @@ def _curve_row(run: Run, loss: float, evaluator: Evaluator, config: TrainConfig)
         archs = {"largest": space.largest(), "smallest": space.smallest()}
     accuracies = {name: round(evaluator.accuracy(arch), 2) for name, arch in archs.items()}
     epoch, loss = run.state.step // run.steps_per_epoch + 1, round(loss, 4)
+    epochs = round(run.bar.total / run.steps_per_epoch)
     run.bar.write(
-        f"epoch {epoch}/{config.epochs}: loss {loss}, val-search accuracy "
+        f"epoch {epoch}/{epochs}: loss {loss}, val-search accuracy "
         + ", ".join(f"{name} {accuracy} %" for name, accuracy in accuracies.items())
     )
     return {"epoch": epoch, "loss": loss, "images_per_second": images_per_second, **accuracies}

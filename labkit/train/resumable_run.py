@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,6 +126,10 @@ class Run:
     of every epoch and at the end of the run, by the first of the processes `ranks`. `name` stands
     beside the progress bar, which takes `bar_options`. `loss_name` and `remedy` are for the message
     to somebody whose run diverges.
+
+    With a `clock`, which says what share of the run's time has passed, the run ends when that is
+    1, after more or fewer steps than `total`. `position` is what schedules go by: the step, or
+    that share of the total.
     """
 
     state: RunState
@@ -139,6 +143,7 @@ class Run:
     loss_name: str = "loss"
     progress: bool = True
     bar_options: Mapping[str, object] = field(default_factory=dict)
+    clock: Callable[[], float] | None = None
 
     def begin(self, *, resume: bool, outputs: Sequence[str] = ()) -> None:
         """Load the checkpoint if there is one, else start, and write a first one.
@@ -157,7 +162,8 @@ class Run:
                     f"{path} exists; go on with --resume (resume=True), or choose another folder"
                 )
             state.load(path)
-            tensor_file.check_step(path, state.step, self.total)
+            most_steps = self.total if self.clock is None else math.inf
+            tensor_file.check_step(path, state.step, most_steps)
         else:
             for name in outputs:
                 if (path.parent / name).exists():
@@ -179,14 +185,23 @@ class Run:
         self._clock = self._read_clocks()
         options = {"desc": self.name, "disable": not self.progress, **self.bar_options}
         with tqdm(total=self.total, initial=state.step, **options) as self.bar:
-            while state.step < self.total:
+            self._advance()
+            while self.position < self.total:
                 yield state.step
                 state.step += 1
+                self._advance()
                 often = state.step % self.checkpoint_every == 0
-                due = often or self.ends_epoch(state.step - 1) or state.step == self.total
+                due = often or self.ends_epoch(state.step - 1) or self.position >= self.total
                 if due and self.path and self.ranks.leads:
                     self._save_checkpoint()
         self.count_time()
+
+    def _advance(self) -> None:
+        self.position: float = self.state.step
+        if self.clock is not None:
+            share = self.ranks.mean(self.clock())  # all processes end at the same step
+            self.position = share * self.total
+            self.bar.total = round(self.state.step / share) if share > 0 else self.total
 
     def ends_epoch(self, step: int) -> bool:
         return (step + 1) % self.steps_per_epoch == 0

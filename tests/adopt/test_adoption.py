@@ -1,17 +1,24 @@
-"""From images to networks: the whole way, and where an interrupted one goes on."""
+"""From images to networks: the whole way, its time, and where an interrupted one goes on."""
 
+import contextlib
+import itertools
 import json
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 from pictures_for_tests import write_pictures
 
 from labkit.adopt import adoption as adopting
+from labkit.adopt import clock as clocks
 from labkit.adopt import trained_once as training
 from labkit.adopt.adoption import adopt, with_more_time
 from labkit.adopt.adoption_report import write_adoption_report
-from labkit.adopt.plan import PlanError, training_config
+from labkit.adopt.after_training import rehearse_deploying
+from labkit.adopt.plan import Plan, PlanError, training_config
 from labkit.specialize.targets import Request
 from labkit.storage.errors import LabError
+from labkit.supernet.accuracy_files import PREDICTOR
 
 REQUESTS = [Request("pi4", 50, True), Request("stm32h743", 30, True)]
 
@@ -19,34 +26,43 @@ REQUESTS = [Request("pi4", 50, True), Request("stm32h743", 30, True)]
 @pytest.fixture(name="photos")
 def folder_of_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(adopting, "LEAST_PAIRS", 20)
-    monkeypatch.setattr(adopting, "MOST_PAIRS", 20)
     return write_pictures(tmp_path / "my photos!", classes=2, per_class=16)
 
 
-def quick_plan(monkeypatch, epochs=2):
-    """The cheapest space for a few epochs, whatever the time."""
+def quick_plan(monkeypatch, epoch_seconds=1.0):
+    """The cheapest space, an epoch of which takes as long as is said."""
 
     def make_plan(folder, spaces, seconds, **options):
-        config = adopting_config(folder, spaces[-1], options["augment"])
-        return adopting.Plan(config, 1.0).within(epochs)
+        config = training_config(folder, spaces[-1], device="cpu")
+        return Plan(config, epoch_seconds).within(seconds)
 
     monkeypatch.setattr(adopting, "make_plan", make_plan)
-
-
-def adopting_config(folder, space, augment):
-    return training_config(folder, space, augment=augment, device="cpu")
 
 
 @pytest.mark.slow
 def test_images_become_networks_and_a_report(photos, tmp_path, monkeypatch):
     quick_plan(monkeypatch)
+    monkeypatch.setattr(adopting, "LEAST_PAIRS", 20)
+    monkeypatch.setattr(adopting, "MOST_PAIRS", 20)
+
+    def rehearsed(*arguments):
+        assert rehearse_deploying(*arguments) > 0
+        return 5.0
+
+    monkeypatch.setattr(adopting, "rehearse_deploying", rehearsed)
+    ticks = itertools.count(0.0, 0.25)  # each time that somebody looks at the clock
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(clocks, "BEAT", 1e6)
     said = []
     options = {"device": "cpu", "progress": False, "say": said.append}
-    adoption = adopt(photos, tmp_path / "out", REQUESTS, 1.0, **options)
+    adoption = adopt(photos, tmp_path / "out", REQUESTS, 0.5, **options)
     assert adoption.trained.missing() == {} and adoption.pairs == 20
-    assert adoption.trained.space.name == "my-photos" and len(said) == 4
-    assert set(adoption.seconds) == {"planning", "training", "measuring", "deploying"}
+    assert adoption.trained.space.name == "my-photos" and len(said) == 5
+    parts = ["planning", "rehearsal", "training", "measuring", "deploying"]
+    assert list(adoption.seconds) == parts
+    seconds = sum(adoption.seconds[part] for part in parts[:3])
+    assert seconds == pytest.approx(0.85 * 30 - 5.0, abs=2)  # and not a step more
+    assert adoption.epochs > 1
     for request in REQUESTS:
         assert (tmp_path / "out" / "networks" / f"{request.device}.onnx").is_file()
     page = write_adoption_report(adoption, tmp_path / "out").read_text("utf-8")
@@ -56,13 +72,71 @@ def test_images_become_networks_and_a_report(photos, tmp_path, monkeypatch):
     # Everything is there: the same call trains and measures nothing again.
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains again"))
     monkeypatch.setattr(adopting, "measure", lambda *_, **__: pytest.fail("it measures again"))
-    again = adopt(photos, tmp_path / "out", REQUESTS, 1.0, **options)
+    again = adopt(photos, tmp_path / "out", REQUESTS, 0.5, **options)
     assert again.plan == adoption.plan
     assert again.seconds["training"] == adoption.seconds["training"]
 
 
+class Machine:
+    """One that takes `pace` times as long from some second on; its work is made up."""
+
+    def __init__(self, monkeypatch, pace: float, since: float, dies: tuple[float, ...]) -> None:
+        self.now, self.pace, self.since, self.dies = 0.0, pace, since, list(dies)
+        self.epochs = 0.0
+        replaced = {
+            "rehearse_deploying": lambda *_: self.work(100) or 100.0,
+            "count_pairs": lambda trained, seconds: int(seconds / self.slowed(0.5)),
+            "measure": lambda trained, pairs, *_: self.work(0.5 * pairs),
+            "specialize": lambda *_, **__: self.work(100),
+            "load": self.load,
+        }
+        for name, value in replaced.items():
+            monkeypatch.setattr(adopting, name, value)
+        monkeypatch.setattr(training, "train", self.train)
+        monkeypatch.setattr(training, "load", self.load)
+        monkeypatch.setattr(clocks.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(clocks, "BEAT", 1e6)
+
+    def slowed(self, seconds: float) -> float:
+        return seconds * (self.pace if self.now >= self.since else 1.0)
+
+    def work(self, seconds: float) -> None:
+        self.now += self.slowed(seconds)
+
+    def load(self, run):
+        config = {**asdict(self.config), "epochs": round(self.epochs)}
+        return SimpleNamespace(record={"config": config}, missing=lambda: {PREDICTOR: ""})
+
+    def train(self, config, run, clock, resume, **options):
+        assert resume
+        self.config = config
+        while clock() < 1:
+            self.work(1.0)
+            self.epochs += 0.1
+            if self.dies and self.now >= self.dies[0]:
+                self.dies.pop(0)
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("dies", [(), (500, 900)], ids=["", "killed twice"])
+@pytest.mark.parametrize("pace, since", [(1, 0), (3, 700), (0.3, 500), (2, 1400)])
+def test_the_time_holds_on_a_machine_that_changes_speed(
+    photos, tmp_path, monkeypatch, pace, since, dies
+):
+    quick_plan(monkeypatch, epoch_seconds=10.0)
+    machine = Machine(monkeypatch, pace, since, dies)
+    for attempt in range(len(dies) + 1):
+        with contextlib.ExitStack() as interrupted:
+            if attempt < len(dies):
+                interrupted.enter_context(pytest.raises(KeyboardInterrupt))
+            adoption = adopt(photos, tmp_path / "out", REQUESTS, 30, progress=False)
+    assert adoption.total_seconds == pytest.approx(machine.now)
+    assert machine.now == pytest.approx(30 * 60, rel=0.1)
+
+
 def test_an_interrupted_adoption_keeps_its_plan(photos, tmp_path, monkeypatch):
     quick_plan(monkeypatch)
+    monkeypatch.setattr(adopting, "rehearse_deploying", lambda *_: 1.0)
 
     def interrupted(config, out, **options):
         configs.append(config)

@@ -478,7 +478,7 @@ def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, networ
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(seed=2**32), "seed of a training must be from 0 to 4294967295, got 4294967296"),
+        (dict(seed=2**32), "seed must be from 0 to 4294967295, got 4294967296"),
         (dict(steps_per_epoch=-1), "steps_per_epoch must be positive, got -1"),
         (dict(steps_per_epoch=2.5), "steps_per_epoch must be whole, got 2.5"),
         (dict(epochs=1.5), "epochs must be whole, got 1.5"),
@@ -633,3 +633,47 @@ def test_each_phase_has_its_own_schedule():
     assert learning_rate(one, 600, 100) == learning_rate(
         TrainConfig(epochs=10, learning_rate=0.26), 600, 100
     )
+
+
+def rates_by_the_clock(monkeypatch, out, shares, **options) -> list[float]:
+    """The learning rates of a run whose clock shows `shares`, one before each step; it is
+    interrupted where these end before the time.
+    """
+    rates, update, remaining = [], TrainState.update, list(shares)
+
+    def clock() -> float:
+        if not remaining:
+            raise KeyboardInterrupt
+        return remaining.pop(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "update", lambda *args: (rates.append(args[1]), update(*args)))
+        train(TINY, out, progress=False, clock=clock, **options)
+    return rates
+
+
+@pytest.mark.parametrize("shares", [[0.0, 0.3, 0.6, 1.2], np.linspace(0, 1, 16).tolist()])
+def test_with_a_clock_training_ends_in_time_however_fast_it_is(tmp_path, monkeypatch, shares):
+    rates = rates_by_the_clock(monkeypatch, tmp_path, shares)
+    assert rates == [learning_rate(TINY, 6 * share, 3) for share in shares[:-1]]
+    assert max(rates) <= TINY.learning_rate and rates[-1] < max(rates)
+    _, record = pretrained.load(tmp_path / "supernet.safetensors")
+    assert record["config"]["epochs"] == len(rates) // 3
+    assert len(record["curve"]) == len(rates) // 3
+    assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == len(rates)
+
+
+def test_a_run_by_the_clock_goes_on_where_the_time_is(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        rates_by_the_clock(monkeypatch, tmp_path, np.linspace(0, 0.5, 9), checkpoint_every=2)
+    rates = rates_by_the_clock(monkeypatch, tmp_path, [0.7, 0.8, 1.0], resume=True)
+    assert rates == [learning_rate(TINY, 6 * share, 3) for share in (0.7, 0.8)]
+    step = checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"]
+    assert step == 8 + 2  # more than the plan's six
+    assert rates_by_the_clock(monkeypatch, tmp_path / "late", [1.5]) == []
+
+
+def test_phases_are_of_steps_not_of_time(tmp_path):
+    config = replace(TINY, recipe="progressive")
+    with pytest.raises(ValueError, match="'progressive' has phases of so many steps"):
+        train(config, tmp_path, progress=False, clock=lambda: 0.0)

@@ -74,7 +74,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
         {
             **adoption.matrix.to_json(),
             "seconds": adoption.seconds,
-            "epochs": adoption.plan.config.epochs,
+            "epochs": adoption.epochs,
             "pairs": adoption.pairs,
         },
         as_json,

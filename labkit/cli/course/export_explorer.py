@@ -7,16 +7,14 @@ from pathlib import Path
 import click
 
 from labkit.cli.options import SupernetType
-from labkit.storage.paths import data_dir
-from labkit.supernet.weights_file import WEIGHTS
+from labkit.supernet.folder import shipped_supernets
 
 UNTRAINED = "ofa-mbv3"  # the paper's space
 
 
 def _supernets() -> list[str]:
     """Every supernet that ships."""
-    folders = (data_dir() / "supernets").glob(f"*/{WEIGHTS}")
-    return [*sorted(path.parent.name for path in folders), UNTRAINED]
+    return [*shipped_supernets(), UNTRAINED]
 
 
 def _devices() -> list[str]:

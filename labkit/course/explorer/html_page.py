@@ -36,7 +36,7 @@ def html_page(supernets: Sequence[TrainedSupernet], device_names: Sequence[str])
         devices, model = devices_of(trained, device_names), trained.predictor
         if not devices:
             raise ValueError(f"none of {', '.join(device_names)} can be searched in {trained.name}")
-        packed = packed_space(model.predict.space, model, devices)
+        packed = packed_space(model.space, model, devices)
         # What a board has measured is the supernet's space, of which the page may have a part.
         spaces.append({"title": trained.name, **packed, "sha256": trained.space.digest})
     asked = next((trained for trained in supernets if trained.is_trained), None)
@@ -69,7 +69,7 @@ def devices_of(trained: TrainedSupernet, names: Sequence[str]) -> list[Device]:
     This machine is measured for a trained supernet only: in a space of costs alone it would take
     minutes for accuracies that nobody has.
     """
-    devices, space = [], trained.predictor.predict.space
+    devices, space = [], trained.predictor.space
     for device in map(get_device, with_room(space, names)):
         if isinstance(device, HostDevice):
             if not trained.is_trained and not has_host_table(space):

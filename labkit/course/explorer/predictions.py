@@ -31,7 +31,7 @@ class Prediction:
 
 def predictions(trained: TrainedSupernet) -> list[Prediction]:
     """The predictions that the notebook asks for, with the results for a supernet."""
-    costs = DeviceCosts(trained.space, get_device(DEVICE))
+    costs = DeviceCosts(trained.predictor.space, get_device(DEVICE))
     return [_evaluations(trained, costs), _front_size(trained, costs), _gap(trained, costs)]
 
 
@@ -41,7 +41,7 @@ def _short_title(costs: DeviceCosts) -> str:
 
 
 def _evaluations(trained: TrainedSupernet, costs: DeviceCosts) -> Prediction:
-    space, predict = trained.space, trained.predictor.predict
+    space, predict = costs.space, trained.predictor.predict
     some = space.sample(np.random.default_rng(0), 10_000)
     limit_ms = float(np.quantile(costs.latency_ms(some), SHARE_WITHIN))
     limit = [Budget(costs.latency_ms, limit_ms, "latency", "ms")]
@@ -66,10 +66,10 @@ def _evaluations(trained: TrainedSupernet, costs: DeviceCosts) -> Prediction:
 
 
 def _front_size(trained: TrainedSupernet, costs: DeviceCosts) -> Prediction:
-    points = front(trained.space, trained.predictor.predict, costs.latency_ms)
+    points = front(costs.space, trained.predictor.predict, costs.latency_ms)
     return Prediction(
         "size of the Pareto front",
-        f"The space holds {trained.space.size():,} subnets. How many of them are on its Pareto"
+        f"The space holds {costs.space.size():,} subnets. How many of them are on its Pareto"
         f" front on the {_short_title(costs)}: those for which no other one is nowhere worse and"
         " somewhere better, in predicted accuracy and latency?",
         "subnets",
@@ -80,11 +80,11 @@ def _front_size(trained: TrainedSupernet, costs: DeviceCosts) -> Prediction:
 
 def _gap(trained: TrainedSupernet, costs: DeviceCosts) -> Prediction:
     predict = trained.predictor.predict
-    points = front(trained.space, predict, costs.latency_ms)
+    points = front(costs.space, predict, costs.latency_ms)
     limits_ms = np.geomspace(points.cost[0], points.cost[-1], LIMITS + 2)[1:-1]
     gaps = [
         points.accuracy[points.best(ms)]
-        - search_subnet(trained.space, predict, costs.budgets(latency_ms=ms), seed=2).accuracy
+        - search_subnet(costs.space, predict, costs.budgets(latency_ms=ms), seed=2).accuracy
         for ms in limits_ms
     ]
     return Prediction(
