@@ -42,7 +42,7 @@ from labkit.search import Budget, best, evolve, front, random_search
 from labkit.space import SearchSpace, Stage
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
-from labkit.specialize.thompson import Measure, measured_by, thompson_search
+from labkit.specialize.thompson import Measure, MeasuredAccuracies, thompson_search
 from labkit.storage.provenance import code_revision
 from labkit.supernet.folder import load
 from labkit.tables.accuracy_link import accuracy_of
@@ -188,7 +188,7 @@ def on_supernet(name: str, options: argparse.Namespace) -> dict:
     trained, device = load(name), get_device(options.device)
     space, prior = trained.space, trained.posterior
     costs, answers = DeviceCosts(space, device), InheritedAnswers(trained, SPLITS, options.out)
-    measure, predict = measured_by(trained), trained.predictor.predict
+    measure, predict = MeasuredAccuracies(trained), trained.predictor.predict
     latency = front(space, predict, costs.latency_ms, costs.budgets()).cost
     shares = (np.arange(options.budgets) + 0.5) / options.budgets
     rows, right = [], {method: [] for method in METHODS}

@@ -14,17 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from labkit.search import Budget, SearchResult
+from labkit.space.binding import file_stem
 from labkit.specialize.best_passing import best_passing
 from labkit.specialize.subnet_search import fits_as_planned
+from labkit.storage.atomic_write import write_json
+from labkit.storage.json_fields import Fields, read_json
+from labkit.storage.npz_file import ArtifactError
+from labkit.storage.paths import cache_dir
+from labkit.storage.provenance import sha256
 from labkit.supernet.accuracy_files import SEARCHED
 from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.accuracy_predictor import AccuracyPosterior
 
+if TYPE_CHECKING:
+    from labkit.supernet.evaluation import Evaluator
+
+MEASURED_SCHEMA = "labkit-measured-1"
 Measure = Callable[[np.ndarray], float]  # canonical genes (G,) -> accuracy in percent
 FAILURES = 50  # kinds of archs that a microcontroller's planner may refuse before a search ends
 
@@ -115,12 +127,45 @@ def thompson_search(
     return MeasuredSearch(best, genes, accuracy, count, prior, posterior)
 
 
-def measured_by(trained: TrainedSupernet, split: str = SEARCHED) -> Measure:
+class MeasuredAccuracies:
     """How `thompson_search` measures in a trained supernet: on the images that search may see.
 
-    Raises CheckpointError or DataError where weights or images are not there.
+    What was measured is in a file of the cache folder as soon as it is known, so that a search that
+    was interrupted goes on, and no search measures an arch again. Raises CheckpointError or
+    DataError where weights or images are not there, ArtifactError for an unsound file.
     """
-    from labkit.supernet.evaluation import Evaluator
 
-    evaluator = Evaluator(trained.supernet, trained.dataset, split)
-    return lambda genes: evaluator.accuracy(trained.space.decode(genes[None])[0])
+    def __init__(self, trained: TrainedSupernet, split: str = SEARCHED) -> None:
+        trained.require_weights()
+        self.trained, self.split = trained, split
+        weights = sha256(trained.weights_path)  # which say of what space and which images they are
+        self._header = {"schema": MEASURED_SCHEMA, "weights_sha256": weights, "split": split}
+        name = f"{file_stem(trained.space)}-{split}-{weights[:16]}.json"
+        self.path = cache_dir() / "measured" / name
+        self._percent = self._read() if self.path.is_file() else {}
+
+    def __call__(self, genes: np.ndarray) -> float:
+        key = ",".join(map(str, genes.tolist()))
+        if key not in self._percent:
+            arch = self.trained.space.decode(genes[None])[0]
+            self._percent[key] = self._evaluator.accuracy(arch)
+            write_json(self.path, {**self._header, "percent": self._percent})
+        return self._percent[key]
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        from labkit.supernet.evaluation import Evaluator
+
+        return Evaluator(self.trained.supernet, self.trained.dataset, self.split)
+
+    def _read(self) -> dict[str, float]:
+        advice = "remove it to measure again"
+        value = read_json(self.path, ArtifactError, advice)
+        fields = Fields(value, self.path, ArtifactError, advice=advice)
+        if any(fields.get(name, str) != text for name, text in self._header.items()):
+            raise ArtifactError(f"{self.path} is of other weights or images; {advice}")
+        percent = fields.object("percent")
+        for key in percent.value:
+            if percent.amount(key) > 100:
+                raise ArtifactError(f"{self.path}: {key}: {percent.value[key]} %; {advice}")
+        return dict(percent.value)

@@ -5,11 +5,14 @@ import doctest
 import numpy as np
 import pytest
 from spaces_for_tests import BROAD, WIDE
+from trained_for_tests import trained_copy  # noqa: F401  (a fixture)
 
 from labkit.search import Budget, InfeasibleBudget, best
 from labkit.space import SearchSpace, Stage
 from labkit.specialize import thompson
-from labkit.specialize.thompson import thompson_search
+from labkit.specialize.thompson import MeasuredAccuracies, thompson_search
+from labkit.storage.npz_file import ArtifactError
+from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.accuracy_link import accuracy_of
 from labkit.tables.accuracy_predictor import fit_posterior
 from labkit.tables.costs import macs_table
@@ -129,3 +132,47 @@ def test_what_it_cannot_do():
 def test_its_worked_example_gives_what_it_says():
     failed, tried = doctest.testmod(thompson)
     assert tried and not failed
+
+
+def test_an_interrupted_search_measures_nothing_twice(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    asked, stop_at = [], [2]
+
+    class Interrupted:
+        def __init__(self, supernet, dataset, split):
+            assert split == "val-search"
+
+        def accuracy(self, arch):
+            if len(asked) == stop_at[0]:
+                raise KeyboardInterrupt
+            asked.append(arch)
+            return 90 + len(asked) / 8
+
+    monkeypatch.setattr("labkit.supernet.evaluation.Evaluator", Interrupted)
+    for name in ("supernet", "dataset"):
+        monkeypatch.setattr(TrainedSupernet, name, None)
+
+    def search():
+        measure, rng = MeasuredAccuracies(trained), np.random.default_rng(0)
+        return thompson_search(trained.posterior, measure, measurements=4, rng=rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    stop_at[0] = 4
+    result = search()
+    assert result.measurements == 4 and len(asked) == len(set(asked)) == 4
+    assert trained.space.decode(result.genes) == asked
+    assert result.accuracy.tolist() == [90.125, 90.25, 90.375, 90.5]
+    stop_at[0] = 0  # all are known now
+    assert search().accuracy.tolist() == result.accuracy.tolist()
+    # Of other weights nothing is known, and a file of them under this name is refused.
+    path = MeasuredAccuracies(trained).path
+    text = path.read_text()
+    path.write_text(text.replace('"weights_sha256": "', '"weights_sha256": "x'))
+    with pytest.raises(ArtifactError, match=f"{path} is of other weights.*remove it"):
+        MeasuredAccuracies(trained)
+    path.write_text(text.replace("90.5", "900.5"))
+    with pytest.raises(ArtifactError, match="900.5 %; remove it to measure again"):
+        MeasuredAccuracies(trained)
+    trained.weights_path.write_bytes(b"others")
+    assert MeasuredAccuracies(trained).path != path
