@@ -6,11 +6,47 @@ does not hold this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from labkit.search.pareto import nondominated
+from labkit.train.step import distillation_loss, label_loss
+
+# ---- 2: training ---------------------------------------------------------------------------------
+
+
+def sandwich(choices: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    genes = np.stack([choices - 1, 0 * choices, *(rng.integers(choices) for _ in range(n))])
+    genes[:, 0] = rng.integers(choices[0])
+    return genes
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    archs: Sequence[object],
+    share: float,
+) -> list[float]:
+    optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        logits = model(images, arch)
+        loss = label_loss(logits, labels, 0.0)
+        if teacher is None:
+            teacher = logits.detach()
+            entropy = distillation_loss(teacher, teacher)
+        else:  # less its entropy, the cross entropy with the teacher is the divergence from it
+            loss = loss.lerp(distillation_loss(logits, teacher) - entropy, share)
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+
 
 # ---- 4: search -----------------------------------------------------------------------------------
 
@@ -82,3 +118,55 @@ def evolve(
 def on_front(costs: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     points, which = np.unique(np.column_stack([costs, -accuracy]), axis=0, return_inverse=True)
     return np.isin(which.ravel(), nondominated(points))
+
+
+# ---- 5 and 7: budgets, measurements, spaces ------------------------------------------------------
+
+
+def smallest_budgets(
+    global_choices: Sequence[Sequence[Mapping[str, np.ndarray]]], limits: Mapping[str, float]
+) -> tuple[float, float]:
+    least_ms, least_bytes = np.inf, np.inf
+    for stages in global_choices:
+        sizes = np.unique(np.concatenate([stage["sram_bytes"] for stage in stages]))
+        quickest = np.zeros(len(sizes))  # of the subnets that need at most so much memory
+        for stage in stages:
+            by_size = np.argsort(stage["sram_bytes"])
+            at_most = stage["sram_bytes"][by_size].searchsorted(sizes, side="right")
+            fitting = np.minimum.accumulate(np.append(np.inf, stage["latency_ms"][by_size]))
+            quickest += fitting[at_most]
+        least_ms = min(least_ms, quickest[sizes <= limits["sram_bytes"]].min(initial=np.inf))
+        least_bytes = min(least_bytes, sizes[quickest <= limits["latency_ms"]].min(initial=np.inf))
+    return least_ms, least_bytes
+
+
+def thompson(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    noise: float,
+    measure: Callable[[int], float],
+    steps: int,
+    rng: np.random.Generator,
+) -> tuple[list[int], np.ndarray]:
+    order: list[int] = []
+    while len(order) < steps:
+        ranked = rng.multivariate_normal(mean, covariance).argsort()[::-1]
+        order.append(next(i for i in ranked.tolist() if i not in order))
+        column = covariance[order[-1]]
+        surprise = (measure(order[-1]) - mean[order[-1]]) / (column[order[-1]] + noise)
+        mean = mean + surprise * column
+        covariance = covariance - np.outer(column, column) / (column[order[-1]] + noise)
+    return order, mean
+
+
+def better_space(
+    samples: Sequence[tuple[np.ndarray, np.ndarray]], limit: float, k: int
+) -> tuple[int, list[float]]:
+    bests = []
+    for accuracy, cost in samples:
+        descending, expected, remaining = np.sort(accuracy[cost <= limit])[::-1], 0.0, 1.0
+        for i, value in enumerate(descending):  # is the best if it is chosen and none above it is
+            chance = min(1.0, k / (len(descending) - i))
+            expected, remaining = expected + remaining * chance * value, remaining * (1 - chance)
+        bests.append(expected if len(descending) >= k else -np.inf)
+    return int(np.argmax(bests)), bests
