@@ -107,13 +107,10 @@ def deploy_all(
         return supernet.extract(arch, evaluator.recalibrate(arch))
 
     def deploy(arch, kind: Kind, path: Path) -> Deployment:
-        options = {
-            ".onnx": {"int8": int8},
-            ".tflite": {"images": JUDGED_IMAGES, "precision": kind.precision},
-            "": {"images": JUDGED_IMAGES, "board": kind.board},
-        }[kind.ending]
-        module = FORMATS[kind.ending].module
-        return module.deploy(
+        form = FORMATS[kind.ending]
+        values = kind._asdict() | {"int8": int8, "images": JUDGED_IMAGES}
+        options = {name: value for name, value in values.items() if name in form.options}
+        return form.module.deploy(
             trained.space, subnet(arch), dataset, path, split=SPLIT, supernet=digest, **options
         )
 

@@ -4,16 +4,27 @@ import importlib.util
 import json
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from deploy_for_tests import tiny_data
-from firmware_for_tests import BOARD_TOOLS, GRAY, needs_interpreter, on_host, random_library
+from firmware_for_tests import (
+    BOARD_TOOLS,
+    GRAY,
+    needs_board,
+    needs_interpreter,
+    on_host,
+    random_library,
+)
 from networks_for_tests import shake
 
+from labkit.firmware import deployment, emulated_board
 from labkit.firmware.deployment import check_equal, deploy
+from labkit.firmware.emulated_board import Board
 from labkit.firmware.library import RECORD
+from labkit.firmware.memory import planned_sram
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.folder import load
 from labkit.supernet.subnet import Subnet
@@ -80,6 +91,37 @@ def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(LabError, match="needs a C compiler"):
         deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@needs_interpreter
+def test_an_arch_that_the_boards_memory_does_not_hold_is_said_before_the_work(
+    tmp_path, monkeypatch
+):
+    needed = planned_sram(SPACE, SPACE.smallest())
+    for free, fits in ((needed - 1, False), (needed, True)):
+        board = Board("small", "cortex-m4", sram_bytes=free)
+        monkeypatch.setattr(deployment, "find_board", lambda name, board=board: board)
+        monkeypatch.setattr(deployment, "converted", Mock(side_effect=ZeroDivisionError))
+        words = f"'small' has {free:,} bytes of SRAM for the network, and .* takes {needed:,}"
+        expected = {} if fits else {"match": words}
+        with pytest.raises(ZeroDivisionError if fits else LabError, **expected):
+            deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", board="small")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_mcu
+@needs_interpreter
+@needs_board
+def test_a_library_stays_as_it_was_where_the_emulator_hangs(tmp_path, monkeypatch):
+    folder = tmp_path / "firmware"
+    deploy(SPACE, subnet(), tiny_data(), folder, board="none", images=5)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(emulated_board, "EMULATE_SECONDS", 0.001)
+    with pytest.raises(ExportError, match="qemu-system-arm did not end within 0.001 s"):
+        deploy(SPACE, subnet(), tiny_data(), folder, board="cortex-m4", images=6)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["firmware"]
 
 
 @needs_mcu
