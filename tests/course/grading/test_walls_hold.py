@@ -91,7 +91,7 @@ def count_subnets(resolutions, stages):
 def test_nothing_of_labkit_can_be_read_but_the_copy_for_the_exercise(grader):
     for number in (1, 4):  # their copies lie beside each other
         grader.run(cells_of(solutions(number)), [f"{number}.1"])
-    copies, path = json.loads(grader.values(SIBLINGS)[0])
+    copies, path = json.loads(grader.values(SIBLINGS, cell_s=140)[0])
     modules = [copy for copy in copies if copy.endswith("stage_codes.py")]
     notebooks = [copy for copy in copies if copy.endswith(".ipynb") and "site-packages" not in copy]
     assert modules == [f"{path}/labkit/space/stage_codes.py"]
