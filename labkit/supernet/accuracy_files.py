@@ -24,6 +24,7 @@ from labkit.space.binding import require_space, space_fields
 from labkit.storage.json_fields import Fields
 from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
 from labkit.storage.provenance import sha256
+from labkit.supernet.weights_file import WEIGHTS
 from labkit.tables.accuracy_link import Shift, accuracy_of
 from labkit.tables.accuracy_predictor import AccuracyPosterior, SeparablePredictor
 from labkit.tables.additive_process import Kernel
@@ -35,6 +36,7 @@ PAIRS, PREDICTOR = "pairs.npz", "predictor.npz"
 # below zero; nothing that was fitted to pairs is as far below as a damaged file.
 LOWEST_PREDICTION = -1e4
 PAIRS_SCHEMA, PREDICTOR_SCHEMA = "labkit-pairs-3", "labkit-predictor-3"
+MADE_FROM = {PAIRS: (WEIGHTS,), PREDICTOR: (PAIRS, WEIGHTS)}
 SEARCHED, UNSEARCHED = "val-search", ("val", "test")  # image sets: the pairs', and those of shifts
 
 
@@ -195,12 +197,13 @@ def _read(
 ) -> tuple[dict, list[np.ndarray]]:
     def check_header(header: dict) -> None:
         require_space(header, path, space, ArtifactError, _advice(path))
-        for name, digest in dict(header["inputs"]).items():
-            source = path.parent / name
+        inputs = dict(header["inputs"])
+        for name in MADE_FROM[path.name]:
+            source, digest = path.parent / name, str(inputs.get(name, "unrecorded"))
             if source.is_file() and sha256(source) != digest:
                 raise ArtifactError(
                     f"{path} was made from another {name} than the one beside it (SHA-256"
-                    f" {str(digest)[:12]}, not {sha256(source)[:12]}); make it again with `labkit"
+                    f" {digest[:12]}, not {sha256(source)[:12]}); make it again with `labkit"
                     f" measure --supernet {path.parent}`"
                 )
 

@@ -1,10 +1,17 @@
+import itertools
+import os
+
 import numpy as np
 import pytest
 from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 
 from labkit.space.presets import FMNIST
 from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
-from labkit.supernet.folder import load
+from labkit.storage.provenance import sha256
+from labkit.supernet import weights_file
+from labkit.supernet.accuracy_files import PAIRS, PREDICTOR
+from labkit.supernet.folder import TrainedSupernet, load
+from labkit.supernet.weights_file import WEIGHTS
 
 
 def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(trained):
@@ -25,6 +32,57 @@ def test_other_weights_make_pairs_stale_and_other_pairs_the_predictor(trained):
     assert len(again(trained).pairs.genes) == len(genes) - 1
     with pytest.raises(ArtifactError, match="predictor.npz was made from another pairs.npz"):
         again(trained).predictor  # noqa: B018
+
+
+def other_training(trained, folder):
+    """A folder of another training in the same space, sound in itself."""
+    folder.mkdir()
+    supernet, record = weights_file.load(trained.weights_path)
+    weights_file.save(folder / WEIGHTS, supernet, {**record, "date": "another day"})
+    inputs = {WEIGHTS: sha256(folder / WEIGHTS)}
+    for name in (PAIRS, PREDICTOR):
+        with np.load(trained.path / name) as file:
+            arrays = {key: file[key] for key in file.files if key != "header"}
+        header = getattr(trained, name.removesuffix(".npz")).header
+        if name == PAIRS:
+            arrays["accuracy"] = arrays["accuracy"] - 1
+        write_npz(folder / name, {**header, "inputs": dict(inputs)}, arrays)
+        inputs[name] = sha256(folder / name)
+    return TrainedSupernet(trained.space, folder)
+
+
+SWAPS = [
+    names
+    for count in (1, 2)
+    for names in itertools.combinations((WEIGHTS, PAIRS, PREDICTOR), count)
+]
+
+
+@pytest.mark.parametrize("names", SWAPS, ids="+".join)
+def test_files_of_two_folders_of_one_space_do_not_mix(trained, tmp_path, names):
+    other = other_training(trained, tmp_path / "other")
+    assert other.predictor.rmse == trained.predictor.rmse
+    assert other.pairs.accuracy[0] == pytest.approx(trained.pairs.accuracy[0] - 1, abs=1e-4)
+    for name in names:
+        os.replace(trained.path / name, tmp_path / name)
+        os.replace(other.path / name, trained.path / name)
+        os.replace(tmp_path / name, other.path / name)
+    for mixed in (again(trained), again(other)):
+        message = f"{mixed.path}/p.*npz was made from another .* than .*make it again with"
+        with pytest.raises(ArtifactError, match=message):
+            assert mixed.predictor and mixed.posterior
+
+
+@pytest.mark.parametrize("name", [PAIRS, PREDICTOR])
+def test_a_file_that_says_nothing_of_its_origin_is_refused(trained, name):
+    with np.load(trained.path / name) as file:
+        arrays = {key: file[key] for key in file.files if key != "header"}
+    kind = name.removesuffix(".npz")
+    write_npz(trained.path / name, {**getattr(trained, kind).header, "inputs": {}}, arrays)
+    with pytest.raises(
+        ArtifactError, match=rf"{name} was made from another .*\(SHA-256 unrecorded"
+    ):
+        getattr(again(trained), kind)
 
 
 def test_shipped_pairs_and_the_predictor_fitted_to_them():
