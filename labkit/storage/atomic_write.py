@@ -42,7 +42,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     OSError that names `path` if it cannot be written, for lack of room as well.
     """
     path = Path(path)
-    with _naming(path):
+    with naming_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
@@ -66,7 +66,7 @@ def write_folder_atomic(folder: Path, write: Callable[[Path], object]) -> None:
     OSError as `write_atomic` does.
     """
     folder = Path(folder).absolute()
-    with _naming(folder):
+    with naming_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
@@ -81,7 +81,7 @@ def write_folder_atomic(folder: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming_errors(path: Path) -> Iterator[None]:
     """Let the OSErrors inside name `path`; those of a full disk name nothing, others a temporary
     file.
     """

@@ -5,7 +5,10 @@ Reading a header alone imports no torch.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +47,9 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
                 metadata={"header": json.dumps(header)},
             )
         except SafetensorError as error:  # how its Rust reports a full disk
-            raise OSError(str(error)) from error
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code) if number else str(error)) from error
 
     write_atomic(path, write)
 

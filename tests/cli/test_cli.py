@@ -822,6 +822,8 @@ def test_a_supernet_of_ones_own_is_used_like_a_shipped_one(capsys, tmp_path):
         ("lut export --device epyc-1core --out", "table.json"),
         ("lut pack --subnets 8 --out", "kit.zip"),
         ("deploy --arch smallest --to", "subnet.onnx"),
+        ("train --epochs 1 --steps-per-epoch 1 --batch 8 --out", "run"),
+        ("release --out", "course"),
         ("specialize --device pi4:50% --device pixel1:50% --out", "folder"),
     ],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 from labkit import __version__
 from labkit.course.handout.student_copy import INSTRUCTOR
 from labkit.course.release.contents import ReleaseError, check_address, student_files
+from labkit.storage.atomic_write import naming_errors
 
 ROOT = INSTRUCTOR.parents[1]
 MANIFEST, SCHEMA = "release.json", "labkit-release-1"
@@ -39,22 +40,23 @@ def release(
     out = Path(out).resolve()
     earlier_files = _earlier_release(out, root)
     contents = student_files(root, repository, tag)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        draft.chmod(0o755)
-        hashes = {name: _write(draft / name, content) for name, content in contents.items()}
-        manifest = {
-            "schema": SCHEMA,
-            "labkit": __version__,
-            "repository": repository,
-            "tag": tag,
-            "files": hashes,
-        }
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        _put_in_place(draft, out, {*earlier_files, MANIFEST})
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with naming_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        try:
+            draft.chmod(0o755)
+            hashes = {name: _write(draft / name, content) for name, content in contents.items()}
+            manifest = {
+                "schema": SCHEMA,
+                "labkit": __version__,
+                "repository": repository,
+                "tag": tag,
+                "files": hashes,
+            }
+            (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            _put_in_place(draft, out, {*earlier_files, MANIFEST})
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return sorted([*hashes, MANIFEST])
 
 
