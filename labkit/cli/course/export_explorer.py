@@ -32,7 +32,7 @@ def _devices() -> list[str]:
     multiple=True,
     default=_supernets,
     help=(
-        "Folder of a training, a supernet that ships, or a space for costs alone; repeatable. Left"
+        "Folder of a training, a supernet that ships, or a space; repeatable. Left"
         f" out, all that ship and {UNTRAINED}."
     ),
 )

@@ -66,8 +66,7 @@ def with_accuracy(trained: TrainedSupernet) -> TrainedSupernet:
 def devices_of(trained: TrainedSupernet, names: Sequence[str]) -> list[Device]:
     """The devices that can be searched in a supernet's space, as far as it has accuracies.
 
-    This machine is measured for a trained supernet only: in a space of costs alone it would take
-    minutes for accuracies that nobody has.
+    This machine is measured for a trained supernet only: the spaces of others would take minutes.
     """
     devices, space = [], trained.predictor.space
     for device in map(get_device, with_room(space, names)):
