@@ -24,12 +24,20 @@ BATCH = 100
 THREE_ROUNDS = TimingLimits(min_rounds=3, max_rounds=3, seconds=0.05, redo=0)
 
 
-def fold_batch_norms(subnet: nn.Module) -> nn.Module:
-    """A copy of a network in eval mode that computes the same without batch norms."""
+Fold = Callable[[nn.Conv2d, nn.BatchNorm2d], tuple[Tensor, Tensor]]  # -> weight, bias (C_out,)
+
+
+def fold_batch_norms(subnet: nn.Module, fold: Fold | None = None) -> nn.Module:
+    """A copy of a network in eval mode that computes the same without batch norms; weights and
+    biases are those of `fold`, if there is one.
+    """
     copy = deepcopy(subnet).eval()
     for module in copy.modules():
         if isinstance(module, Conv2dNormActivation):
-            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+            folded = fuse_conv_bn_eval(module[0], module[1])
+            if fold is not None:
+                folded.weight, folded.bias = map(nn.Parameter, fold(module[0], module[1]))
+            module[0], module[1] = folded, nn.Identity()
     return copy.requires_grad_(False)
 
 

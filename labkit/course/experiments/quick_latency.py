@@ -13,6 +13,8 @@ from labkit.latency.measured.measurement import anchor_block, measure
 from labkit.latency.measured.runtimes import Runtime
 from labkit.runtime.timing import TimingLimits, machine_state, time_all
 from labkit.space import Arch, SearchSpace
+from labkit.space.network import block_sides
+from labkit.tables.costs import AdditiveTable
 
 # Half a minute for a small space: in each of three rounds, a call warms up for a fiftieth of a
 # second and is repeated for another.
@@ -75,8 +77,30 @@ def quick_subnets(
     }
 
 
+def table_in_dicts(table: AdditiveTable, width: float) -> tuple[dict, dict]:
+    """The milliseconds of a table at one width: `base[resolution]`, and
+    `blocks[stage, first, side, kernel, expand]`, where `side` is that of the map which enters a
+    block, and `first` says whether it is its stage's first.
+    """
+    space, base, blocks = table.space, {}, {}
+    for row, (resolution, its_width) in enumerate(space.global_choices):
+        if its_width != width:
+            continue
+        base[resolution] = float(table.base[row])
+        sides = block_sides(space, resolution)
+        for column, (shape, side) in enumerate(zip(space.blocks, sides)):
+            stage = space.stages[shape.stage]
+            for k, kernel in enumerate(stage.kernels):
+                for e, expand in enumerate(stage.expands):
+                    key = shape.stage, shape.index == 0, side, kernel, expand
+                    blocks[key] = float(table.blocks[row, column, k, e])
+    return base, blocks
+
+
 def _bar(space: SearchSpace) -> tqdm:
-    return tqdm(total=100, desc=f"measuring {space.name}", bar_format="{l_bar}{bar}| {elapsed}")
+    # To the output of prints: a notebook gives the other one the background of an error.
+    form = "{l_bar}{bar}| {elapsed}"
+    return tqdm(total=100, desc=f"measuring {space.name}", bar_format=form, file=sys.stdout)
 
 
 def _move(bar: tqdm, share: float) -> None:

@@ -6,6 +6,7 @@ cell.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,9 +72,9 @@ def record_search(
         return data.normalize(split.images[indices], dataset), split.labels[indices]
 
     recorded, losses = [_weights(state)], []
-    for step in tqdm(
-        range(1, steps + 1), desc="DARTS, first order", unit="step", disable=not progress
-    ):
+    # To the output of prints: a notebook gives the other one the background of an error.
+    bar = {"desc": "DARTS, first order", "unit": "step", "file": sys.stdout}
+    for step in tqdm(range(1, steps + 1), disable=not progress, **bar):
         losses.append(state.advance(batch(training), batch(validation)))
         if step % every == 0:
             recorded.append(_weights(state))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from labkit.space import Arch
-from labkit.supernet.batch_norm import BatchNormStats
+from labkit.supernet.batch_norm import BatchNormStats, BatchStatistics
+from labkit.supernet.elastic import ElasticDepthwise
 from labkit.supernet.supernet import Supernet
 
 
@@ -21,6 +23,29 @@ def without_transforms(supernet: Supernet) -> Supernet:
         if ".transforms." in name:
             parameter.copy_(torch.eye(len(parameter)))
     return copy
+
+
+def with_small_kernels(
+    supernet: Supernet, small_kernel: Callable[[Tensor, Tensor, int], Tensor]
+) -> Supernet:
+    """A copy whose smaller kernels are what `small_kernel` makes of a larger kernel (C, 1, K, K), a
+    transform and a size.
+    """
+    copy = deepcopy(supernet)
+    for module in copy.modules():
+        if isinstance(module, ElasticDepthwise):
+            module.active = partial(_active, module, small_kernel)
+    return copy
+
+
+def _active(
+    layer: ElasticDepthwise, small_kernel: Callable, channels: int, kernel: int
+) -> Tensor:  # (channels, 1, kernel, kernel)
+    weight = layer.weight[:channels]
+    for large, small in zip(layer.kernels, layer.kernels[1:]):
+        if kernel < large:
+            weight = small_kernel(weight, layer.transforms[f"{large}to{small}"], small)
+    return weight
 
 
 def project_weight(supernet: Supernet, block: str) -> Tensor:
@@ -67,6 +92,33 @@ def borrow_stats(supernet: Supernet, arch: Arch, lender: BatchNormStats) -> Batc
             if isinstance(module, torch.nn.BatchNorm2d)
         }
     )
+
+
+@torch.no_grad()
+def stats_by(
+    supernet: Supernet,
+    arch: Arch,
+    batches: Iterable[Tensor],
+    batch_norm_stats: Callable[[list[Tensor]], tuple[Tensor, Tensor]],
+) -> BatchNormStats:
+    """The statistics of `arch`, each batch norm's by `batch_norm_stats` of what enters it: one
+    tensor (N, C, H, W) for each batch.
+    """
+    inputs = _Inputs()
+    for batch in batches:
+        supernet(batch, arch, inputs)
+    return BatchNormStats({name: batch_norm_stats(each) for name, each in inputs.of_norm.items()})
+
+
+class _Inputs(BatchStatistics):
+    """Normalize by the batch, and keep what enters each batch norm."""
+
+    def __init__(self) -> None:
+        self.of_norm: dict[str, list[Tensor]] = {}
+
+    def normalize(self, name: str, x: Tensor, *rest: object) -> Tensor:
+        self.of_norm.setdefault(name, []).append(x.clone())
+        return super().normalize(name, x, *rest)
 
 
 class _AnyStats(BatchNormStats):

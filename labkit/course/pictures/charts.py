@@ -59,14 +59,25 @@ def predicted_against_measured(
     return figure
 
 
-def bars(values: Mapping[str, float], *, y_label: str, title: str = "") -> Figure:
-    """Named values as horizontal bars, with the numbers on them."""
+def bars(
+    values: Mapping[str, float],
+    *,
+    y_label: str,
+    title: str = "",
+    errors: Sequence[float] | None = None,
+) -> Figure:
+    """Named values as horizontal bars, with the numbers on them and, where there are some, their
+    standard errors.
+    """
     figure, panel = one_panel(6.4, 0.5 * len(values) + 1.0)
     colors = [LINE_STYLES[i % len(LINE_STYLES)][0] for i in range(len(values))]
     rectangles = panel.barh(list(values), list(values.values()), color=colors)
-    panel.bar_label(rectangles, fmt="%.1f", padding=3)
+    labels = [f"{value:.1f}" for value in values.values()]
+    if errors is not None:
+        labels = [f"{label} ± {error:.1f}" for label, error in zip(labels, errors)]
+    panel.bar_label(rectangles, labels, padding=3)
     panel.invert_yaxis()
-    panel.set(xlabel=y_label, title=title, xlim=(0, 1.15 * max(values.values())))
+    panel.set(xlabel=y_label, title=title, xlim=(0, 1.2 * max(values.values())))
     return figure
 
 

@@ -146,7 +146,8 @@ def shrinking_kernels(
     """For each channel a row of its kernels, from the largest to the smallest.
 
     `kernels` are (C, k, k) from large to small; `crops` are the plain centers (C, k, k) of the
-    largest, one for each smaller kernel, and stand beside it.
+    largest, one for each smaller kernel, and stand beside it. Each kernel has colors up to its own
+    largest tap, since the batch norm behind it undoes any scale.
     """
     side = kernels[0].shape[-1]
     titles, columns = [f"{side}×{side} kernel"], [kernels[0]]
@@ -159,8 +160,8 @@ def shrinking_kernels(
     for panel, title in zip(grid[0], titles):
         panel.set_title(title, fontsize=9)
     for row, channel in zip(grid, channels):
-        limit = max(np.abs(column[channel]).max() for column in columns)
         for panel, column in zip(row, columns):
+            limit = np.abs(column[channel]).max()
             panel.imshow(column[channel], cmap="PuOr", vmin=-limit, vmax=limit)
             panel.set(xticks=[], yticks=[])
         row[0].set_ylabel(f"channel {channel}", fontsize=9)

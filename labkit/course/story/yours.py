@@ -59,7 +59,7 @@ def _as_long_as_it_runs(function: Callable, stand_in: Callable) -> Callable:
             except Exception as error:  # whatever passed its check, the notebook goes on
                 runs = False
                 what = f"{type(error).__name__}: {error}"
-                print(f"Your {stand_in.__name__} raised {what}. labkit's goes on instead.")
+                print(f"Your {stand_in.__name__} raised {what}; labkit's goes on instead.")
         return stand_in(*arguments)
 
     return run

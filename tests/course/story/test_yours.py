@@ -57,7 +57,7 @@ def test_where_a_function_raises_labkits_goes_on_and_it_is_said_once(capsys):
         assert on_front(costs, accuracy).tolist() == [True, False]
     assert capsys.readouterr().out == (
         "This runs on your on_front.\n"
-        "Your on_front raised ZeroDivisionError: by zero. labkit's goes on instead.\n"
+        "Your on_front raised ZeroDivisionError: by zero; labkit's goes on instead.\n"
     )
 
 
