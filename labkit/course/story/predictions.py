@@ -16,7 +16,7 @@ LOCKED = (
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Guess:
     """A guess beside what came out; `guess` is None for one that was skipped."""
 
     what: str
@@ -36,7 +36,7 @@ class Prediction:
         )
 
 
-_predictions: dict[str, Prediction | None] = {}  # by what they are about; None while locked
+_predictions: dict[str, Guess | None] = {}  # by what they are about; None while locked
 
 
 def beside(guess: float | str | None, result: float | str, unit: str = "", what: str = "") -> bool:
@@ -54,7 +54,7 @@ def beside(guess: float | str | None, result: float | str, unit: str = "", what:
     """
     skipped = isinstance(guess, str) and guess.strip().lower() == SKIP
     shown = guess is not None or "PYTEST_VERSION" in os.environ
-    prediction = Prediction(what or unit, None if skipped else guess, result, unit)
+    prediction = Guess(what or unit, None if skipped else guess, result, unit)
     _predictions[prediction.what] = prediction if shown else None
     if not shown:
         print(LOCKED)
