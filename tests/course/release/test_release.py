@@ -18,7 +18,8 @@ from labkit.course.release.contents import TEMPLATES, ReleaseError, badge, check
 from labkit.course.release.release import MANIFEST, ROOT, release
 
 HTTPS, TAG = "https://github.com/someone/once-for-all", "2026-spring"
-TRIVIAL = {"with torch.no_grad():"}  # lines of more than two words that say nothing of a solution
+# Lines of more than two words that say nothing of a solution.
+TRIVIAL = {"with torch.no_grad():", "for _ in range(steps):"}
 NOTEBOOKS = sorted(INSTRUCTOR.glob("*.ipynb"))
 
 
