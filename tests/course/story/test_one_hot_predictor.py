@@ -3,7 +3,7 @@
 import numpy as np
 from spaces_for_tests import WIDE
 
-from labkit.course.experiments.one_hot_predictor import OneHotFeatures
+from labkit.course.story.one_hot_predictor import OneHotFeatures
 from labkit.course.story.stand_ins import one_hot
 
 
