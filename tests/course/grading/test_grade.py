@@ -241,6 +241,7 @@ def test_no_name_is_a_formula_or_markup(name):
         "notes": [name],
         "runs": {},
         "marks": [{"id": "1.3", "points": 0, "of": 3, "message": f"```\n{name}", "flag": ""}],
+        "tasks": [],
     }
     grades = {
         "seed": 1,
@@ -250,6 +251,7 @@ def test_no_name_is_a_formula_or_markup(name):
         "torch": "2",
         "numpy": "2",
         "exercises": {"1.3": 3},
+        "tasks": {},
         "students": [student],
         "missing": [name],
         "not_graded": [{"path": name, "reason": name}],
