@@ -85,8 +85,9 @@ def test_a_file_that_says_nothing_of_its_origin_is_refused(trained, name):
         getattr(again(trained), kind)
 
 
-def test_shipped_pairs_and_the_predictor_fitted_to_them():
-    shipped = load("fmnist")
+@pytest.mark.parametrize("name", ["fmnist", "cifar10"])
+def test_shipped_pairs_and_the_predictor_fitted_to_them(name):
+    shipped = load(name)
     genes, accuracy, header, unsearched = shipped.pairs
     assert len(genes) >= 1000 and len(np.unique(genes, axis=0)) == len(genes)
     assert header["split"] == "val-search"

@@ -301,6 +301,20 @@ def test_unsolved_notebooks_run_to_their_end_and_their_checks_fail(tmp_path):
     assert f"{failed} failed" in result.stdout and result.stdout.count("not solved yet") >= failed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["00_tour", "04_evolutionary_search", "05_specialized_deployment"])
+def test_a_notebook_runs_on_the_other_supernet_without_its_images(name, tmp_path, monkeypatch):
+    notebook = read(INSTRUCTOR / f"{name}.ipynb")
+    (choice,) = (cell for cell in code(notebook) if cell_source(cell).startswith("SUPERNET = "))
+    choice["source"] = ['SUPERNET = "cifar10"']
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))  # where no images are
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nor can they be downloaded
+    path = tmp_path / f"{name}.ipynb"
+    path.write_text(as_text(notebook), encoding="utf-8")
+    run = student.run(path)
+    assert [text_of(cell) for cell in checked(run)] != [text_of(cell) for cell in checked(notebook)]
+
+
 SMALL = {"a": "# NBVAL_CHECK_OUTPUT\nprint(6 * 7)", "b": "# NBVAL_CHECK_OUTPUT\n'x' * 3"}
 
 
