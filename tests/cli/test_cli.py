@@ -150,7 +150,8 @@ def test_a_limit_in_thousands_takes_the_arch_that_has_exactly_as_many(capsys):
         assert found["params"] == count
 
 
-def test_a_search_that_measures_reports_the_best_that_it_measured(capsys, monkeypatch):
+def test_a_search_that_measures_reports_the_best_that_it_measured(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))  # what is measured here is made up
     asked = []
 
     class Judge:
