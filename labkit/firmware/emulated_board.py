@@ -37,10 +37,8 @@ FLAGS = (
 )
 PROGRAM_STACK_BYTES = 16384  # of the program that measures, net_run's inside
 LIBRARY_ADDRESS = 0x10000  # where board.ld puts the library's code and constants
-FLASH_BYTES, SRAM_BYTES = (
-    4 * 1024**2 - LIBRARY_ADDRESS,
-    3 * 1024**2,
-)  # of a board that stands for none
+# Of a board that stands for none.
+FLASH_BYTES, SRAM_BYTES = 4 * 1024**2 - LIBRARY_ADDRESS, 3 * 1024**2
 SHIFT = 10  # -icount: an instruction lasts 2 ** SHIFT ns
 TICK_NS = 40  # the boards' clock of 25 MHz
 COMPILE_SECONDS, EMULATE_SECONDS = 120, 300

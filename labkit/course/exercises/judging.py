@@ -8,7 +8,7 @@ and the one that came, or the largest difference and where it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -22,6 +22,20 @@ def require_value(value: object, what: str) -> None:
     """Wrong for None, which a function without a return statement gives."""
     if value is None:
         raise Wrong(f"{what} is None; is a return statement missing?")
+
+
+def two_things(
+    returned: object, name: str, what: str, second: Callable = lambda value: value
+) -> tuple[object, object]:
+    """The two things that the function `name` returned, the latter as `second` makes it; Wrong,
+    with `what` they should be, for anything else.
+    """
+    require_value(returned, f"what {name} returns")
+    try:
+        first, latter = returned
+        return first, second(latter)
+    except (TypeError, ValueError):
+        raise Wrong(f"{name} should return two things: {what}") from None
 
 
 def require_fields(

@@ -19,7 +19,7 @@ from labkit.course.exercises.judging import (
     require_close,
     require_fields,
     require_frequency,
-    require_value,
+    two_things,
 )
 from labkit.course.judges.plain_searches import (
     draw_inputs,
@@ -424,14 +424,8 @@ def evolve_run(function: Callable, inputs: dict) -> object:
     returned = function(
         inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"]
     )
-    require_value(returned, "what evolve returns")
-    try:
-        best, history = returned
-        history = list(history)
-    except (TypeError, ValueError):
-        raise Wrong(
-            "evolve should return two things: the best row, and the history as a list"
-        ) from None
+    what = "the best row, and the history as a list"
+    best, history = two_things(returned, "evolve", what, second=list)
     return {"best": best, "history": history, "log": log}
 
 

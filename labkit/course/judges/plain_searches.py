@@ -13,7 +13,7 @@ from labkit.course.exercises.judging import (
     as_integer,
     as_items,
     require_fields,
-    require_value,
+    two_things,
 )
 
 # ---- 4.3 random search ---------------------------------------------------------------------------
@@ -87,14 +87,8 @@ def _search(function: Callable, case: dict) -> dict:
         return _sums(case["accuracy"], rows)
 
     returned = function(draw, latency, accuracy, case["limit"], len(case["rounds"]))
-    require_value(returned, "what draw_best returns")
-    try:
-        best, history = returned
-        history = list(history)
-    except (TypeError, ValueError):
-        raise Wrong(
-            "draw_best should return two things: the best row, and the history as a list"
-        ) from None
+    what = "the best row, and the history as a list"
+    best, history = two_things(returned, "draw_best", what, second=list)
     drawn = len(case["rounds"]) - len(list(rounds))
     return {"best": best, "history": history, "asked": asked, "drawn": drawn}
 
@@ -196,11 +190,7 @@ def _halve(function: Callable, hits: np.ndarray, images: int) -> dict:
         return 100 * float(hits[candidate, :n].mean())
 
     returned = function(count, measure, images, most)
-    require_value(returned, "what halve returns")
-    try:
-        winner, spent = returned
-    except (TypeError, ValueError):
-        raise Wrong("halve should return two things: the winner, and the images spent") from None
+    winner, spent = two_things(returned, "halve", "the winner, and the images spent")
     return {"winner": winner, "spent": spent, "calls": calls}
 
 

@@ -17,7 +17,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_frequency,
     require_unchanged,
-    require_value,
+    two_things,
 )
 
 # ---- 4.2 a fitted predictor ----------------------------------------------------------------------
@@ -52,13 +52,8 @@ def fit_inputs(seed: int) -> dict:
 def fit_run(function: Callable, inputs: dict) -> object:
     arguments = {name: inputs[name].copy() for name in ARGUMENTS}
     returned = function(*arguments.values(), inputs["strength"])
-    require_value(returned, "what fit_predictor returns")
-    try:
-        predict, error = returned
-    except (TypeError, ValueError):
-        raise Wrong(
-            "fit_predictor should return two things: a function that predicts, and its error"
-        ) from None
+    what = "a function that predicts, and its error"
+    predict, error = two_things(returned, "fit_predictor", what)
     if not callable(predict):
         raise Wrong(
             "the first thing that fit_predictor returns should be a function of features; it is of"
@@ -175,14 +170,11 @@ def thompson_run(function: Callable, inputs: dict) -> object:
         returned = function(
             *arguments, inputs["noise"], measure, steps, np.random.default_rng(seed)
         )
-        require_value(returned, "what thompson returns")
-        try:
-            order, belief = returned
-        except (TypeError, ValueError):
-            raise Wrong(
-                "thompson should return two things: the candidates that were measured, in their"
-                " order, and the mean of what is believed in the end"
-            ) from None
+        what = (
+            "the candidates that were measured, in their order, and the mean of what is believed in"
+            " the end"
+        )
+        order, belief = two_things(returned, "thompson", what)
         return {"order": order, "mean": belief, "calls": calls, "arguments": arguments}
 
     first = inputs["seed"]
