@@ -27,9 +27,13 @@ def latency_text(latency_ms: float, label: str) -> str:
 
 
 def milliseconds(latency_ms: float, label: str) -> str:
-    """The number of `latency_text`: with two digits where it is simulated, else with three."""
-    digits = 2 if label.startswith("simulated") else 3
-    return f"{float(f'{latency_ms:.{digits}g}'):g}"
+    """The number of `latency_text`."""
+    return f"{float(f'{latency_ms:.{digits(label)}g}'):g}"
+
+
+def digits(label: str) -> int:
+    """How many digits a latency is worth: two where it is simulated, else three."""
+    return 2 if label.startswith("simulated") else 3
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from labkit.course.explorer.live_picture import LivePicture
+from labkit.latency.devices import get_device
 from labkit.latency.measured.table_files import HOST
 from labkit.search import InfeasibleBudget
+from labkit.specialize.targets import latency_text
 
 if TYPE_CHECKING:
     from labkit.course.explorer.recommendations import Recommendation, Recommender
@@ -22,7 +24,7 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
     """Controls above a picture and a text, which follow them; `recommendation` is shown first."""
     layout = widgets.Layout(width="560px")
     device = widgets.Dropdown(
-        options=[(explorer.costs(name).device.title, name) for name in explorer.devices],
+        options=[(get_device(name).title, name) for name in explorer.devices],  # measures nothing
         description="device",
         style=WIDE,
         layout=layout,
@@ -54,7 +56,8 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
         if device.value == HOST:
             text.value = as_html("This machine is measured once, which takes some seconds.")
         steps = [float(ms) for ms in explorer.latencies(device.value)]
-        latency.options = [(f"{ms:.3g} ms", ms) for ms in steps]
+        label = explorer.costs(device.value).device.label
+        latency.options = [(latency_text(ms, label), ms) for ms in steps]
         latency.value = steps[len(steps) // 2]
         sizes = [int(size) for size in explorer.memories(device.value)]
         memory.options = [(f"{size / 1024:.1f} KiB", size) for size in sizes]

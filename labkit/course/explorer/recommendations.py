@@ -13,7 +13,7 @@ from labkit.search import Front, SearchResult, front_bound
 from labkit.space import SearchSpace
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
-from labkit.specialize.targets import latency_text
+from labkit.specialize.targets import digits, latency_text
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.separable import Separable
 
@@ -70,9 +70,11 @@ class Recommender:
         )
 
     def latencies(self, device: str) -> np.ndarray:
-        """(60,) the settings of the latency slider, in ms."""
-        smallest, largest = self._extremes(self.costs(device).latency_ms)
-        return np.geomspace(smallest, largest, LATENCY_STEPS)
+        """The settings of the latency slider, in ms, rounded up to what is shown: about 60."""
+        costs = self.costs(device)
+        settings = np.geomspace(*self._extremes(costs.latency_ms), LATENCY_STEPS)
+        unit = 10.0 ** (np.floor(np.log10(settings)) + 1 - digits(costs.device.label))
+        return np.unique(np.ceil(settings / unit - 1e-9) * unit)
 
     def memories(self, device: str) -> np.ndarray:
         """(12,) the settings of the memory slider, in bytes.
@@ -104,5 +106,6 @@ class Recommender:
     def first_recommendation(self) -> Recommendation:
         """What the panel shows before a slider has moved."""
         device = self.devices[0]
-        latency_ms = float(self.latencies(device)[LATENCY_STEPS // 2])
+        latencies = self.latencies(device)
+        latency_ms = float(latencies[len(latencies) // 2])
         return self.recommend(device, latency_ms, int(self.memories(device)[-1]))

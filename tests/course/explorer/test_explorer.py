@@ -1,6 +1,7 @@
 """The explorer without a front end: recommendations against exact search, and the panel."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -50,7 +51,11 @@ def test_every_device_has_settings(explorer):
         assert (np.diff(explorer.latencies(name)) > 0).all() and (
             np.diff(explorer.memories(name)) > 0
         ).all()
-        limit = explorer.costs(name).device.sram_bytes
+        costs = explorer.costs(name)
+        quickest = costs.latency_ms(explorer.space.encode([explorer.space.smallest()]))[0]
+        assert explorer.latencies(name)[0] >= quickest  # never rounded to what nothing meets
+        assert all(float(f"{ms:.2g}") == pytest.approx(ms) for ms in explorer.latencies(name))
+        limit = costs.device.sram_bytes
         assert limit is None or explorer.memories(name)[-1] <= limit
 
 
@@ -66,6 +71,16 @@ def test_panel_follows_its_controls(explorer):
     views.add((bytes(picture.value), text.value))
     assert len(views) == 4 and bytes(picture.value).startswith(b"\x89PNG")
     assert memory.options[-1][1] <= explorer.costs("mcu-64k").device.sram_bytes
+
+
+def test_the_panel_says_how_latencies_are_known_and_measures_no_machine_before_it_is_asked(
+    explorer,
+):
+    with_host = Explorer(explorer.space, explorer.model, ("pi4", "host"))
+    device, latency, *_ = panel(with_host, with_host.first_recommendation()).children
+    assert [name for _, name in device.options] == ["pi4", "host"]
+    assert with_host.costs.cache_info().currsize == 1  # pi4's
+    assert all(re.fullmatch(r"[0-9.]+ ms simulated", text) for text, _ in latency.options)
 
 
 def test_limits_that_nothing_meets_are_said_and_shown(explorer):
