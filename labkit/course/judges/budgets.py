@@ -142,16 +142,14 @@ def spaces_run(function: Callable, inputs: dict) -> object:
 
 def spaces_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        limit, k = case["limit"], case["k"]
         winner, bests = as_items(answer, 2, "what better_space returns, (index, expected bests),")
-        bests, expected = as_array(bests, (len(case["samples"]),), "the expected bests"), []
+        bests = as_array(bests, (len(case["samples"]),), "the expected bests")
+        within, expected, k = accuracies_within(case), expected_bests(case), case["k"]
         for s, (sample, best) in enumerate(zip(case["samples"], bests)):
-            accuracy = sample["accuracy"][sample["cost"] <= limit]
-            expected.append(_mean_best(accuracy, k) if len(accuracy) >= k else -math.inf)
-            if not math.isclose(best, expected[-1], rel_tol=1e-7):
+            if not math.isclose(best, expected[s], rel_tol=1e-7):
                 raise Wrong(
-                    f"{len(accuracy)} of the {len(sample['cost'])} subnets of space {s} meet the"
-                    f" limit; the best of {k} of them is {expected[-1]:.6g} on average over all"
+                    f"{len(within[s])} of the {len(sample['cost'])} subnets of space {s} meet the"
+                    f" limit; the best of {k} of them is {expected[s]:.6g} on average over all"
                     f" choices of {k}, got {best:.6g}"
                 )
         winner = as_integer(winner, "the index of the better space")
@@ -161,14 +159,29 @@ def spaces_judge(inputs: dict, returned: object) -> None:
             )
 
 
-def _mean_best(accuracy: np.ndarray, k: int) -> float:
-    """The mean of the best of `k` of these, over all choices of `k`: one draw after another.
+def accuracies_within(case: dict) -> list[np.ndarray]:
+    """For each space the accuracies of its subnets within the limit, ascending."""
+    return [
+        np.sort(sample["accuracy"][sample["cost"] <= case["limit"]]) for sample in case["samples"]
+    ]
+
+
+def expected_bests(case: dict) -> list[float]:
+    """For each space the mean of the best of `k` subnets within the limit; else -inf."""
+    return [
+        _mean_best(accuracies, case["k"]) if len(accuracies) >= case["k"] else -math.inf
+        for accuracies in accuracies_within(case)
+    ]
+
+
+def _mean_best(ascending: np.ndarray, k: int) -> float:
+    """The mean of the best of `k` of these values, over all choices of `k`: one draw after another.
 
     The chance that the best of `k` is at most the i-th smallest is that of drawing `k` times from
     the `i` smallest.
     """
-    ascending, chances = np.sort(accuracy), [0.0]
-    for i in range(1, len(accuracy) + 1):
-        draws = [max(i - drawn, 0) / (len(accuracy) - drawn) for drawn in range(k)]
+    chances = [0.0]
+    for i in range(1, len(ascending) + 1):
+        draws = [max(i - drawn, 0) / (len(ascending) - drawn) for drawn in range(k)]
         chances.append(math.prod(draws))
     return float((np.diff(chances) * ascending).sum())

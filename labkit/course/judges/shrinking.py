@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -545,6 +545,19 @@ def _step_of_subnets(
     return losses, gradients
 
 
+def expected_steps(case: dict) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Of each step: the subnets' losses, and the weights of both layers after it."""
+    weights, motion = [case["first"], case["second"]], [0.0, 0.0]
+    for batch in case["batches"]:
+        losses, gradients = _step_of_subnets(weights, batch, case["widths"], case["share"])
+        motion = [
+            MOMENTUM * speed + gradient + WEIGHT_DECAY * weight
+            for speed, gradient, weight in zip(motion, gradients, weights)
+        ]
+        weights = [weight - RATE * speed for weight, speed in zip(weights, motion)]
+        yield np.array(losses), weights
+
+
 def step_judge(inputs: dict, returned: object) -> None:
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         require_fields(answer, {"losses", "weights", "widths"})
@@ -552,23 +565,16 @@ def step_judge(inputs: dict, returned: object) -> None:
 
 
 def _judge_steps(case: dict, answer: dict) -> None:
-    widths, share = case["widths"], case["share"]
-    weights, motion = [case["first"], case["second"]], [0.0, 0.0]
-    for number, batch in enumerate(case["batches"]):
+    widths = case["widths"]
+    for number, (losses, weights) in enumerate(expected_steps(case)):
         what = f"{len(widths)} subnet{'s' if len(widths) > 1 else ''}, step {number}"
-        expected, gradients = _step_of_subnets(weights, batch, widths, share)
         require_close(
             answer["losses"][number],
-            np.array(expected),
+            losses,
             f"the list of losses ({what})",
             rtol=1e-5,
             hint="The first subnet learns from the labels, the others from labels and teacher",
         )
-        motion = [
-            MOMENTUM * speed + gradient + WEIGHT_DECAY * weight
-            for speed, gradient, weight in zip(motion, gradients, weights)
-        ]
-        weights = [weight - RATE * speed for weight, speed in zip(weights, motion)]
         for name, got, want in zip(("first", "second"), answer["weights"][number], weights):
             require_close(
                 got,

@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 from labkit.course.exercises.exercise import Plain, Wrong
 from labkit.course.exercises.judging import as_array, as_items
 from labkit.course.exercises.trial import UNJUDGEABLE
+from labkit.course.judges.budgets import accuracies_within, expected_bests
 from labkit.course.judges.darts import expected_node, latency_gradient
 from labkit.course.judges.deployment import expected_codes
 from labkit.course.judges.predictors import expected_fit
-from labkit.course.judges.shrinking import distill_gradient, expected_gradients
+from labkit.course.judges.shrinking import distill_gradient, expected_gradients, expected_steps
 from labkit.course.judges.supernet import expected_kernel, expected_stats
-from labkit.course.pictures.wrong_tensors import Panel, compare, draw
+from labkit.course.pictures.wrong_tensors import InputPanels, Panel, compare, draw
 
 
 def picture(id: str, inputs: dict[str, Plain], returned: Plain) -> Figure | None:
@@ -163,6 +164,25 @@ def add_gradients(inputs: dict, returned: object) -> list[Panel]:
     return []
 
 
+def train_step(inputs: dict, returned: object) -> list[Panel]:
+    """The losses, or a layer after the step, of the first step that goes wrong."""
+    for case, answer in zip(inputs["cases"], returned):
+        before, widths = {name: case[name] for name in ("first", "second")}, case["widths"]
+        of_widths = f"subnets of width {', '.join(map(str, widths))}"
+        for number, (losses, weights) in enumerate(expected_steps(case)):
+            got = np.array(as_items(answer["losses"][number], len(widths)), float)
+            title = f"your losses, step {number}\n{of_widths}"
+            panels = compare(title, got, losses, _always(), columns="subnet")
+            for name, got, want in zip(before, answer["weights"][number], weights):
+                layer = Panel(f"{name} layer before step {number}\n{of_widths}", before[name])
+                title = f"{name} layer after\nyour step"
+                panels = panels or compare(title, got, want, _always(layer))
+                before[name] = want
+            if panels:
+                return panels
+    return []
+
+
 def one_hot(inputs: dict, returned: object) -> list[Panel]:
     kernels, expands, depths = inputs["kernels"], inputs["expands"], inputs["depths"]
     width = len(kernels) + len(expands)
@@ -182,13 +202,13 @@ def one_hot(inputs: dict, returned: object) -> list[Panel]:
         "your vector, one block a row",
         result,
         expected,
-        lambda _: [
+        _always(
             Panel(
                 "blocks; blank: not there",
                 np.array(blocks, dtype=float),
                 columns="kernel    expand ratio",
             )
-        ],
+        ),
         columns=f"kernels {kernels}, expand {expands}",
     )
 
@@ -198,11 +218,33 @@ def fit_predictor(inputs: dict, returned: object) -> list[Panel]:
         "your predicted\naccuracy, %",
         as_array(returned["predicted"][0], (len(inputs["others"]),))[:, None],
         expected_fit(inputs)[:, None],
-        lambda _: [
-            Panel("subnets to predict", inputs["others"], rows="subnet", columns="feature"),
-        ],
+        _always(Panel("subnets to predict", inputs["others"], rows="subnet", columns="feature")),
         rows="subnet",
     )
+
+
+def better_space(inputs: dict, returned: object) -> list[Panel]:
+    for case, answer in zip(inputs["cases"], returned):
+        k, within = case["k"], accuracies_within(case)
+        count = np.array([[float(len(accuracies))] for accuracies in within])
+        best = _padded([accuracies[: -1 - max(k, 5) : -1] for accuracies in within])
+        yours, expected = (
+            np.where(np.isneginf(column), np.nan, column)[:, None]
+            for column in (as_array(as_items(answer, 2)[1], (len(within),)), expected_bests(case))
+        )
+        panels = compare(
+            f"your expected best of {k}\nblank: −∞",
+            yours,
+            expected,
+            _always(
+                Panel("subnets within\nthe limit", count, rows="space"),
+                Panel("the most accurate of them, %", best, rows="space"),
+            ),
+            rows="space",
+        )
+        if panels:
+            return panels
+    return []
 
 
 def int8_layer(inputs: dict, returned: object) -> list[Panel]:
@@ -259,10 +301,14 @@ def expected_latency(inputs: dict, returned: object) -> list[Panel]:
             Panel("alphas", _padded(alphas), **axes),
             Panel("latencies, ms", _padded(latencies), **axes),
         ]
-        panels = compare("your gradient", result, expected, lambda _, p=input_panels: p, **axes)
+        panels = compare("your gradient", result, expected, _always(*input_panels), **axes)
         if panels:
             return panels
     return []
+
+
+def _always(*panels: Panel) -> InputPanels:
+    return lambda _: list(panels)
 
 
 def _padded(rows: list) -> np.ndarray:
@@ -280,9 +326,11 @@ PANELS: dict[str, Callable[[dict, object], list[Panel]]] = {
     "1.4": batch_norm_stats,
     "2.1": soft_loss,
     "2.4": add_gradients,
+    "2.5": train_step,
     "4.1": one_hot,
     "4.2": fit_predictor,
     "5.3": int8_layer,
     "6.1": mixed_node,
     "6.4": expected_latency,
+    "7.5": better_space,
 }
