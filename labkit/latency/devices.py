@@ -2,8 +2,9 @@
 
 A simulated device is a roofline whose parameters carry their sources, with the published latencies
 that it was fitted to or is checked against. Its errors on networks that it was not fitted to are
-part of it: with a median above 15 %, a rank correlation below 0.95, or fewer than four networks to
-check against, it is good for an order of magnitude only, and says so wherever it is shown.
+part of it: with a median above 15 %, a rank correlation below 0.95 among seven networks or more, or
+fewer than four to check against, it is good for an order of magnitude only, and says so wherever it
+is shown.
 
 Loading a device and computing its table needs neither torch nor a runtime.
 
