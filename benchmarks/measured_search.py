@@ -2,6 +2,7 @@
 
     python benchmarks/measured_search.py [--supernet fmnist cifar10] [--device host stm32f746]
         [--budgets 8] [--seeds 3] [--random-archs 8]
+        [--splits val test] [--add-to FILE]
 
 Under budgets that are spread evenly over the exact front's range of log latency, the exact optimum
 of the predictor stands against
@@ -15,12 +16,14 @@ of the predictor stands against
     random search      of 50,100 random archs that fit, the best by the predictor
     evolution          with the same predictor
 
-All are judged on the images of val and test together. That is right here, because none of these
-archs was chosen on either: the predictor saw val-search alone. (How the supernet was trained was
-decided on val; that moves all archs alike.) The networks compute in float32 on every device.
+All are judged on the images of --splits together, val and test if nothing else is said. That is
+right here, because none of these archs was chosen on either: the predictor saw val-search alone.
+(How the supernet was trained was decided on val; that moves all archs alike.) The networks compute
+in float32 on every device.
 
 Standard errors are of differences on the same images. Where several archs stand for a method, its
 error takes in how much these differ. Accuracies are kept in --out, so that a killed run goes on.
+With --add-to, an earlier report's studies of other supernets and devices are part of the report.
 The last line printed is the report as one JSON object.
 """
 
@@ -50,9 +53,9 @@ from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import search_subnet
 from labkit.specialize.targets import milliseconds
 from labkit.storage.provenance import code_revision
+from labkit.supernet.accuracy_files import UNSEARCHED
 from labkit.supernet.folder import load
 
-SPLITS = ("val", "test")
 OPTIMUM = "exact optimum"
 ALTERNATIVES = (
     "scaled by hand",
@@ -72,7 +75,7 @@ class Study:
         self.options, self.trained = options, load(name)
         self.space, self.predict = self.trained.space, self.trained.predictor.predict
         self.costs = DeviceCosts(self.space, get_device(device))
-        self.answers = InheritedAnswers(self.trained, SPLITS, options.out)
+        self.answers = InheritedAnswers(self.trained, options.splits, options.out)
         self.family = self.fitting(hand_scaled(self.space))
         self.designs = [self.fitting(family) for family in designs(self.space)]
         self.pool = self.space.sample(np.random.default_rng(0), POOL)
@@ -89,7 +92,12 @@ class Study:
         count = self.options.budgets
         return latency[0] * (latency[-1] / latency[0]) ** ((np.arange(count) + 0.5) / count)
 
-    def archs(self, limit_ms: float) -> dict[str, list[Arch]]:
+    def neighbors(self, limit_ms: float) -> list[Arch]:
+        """Some random archs that fit and take 90 to 100 % of a latency limit."""
+        within = (self.pool_ms <= limit_ms) & (self.pool_ms >= 0.9 * limit_ms)
+        return self.fitting(self.space.decode(self.pool[within][: 10 * self.options.random_archs]))
+
+    def archs(self, limit_ms: float, neighbors: list[Arch]) -> dict[str, list[Arch]]:
         """The archs of each method under a latency limit; none where a method has none."""
         space, seeds = self.space, range(self.options.seeds)
         budgets = self.costs.budgets(latency_ms=limit_ms)
@@ -103,13 +111,11 @@ class Study:
             return [arch for arch in chosen if arch is not None]
 
         by_design = members(self.designs)
-        within = (self.pool_ms <= limit_ms) & (self.pool_ms >= 0.9 * limit_ms)
-        near = self.fitting(space.decode(self.pool[within][: 10 * self.options.random_archs]))
         return {
             OPTIMUM: [searched(self.predict, "exact")],
             "scaled by hand": members([self.family]),
             "best of designs": [self.likely_best(by_design)] if by_design else [],
-            "random": near[: self.options.random_archs],
+            "random": neighbors[: self.options.random_archs],
             "most MACs": [searched(self.costs.macs, "random", seed, 9) for seed in seeds],
             "random search": [searched(self.predict, "random", seed) for seed in seeds],
             "evolution": [searched(self.predict, "evolution", seed) for seed in seeds],
@@ -123,7 +129,8 @@ class Study:
         limits = self.limits_ms()
         rows, gains = [], {method: [] for method in ALTERNATIVES}
         for limit in tqdm(limits, desc=f"{self.trained.name} on {device.name}", unit="budget"):
-            archs = self.archs(float(limit))
+            neighbors = self.neighbors(float(limit))
+            archs = self.archs(float(limit), neighbors)
             right = {
                 method: np.array([self.answers(arch) for arch in members])  # (archs, images)
                 for method, members in archs.items()
@@ -138,15 +145,21 @@ class Study:
                 if method != OPTIMUM:
                     gains[method].append(Gain.of(optimum, correct))
                     methods[method] |= mean_gain(gains[method][-1:])
-            predicted = float(self.predict(self.space.encode(archs[OPTIMUM]))[0])
-            rows.append({"budget_ms": float(limit), "predicted": predicted, "methods": methods})
+            row = {"budget_ms": float(limit), "methods": methods}
+            row["predicted"] = float(self.predict(self.space.encode(archs[OPTIMUM]))[0])
+            if neighbors:
+                row["spread"] = float(self.predict(self.space.encode(neighbors)).std())
+            rows.append(row)
         return {
             "supernet": self.trained.name,
             "device": device.name,
             "latency_is": device.label,
             "weights_sha256": self.answers.weights_sha256,
+            "splits": self.options.splits,
             "images": self.answers.images,
             "designs": len(self.designs),
+            "seeds": self.options.seeds,
+            "random_archs": self.options.random_archs,
             "rows": rows,
             "mean": {
                 method: {**mean_gain(parts), "budgets": len(parts)}
@@ -170,14 +183,17 @@ def designs(space: SearchSpace) -> Iterator[list[Arch]]:
 def text(report: dict) -> str:
     paragraphs = [
         "**Measured, not only predicted** (`measured_search.py`; the predictor's exact optimum"
-        f" against the alternatives, on the {report['studies'][0]['images']:,} images of val and"
-        " test, which played no part in choosing any of these archs; budgets spread evenly over the"
-        " front's range of log latency; differences in points, ± one standard error of the"
-        " difference on the same images, which includes the choice of random archs)\n\n"
+        " against the alternatives, on images that played no part in choosing any of these archs;"
+        " budgets spread evenly over the front's range of log latency; differences in points, ± one"
+        " standard error of the difference on the same images, which includes the choice of random"
+        " archs)\n\n"
         "Scaled by hand is one design (kernel 3, middle ratio and depth) at the resolution and"
         " width with the most MACs that fit; best of designs lets the predictor choose among such"
         " families, one for each kernel, ratio and depth. Random is a typical random net with 90 to"
-        " 100 % of the latency; most MACs is the largest of 1,000 random nets that fit."
+        " 100 % of the latency; most MACs is the largest of 1,000 random nets that fit. The spread"
+        " is the standard deviation of what is predicted for random nets of that latency: where"
+        " they hardly differ, at the smallest budgets of a microcontroller and at the largest ones,"
+        " a search can gain little over them."
     ]
     for study in report["studies"]:
         rows = [
@@ -188,14 +204,24 @@ def text(report: dict) -> str:
                     show(row["methods"][method]) if method in row["methods"] else "none fits"
                     for method in ALTERNATIVES
                 ),
+                f"{row['spread']:.2f}" if "spread" in row else "",
             )
             for row in study["rows"]
         ]
         optimum = np.mean([row["methods"][OPTIMUM]["accuracy"] for row in study["rows"]])
         mean = [study["mean"].get(method) for method in ALTERNATIVES]
-        rows.append(("mean", f"{optimum:.2f}", *(show(m) if m else "" for m in mean)))
+        spread = np.mean([row["spread"] for row in study["rows"] if "spread" in row])
+        rows.append(
+            ("mean", f"{optimum:.2f}", *(show(m) if m else "" for m in mean), f"{spread:.2f}")
+        )
         head = ("budget, ms", "exact optimum, %", *(f"over {name}" for name in ALTERNATIVES))
-        title = f"`{study['supernet']}` on `{study['device']}` ({study['latency_is']})"
+        head += ("spread of nets",)
+        title = (
+            f"`{study['supernet']}` on `{study['device']}` ({study['latency_is']};"
+            f" {study['images']:,} images of {' and '.join(study['splits'])};"
+            f" {study['random_archs']} random nets for each budget, {study['seeds']} seeds of what"
+            " searches at random)"
+        )
         paragraphs.append(f"{title}:\n\n{table(head, rows)}")
     return "\n\n".join(paragraphs)
 
@@ -250,22 +276,26 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3, help="of the methods that draw at random")
     parser.add_argument("--random-archs", type=int, default=8, help="typical ones, for each budget")
+    parser.add_argument("--splits", nargs="+", choices=UNSEARCHED, default=UNSEARCHED)
     parser.add_argument("--out", type=Path, default=Path("runs/measured-search"))
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="an earlier report")
     options = parser.parse_args()
     one_thread()
-    studies = []
+    studies, others = [], []
     for name, device in product(options.supernet, options.device):
         studies.append(Study(name, device, options).report())
         for method, mean in studies[-1]["mean"].items():
             print(f"{name} on {device}: {show(mean)} points over {method}", flush=True)
+    if options.add_to:
+        measured = {(study["supernet"], study["device"]) for study in studies}
+        earlier = json.loads(options.add_to.read_text(encoding="utf-8"))["studies"]
+        others = [s for s in earlier if (s["supernet"], s["device"]) not in measured]
     report = {
         "benchmark": "measured_search",
         "date": date.today().isoformat(),
         "revision": code_revision(),
         "machine": machine(),
-        "splits": SPLITS,
-        "seeds": options.seeds,
-        "studies": studies,
+        "studies": others + studies,
     }
     print(json.dumps(report))
 
