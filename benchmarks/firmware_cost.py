@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.firmware.deployment import check_board
 from labkit.firmware.emulated_board import COMPILER, EMULATOR, tool_version
+from labkit.firmware.memory import firmware_flash, planned_sram
 from labkit.space import Arch, network
 from labkit.space.presets import FMNIST
 
@@ -55,6 +56,15 @@ def measure(row: dict, core: str) -> dict:
         "flash": report.flash_bytes,
         "code": report.code_bytes,
         "instructions": report.total_instructions,
+        **predicted(arch, core),
+    }
+
+
+def predicted(arch: Arch, core: str) -> dict:
+    """Bytes of flash and SRAM of an arch as search knows them."""
+    return {
+        "predicted_flash": int(firmware_flash(FMNIST, core).linked(FMNIST.encode([arch]))[0]),
+        "predicted_sram": planned_sram(FMNIST, arch, core),
     }
 
 
@@ -63,6 +73,8 @@ def text(result: dict) -> str:
     arenas = [row["arena"] / row["interpreter_arena"] for row in rows]
     flash = [row["flash"] / row["interpreter_model"] for row in rows]
     counts = [row["instructions"] / row["macs"] for row in rows]
+    flash_errors = [row["predicted_flash"] - row["flash"] for row in rows]
+    sram_errors = [row["predicted_sram"] - row["arena"] - row["stack"] for row in rows]
     table = page.table(
         (
             "subnet",
@@ -94,7 +106,10 @@ def text(result: dict) -> str:
         f" the model file alone, median {np.median(flash):.2f}. Instructions for a multiply-add:"
         f" {min(counts):.2f} to {max(counts):.2f}, median {np.median(counts):.2f}. Stack at most"
         f" {max(row['stack'] for row in rows)} bytes, code at most"
-        f" {max(row['code'] for row in rows):,}. Bytes; {provenance['core']} emulated by"
+        f" {max(row['code'] for row in rows):,}. Search predicts {min(flash_errors)} to"
+        f" {max(flash_errors)} bytes of flash more than the linked image has, and"
+        f" {min(sram_errors)} to {max(sram_errors)} bytes of SRAM more than are used. Bytes;"
+        f" {provenance['core']} emulated by"
         f" {provenance['emulator']}, {provenance['compiler']}; {provenance['date']}, tflite-micro"
         f" {provenance['tflite-micro']}."
     )

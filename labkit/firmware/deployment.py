@@ -200,12 +200,12 @@ def deploy(
 
 def require_room(space: SearchSpace, arch: Arch, board: Board) -> None:
     """Raise LabError unless the board's SRAM holds the arena and the stack."""
-    needed = planned_sram(space, arch)
+    needed = planned_sram(space, arch, board.core)
     if needed > board.sram_bytes:
         raise LabError(
             f"{board.name!r} has {board.sram_bytes:,} bytes of SRAM for the network, and {arch}"
-            f" takes {needed:,}: an arena of {needed - STACK_BYTES:,} and the stack; choose a"
-            f" smaller subnet (labkit search --device {board.name})"
+            f" takes {needed:,} for its arena and the stack; choose a smaller subnet (labkit search"
+            f" --device {board.name})"
         )
 
 

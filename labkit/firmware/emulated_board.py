@@ -22,7 +22,6 @@ import numpy as np
 
 from labkit.firmware.host_build import SOURCES, run_tool
 from labkit.firmware.library import write_files
-from labkit.firmware.memory import STACK_BYTES
 from labkit.latency.devices import device_names, get_device
 from labkit.latency.simulated.device_file import CORES
 from labkit.storage.errors import ExportError, LabError
@@ -135,8 +134,9 @@ def run_on_board(
     if logits.size != len(pixels) * classes or (counts.size - 2) % len(pixels):
         raise ExportError(f"the board wrote {logits.size} logits for {len(pixels)} images")
     call, stack, ticks = counts[0], counts[-1], counts[1:-1].reshape(len(pixels), -1)
-    if stack > STACK_BYTES:
-        raise ExportError(f"net_run took {stack} bytes of stack, reserved are {STACK_BYTES}")
+    missing = sections.get(".net_data", 0) + int(stack) - board.sram_bytes
+    if missing > 0:
+        raise _does_not_fit(board, f"with {stack} bytes of stack SRAM by {missing:,}")
     instructions = np.rint((ticks - call) * TICK_NS / 2**SHIFT).astype(int)
     report = BoardReport(
         board=board.name,
@@ -172,7 +172,6 @@ def build_image(folder: Path, files: dict[str, str], board: Board) -> None:
     objects = [Path(source).with_suffix(".o") for source in sources]
     symbols = {
         "stack_bytes": PROGRAM_STACK_BYTES,
-        "net_stack_bytes": STACK_BYTES,
         "flash_bytes": board.flash_bytes,
         "sram_bytes": board.sram_bytes,
     }
@@ -185,11 +184,15 @@ def build_image(folder: Path, files: dict[str, str], board: Board) -> None:
         over = re.findall(r"region `(FLASH|SRAM)' overflowed by (\d+) bytes", str(error))
         if not over:
             raise
-        sizes = " and ".join(f"{region} by {int(size):,} bytes" for region, size in over)
-        raise ExportError(
-            f"the library does not fit {board.name!r}: the linker says that it exceeds {sizes};"
-            " nothing was written, choose a smaller subnet (labkit search --device)"
-        ) from None
+        sizes = " and ".join(f"{region} by {int(size):,}" for region, size in over)
+        raise _does_not_fit(board, sizes) from None
+
+
+def _does_not_fit(board: Board, sizes: str) -> ExportError:
+    return ExportError(
+        f"the library does not fit {board.name!r}: it exceeds {sizes} bytes; nothing was written,"
+        " choose a smaller subnet (labkit search --device)"
+    )
 
 
 def emulator_command(machine: str, *options: str) -> list[str]:

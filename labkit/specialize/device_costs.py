@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm.auto import tqdm
 
+from labkit.firmware.memory import FirmwareFlash
 from labkit.latency.devices import Device
 from labkit.search import Budget
 from labkit.space import Arch, SearchSpace
@@ -85,7 +86,8 @@ class DeviceCosts:
     def of(self, arch: Arch) -> dict[str, float]:
         """Every cost of one arch, by the names of COSTS; all but the latency are whole numbers."""
         genes = self.space.encode([arch])
-        costs = {name: float(getattr(self, name)(genes)[0]) for name in COSTS}
+        costs = {name: float(getattr(self, name)(genes)[0]) for name in COSTS[:-1]}
+        costs["flash_bytes"] = float(self.linked_flash_bytes(genes)[0])
         return {
             name: value if name == "latency_ms" else int(value) for name, value in costs.items()
         }
@@ -96,10 +98,17 @@ class DeviceCosts:
         table = self.sram_bytes
         return table.planned(genes[0]) if isinstance(table, ArenaTable) else int(table(genes)[0])
 
+    def linked_flash_bytes(self, genes: np.ndarray) -> np.ndarray:  # (N,)
+        """`flash_bytes`; of firmware with the code of those functions only that an arch calls."""
+        table = self.flash_bytes
+        return table.linked(genes) if isinstance(table, FirmwareFlash) else table(genes)
+
     def fits(self, archs: Sequence[Arch]) -> np.ndarray:  # (N,)
-        """Whether the device's memory holds each arch, by the planner on a microcontroller."""
+        """Whether the device's memory holds each arch, on a microcontroller as it is planned and
+        linked.
+        """
         sram, flash = self.device.sram_bytes, self.device.flash_bytes
         planned = [sram is None or self.planned_sram_bytes(arch) <= sram for arch in archs]
         return np.array(planned, dtype=bool) & (
-            flash is None or self.flash_bytes(self.space.encode(archs)) <= flash
+            flash is None or self.linked_flash_bytes(self.space.encode(archs)) <= flash
         )

@@ -23,7 +23,7 @@ def sram_table(space: SearchSpace, device: Device) -> MaxTable | MaxPlusSum:
     activations that are alive at once, the largest over the operators.
     """
     if device.engine == "firmware":
-        return firmware_arena(space)
+        return firmware_arena(space, device.core)
     if device.engine == "tflm":
         return arena_table(space)
     return activation_table(space, device.bytes_per_value)

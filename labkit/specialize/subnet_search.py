@@ -12,6 +12,7 @@ import numpy as np
 
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.space import SearchSpace
+from labkit.specialize.best_linked import best_linked, flash_budgets
 from labkit.specialize.best_passing import ByKernel, Check, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
@@ -40,22 +41,34 @@ def search_subnet(
     other methods, the limit on the predicted arena is lowered below that of each result until one
     fits; archs between may be missed.
 
+    A budget on the flash of firmware holds for the code that is linked in exact search; with the
+    other methods for the code of all functions, except that where no arch is within that the exact
+    answer is returned.
+
     Raises InfeasibleBudget with the smallest achievable value where no arch meets the budgets; with
     the smallest value found where some do by prediction, and none of those found by the planner.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}, known: {', '.join(METHODS)}")
 
+    def exact(budgets: list[Budget]) -> SearchResult:
+        return best_linked(space, accuracy, budgets, lambda each: best(space, accuracy, each))
+
     def run(budgets: list[Budget]) -> SearchResult:
-        rng = np.random.default_rng(seed)
         if method == "exact":
-            return best(space, accuracy, budgets)
-        if method == "random":
-            evaluations = population * (generations + 1)
-            return random_search(space, accuracy, budgets, rng=rng, evaluations=evaluations)
-        return evolve(
-            space, accuracy, budgets, rng=rng, population=population, generations=generations
-        )
+            return exact(budgets)
+        rng = np.random.default_rng(seed)
+        try:
+            if method == "random":
+                evaluations = population * (generations + 1)
+                return random_search(space, accuracy, budgets, rng=rng, evaluations=evaluations)
+            return evolve(
+                space, accuracy, budgets, rng=rng, population=population, generations=generations
+            )
+        except InfeasibleBudget as refusal:
+            if refusal.budget not in flash_budgets(budgets):
+                raise
+            return exact(budgets)
 
     arena = _arena(budgets)
     if arena is None:
@@ -64,7 +77,10 @@ def search_subnet(
     try:
         result = None
         if method == "exact":
-            result = best_passing(space, accuracy, budgets, fits_as_planned(budgets))
+            passes = fits_as_planned(budgets)
+            result = best_linked(
+                space, accuracy, budgets, lambda each: best_passing(space, accuracy, each, passes)
+            )
         result = result or run(budgets)
     except InfeasibleBudget as refusal:
         if refusal.budget is not arena:

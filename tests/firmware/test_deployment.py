@@ -98,7 +98,7 @@ def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch):
 def test_an_arch_that_the_boards_memory_does_not_hold_is_said_before_the_work(
     tmp_path, monkeypatch
 ):
-    needed = planned_sram(SPACE, SPACE.smallest())
+    needed = planned_sram(SPACE, SPACE.smallest(), "cortex-m4")
     for free, fits in ((needed - 1, False), (needed, True)):
         board = Board("small", "cortex-m4", sram_bytes=free)
         monkeypatch.setattr(deployment, "find_board", lambda name, board=board: board)

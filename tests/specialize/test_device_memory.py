@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.firmware.memory import STACK_BYTES
+from labkit.firmware.memory import STACK_BYTES, stack_bytes
 from labkit.firmware.plan import arena_plan
 from labkit.latency.devices import get_device
 from labkit.space import network
@@ -29,8 +29,10 @@ def test_each_engine_has_its_memory():
         table = sram_table(FMNIST, get_device(name))
         np.testing.assert_array_equal(table(genes), expected(genes))
     for row, arch in zip(genes, FMNIST.decode(genes)):
-        arena = arena_plan(network.operators(FMNIST, arch)).arena_bytes
-        assert sram_table(FMNIST, get_device("mcu-20k"))(row[None])[0] == arena + STACK_BYTES
+        operators = network.operators(FMNIST, arch)
+        arena, stack = arena_plan(operators).arena_bytes, stack_bytes(operators, "cortex-m3")
+        sram = sram_table(FMNIST, get_device("mcu-20k"))(row[None])[0]
+        assert arena + stack <= sram <= arena + STACK_BYTES
 
 
 @pytest.mark.parametrize("sram_kb", [10, 14, 20])
