@@ -75,7 +75,6 @@ def second_order(
     norm = torch.stack(torch._foreach_norm(direction)).norm().item()
     if norm == 0:  # the stepped weights are optimal: the second term is a product with zero
         return direct
-    epsilon = EPSILON / norm
 
     def at(offset: float) -> tuple[Tensor, ...]:
         moved = {
@@ -83,10 +82,13 @@ def second_order(
         }
         return torch.autograd.grad(loss(moved, alphas, training), tuple(alphas))
 
-    return tuple(
-        d - xi * (plus - minus) / (2 * epsilon)
-        for d, plus, minus in zip(direct, at(epsilon), at(-epsilon))
-    )
+    products = central_difference(at, EPSILON / norm)
+    return tuple(d - xi * product for d, product in zip(direct, products))
+
+
+def central_difference(at: Callable[[float], Sequence], step: float) -> list:
+    """The derivatives at 0 of what `at` returns, by its values at `step` and at `-step`."""
+    return [(plus - minus) / (2 * step) for plus, minus in zip(at(step), at(-step))]
 
 
 def training_step(

@@ -153,20 +153,25 @@ def derive_cell(alphas: np.ndarray, edges_per_node: int = 2) -> Cell:
             f"architecture weight of {PRIMITIVES[column]} on edge {edge} is {alphas[edge, column]};"
             " the search diverged, lower its learning rates"
         )
-    weights = np.exp(alphas - alphas.max(1, keepdims=True))
-    weights /= weights.sum(1, keepdims=True)
-    best = weights[:, 1:].argmax(1) + 1  # column 0 is `none`
-    strength = weights[np.arange(len(weights)), best]
     cell, first = [], 0
     for node in range(nodes):
-        incoming = slice(first, first + node + CELL_INPUTS)
-        strongest = np.argsort(-strength[incoming], kind="stable")[:edges_per_node]
-        operations = best[incoming]
-        cell.append(
-            tuple(Edge(PRIMITIVES[operations[state]], int(state)) for state in sorted(strongest))
-        )
-        first = incoming.stop
+        incoming = alphas[first : first + node + CELL_INPUTS]
+        edges = sorted(strongest_edges(incoming, 0, edges_per_node))
+        cell.append(tuple(Edge(PRIMITIVES[column], state) for state, column in edges))
+        first += len(incoming)
     return tuple(cell)
+
+
+def strongest_edges(alphas: np.ndarray, none: int, count: int) -> list[tuple[int, int]]:
+    """The `count` strongest of a node's edges and the operation of each, as rows and columns of
+    architecture weights (edges, operations), the strongest first; column `none` is never one.
+    """
+    weights = np.exp(alphas - alphas.max(1, keepdims=True))
+    weights /= weights.sum(1, keepdims=True)
+    weights[:, none] = -1
+    best = weights.argmax(1)
+    order = np.argsort(-weights.max(1), kind="stable")[:count]
+    return [(int(row), int(best[row])) for row in order]
 
 
 def random_genotype(rng: np.random.Generator, nodes: int = 4, edges_per_node: int = 2) -> Genotype:

@@ -520,7 +520,7 @@ EXERCISES = (
         product_inputs,
         product_run,
         product_judge,
-        ("labkit.darts.bilevel.second_order",),
+        ("labkit.darts.bilevel.second_order", "labkit.darts.bilevel.central_difference"),
         sizes=(
             Size({"cases": 0}),
             Size(
@@ -540,7 +540,7 @@ EXERCISES = (
         derive_inputs,
         derive_run,
         derive_judge,
-        ("labkit.darts.genotype.derive_cell",),
+        ("labkit.darts.genotype.derive_cell", "labkit.darts.genotype.strongest_edges"),
         sizes=(
             Size({"nodes": 0}),
             Size({"nodes/0/alphas": 0}, least=2),

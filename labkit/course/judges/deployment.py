@@ -421,7 +421,7 @@ def memory_inputs(seed: int) -> dict:
         exposed = {
             mistake
             for mistake, value in _memory_mistakes(network).items()
-            if value != _peak(network)
+            if value != peak_of(network)
         }
         if exposed & unexposed or not unexposed:  # it exposes another mistake, or all are exposed
             networks.append(network)
@@ -459,7 +459,7 @@ def _alive(network: dict) -> Iterator[list[int]]:
         yield [sizes[name] for name in sizes if name in produced & needed]
 
 
-def _peak(network: dict) -> int:
+def peak_of(network: dict) -> int:
     return max(map(sum, _alive(network)))
 
 
@@ -551,7 +551,7 @@ def memory_run(function: Callable, inputs: dict) -> object:
 def memory_judge(inputs: dict, returned: object) -> None:
     networks = inputs["networks"]
     answers = [as_integer(answer, "the peak") for answer in as_items(returned, len(networks))]
-    peaks = [_peak(network) for network in networks]
+    peaks = [peak_of(network) for network in networks]
     if answers == peaks:
         return
     mistakes = [_memory_mistakes(network) for network in networks]

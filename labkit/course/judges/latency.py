@@ -162,21 +162,21 @@ def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:
             " right after each call, so that what you compute in between is not in the times"
         )
     ticks = case["ticks"][warmup:]
-    expected = next((n for n in range(least, most) if _half_width(ticks[:n]) <= tolerance), most)
+    expected = next((n for n in range(least, most) if half_width(ticks[:n]) <= tolerance), most)
     if repeats > expected:
         raise Wrong(
             f"the timer went on to {repeats} repeats. After {expected}, 3.6 MAD / sqrt(n) is"
-            f" {_half_width(ticks[:expected]):.4g} of the median, which is tight enough. MAD is the"
+            f" {half_width(ticks[:expected]):.4g} of the median, which is tight enough. MAD is the"
             " median of the distances to the median"
         )
     if repeats < expected:
         raise Wrong(
             f"the timer stopped after {repeats} repeats, where 3.6 MAD / sqrt(n) is still "
-            f"{_half_width(ticks[:repeats]):.4g} of the median; it should go on to {expected}"
+            f"{half_width(ticks[:repeats]):.4g} of the median; it should go on to {expected}"
         )
 
 
-def _half_width(ticks: list[int]) -> float:
+def half_width(ticks: list[int]) -> float:
     """Half of the confidence interval, as a share of the median, by the exercise's formula."""
     middle = statistics.median(ticks)
     return 3.6 * statistics.median(abs(t - middle) for t in ticks) / math.sqrt(len(ticks)) / middle
@@ -263,7 +263,7 @@ def predict_judge(inputs: dict, returned: object) -> None:
     table, base = {tuple(row[:5]): row[5] for row in inputs["table"]}, dict(inputs["base"])
     for subnet, value in zip(inputs["subnets"], as_items(returned, len(inputs["subnets"]))):
         got = as_number(value, "the latency")
-        start, rows = base[subnet["resolution"]], _rows(subnet)
+        start, rows = base[subnet["resolution"]], rows_of_subnet(subnet)
 
         # Called in the same turn of the loop, so that its variables are bound as they should be.
         def with_blocks(keys: list[tuple]) -> float:
@@ -281,13 +281,13 @@ def predict_judge(inputs: dict, returned: object) -> None:
                     " one that leaves it"
                 ): with_blocks(leaving),
                 "sides are rounded up: a map of 7 pixels becomes one of 4": with_blocks(
-                    _rows(subnet, down=True)
+                    rows_of_subnet(subnet, down=True)
                 ),
                 "the stem has halved the image before the first block": with_blocks(
-                    _rows(subnet, stem=False)
+                    rows_of_subnet(subnet, stem=False)
                 ),
                 "only the first block of a stage has the stage's stride": with_blocks(
-                    _rows(subnet, every_block=True)
+                    rows_of_subnet(subnet, every_block=True)
                 ),
                 "each stage begins with a block that is `first`": with_blocks(
                     [(row[0], False, *row[2:]) for row in rows]
@@ -321,7 +321,7 @@ def _sides(
     return sides
 
 
-def _rows(subnet: dict, **mistake: bool) -> list[tuple]:
+def rows_of_subnet(subnet: dict, **mistake: bool) -> list[tuple]:
     """The keys of the table that a subnet's blocks need."""
     blocks = [
         (s, i == 0, *block)
@@ -512,7 +512,7 @@ def _judge_calibration(inputs: dict, returned: dict) -> None:
     for name in MEASUREMENTS:
         require_unchanged(returned[name], inputs[name], f"`{name}`")
     missing, equal = measured - sums, np.ones(len(sums))
-    intercept, per_block = expected = _line(blocks, missing, measured**-2)
+    intercept, per_block = expected = weighted_line(blocks, missing, measured**-2)
     three, *_ = np.linalg.lstsq(
         np.stack([sums, equal, blocks], 1) / measured[:, None], equal, rcond=None
     )
@@ -538,24 +538,27 @@ def _judge_calibration(inputs: dict, returned: dict) -> None:
                 "this makes the squared errors in milliseconds smallest, which serves the"
                 " slow subnets; the errors should be relative: divide each row by what was"
                 " measured"
-            ): _line(blocks, missing, equal),
+            ): weighted_line(blocks, missing, equal),
             (
                 "the rows are divided by the square of what was measured; once is enough (the"
                 " weights of np.polyfit multiply the errors before they are squared)"
-            ): _line(blocks, missing, measured**-4),
+            ): weighted_line(blocks, missing, measured**-4),
             (
                 "the rows are divided by the root of what was measured (a weight inside the"
                 " squares counts twice)"
-            ): _line(blocks, missing, 1 / measured),
-            "the errors are relative to the sums, not to what was measured": _line(
+            ): weighted_line(blocks, missing, 1 / measured),
+            "the errors are relative to the sums, not to what was measured": weighted_line(
                 blocks, missing, sums**-2
             ),
             (
                 "both sides have to be divided by what was measured, the columns too: the two"
                 " numbers are milliseconds"
-            ): _line(blocks, missing / measured, equal),
+            ): weighted_line(blocks, missing / measured, equal),
             "the sum has got a factor of its own here; it counts as it is": (three[1], three[2]),
-            "the cost per block is missing": (_line(0 * blocks, missing, measured**-2)[0], 0),
+            "the cost per block is missing": (
+                weighted_line(0 * blocks, missing, measured**-2)[0],
+                0,
+            ),
         },
         f"with {got[0]:.7g} ms and {got[1]:.7g} ms per block the squared relative errors add up to"
         f" {squares(*got):.8g}; the least is {squares(*expected):.8g}, with {intercept:.7g} ms and"
@@ -563,7 +566,7 @@ def _judge_calibration(inputs: dict, returned: dict) -> None:
     )
 
 
-def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def weighted_line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Intercept and slope of the line with the least weighted squares, in closed form.
 
     The slope of a constant `x` is 0.

@@ -74,11 +74,11 @@ def fit_judge(inputs: dict, returned: object) -> None:
         returned["predicted"][0], expected.shape, "what predict returns for the other rows"
     )
     mistakes = {
-        "the held-out pairs were fitted to as well": _ridge(features, link, strength),
-        "the constant b is penalized as the weights are; it should be free": _ridge(
+        "the held-out pairs were fitted to as well": ridge(features, link, strength),
+        "the constant b is penalized as the weights are; it should be free": ridge(
             features[~held_out], link[~held_out], strength, free=False
         ),
-        "the penalty is missing": _ridge(features[~held_out], link[~held_out], 0.0),
+        "the penalty is missing": ridge(features[~held_out], link[~held_out], 0.0),
     }
     for mistake, (constant, weights) in mistakes.items():
         wrong = 100 - np.exp(-constant - inputs["others"] @ weights)
@@ -91,7 +91,7 @@ def fit_judge(inputs: dict, returned: object) -> None:
         rtol=1e-5,
         hint="Fitted are the links z of the pairs that are not held out; then 100 - exp(-z)",
     )
-    constant, weights = _ridge(features[~held_out], link[~held_out], strength)
+    constant, weights = ridge(features[~held_out], link[~held_out], strength)
     of_all = 100 - np.exp(-constant - features @ weights)
     require_close(returned["predicted"][1], of_all, "the predicted accuracy", rtol=1e-5)
     miss = of_all - accuracy
@@ -109,11 +109,11 @@ def expected_fit(inputs: dict) -> np.ndarray:
     """The accuracy that is predicted for the other rows of the inputs."""
     fitted = ~inputs["held_out"]
     link = -np.log(100 - inputs["accuracy"][fitted])
-    constant, weights = _ridge(inputs["features"][fitted], link, inputs["strength"])
+    constant, weights = ridge(inputs["features"][fitted], link, inputs["strength"])
     return 100 - np.exp(-constant - inputs["others"] @ weights)
 
 
-def _ridge(
+def ridge(
     features: np.ndarray, target: np.ndarray, strength: float, free: bool = True
 ) -> tuple[float, np.ndarray]:
     """The constant and the weights, as least squares with a further row for each penalty."""
@@ -215,7 +215,7 @@ def _judge_long_search(inputs: dict, search: dict) -> None:
         raise Wrong(f"candidates {calls} were measured, in this order; returned are {order}")
     require_close(
         search["mean"],
-        _conditioned(mean, covariance, inputs["noise"], calls, inputs["measured"])[0],
+        conditioned(mean, covariance, inputs["noise"], calls, inputs["measured"])[0],
         f"what is believed after measuring {calls}",
         rtol=1e-6,
         hint="Each measurement moves the mean of all candidates, by their covariance with it",
@@ -240,7 +240,7 @@ def _judge_short_searches(inputs: dict, short: Sequence) -> None:
             f"of three candidates number {first} was measured first",
         )
         a, b = (i for i in range(3) if i != first)
-        after = _conditioned(mean, covariance, inputs["noise"], [first], measured)
+        after = conditioned(mean, covariance, inputs["noise"], [first], measured)
         require_frequency(
             sum(pair == (first, a) for pair in pairs),
             max(1, sum(pair[0] == first for pair in pairs)),
@@ -249,7 +249,7 @@ def _judge_short_searches(inputs: dict, short: Sequence) -> None:
         )
 
 
-def _conditioned(
+def conditioned(
     mean: np.ndarray,
     covariance: np.ndarray,
     noise: float,
