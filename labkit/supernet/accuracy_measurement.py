@@ -69,11 +69,7 @@ def measure(
 
 
 def measure_pairs(
-    trained: TrainedSupernet,
-    archs: int = ARCHS,
-    seed: int = SEED,
-    progress: bool = True,
-    ranks: World | None = None,
+    trained: TrainedSupernet, archs: int, seed: int, progress: bool, ranks: World
 ) -> None:
     """Write pairs.npz: the accuracy of random archs on val-search, and of the first `SHIFT_ARCHS`
     of them on val and test.
@@ -81,11 +77,9 @@ def measure_pairs(
     Archs are measured in order of their genes, so that neighbors share the work of their first
     blocks. Each of the processes `ranks` measures a part of them.
     """
-    from labkit.runtime.distributed import World
-    from labkit.runtime.machine import choose_device, machine
+    from labkit.runtime.machine import machine
     from labkit.supernet.evaluation import RECALIBRATION_IMAGES, Evaluator
 
-    ranks = ranks or World(0, 1, choose_device("cpu"))
     trained.require_weights()
     space, weights = trained.space, trained.weights_path
     genes = random_genes(space, archs, seed)

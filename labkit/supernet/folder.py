@@ -128,8 +128,8 @@ class TrainedSupernet:
             train = (
                 f"{train}, with --data FOLDER for ImageNet's images, which takes many GPUs; or get"
                 f" the official weights with `labkit weights fetch {self.space.name}`, then `labkit"
-                " evaluate --data imagenet --path FOLDER` judges them (more in"
-                " docs/coming-from-ofa.md)"
+                f" evaluate --supernet {self.path} --arch largest --data imagenet --path FOLDER`"
+                " judges them (more in docs/coming-from-ofa.md)"
             )
         measure = f"make it with `labkit measure --supernet {self.path}`"
         advice = {WEIGHTS: train, PAIRS: measure, PREDICTOR: measure}

@@ -74,7 +74,7 @@ def dataset_record_of(path: Path, record: Mapping) -> DatasetRecord:
     if "dataset" not in record:
         raise CheckpointError(
             f"{path} does not say which data set it was trained on; for official weights use"
-            " `labkit evaluate --data imagenet --path FOLDER`"
+            " `labkit evaluate --supernet NAME --arch largest --data imagenet --path FOLDER`"
         )
     return DatasetRecord.from_json(record["dataset"], f"{path}: header", CheckpointError)
 

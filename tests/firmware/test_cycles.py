@@ -249,6 +249,17 @@ def test_an_interrupted_count_goes_on_where_it_stopped(counts, monkeypatch):
     assert operator_cycles.operator_cycles(ONE_OF_A_KIND, "cortex-m4") == known
 
 
+def test_a_program_counts_what_its_log_has_room_for(counts, monkeypatch):
+    work = {operator_key(each): each.macs + each.outputs for each in ONE_OF_A_KIND}
+    limit = max(work.values())
+    monkeypatch.setattr(operator_cycles, "BATCH_WORK", limit)
+    operator_cycles.operator_cycles(ONE_OF_A_KIND, "cortex-m4")
+    assert sum(counts, []) == list(work) and 1 < len(counts) < len(work)
+    for batch, after in zip(counts, [*counts[1:], None]):
+        total = sum(work[key] for key in batch)
+        assert total <= limit and (after is None or total + work[after[0]] > limit)
+
+
 def test_what_the_engine_is_told_of_an_operator_is_in_its_key():
     first = convolution(8, 8, 3, 5, 1, act="relu")
     changes = {"out_channels": 9, "in_channels": 9, "side": 6, "kernel": 5, "stride": 2}

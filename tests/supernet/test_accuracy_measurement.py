@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from pictures_for_tests import write_pictures
 from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 
@@ -20,8 +21,10 @@ from labkit.supernet.folder import load
 
 def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypatch):
     from labkit.accounting.records import records
+    from labkit.runtime.distributed import World
     from labkit.supernet.evaluation import Evaluator
 
+    alone = World(0, 1, torch.device("cpu"))
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         "labkit.supernet.weights_file.dataset_of", lambda path, record, images: None
@@ -46,10 +49,10 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
     before = pairs_file.read_bytes()
     for stop in (8, 15):  # on val-search, and on val
         with pytest.raises(KeyboardInterrupt):
-            measure_pairs(trained, archs=11, seed=3)
+            measure_pairs(trained, 11, 3, False, alone)
         assert pairs_file.read_bytes() == before and len(measured) == stop
     stop = None
-    measure_pairs(trained, archs=11, seed=3)
+    measure_pairs(trained, 11, 3, False, alone)
     genes, accuracy, header, unsearched = again(trained).pairs
     archs = FMNIST.decode(genes)
     assert len(measured) == len(set(measured)) == 11 + 6 + 6

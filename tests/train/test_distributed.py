@@ -1,12 +1,13 @@
-import os
-import subprocess
-import sys
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from processes_for_tests import torchrun
+from spaces_for_tests import WIDE
 
+from labkit.adopt.space_template import write_space
 from labkit.runtime.distributed import World
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet.batch_norm import DistributedStatistics
@@ -48,58 +49,14 @@ def test_ranks_split_a_batch_without_overlap():
     assert [len(part) for part in parts] == [4, 4, 4] and sum(parts, []) == list(range(12))
 
 
-def torchrun(out, *options, ranks=2):
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(ranks),
-        "-m",
-        "labkit",
-        "train",
-        "--device",
-        "cpu",
-        "--out",
-        str(out),
-        *options,
-    ]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 def test_two_processes_end_with_the_weights_of_one_with_the_joint_batch(tmp_path):
-    options = [
-        "--epochs",
-        "1",
-        "--steps-per-epoch",
-        "5",
-        "--batch",
-        "8",
-        "--erase",
-        "0.5",
-        "--precision",
-        "float64",
-        "--seed",
-        "3",
-    ]
-    process = torchrun(tmp_path / "two", *options)
+    space = tmp_path / "wide.toml"
+    write_space(space, replace(WIDE, num_classes=10))
+    options = {"epochs": 1, "steps_per_epoch": 5, "batch": 8, "erase": 0.5, "seed": 3}
+    options.update(precision="float64", sampling="log-macs", space=str(space))
+    process = torchrun("cpu", tmp_path / "two", options, ranks=2)
     assert process.returncode == 0, process.stderr[-3000:]
-    config = TrainConfig(
-        epochs=1,
-        steps_per_epoch=5,
-        batch=8,
-        erase=0.5,
-        precision="float64",
-        seed=3,
-        sampling="log-macs",  # what the command does with a sandwich
-    )
+    config = TrainConfig(**options)
     train(config, tmp_path / "one", progress=False, device="cpu")
     two, one = (
         checkpoint.read(tmp_path / name / "checkpoint.safetensors") for name in ("two", "one")

@@ -5,12 +5,9 @@ Nearly: torch's CUDA kernels of hard swish and hard sigmoid divide by 3 and by 6
 single precision.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from processes_for_tests import torchrun
 
 from labkit.data import datasets as data
 from labkit.space.presets import get_space
@@ -97,45 +94,14 @@ def test_processes_that_talk_through_nccl_end_with_the_weights_of_one_that_does_
     ranks = min(
         2, torch.cuda.device_count()
     )  # nccl gives every process a GPU of its own; one alone talks to itself
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            str(ranks),
-            "-m",
-            "labkit",
-            "train",
-            "--device",
-            "cuda",
-            "--out",
-            str(tmp_path / "nccl"),
-            "--epochs",
-            "1",
-            "--steps-per-epoch",
-            "5",
-            "--batch",
-            "16",
-            "--seed",
-            "3",
-            "--erase",
-            "0.5",
-            "--precision",
-            "float64",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "NCCL_DEBUG": "INFO"},
-    )
+    options = {"epochs": 1, "steps_per_epoch": 5, "precision": "float64", "erase": 0.5, **SMALL}
+    options["sampling"] = "log-macs"
+    process = torchrun("cuda", tmp_path / "nccl", options, ranks=ranks, NCCL_DEBUG="INFO")
     assert process.returncode == 0, process.stderr[-3000:]
     assert "NCCL INFO" in process.stdout + process.stderr  # the collectives did go through it
-    config = TrainConfig(epochs=1, steps_per_epoch=5, precision="float64", erase=0.5, **SMALL)
     assert_same_weights(
         checkpoint.read(tmp_path / "nccl" / "checkpoint.safetensors"),
-        trained(config, tmp_path / "alone"),
+        trained(TrainConfig(**options), tmp_path / "alone"),
         1e-9,
     )
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from labkit.latency.measured.measurement import anchor_block, measure
+from labkit.latency.measured.measurement import measure, measure_archs
 from labkit.latency.measured.runtimes import Runtime
-from labkit.runtime.timing import TimingLimits, machine_state, time_all
+from labkit.runtime.timing import TimingLimits, machine_state
 from labkit.space import Arch, SearchSpace
 from labkit.space.network import block_sides
 from labkit.tables.costs import AdditiveTable
@@ -61,18 +61,17 @@ def quick_subnets(
     space: SearchSpace, archs: Sequence[Arch], runtime: Runtime
 ) -> dict[str, np.ndarray]:
     """Time whole subnets: `median_ms` (N,), and its confidence interval `low_ms` to `high_ms`."""
-    arch_of = {str(i): arch for i, arch in enumerate(archs)}
     with _bar(space) as bar:
-        run = time_all(
-            list(arch_of),
-            lambda name: runtime.subnet(space, arch_of[name]),
-            runtime.block(space, anchor_block(space)),
-            QUICK_LIMITS,
+        timings = measure_archs(
+            space,
+            archs,
+            runtime,
+            limits=QUICK_LIMITS,
             clock=thread_clock,
-            progress=lambda _, share: _move(bar, share),
+            progress=lambda share: _move(bar, share),
         )
     return {
-        name: np.array([getattr(timing, name) for timing in run.timings.values()])
+        name: np.array([getattr(timing, name) for timing in timings])
         for name in ("median_ms", "low_ms", "high_ms")
     }
 

@@ -58,7 +58,6 @@ class Roster:
     columns: Columns
     header: list[str]
     rows: list[dict[str, str]]  # of students
-    other_rows: list[dict[str, str]]  # of Canvas: points possible, posting policies
     path: Path
 
     def row_of(self, name: str, id: str) -> dict[str, str] | None:
@@ -105,18 +104,18 @@ def read_roster(path: Path) -> Roster:
             f"{path} has the columns {', '.join(header[:8]) or 'of an empty file'}; a class list"
             " has those of Canvas, Moodle or GitHub Classroom, or a column `student`"
         )
-    all_rows = [
+    lines = [
         {name: "" for name in [*header, columns.id, *columns.aliases]}
         | dict(zip(header, (cell.strip() for cell in cells)))
         for cells in table[1:]
         if any(cell.strip() for cell in cells)
     ]
-    rows = [row for row in all_rows if _is_student(row, columns)]
+    rows = [row for row in lines if _is_student(row, columns)]
     ids = Counter(plain_id(row[columns.id]) for row in rows if row[columns.id])
     twice = [id for id, count in ids.items() if count > 1]
     if twice:
         raise ValueError(f"{path} has {', '.join(twice[:3])} in column {columns.id} more than once")
-    return Roster(columns, header, rows, [row for row in all_rows if row not in rows], Path(path))
+    return Roster(columns, header, rows, Path(path))
 
 
 def plain_id(id: str) -> str:

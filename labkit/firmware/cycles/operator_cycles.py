@@ -87,7 +87,7 @@ def operator_cycles(
     missing = {operator_key(operator): operator for operator in operators}
     missing = {key: operator for key, operator in missing.items() if key not in known}
     total, counted = sum(map(_work, missing.values())), 0
-    for batch in _batches(list(missing.items())):
+    for batch in _batches(missing.items()):
         executed = executed_operators([operator for _, operator in batch], core)
         known |= {key: each.cycles for (key, _), each in zip(batch, executed)}
         write_json(path, {"schema": 1, "core": core, "cycles": known})
@@ -121,13 +121,15 @@ def _work(operator: Operator) -> int:
     return operator.macs + operator.outputs
 
 
-def _batches(items: list[tuple[str, Operator]]) -> Iterator[list[tuple[str, Operator]]]:
+def _batches(items: Iterable[tuple[str, Operator]]) -> Iterator[list[tuple[str, Operator]]]:
+    """Items in their order, as many together as a program may have and its log has room for."""
     batch: list[tuple[str, Operator]] = []
+    work = 0
     for key, operator in items:
-        work = sum(_work(each) for _, each in batch) + _work(operator)
-        if batch and (len(batch) == BATCH_OPERATORS or work > BATCH_WORK):
+        if batch and (len(batch) == BATCH_OPERATORS or work + _work(operator) > BATCH_WORK):
             yield batch
-            batch = []
+            batch, work = [], 0
         batch.append((key, operator))
+        work += _work(operator)
     if batch:
         yield batch

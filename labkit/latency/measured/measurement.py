@@ -108,9 +108,10 @@ def measure_archs(
     runtime: Runtime | None = None,
     *,
     limits: TimingLimits = DEFAULT,
+    progress: Callable[[float], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Timing]:
-    """Time whole subnets end to end, in rounds as everything else."""
+    """Time whole subnets end to end, in rounds as everything else; `progress` as of `measure`."""
     runtime = get_runtime() if runtime is None else runtime
     archs_by_name = {str(i): arch for i, arch in enumerate(archs)}
     run = time_all(
@@ -119,5 +120,6 @@ def measure_archs(
         runtime.block(space, anchor_block(space)),
         limits,
         clock=clock,
+        progress=progress and (lambda _, share: progress(share)),
     )
     return list(run.timings.values())

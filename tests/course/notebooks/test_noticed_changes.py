@@ -79,8 +79,8 @@ CHANGES = [
     Change(
         "DARTS that keeps the weakest edges",
         "darts/genotype.py",
-        "np.argsort(-strength[incoming]",
-        "np.argsort(strength[incoming]",
+        "np.argsort(-weights.max(1)",
+        "np.argsort(weights.max(1)",
         ("06",),
     ),
     Change(
