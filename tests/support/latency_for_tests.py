@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,14 @@ COARSE = TimingLimits(
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """A cache folder of its own for each test, and the small space among the known ones."""
+def own_cache(tmp_path, tmp_path_factory, monkeypatch):
+    """Of its own for each test: a cache folder, and one for temporary files, where programs that
+    measure this machine wait for each other. The small space is among the known ones.
+    """
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    temporary = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setenv("TMPDIR", temporary)
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
     monkeypatch.setitem(spaces, "tiny", TINY)
 
 
