@@ -9,6 +9,7 @@ import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import as_integer, as_items
+from labkit.course.exercises.stage_tables import stage_tables
 from labkit.latency.devices import get_device
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best
 from labkit.space import SearchSpace
@@ -48,30 +49,6 @@ def _tables(perturbation: float) -> tuple[SearchSpace, dict[str, Separable]]:
         "flash_bytes": flash_table(space, device),
         "sram_bytes": activation_table(space, 1),
     }
-
-
-def _stage_tables(perturbation: float) -> list[list[dict[str, np.ndarray]]]:
-    """For each global choice and stage, the terms of every configuration.
-
-    The terms of stage 0 include what all subnets share.
-    """
-    space, tables = _tables(perturbation)
-    global_choices = []
-    for r in range(len(space.global_choices)):
-        stages = []
-        for s in range(len(space.stages)):
-            terms = {
-                name: table.stage_values(s)[r, space.valid_codes(s)]
-                for name, table in tables.items()
-            }
-            if s == 0:
-                terms = {
-                    name: tables[name].combine(term, tables[name].base[r])
-                    for name, term in terms.items()
-                }
-            stages.append(terms)
-        global_choices.append(stages)
-    return global_choices
 
 
 @lru_cache(maxsize=32)
@@ -136,7 +113,10 @@ def _perturbation(seed: int) -> float:
 
 
 def choose_inputs(seed: int) -> dict:
-    return {"global_choices": _stage_tables(_perturbation(seed)), "limits": dict(_limits(seed))}
+    return {
+        "global_choices": stage_tables(*_tables(_perturbation(seed))),
+        "limits": dict(_limits(seed)),
+    }
 
 
 def choose_judge(inputs: dict, returned: object) -> None:
@@ -158,7 +138,7 @@ def choose_judge(inputs: dict, returned: object) -> None:
         each
         for each in PERTURBATIONS
         if np.array_equal(
-            inputs["global_choices"][0][0]["score"], _stage_tables(each)[0][0]["score"]
+            inputs["global_choices"][0][0]["score"], stage_tables(*_tables(each))[0][0]["score"]
         )
     )
     optimum = _optimum(perturbation, tuple(limits.items())).accuracy

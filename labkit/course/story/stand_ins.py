@@ -73,10 +73,35 @@ def recalibrate_model(model, batches):
 # ---- 2: training ---------------------------------------------------------------------------------
 
 
+def soft_loss(student, teacher, labels, temperature, share):
+    student_soft, teacher_soft = student / temperature, teacher.detach() / temperature
+    # Less the teacher's entropy, the cross entropy with the teacher is the divergence from it.
+    entropy = distillation_loss(teacher_soft, teacher_soft)
+    divergence = distillation_loss(student_soft, teacher_soft) - entropy
+    return label_loss(student, labels, 0.0).lerp(temperature**2 * divergence, share)
+
+
 def sandwich(choices, n, rng):
     genes = np.stack([choices - 1, 0 * choices, *(rng.integers(choices) for _ in range(n))])
     genes[:, 0] = rng.integers(choices[0])
     return genes
+
+
+def allowed_choices(step, phases, choices):
+    counts = dict.fromkeys(choices, 1)
+    counts.update((name, count) for first_step, name, count in phases if first_step <= step)
+    return {name: values[len(values) - counts[name] :] for name, values in choices.items()}
+
+
+def add_gradients(model, images, labels, archs):
+    model.zero_grad()
+    total = 0.0
+    for arch in archs:
+        loss = label_loss(model(images, arch), labels, 0.0)
+        loss.backward()
+        total += loss.item()
+        del loss  # and with it the activations, before there are others
+    return total
 
 
 def train_step(model, optimizer, images, labels, archs, share):
@@ -84,12 +109,9 @@ def train_step(model, optimizer, images, labels, archs, share):
     losses, teacher = [], None
     for arch in archs:
         logits = model(images, arch)
-        loss = label_loss(logits, labels, 0.0)
-        if teacher is None:
-            teacher = logits.detach()
-            entropy = distillation_loss(teacher, teacher)
-        else:  # less its entropy, the cross entropy with the teacher is the divergence from it
-            loss = loss.lerp(distillation_loss(logits, teacher) - entropy, share)
+        learned = 0.0 if teacher is None else share
+        teacher = logits.detach() if teacher is None else teacher
+        loss = soft_loss(logits, teacher, labels, 1.0, learned)
         loss.backward()
         losses.append(loss.item())
     optimizer.step()
@@ -235,6 +257,30 @@ def int8_layer(x, x_zero, weight, bias, multiplier, y_zero):
 
 def peak_memory(operators, sizes):
     return peak_of({"operators": operators, "sizes": sizes})
+
+
+def choose(global_choices, limits):
+    best, answer = np.inf, None  # the lowest negative score
+    for r, stages in enumerate(global_choices):
+        spent, picks = np.zeros((1, 3)), np.zeros((1, 0), dtype=int)  # of the stages so far
+        for stage in stages:
+            terms = np.stack([stage["latency_ms"], stage["flash_bytes"], -stage["score"]], 1)
+            fitting = np.flatnonzero(stage["sram_bytes"] <= limits["sram_bytes"])
+            fitting = fitting[_front(terms[fitting])]
+            sums = spent[:, None] + terms[fitting]  # (picks so far, configurations, 3)
+            within = (sums[..., :2] <= [limits["latency_ms"], limits["flash_bytes"]]).all(2)
+            before, last = np.nonzero(within)
+            spent, picks = sums[within], np.column_stack([picks[before], fitting[last]])
+            if stage is not stages[-1]:
+                front = _front(spent)
+                spent, picks = spent[front], picks[front]
+        if len(spent) and spent[:, 2].min() < best:
+            best, answer = spent[:, 2].min(), (r, picks[spent[:, 2].argmin()].tolist())
+    return answer
+
+
+def _front(points):
+    return nondominated(points) if len(points) else np.zeros(0, dtype=int)
 
 
 def smallest_budgets(global_choices, limits):
