@@ -1,4 +1,4 @@
-"""What each part of a long work takes, in a file that survives a kill."""
+"""What each part of a long job takes, in a file that survives a kill."""
 
 from __future__ import annotations
 

@@ -155,9 +155,9 @@ def _images(config: TrainConfig) -> DataSet:
 def step_seconds(
     config: TrainConfig, seconds: float, device: str | None = None, out: Path | None = None
 ) -> float:
-    """What a step takes here, by training for `seconds`, at least for a step, without a word.
+    """What a step takes here, by training silently for `seconds`, for one step at least.
 
-    The weights are left in `out`, if it is said.
+    The weights are left in `out`, if that is given.
     """
     times: list[float] = []
 

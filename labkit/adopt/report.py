@@ -1,4 +1,4 @@
-"""The report on a project's folder (`labkit.adopt.project_folder`), and on what was written on it.
+"""The report on a project's folder (`labkit.adopt.project_folder`), with what was written about it.
 
 Nothing is measured again. What is not there, or cannot be read, is named at the report's beginning.
 """

@@ -20,7 +20,7 @@ SCHEMA = "labkit-published-subnets-1"
 
 
 class PublishedSubnet(NamedTuple):
-    """One published subnet, and what its publishers say of it."""
+    """One published subnet, and what its publishers say about it."""
 
     name: str
     supernet: str  # the name of its space

@@ -1,6 +1,6 @@
 """The architecture gradient of bilevel optimization, first and second order.
 
-The architecture weights a shall minimize the validation loss of weights w that minimize the
+The architecture weights a are to minimize the validation loss of weights w that minimize the
 training loss. DARTS (arXiv 1806.09055, section 2.3) replaces those weights by one training step,
 
     gradient over a of L_val(w', a),    w' = w - xi * (gradient over w of L_train(w, a)),

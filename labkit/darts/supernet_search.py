@@ -5,7 +5,7 @@ choices (Gumbel softmax, FBNet, arXiv 1812.03443, section 3.2), lowers the mixtu
 of `val-search`, and pays a price for expected cost over budget (the differentiable latency term of
 ProxylessNAS, arXiv 1812.00332, section 3.3). The price is not a constant to be tuned for each
 budget: it rises while the expected cost is over budget and falls while it is under, together with a
-penalty on the squared excess (an augmented Lagrangian). At the end stands a distribution over
+penalty on the squared excess (an augmented Lagrangian). The result is a distribution over
 archs; its most probable arch within budget, found exactly, and others drawn from it are measured,
 as FBNet does with its draws, and the most accurate is the answer.
 """

@@ -1,4 +1,4 @@
-"""How a data set is cut into train, val-search, val and test: stratified, and the same for ever.
+"""How a data set is cut into train, val-search, val and test: stratified, and the same forever.
 
 Search (accuracy pairs, predictors) sees `val-search`, and what is reported as measured comes from
 `val`, so that a subnet is not judged on the images that chose it. `test` is read once, for a

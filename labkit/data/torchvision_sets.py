@@ -27,7 +27,7 @@ PICTURES = (
     " OxfordIIITPet PCAM RenderedSST2 SUN397 CLEVRClassification"
 ).split()
 NAMES = (*ARRAYS, *PICTURES)
-# What a constructor needs besides, and the parts of those that have no test split of labels.
+# What else a constructor needs, and the parts of those that have no test split of labels.
 OPTIONS = {"EMNIST": {"split": "balanced"}}
 PARTS = {"Imagenette": ("train", "val"), "CLEVRClassification": ("train", "val")}
 

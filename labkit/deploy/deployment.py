@@ -56,7 +56,7 @@ class Deployment:
         raise NotImplementedError
 
     def lines(self) -> list[str]:
-        """What a terminal says of it."""
+        """What a terminal says about it."""
         raise NotImplementedError
 
     def to_json(self) -> dict:

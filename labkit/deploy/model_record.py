@@ -245,7 +245,7 @@ def write_model(
 
 
 def require_own(path: Path) -> None:
-    """Raise LabError for a model's folder that is there and has no record of ours beside it."""
+    """Raise LabError for a model's folder that exists and has no record of ours beside it."""
     if path.exists() and not _beside(path).is_file():
         raise LabError(
             f"{path} is there already, and labkit did not write it; nothing was written; choose"

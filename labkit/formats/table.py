@@ -19,7 +19,7 @@ class Format(NamedTuple):
     name: str
     example: str  # of a path
     module_name: str
-    options: tuple[str, ...]  # of `deploy`, besides those that all of them take
+    options: tuple[str, ...]  # of `deploy`, beyond those that all of them take
 
     @property
     def module(self) -> ModuleType:

@@ -217,7 +217,7 @@ class Variation:
         return parents.take((self.rng.random(n) * len(parents)).astype(np.intp), axis=0)
 
     def record_acceptance(self, children: np.ndarray, feasible: np.ndarray) -> None:
-        """Of so many mutants and crossed children (2,), so many (2,) met the budgets.
+        """Note how many mutants and crossed children (2,) there were, and how many met the budgets.
 
         The share counts as at least a tenth, which limits how many children are drawn at a time.
         """

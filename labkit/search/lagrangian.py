@@ -135,7 +135,7 @@ def _best_above(subproblem: Subproblem, prices: np.ndarray, floor: float) -> np.
             return None
         options = options[nondominated(np.vstack([-values[options], costs[:, options]]).T)]
         options = options[np.argsort(loss[options], kind="stable")]
-        counts = np.searchsorted(loss[options], may_lose)  # (N,) each may add the first so many
+        counts = np.searchsorted(loss[options], may_lose)  # (N,) how many of the first each may add
         chunks = []
         parts = -(-int(counts.sum()) // PARTIAL_ARCHS_AT_ONCE) or 1
         for rows in np.array_split(np.arange(len(value)), parts):

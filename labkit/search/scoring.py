@@ -11,7 +11,7 @@ from labkit.search.budgets import Budget, GenesFunction
 from labkit.space import Arch, SearchSpace
 from labkit.tables.separable import Joint, check_tables, is_separable
 
-REMEMBERED_ARCHS = 500_000  # after so many, a `CachedAccuracy` starts anew
+REMEMBERED_ARCHS = 500_000  # after this many, a `CachedAccuracy` starts anew
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ def choose_subnets(
     targets: Sequence[Target], model: AccuracyModel
 ) -> tuple[list[Target], list[Choice]]:
     """Each target's best subnet, exactly; then the best that meets all their budgets, if there is
-    one and it is none of theirs.
+    one and it is not among them.
 
     Targets and choices are in the same order, the most accurate first: a subnet that is too slow
     for a device then stands above the device's, and one that is worse below. Raises

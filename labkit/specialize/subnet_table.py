@@ -1,6 +1,6 @@
 """A subnet for each of several devices at several budgets, evaluated and measured: a table.
 
-What is predicted of a subnet stands beside what was measured of it on images that neither predictor
+What is predicted for a subnet stands beside what was measured, on images that neither predictor
 nor search has seen.
 """
 
@@ -30,7 +30,7 @@ PERCENTILES = (10, 50, 90)  # of the latency of random archs: a tight, a middlin
 
 @dataclass(frozen=True)
 class SubnetTable:
-    """A row for each target: its subnet, what is predicted of it, and what was measured."""
+    """A row for each target: its subnet, what is predicted for it, and what was measured."""
 
     targets: Sequence[Target]
     rows: Sequence[dict]
@@ -115,7 +115,7 @@ def subnet_table(
 
 
 def predicted_row(target: Target, model: AccuracyModel, seed: int) -> dict:
-    """The subnet that evolution chooses for `target`, and what is predicted of it."""
+    """The subnet that evolution chooses for `target`, and what is predicted for it."""
     choice = choose_subnet(target, model, method="evolution", seed=seed)
     optimum = choose_subnet(target, model, method="exact")
     return {

@@ -66,8 +66,8 @@ def thompson_search(
     rng: np.random.Generator,
     progress: bool = False,
 ) -> MeasuredSearch:
-    """Measure so many archs within `budgets`, each as often chosen as it is believed to be the best
-    of those that were not looked at yet.
+    """Measure this many archs within `budgets`, each chosen as often as it is believed to be the
+    best of those that were not looked at yet.
 
     An arch that `prior` has a measurement of is not measured again. There are fewer measurements
     where all archs within the budgets were looked at, or `FAILURES` kinds of better ones than the

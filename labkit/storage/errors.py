@@ -16,7 +16,7 @@ class ExportError(LabError):
     """An exported model does not compute what the torch subnet computes, or does not run."""
 
 
-# What reading a damaged or foreign npz or safetensors header raises besides the reader's own error:
+# What reading a damaged or foreign npz or safetensors header raises beyond the reader's own error:
 # zip and deflate errors are no ValueErrors, an .npy file is no archive, and a header may be valid
 # JSON of another shape.
 UNREADABLE = (

@@ -4,8 +4,8 @@ A narrower layer uses the first channels of the wide one, a smaller kernel is th
 of the larger one (OFA, arXiv 1908.09791, section 3.3). How much is used follows from the input and
 the arguments of the call, and is all of it where an argument is None; no layer remembers an active
 size. A part of the network is called as `layer(x, stats, size)`, where `stats` normalizes for its
-batch norms, if it has any, and `size` is the number of channels that leave it; a block takes the
-choice of the arch besides.
+batch norms, if it has any, and `size` is the number of channels that leave it; a block also takes
+the choice of the arch.
 
 Shapes in trailing comments: N images, C channels, H and W pixels.
 """

@@ -29,7 +29,7 @@ def accuracy_of(link: np.ndarray) -> np.ndarray:
 
 
 def binomial_variance(accuracy: np.ndarray, images: int) -> np.ndarray:
-    """Variance of `log_error` of an accuracy that is measured on so many images, by the delta
+    """Variance of `log_error` of an accuracy that is measured on that many images, by the delta
     method. An accuracy counts as at least half an image away from 0 and 100 %.
 
     >>> float(binomial_variance(np.array(90.0), 1000).round(4))
@@ -45,7 +45,7 @@ class Shift:
     """How accuracies on a set of images follow from those that a predictor was fitted to.
 
     On the scale of `log_error` they are intercept + slope * link, and scatter around that by
-    `noise` times the `binomial_variance` of so many `images`.
+    `noise` times the `binomial_variance` of that many `images`.
     """
 
     intercept: float
@@ -62,7 +62,7 @@ class Shift:
 
 
 def fit_shift(predicted: np.ndarray, measured: np.ndarray, images: int) -> Shift:
-    """The shift from predicted accuracies (N,) to measured ones (N,) on so many other `images`.
+    """The shift from predicted accuracies (N,) to measured ones (N,) on that many other `images`.
 
     The archs must be ones that nobody chose: where a search chose, the luck of the best of many
     would be taken for a property of the images. Least squares, weighted by the binomial variance;

@@ -71,7 +71,7 @@ class AccuracyPosterior:
     """What is believed of accuracies after measuring those of some archs.
 
     `genes` (N, G) are the archs, canonical; `accuracy` (N,) what was measured of them, in percent,
-    on so many `images`.
+    on that many `images`.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ def fit_posterior(
     kernel: Kernel | None = None,
     images: int = IMAGES,
 ) -> AccuracyPosterior:
-    """The posterior of pairs: genes (N, G), and accuracy (N,) in percent on so many `images`.
+    """The posterior of pairs: genes (N, G), and accuracy (N,) in percent on that many `images`.
 
     `kernel` is fitted to the pairs unless it is an argument. Raises ValueError for fewer than 10
     pairs, genes of another space, or accuracies that are not one finite percentage per arch.

@@ -1,5 +1,5 @@
-"""An additive Gaussian process over archs: what is believed of a function of genes before any value
-of it is known.
+"""An additive Gaussian process over archs: what is believed about a function of genes before any
+of its values is known.
 
 The function is a level for each global choice plus one term for each stage. Its covariance is
 

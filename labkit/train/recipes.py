@@ -20,7 +20,7 @@ class Recipe:
 
     sandwich: each step trains the largest and the smallest arch, so that all the others lie between
         two trained ones (Yu & Huang, arXiv 1903.05134).
-    random_archs: how many archs drawn at random each step trains besides.
+    random_archs: how many archs drawn at random each step trains as well.
     sampling: how these are drawn, a name in `SAMPLINGS`.
     distill: the others learn the largest arch's output on the same batch instead of the labels
         ("in-place distillation", BigNAS, arXiv 2003.11142, section 3.1).

@@ -1,4 +1,4 @@
-"""The notebook that runs an answer: what it needs of the student's notebook, and calls of it."""
+"""The notebook that runs an answer: what it needs from the student's notebook, and the calls."""
 
 from __future__ import annotations
 

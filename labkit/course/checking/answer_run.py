@@ -32,7 +32,7 @@ class RunPlan:
     """What all runs of answers have in common."""
 
     labkit_paths: dict[str, Path]  # exercise id -> where its kernel finds labkit
-    view: FileView  # what every run may read, besides the copy of labkit for its exercise
+    view: FileView  # what every run may read, apart from the copy of labkit for its exercise
     seed: int
     limits: RunLimits
     namespaces: bool = True  # whether runs get namespaces of their own

@@ -1,4 +1,4 @@
-"""What running answers takes of the machine, looked at before anything of it is imported."""
+"""What running answers requires of the machine, looked at before any of it is imported."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def run_job(
     `view`, in namespaces or without them (see `try_walls`), on the processors of whoever asks.
 
     The reply is the job's result with "walls", "seconds", "cpu_s", and perhaps "ended" (it was cut
-    short, and why) or "failure" (the job could not be run, which is nobody's fault who answered).
+    short, and why) or "failure" (the job could not be run, which is no fault of whoever answered).
     """
     instructions = {name: part for name, part in job.items() if name != "inputs"}
     return _ask(address, instructions, job["inputs"], limits, view, namespaces)

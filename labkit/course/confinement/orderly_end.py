@@ -1,4 +1,4 @@
-"""Ending in order: a grading that is told to end takes along what it started and what it wrote."""
+"""An orderly end: a grading that is told to end takes along what it started and what it wrote."""
 
 from __future__ import annotations
 

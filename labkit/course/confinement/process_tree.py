@@ -26,7 +26,7 @@ def descendants(pid: int) -> list[int]:
     """Processes below `pid`, by their parents; empty where there is no /proc."""
     children: dict[int, list[int]] = {}
     for process in _processes():
-        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+        with suppress(OSError, ValueError, IndexError):  # it has ended in the meantime
             stat = Path(f"/proc/{process}/stat").read_text()
             parent = int(stat.rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(process)

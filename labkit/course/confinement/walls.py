@@ -1,6 +1,6 @@
 """Confinement of one process and all that it starts: what it may see, reach and use up.
 
-The first wall are namespaces: a file system in memory with Python's files read-only in it, no
+Namespaces are the first wall: a file system in memory with Python's files read-only in it, no
 network, and a process table of its own, whose first process takes all others with it when it ends.
 Behind them stand three that need no namespace: Landlock keeps files closed, a filter of system
 calls keeps out what an answer never needs, and the process runs as a user of its own where the

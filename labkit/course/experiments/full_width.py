@@ -1,4 +1,4 @@
-"""A supernet of several widths as one of the full width, for what cannot choose a width."""
+"""A supernet of several widths as one of full width, for searches that cannot choose a width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some images of a data set as a folder of PNG files, as one's own images would lie there."""
+"""Some images of a data set as a folder of PNG files, as a folder of one's own images would be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions of the notebook on search: questions to commit to an answer of, and the results."""
+"""Predictions of the notebook on search: questions to commit to answers of, and the results."""
 
 from __future__ import annotations
 

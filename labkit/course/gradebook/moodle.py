@@ -1,8 +1,8 @@
 """The grading worksheet that Moodle imports, and the zip with feedback files.
 
 Moodle finds students by the number after `Participant`, which is also in the names of what it lets
-one download. A grade above the assignment's maximum it ignores without a word, so that is refused
-here. Sources: mod/assign/feedback/offline and mod/assign/feedback/file.
+one download. It silently ignores a grade above the assignment's maximum, so that is refused here.
+ Sources: mod/assign/feedback/offline and mod/assign/feedback/file.
 """
 
 from __future__ import annotations

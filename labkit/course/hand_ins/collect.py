@@ -283,7 +283,7 @@ def _of_no_platform(name: str, by_top: dict[str, list[Entry]]) -> list[_Files]:
 
 
 def _differing(notebooks: dict[str, Entry]) -> list[str]:
-    """The course's notebooks of which there are several with different content."""
+    """The course's notebooks that are there more than once, with different content."""
     contents: dict[str, set[bytes]] = {}
     for top, entry in notebooks.items():
         try:

@@ -174,7 +174,7 @@ def _stays_inside(parts: tuple[str, ...]) -> bool:
 
 
 def _refusal(member: zipfile.ZipInfo, unpacked_bytes: int) -> str:
-    """Why a file in a zip is not read, from what the zip says of it."""
+    """Why a file in a zip is not read, from what the zip says about it."""
     if member.flag_bits & 1:
         return "encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -1,7 +1,7 @@
 """The class list that a platform exports: who is in the class, under which id, and who handed in
 when.
 
-Read are Canvas's gradebook, Moodle's grading worksheet, GitHub Classroom's grades, and any table
+It reads Canvas's gradebook, Moodle's grading worksheet, GitHub Classroom's grades, and any table
 with a column `student` and perhaps `id`, `email`, `submitted`.
 """
 

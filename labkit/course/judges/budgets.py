@@ -117,7 +117,7 @@ def spaces_inputs(seed: int) -> dict:
 def _space_sample(
     rng: np.random.Generator, limit: float, within: int, accuracy: float
 ) -> dict[str, np.ndarray]:
-    """Random subnets: so many within the limit, the best of them at it, and better ones beyond."""
+    """Random subnets: `within` meet the limit, the best of them exactly, and better ones do not."""
     beyond = int(rng.integers(3, 8))
     cost = np.concatenate(
         [limit - rng.integers(0, 12, within) / 8, limit + 0.125 * np.arange(1, 1 + beyond)]

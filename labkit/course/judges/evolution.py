@@ -36,7 +36,7 @@ from labkit.course.judges.predictors import fit_inputs, fit_judge, fit_run
 
 def one_hot_inputs(seed: int) -> dict:
     rng = np.random.default_rng(seed)
-    kernels, expands = [3, 5, 7, 9][: 2 + (seed + 1) % 3], [2, 3, 4, 6][: 3 + seed % 2]
+    kernels, expands = [3, 5, 9, 11][: 2 + (seed + 1) % 3], [2, 3, 4, 6][: 3 + seed % 2]
     depths = [3, 2, 4, 1][: 3 + seed % 2]
     stages = [
         [

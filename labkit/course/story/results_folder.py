@@ -85,7 +85,7 @@ def _table_path(space: SearchSpace) -> Path:
 
 
 def keep_predictor(predictor: SeparablePredictor, pairs: int, rmse: float) -> None:
-    """Keep a predictor that was fitted to so many pairs, with its error on others, in points."""
+    """Keep a predictor that was fitted to this many pairs, with its error on others, in points."""
     if _is_used():
         path, space = _predictor_path(predictor.space), predictor.space
         header = {"schema": SCHEMA, **space_fields(space), "pairs": pairs, "rmse": rmse}

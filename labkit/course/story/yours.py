@@ -19,10 +19,10 @@ def remember(name: str, function: Callable | None) -> None:
 
 
 def yours(*names: str) -> Callable | tuple[Callable, ...]:
-    """The student's functions of these names, or labkit's where the last check in this session was
-    not passed; a line says which. One function for one name, else a tuple.
+    """The student's functions of these names, or labkit's where the last check in this session
+    failed; a line says which. One function for one name, else a tuple.
 
-    Where a student's function raises an exception later, labkit's goes on for it, with a line that
+    Where a student's function raises an exception later, labkit's takes over, with a line that
     says so. Raises ValueError for a name of no exercise that a story runs on.
     """
     functions = tuple(map(_function, names))

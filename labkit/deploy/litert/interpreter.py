@@ -35,7 +35,7 @@ def litert_model(content: bytes, threads: int = 1) -> RuntimeModel:
 
 
 def scale_of(details: dict) -> IntegerScale | None:
-    """The scale of an input or output, from what an interpreter says of it; None for floats."""
+    """The scale of an input or output, from what an interpreter says about it; None for floats."""
     if details["dtype"] != np.int8:
         return None
     parameters = details["quantization_parameters"]

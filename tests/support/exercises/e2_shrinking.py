@@ -207,6 +207,13 @@ def sandwich_two_random(choices, n, rng):
     return sandwich_stack(choices, 2, rng)
 
 
+def sandwich_full_size_without_random_ones(choices, n, rng):
+    rows = sandwich_stack(choices, n, rng)
+    if n == 0:
+        rows[:, 0] = choices[0] - 1
+    return rows
+
+
 def sandwich_five_genes(choices, n, rng):
     return sandwich_stack(np.resize(choices, 5), n, rng)
 
@@ -710,6 +717,7 @@ WRONG = {
         sandwich_resolution_of_the_first_gene,
         sandwich_two_random,
         sandwich_five_genes,
+        sandwich_full_size_without_random_ones,
         sandwich_ends_keep_their_resolution,
         sandwich_resolution_for_each,
         sandwich_without_smallest,

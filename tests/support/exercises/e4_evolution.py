@@ -76,6 +76,18 @@ def one_hot_concatenated(stages, depths, kernels, expands):
     return np.concatenate(parts)
 
 
+def one_hot_counts_in_twos(stages, depths, kernels, expands):
+    """As if kernel sizes always went up by two."""
+    slots = np.zeros((sum(depths), len(kernels) + len(expands)))
+    first = 0
+    for blocks, depth in zip(stages, depths):
+        for i, (kernel, expand) in enumerate(blocks):
+            slots[first + i, (kernel - kernels[0]) // 2] = 1
+            slots[first + i, len(kernels) + expands.index(expand)] = 1
+        first += depth
+    return slots.ravel()
+
+
 def one_hot_three_kernels(stages, depths, kernels, expands):
     return one_hot_loop(stages, depths, (3, 5, 7), expands)
 
@@ -707,6 +719,7 @@ RIGHT = {
 WRONG = {
     "4.1": [
         one_hot_three_kernels,
+        one_hot_counts_in_twos,
         one_hot_three_expand_ratios,
         one_hot_three_stages,
         one_hot_equal_slots,
