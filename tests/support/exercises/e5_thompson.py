@@ -117,6 +117,13 @@ def thompson_random(*arguments):
     return searching(*arguments, draws=lambda mean, covariance, rng: rng.random(len(mean)))
 
 
+def thompson_wide_draws(*arguments):
+    return searching(
+        *arguments,
+        draws=lambda mean, covariance, rng: rng.multivariate_normal(mean, 2 * covariance),
+    )
+
+
 def thompson_mean_of_ten_draws(*arguments):
     return searching(
         *arguments,
@@ -251,6 +258,7 @@ WRONG = {
         thompson_variances_as_deviations,
         thompson_draws_without_mean,
         thompson_random,
+        thompson_wide_draws,
         thompson_mean_of_ten_draws,
         thompson_one_draw,
         thompson_another_generator,
