@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -30,6 +31,7 @@ from labkit.course.handout.student_copy import (
 )
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.course.release import student_notebooks as student
+from labkit.course.release.contents import COPIED
 from labkit.latency.devices import get_device
 from labkit.space.presets import get_space
 from labkit.specialize.device_costs import DeviceCosts
@@ -173,6 +175,13 @@ def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
     assert len(first) == 1 and "git" in next(iter(first))
     for path in NOTEBOOKS:  # and only there is the course fetched
         assert sum('"git", "clone"' in cell_source(cell) for cell in code(read(path))) == 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_files_that_a_notebook_names_are_in_a_release(path):
+    texts = "\n".join(map(cell_source, student_copy(read(path), path.name)["cells"]))
+    named = re.findall(r"\b(?:benchmarks|data|docs|labkit|tests)/[\w./-]*\w\.\w+", texts)
+    assert not [name for name in named if not any(fnmatchcase(name, each) for each in COPIED)]
 
 
 def test_notebooks_share_nothing():
