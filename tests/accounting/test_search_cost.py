@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from labkit.accounting import records as ledger
 from labkit.accounting.search_cost import (
@@ -197,24 +198,17 @@ def test_no_files_are_no_records(data):
     assert ledger.records() == [] and measured([]) == []
 
 
-def test_records_come_from_the_ledger_and_from_headers(data):
-    from safetensors.numpy import save_file
-
-    header = {
-        "schema": "labkit-supernet-2",
-        "space": "fmnist",
-        "cpu_hours": 2.5,
-        "wall_hours": 1.5,
-        "machine": "m",
-        "date": "2026-11-24",
-    }
-    folder = data / "supernets" / "fmnist"
+def write_weights(folder, **hours):
+    """A file of weights whose header says what the training took."""
+    about = {"schema": "labkit-supernet-2", "space": "fmnist", "machine": "m", "date": "2026-11-24"}
     folder.mkdir(parents=True)
-    save_file(
-        {"w": np.zeros(1)},
-        folder / "supernet.safetensors",
-        metadata={"header": json.dumps(header)},
-    )
+    header = {"header": json.dumps({**about, **hours})}
+    save_file({"w": np.zeros(1)}, folder / "supernet.safetensors", metadata=header)
+
+
+def test_records_come_from_the_ledger_and_from_headers(data):
+    folder = data / "supernets" / "fmnist"
+    write_weights(folder, cpu_hours=2.5, wall_hours=1.5)
     np.savez(folder / "pairs.npz", header=np.array(json.dumps({"schema": "labkit-pairs-2"})))
     ledger.add_record({**RUN, "what": "search", "cpu_hours": 0.25})
     ledger.add_record({**RUN, "what": "search", "space": "ofa-mbv3"})
@@ -227,23 +221,7 @@ def test_records_come_from_the_ledger_and_from_headers(data):
 
 
 def test_a_run_on_a_gpu_and_then_on_a_cpu_is_a_record_of_each(data):
-    from safetensors.numpy import save_file
-
-    header = {
-        "schema": "labkit-supernet-2",
-        "space": "fmnist",
-        "cpu_hours": 2.5,
-        "gpu_hours": 0.5,
-        "machine": "m",
-        "date": "2026-11-24",
-    }
-    folder = data / "supernets" / "fmnist"
-    folder.mkdir(parents=True)
-    save_file(
-        {"w": np.zeros(1)},
-        folder / "supernet.safetensors",
-        metadata={"header": json.dumps(header)},
-    )
+    write_weights(data / "supernets" / "fmnist", cpu_hours=2.5, gpu_hours=0.5)
     assert [(r.get("cpu_hours"), r.get("gpu_hours")) for r in ledger.records()] == [
         (2.5, None),
         (None, 0.5),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spaces_for_tests import WIDE
+from spaces_for_tests import WIDE, plain_space
 
 from labkit.search import Budget, InfeasibleBudget, best, evolve, random_search
 from labkit.search.evolution import Variation
@@ -15,14 +15,7 @@ from labkit.tables.separable import StageTable
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 FMNIST = get_space("fmnist")
-TINY = SearchSpace(
-    "tiny",
-    (16, 24),
-    (Stage(8, 2, (1, 2), (3, 5), (2, 3)),) * 2,
-    in_channels=1,
-    num_classes=2,
-    stem_width=8,
-)
+TINY = plain_space((Stage(8, 2, (1, 2), (3, 5), (2, 3)),) * 2)
 
 
 def macs_budget(space, quantile, name="MACs"):

@@ -5,10 +5,11 @@ import pytest
 from exact_for_tests import EXAMPLES, KINDS, arena, block_table, problems, stage_table
 from hypothesis import given
 from hypothesis import strategies as st
+from spaces_for_tests import plain_space
 
 from labkit.search import Budget, InfeasibleBudget, best, front, front_bound
 from labkit.search.exact import cheapest, check_feasible
-from labkit.space import SearchSpace, Stage
+from labkit.space import Stage
 from labkit.tables.costs import AdditiveTable, MaxTable
 from labkit.tables.separable import StageTable
 
@@ -81,7 +82,7 @@ def test_bound_under_the_cost_of_one_arch_bounds_what_meets_it(problem, least):
 @pytest.mark.parametrize("seed", range(20))
 def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
     stages = tuple(Stage(8, 1, (1, 2), (3, 5), (2, 3)) for _ in range(2))
-    space = SearchSpace("small", (16, 24), stages, in_channels=1, num_classes=2, stem_width=8)
+    space = plain_space(stages)
     genes, rng = space.encode(list(space.enumerate())), np.random.default_rng(seed)
 
     def numbers(shape):
@@ -97,14 +98,7 @@ def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
 
 @pytest.mark.parametrize("offset", [1e4, 1e8])
 def test_costs_that_are_large_beside_their_differences(offset):
-    space = SearchSpace(
-        "small",
-        (8,),
-        (Stage(8, 1, (1,), (3, 5), (2, 3)),) * 2,
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1,), (3, 5), (2, 3)),) * 2, resolutions=(8,))
     genes = space.encode(list(space.enumerate()))
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -120,14 +114,7 @@ def test_costs_that_are_large_beside_their_differences(offset):
 
 def test_of_two_limits_on_one_cost_the_smaller_holds():
     rng = np.random.default_rng(0)
-    space = SearchSpace(
-        "two",
-        (16, 24),
-        (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2,
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2)
     genes = space.encode(list(space.enumerate()))
     accuracy, cost = stage_table(space, rng.random), block_table(arena, space, rng.random)
     limits = [
@@ -193,14 +180,7 @@ def test_costs_that_cancel_to_a_limit_of_nothing():
     """The one arch of value 7 costs 0.2 - 0.1 - 0.1 = 0; what is left for its last stage rounds to
     a hair less.
     """
-    space = SearchSpace(
-        "cancel",
-        (16,),
-        (Stage(8, 1, (1,), (3, 5), (2,)),) * 3,
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1,), (3, 5), (2,)),) * 3, resolutions=(16,))
     accuracy, cost = (
         StageTable(space, np.zeros(1), [np.array([stage]) for stage in stages])
         for stages in (
@@ -217,14 +197,7 @@ def test_costs_that_cancel_to_a_limit_of_nothing():
 
 
 def test_budgets_that_pull_apart_where_values_are_alike():
-    space = SearchSpace(
-        "apart",
-        (16, 24),
-        (Stage(8, 1, (1,), (3, 5), (2,)),),
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1,), (3, 5), (2,)),))
     first, second, accuracy = (
         StageTable(space, np.array(base), [np.array(stage)])
         for base, stage in (
@@ -298,12 +271,10 @@ def test_front_and_bound_agree(problem):
 
 
 def test_what_is_not_separable_is_named():
-    space = SearchSpace(
-        "tiny", (16,), (Stage(8, 1, (1, 2)),), in_channels=1, num_classes=2, stem_width=8
-    )
+    space = plain_space((Stage(8, 1, (1, 2)),), resolutions=(16,))
     table = block_table(AdditiveTable, space, np.ones)
     with pytest.raises(
-        TypeError, match="predictor that adds up over the stages of 'tiny', not a function"
+        TypeError, match="predictor that adds up over the stages of 'plain', not a function"
     ):
         front(space, lambda genes: genes.sum(1), table)
     with pytest.raises(TypeError, match="'flash' is a function"):
@@ -317,14 +288,7 @@ def test_what_is_not_separable_is_named():
 
 
 def test_a_limit_beyond_all_costs_is_none():
-    space = SearchSpace(
-        "two",
-        (16, 24),
-        (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2,
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 2)
     rng = np.random.default_rng(0)
     accuracy = stage_table(space, rng.random)
     cost, other = (block_table(AdditiveTable, space, rng.random) for _ in range(2))
@@ -335,7 +299,5 @@ def test_a_limit_beyond_all_costs_is_none():
 
 
 def test_no_budget_needs_no_check():
-    space = SearchSpace(
-        "tiny", (16,), (Stage(8, 1, (1, 2)),), in_channels=1, num_classes=2, stem_width=8
-    )
+    space = plain_space((Stage(8, 1, (1, 2)),), resolutions=(16,))
     assert check_feasible(space, []) is None

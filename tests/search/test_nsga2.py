@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spaces_for_tests import plain_space
 
 from labkit.search import (
     Budget,
@@ -26,14 +27,7 @@ from labkit.tables.costs import activation_table, macs_table, params_table
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 FMNIST = get_space("fmnist")
-TINY = SearchSpace(
-    "tiny",
-    (16, 24),
-    (Stage(8, 2, (1, 2), (3, 5), (2, 3)),) * 2,
-    in_channels=1,
-    num_classes=2,
-    stem_width=8,
-)
+TINY = plain_space((Stage(8, 2, (1, 2), (3, 5), (2, 3)),) * 2)
 
 
 def dominates(p, q):
@@ -142,7 +136,7 @@ def test_wrong_questions():
     with pytest.raises(InfeasibleBudget):
         nsga2(TINY, accuracy, [macs], [Budget(macs, 1.0)], rng=np.random.default_rng(0))
     with pytest.raises(
-        ValueError, match="table of space 'fmnist' says nothing about archs of 'tiny'"
+        ValueError, match="table of space 'fmnist' says nothing about archs of 'plain'"
     ):
         nsga2(TINY, accuracy, [macs_table(FMNIST)], rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="infinite or NaN for some archs"):

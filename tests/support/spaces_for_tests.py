@@ -11,6 +11,11 @@ from labkit.supernet.elastic import ElasticDepthwise
 from labkit.supernet.supernet import Supernet
 
 
+def plain_space(stages, resolutions=(16, 24)):
+    """A space of these stages, and around them no more than every network has."""
+    return SearchSpace("plain", resolutions, stages, in_channels=1, num_classes=2, stem_width=8)
+
+
 def ascending(values, most=3):
     return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(
         lambda v: tuple(sorted(v))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spaces_for_tests import plain_space
 
 from labkit.space import SearchSpace, Stage
 from labkit.tables.costs import AdditiveTable, MaxTable, block_table_mask, block_table_shape
@@ -121,11 +122,9 @@ def test_wrong_tables_are_refused():
         StageTable(SPACE, np.zeros(2), holes)
     with pytest.raises(ValueError, match="base"):
         StageTable(SPACE, np.array([0, np.inf]), stages)
-    other = SearchSpace(
-        "other", (16,), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8
-    )
+    other = plain_space((Stage(8, 1, (1,)),), resolutions=(16,))
     stranger = StageTable(other, np.zeros(1), [np.zeros((1, size)) for size in other.stage_sizes])
-    with pytest.raises(ValueError, match="mixed, other"):
+    with pytest.raises(ValueError, match="mixed, plain"):
         Joint([block_table(AdditiveTable, 0), stranger])
 
 
@@ -158,14 +157,7 @@ def test_floor_of_a_maximum_plus_a_sum_takes_out_only_what_exceeds_a_limit():
 
 
 def test_an_arch_costs_the_same_alone_and_among_others_to_the_last_bit():
-    space = SearchSpace(
-        "deep",
-        (16, 24),
-        (Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 10,
-        in_channels=1,
-        num_classes=2,
-        stem_width=8,
-    )
+    space = plain_space((Stage(8, 1, (1, 2), (3, 5), (2, 3)),) * 10)
     rng = np.random.default_rng(0)
     table = StageTable(
         space, rng.normal(size=2), [rng.normal(size=(2, size)) for size in space.stage_sizes]
