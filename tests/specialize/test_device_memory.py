@@ -35,7 +35,7 @@ def test_each_engine_has_its_memory():
         assert arena + stack <= sram <= arena + STACK_BYTES
 
 
-@pytest.mark.parametrize("sram_kb", [10, 14, 20])
+@pytest.mark.parametrize("sram_kb", [10, pytest.param(14, marks=pytest.mark.slow), 20])
 def test_exact_search_for_firmware_is_exact(sram_kb):
     """No arch that is better than the answer fits: neither by its plan nor by its flash."""
     space = spaces["fmnist"]

@@ -27,7 +27,13 @@ def costs() -> DeviceCosts:
 
 @pytest.mark.parametrize(
     "sram_bytes, fits",
-    [(20_000, True), (50_000, True), (19_850, False), (24_700, False), (39_660, False)],
+    [
+        (20_000, True),
+        (50_000, True),
+        (24_700, False),
+        pytest.param(19_850, False, marks=pytest.mark.slow),
+        pytest.param(39_660, False, marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_found_fits_by_the_planner(costs, sram_bytes, fits):
     """By prediction alone the best subnets under the last three limits fit as well, and the planner
