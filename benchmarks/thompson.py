@@ -1,7 +1,7 @@
 """What does measuring bring a search? Thompson sampling against searches that measure as often.
 
     python benchmarks/thompson.py [--runs 20] [--supernet fmnist --budgets 3]
-        [--measurements 30] [--device host] [--out runs/thompson]
+        [--measurements 30] [--device host] [--methods ...] [--out runs/thompson]
 
 Where the truth is known: in a space of 63,504 archs, a range of 220 in MACs, whose accuracies are
 tabulated functions, 200 random archs have been measured, each with the binomial error of 5,000
@@ -18,7 +18,8 @@ archs; evolution on measured accuracies, with a population of 10. All know the s
 
 With --supernet, the same methods measure subnets on val-search at latency budgets spread over the
 front's range, and what they report is compared on the images of val and test together, which chose
-nothing. The last line printed is the report as one JSON object.
+nothing. Random archs are taken from the predictor's pairs, as far as those are within the budget.
+The last line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
@@ -183,24 +184,38 @@ def known_truths(runs: int, measurements: int) -> list[dict]:
     return studies
 
 
+def known_within(genes: np.ndarray, budgets: Sequence[Budget]) -> np.ndarray:
+    """(M, G) those of the archs (N, G) that meet all budgets."""
+    return genes[np.all([budget.cost(genes) <= budget.limit for budget in budgets], axis=0)]
+
+
 def on_supernet(name: str, options: argparse.Namespace) -> dict:
     """What each method reports at some budgets, on the images of val and test."""
     trained, device = load(name), get_device(options.device)
     space, prior = trained.space, trained.posterior
     costs, answers = DeviceCosts(space, device), InheritedAnswers(trained, SPLITS, options.out)
-    measure, predict = MeasuredAccuracies(trained), trained.predictor.predict
+    predict, measured = trained.predictor.predict, MeasuredAccuracies(trained)
+    genes, accuracy, _, _ = trained.pairs
+    in_pairs = {row.tobytes(): value for row, value in zip(genes, accuracy)}
     latency = front(space, predict, costs.latency_ms, costs.budgets()).cost
     shares = (np.arange(options.budgets) + 0.5) / options.budgets
-    rows, right = [], {method: [] for method in METHODS}
+    rows, right = [], {method: [] for method in options.methods}
+
+    def measure(row: np.ndarray) -> float:
+        known = in_pairs.get(row.tobytes())
+        return measured(row) if known is None else known
+
     for limit in tqdm(latency[0] * (latency[-1] / latency[0]) ** shares, desc=name, unit="budget"):
         budgets, methods = costs.budgets(latency_ms=float(limit)), {}
-        for method in METHODS:
+        for method in options.methods:
             if method == EXACT:
                 genes = search_subnet(space, predict, budgets, method="exact").genes
                 on_search = measure(genes)
             else:
-                rng = np.random.default_rng(0)
-                archs = searched(method, prior, measure, budgets, options.measurements, rng)
+                archs = known_within(trained.pairs.genes, budgets)[: options.measurements]
+                if method != RANDOM or len(archs) < options.measurements:
+                    rng = np.random.default_rng(0)
+                    archs = searched(method, prior, measure, budgets, options.measurements, rng)
                 # Measured once more, because a search reports archs and this one their accuracy.
                 accuracies = [measure(row) for row in archs]
                 genes, on_search = archs[np.argmax(accuracies)], max(accuracies)
@@ -222,7 +237,11 @@ def on_supernet(name: str, options: argparse.Namespace) -> dict:
         "images": answers.images,
         "rows": rows,
         "mean": {method: 100 * float(values.mean()) for method, values in means.items()},
-        "thompson_over": {method: paired(means[THOMPSON], means[method]) for method in METHODS[1:]},
+        "thompson_over": {
+            method: paired(means[THOMPSON], means[method])
+            for method in options.methods
+            if method != THOMPSON
+        },
     }
 
 
@@ -253,23 +272,24 @@ def text(report: dict) -> str:
         " random archs.",
     ]
     for study in report["supernets"]:
+        methods = list(study["mean"])
         rows = [
             (
                 f"{row['budget_ms']:.3g}",
                 *(
                     f"{row['methods'][m]['val_search']:.2f}, {row['methods'][m]['accuracy']:.2f}"
-                    for m in METHODS
+                    for m in methods
                 ),
             )
             for row in study["rows"]
         ]
-        gains = ["", *(show(study["thompson_over"][method]) for method in METHODS[1:])]
-        rows += [("mean", *(f"{study['mean'][m]:.2f}" for m in METHODS)), ("Thompson over", *gains)]
+        gains = ["", *(show(study["thompson_over"][method]) for method in methods[1:])]
+        rows += [("mean", *(f"{study['mean'][m]:.2f}" for m in methods)), ("Thompson over", *gains)]
         paragraphs.append(
             f"`{study['supernet']}` on `{study['device']}`, {study['measurements']} measurements:"
             " accuracy on val-search, where it was chosen, and on the"
             f" {study['images']:,} images of val and test\n\n"
-            + table(("budget, ms", *METHODS), rows)
+            + table(("budget, ms", *methods), rows)
         )
     return "\n\n".join(paragraphs)
 
@@ -302,6 +322,7 @@ def main() -> None:
     parser.add_argument("--supernet", nargs="*", default=[])
     parser.add_argument("--device", default="host")
     parser.add_argument("--budgets", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--out", type=Path, default=Path("runs/thompson"))
     options = parser.parse_args()
     report = {
