@@ -478,6 +478,11 @@ EXERCISES = (
         days_inputs,
         days_run,
         days_judge,
+        (
+            "labkit.accounting.search_cost.Method.total",
+            "labkit.accounting.search_cost._total",
+            "labkit.accounting.search_cost._sum",
+        ),
         sizes=(
             Size({"cases": 0}),
             Size({"cases/0/runs": 0}),

@@ -588,6 +588,19 @@ def choose_run(function: Callable, inputs: dict) -> object:
     )
 
 
+# What labkit finds the best subnet within limits with.
+EXACT_SEARCH = (
+    "labkit.search.exact.best",
+    "labkit.search.exact.cheapest",
+    "labkit.search.exact._maximize",
+    "labkit.search.exact_front.front",
+    "labkit.search.exact_front.front_bound",
+    "labkit.search.lagrangian.best_prices",
+    "labkit.search.lagrangian.enumerate_best",
+    "labkit.search.lagrangian._best_above",
+    "labkit.specialize.subnet_search.search_subnet",
+)
+
 EXERCISES = (
     Exercise(
         "5.1",
@@ -637,6 +650,7 @@ EXERCISES = (
             "labkit.space.operators.Schedule.alive",
             "labkit.space.operators.Schedule.buffers",
             "labkit.tables.arena.planned_peak",
+            "labkit.firmware.plan._Problem.lower_bound",
         ),
         sizes=(Size({"networks": 0}),),
     ),
@@ -647,14 +661,7 @@ EXERCISES = (
         choose_inputs,
         choose_run,
         choose_judge,
-        (
-            "labkit.search.exact.best",
-            "labkit.search.exact.cheapest",
-            "labkit.search.exact._maximize",
-            "labkit.search.exact_front.front",
-            "labkit.search.exact_front.front_bound",
-            "labkit.specialize.subnet_search.search_subnet",
-        ),
+        EXACT_SEARCH,
     ),
     Exercise(
         "5.6",
@@ -663,11 +670,23 @@ EXERCISES = (
         budgets_inputs,
         budgets_run,
         budgets_judge,
+        EXACT_SEARCH,
         sizes=(
             Size({"cases": 0}),
             Size({"cases/0/global_choices": 0}),
             Size({"cases/0/global_choices/0": 0}),
         ),
     ),
-    Exercise("5.7", 6, "thompson", thompson_inputs, thompson_run, thompson_judge),
+    Exercise(
+        "5.7",
+        6,
+        "thompson",
+        thompson_inputs,
+        thompson_run,
+        thompson_judge,
+        (
+            "labkit.specialize.thompson.thompson_search",
+            "labkit.tables.accuracy_predictor.AccuracyPosterior.condition",
+        ),
+    ),
 )

@@ -540,6 +540,7 @@ EXERCISES = (
         one_hot_inputs,
         one_hot_run,
         one_hot_judge,
+        ("labkit.official.accuracy_mlp.AccuracyMlp._features",),
         sizes=(Size({"stages": 0, "depths": 0}),),
     ),
     Exercise(
@@ -563,6 +564,7 @@ EXERCISES = (
         draw_inputs,
         draw_run,
         draw_judge,
+        ("labkit.search.random.random_search",),
         sizes=(
             Size({"cases": 0}),
             Size({"cases/0/rounds": 0}),

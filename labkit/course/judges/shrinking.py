@@ -599,6 +599,7 @@ EXERCISES = (
         distill_inputs,
         distill_run,
         distill_judge,
+        ("labkit.train.step.distillation_loss",),
         sizes=(Size({"student": 0, "teacher": 0, "labels": 0}),),
     ),
     Exercise(
@@ -618,6 +619,10 @@ EXERCISES = (
         schedule_inputs,
         schedule_run,
         schedule_judge,
+        (
+            "labkit.train.recipes.Recipe.phase_at",
+            "labkit.train.progressive_shrinking.Phase.restrict",
+        ),
         sizes=(
             Size({"cases": 0}),
             Size({"cases/0/phases": 0}, least=0),
@@ -644,7 +649,7 @@ EXERCISES = (
         step_inputs,
         step_run,
         step_judge,
-        ("labkit.train.step.training_step",),
+        ("labkit.train.step.training_step", "labkit.train.step.distillation_loss"),
         sizes=(Size({"cases": 0}), Size({"cases/0/batches": 0}), Size({"cases/0/widths": 0})),
     ),
 )

@@ -257,6 +257,69 @@ def peak_memory(operators, sizes):
         number[output] = schedule.run([number[name] for name in inputs], sizes[output])
     return max(schedule.alive())
 """,
+    "5.5": """# Exercise 5.5
+import numpy as np
+from labkit.search.lagrangian import enumerate_best
+from labkit.search.stage_terms import StageTerms
+from labkit.search.subproblems import Subproblem
+def choose(global_choices, limits):
+    best, chosen = -np.inf, None
+    caps = np.array([limits["latency_ms"], limits["flash_bytes"]], float)
+    for r, stages in enumerate(global_choices):
+        places = [np.flatnonzero(one["sram_bytes"] <= limits["sram_bytes"]) for one in stages]
+        if all(map(len, places)):
+            columns = [[one[n] for n in ("score", "latency_ms", "flash_bytes")] for one in stages]
+            tables = [np.stack(column)[:, place] for column, place in zip(columns, places)]
+            problem = Subproblem(StageTerms(r, np.zeros(3), tables, places), caps, np.zeros(2), 0.0)
+            picks = enumerate_best(problem, np.zeros(2), best) if problem.possible else None
+            if picks is not None:
+                best = problem.value(picks)
+                chosen = r, [int(place[i]) for place, i in zip(places, picks)]
+    return chosen
+""",
+    "5.6": """# Exercise 5.6
+import numpy as np
+from labkit.search.lagrangian import enumerate_best
+from labkit.search.stage_terms import StageTerms
+from labkit.search.subproblems import Subproblem
+def least(stages, sram):
+    tables = [np.stack([-one["latency_ms"], one["sram_bytes"]]).astype(float) for one in stages]
+    terms = StageTerms(0, np.zeros(2), tables, [np.arange(table.shape[1]) for table in tables])
+    problem = Subproblem(terms.capped([sram]), np.zeros(0), np.zeros(0), 0.0)
+    return -problem.value(enumerate_best(problem, np.zeros(0), -np.inf))
+def smallest_budgets(global_choices, limits):
+    return min(least(stages, np.inf) for stages in global_choices), 0
+""",
+    "2.1": """# Exercise 2.1
+from labkit.train.step import distillation_loss, label_loss
+def soft_loss(student, teacher, labels, temperature, share):
+    teacher = teacher.detach() / temperature
+    soft = distillation_loss(student / temperature, teacher) - distillation_loss(teacher, teacher)
+    return (1 - share) * label_loss(student, labels, 0.0) + share * temperature ** 2 * soft
+""",
+    "2.3": """# Exercise 2.3
+from labkit.train import recipes
+def allowed_choices(step, phases, choices):
+    recipes.first_steps = lambda phases, total: [first for first, _, _ in phases]
+    recipe, allowed = recipes.Recipe("own", False, 0, False), {}
+    for name, values in choices.items():
+        object.__setattr__(recipe, "phases", [phase for phase in phases if phase[1] == name])
+        phase = recipe.phase_at(step, 0)
+        allowed[name] = values[-phase[2]:] if phase else values[-1:]
+    return allowed
+""",
+    "7.1": """# Exercise 7.1
+from labkit.accounting.search_cost import Method, Part
+DAYS = {"seconds": 1 / 86400, "minutes": 1 / 1440, "hours": 1 / 24, "days": 1}
+def gpu_days(runs, devices):
+    once, each = [], []
+    for run in runs:
+        known = run["time"] is not None
+        part = Part("run", run["gpus"] * run["time"] * DAYS[run["unit"]] if known else None)
+        (each if run["per_device"] else once).append(part)
+    total = Method("own", "days", tuple(once), tuple(each)).total(devices)
+    return (None, None) if total is None else (total, total / devices)
+""",
 }
 
 
