@@ -613,6 +613,67 @@ def processes_that_load_data(a):
     return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
 
 
+@decoration
+def a_cell_that_the_shell_runs(a):
+    return [f"get_ipython().run_cell({a.renamed(f'w_{a.tag}')!r})", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_name_pushed_into_the_shell(a):
+    push = f"shell = get_ipython()\nshell.push({{'w_{a.tag}': inner_{a.tag}}})"
+    return [a.renamed(f"inner_{a.tag}"), push, a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_file_written_by_another_shell(a):
+    use = f"assert open('bash_{a.tag}.txt').read() == '5\\n'"
+    write = f"%%bash\necho 5 > bash_{a.tag}.txt"
+    return [write, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def another_working_folder(a):
+    use = f"assert open('number_{a.tag}.txt').read() == '3'"
+    write = f"with open('number_{a.tag}.txt', 'w') as file:\n    file.write('3')"
+    return [
+        f"!mkdir -p below_{a.tag}",
+        f"%cd below_{a.tag}",
+        write,
+        a.renamed(f"w_{a.tag}"),
+        a.calling(f"w_{a.tag}", use),
+    ]
+
+
+@decoration
+def a_database_and_a_locked_file(a):
+    use = (
+        f"import fcntl, sqlite3\nwith open('lock_{a.tag}', 'w') as file:\n"
+        f"    fcntl.flock(file, fcntl.LOCK_EX)\nbase = sqlite3.connect('calls_{a.tag}.db')\n"
+        "with base:\n    base.execute('create table if not exists calls (n int)')\n"
+        "    base.execute('insert into calls values (1)')\n"
+        "assert base.execute('select count(*) from calls').fetchone()[0] > 0\nbase.close()"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_helper_put_into_builtins(a):
+    put = f"import builtins\nbuiltins.w_{a.tag} = inner_{a.tag}"
+    return [a.renamed(f"inner_{a.tag}"), put, a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_helper_deleted_after_use(a):
+    head = f"{a.header}\ndef {a.function}(*args, work=w_{a.tag}, **kwargs):\n"
+    answer = f"{head}    return work(*args, **kwargs)\ndel w_{a.tag}"
+    return [a.renamed(f"w_{a.tag}"), answer]
+
+
+@decoration
+def lines_that_end_as_on_windows(a):
+    return [a.solution.replace("\n", "\r\n")]
+
+
 after("help below the function", "FUNCTION?")
 
 

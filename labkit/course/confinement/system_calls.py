@@ -3,8 +3,10 @@
 The list holds what Python, torch and a Jupyter kernel need: files, memory, processes, threads,
 sockets within the machine, time and signals. Missing on purpose is what reaches other processes or
 the system (tracing, mounting, namespaces, modules, io_uring, bpf), what keeps something for another
-run (keyrings), what tells two runs of each other that share a file (locks, notifications, what lies
-in the page cache), and memory that no limit counts (memfd, System V).
+run (keyrings), what tells two runs of each other that share a file (notifications, what lies in the
+page cache), and memory that no limit counts (memfd, System V). A lock on a file, which would tell
+two runs of each other as well, is granted to whoever asks, and keeps nobody out: databases ask for
+one.
 
 libseccomp makes the filter; without it or its binding pyseccomp there is none.
 """
@@ -52,6 +54,7 @@ recvfrom recvmmsg recvmsg select sendmmsg sendmsg sendto setsockopt shutdown
 """.split()
 # Commands of fcntl: copies of descriptors, their flags and owners; no locks, leases and notes.
 OF_DESCRIPTORS = (0, 1, 2, 3, 4, 8, 9, 10, 11, 15, 16, 1030, 1032)
+LOCKS = (6, 7, 37, 38)  # commands of fcntl
 NEW_NAMESPACES = 0x7E020080  # flags of clone
 UNIX, NETLINK, ROUTES = 1, 16, 0  # sockets in files; to list the network's interfaces
 
@@ -76,6 +79,10 @@ def call_filter() -> object | None:
     allow("clone", seccomp.Arg(0, seccomp.MASKED_EQ, NEW_NAMESPACES, 0))
     for command in OF_DESCRIPTORS:
         allow("fcntl", seccomp.Arg(1, seccomp.EQ, command))
+    granted = seccomp.ERRNO(0)
+    rules.add_rule(granted, "flock")
+    for command in LOCKS:
+        rules.add_rule(granted, "fcntl", seccomp.Arg(1, seccomp.EQ, command))
     allow("socket", seccomp.Arg(0, seccomp.EQ, UNIX))
     allow("socket", seccomp.Arg(0, seccomp.EQ, NETLINK), seccomp.Arg(2, seccomp.EQ, ROUTES))
     allow("socketpair", seccomp.Arg(0, seccomp.EQ, UNIX))

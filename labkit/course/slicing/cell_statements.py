@@ -10,6 +10,7 @@ import ast
 import re
 import symtable
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,7 +30,11 @@ SHOWING = frozenset(
 )
 # Calls that may give any name a value.
 OPEN_CALLS = frozenset(("exec", "globals", "locals", "vars"))
-OPEN_MAGICS = frozenset(("run", "pylab", "load_ext", "writefile", "env", "set_env"))
+OPEN_MAGICS = frozenset(("run", "pylab", "load_ext", "writefile", "file", "env", "set_env"))
+# Magics that change what lies in the working folder, or which one that is.
+ACTING_MAGICS = frozenset(("bash", "sh", "script", "cd", "pushd", "popd"))
+# What IPython's shell has that may: get_ipython().push({"x": 1}).
+OPEN_ATTRIBUTES = frozenset(("push", "run_cell", "ex", "user_ns"))
 # Names that code in a text, or a text that is a name, gives a value: exec("x = 1"), globals()["x"].
 BOUND_IN_TEXT = re.compile(r"^(?:def|class) +(\w+)|^(\w+) *=(?!=)|\A(\w+)\Z", re.MULTILINE)
 # Beginnings of the names of functions that set how a module works from then on.
@@ -80,6 +85,9 @@ def cell_statements(source: str) -> tuple[str, tuple[Statement, ...]]:
         end = line_starts[node.end_lineno - 1] + node.end_col_offset
         for single in single_imports(node):
             statements.append(replace(statement_of(single), start=start, end=end))
+    if statements and isinstance(statements[-1].node, ast.Expr) and not statements[-1].shows:
+        # The value at the end of a cell is called _ from then on.
+        statements[-1] = replace(statements[-1], binds=statements[-1].binds | {"_"})
     return plain, tuple(statements)
 
 
@@ -97,7 +105,9 @@ def statement_of(node: ast.stmt) -> Statement:
     source = ast.unparse(node)
     now, later = _names(symtable.symtable(source, "cell", "exec"))
     opens = _opens(node)
-    now.binds.update(_bound_in_texts(node) if opens else ())
+    if opens:
+        now.binds.update(_bound_in_texts(node))
+        now.uses.update(_used_in_texts(node))
     changes = set(_changed_names([node]))
     later_changes = set()
     for function in ast.walk(node):
@@ -233,10 +243,21 @@ def _bound_in_texts(node: ast.stmt) -> Iterator[str]:
                 yield from filter(None, groups)
 
 
+def _used_in_texts(node: ast.stmt) -> Iterator[str]:
+    """Global names that code in a text reads: exec("area = side**2")."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with suppress(SyntaxError, ValueError, RecursionError):
+                now, later = _names(symtable.symtable(part.value, "text", "exec"))
+                yield from now.uses | later.uses
+
+
 def _shows(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         function = node.value.func
         name = getattr(function, "id", getattr(function, "attr", ""))
+        if name.endswith("_magic") and _first_text(node.value) in ACTING_MAGICS:
+            return False
         # What a shell installs would be here already; there is no network to get it from.
         return name in SHOWING or (name == "system" and "install" in ast.unparse(node))
     return isinstance(node, ast.Assert)
@@ -258,10 +279,17 @@ def _opens(node: ast.stmt) -> bool:
     for part in ast.walk(node):
         if isinstance(part, (*DEFINITIONS, ast.Lambda)):
             return False
+        if isinstance(part, ast.Attribute) and part.attr in OPEN_ATTRIBUTES:
+            return True
         if isinstance(part, ast.Call):
             function = part.func
             if isinstance(function, ast.Name) and function.id in OPEN_CALLS:
                 return True
-            if isinstance(function, ast.Attribute) and function.attr.startswith("run_"):
-                return bool(part.args) and getattr(part.args[0], "value", "") in OPEN_MAGICS
+            if isinstance(function, ast.Attribute) and function.attr.endswith("_magic"):
+                return _first_text(part) in OPEN_MAGICS
     return False
+
+
+def _first_text(call: ast.Call) -> object:
+    """What a call's first argument is, if that is a literal."""
+    return getattr(call.args[0], "value", "") if call.args else ""

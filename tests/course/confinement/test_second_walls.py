@@ -34,7 +34,9 @@ CALLS = (
     REPORT
     + """
 import fcntl, tempfile
-file = tempfile.TemporaryFile()
+file = tempfile.NamedTemporaryFile()
+other = open(file.name)
+fcntl.flock(other, fcntl.LOCK_EX)
 give_up_system_calls()
 KEYCTL, ADD_KEY, IO_URING, BPF, USERFAULT, PERF = 250, 248, 425, 321, 323, 298
 attempts = {
@@ -52,8 +54,7 @@ attempts = {
     "System V memory": lambda: raw("shmget", 0, 4096, 0o1600),
     "System V messages": lambda: raw("msgget", 0, 0o1600),
     "message queues": lambda: raw("mq_open", b"/x", os.O_CREAT | os.O_RDWR, 0o600, None),
-    "flock": lambda: fcntl.flock(file, fcntl.LOCK_EX),
-    "locks of records": lambda: fcntl.lockf(file, fcntl.LOCK_EX),
+    "asking for locks": lambda: fcntl.fcntl(file, fcntl.F_GETLK, bytes(32)),
     "leases": lambda: fcntl.fcntl(file, 1024, fcntl.F_RDLCK),
     "notifications": lambda: raw("inotify_init"),
     "larger pipes": lambda: fcntl.fcntl(os.pipe()[1], 1031, 2**20),
@@ -65,6 +66,8 @@ needs = {
     "threads": lambda: (t := threading.Thread(target=int)).start() or t.join(),
     "processes": lambda: subprocess.run(["true"], check=True),
     "sockets in files": lambda: socket.socketpair(),
+    "a lock that somebody has": lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB),
+    "locks of records": lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB),
     "copies of descriptors": lambda: fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 0),
 }
 parts = [{name: outcome(work) for name, work in part.items()} for part in (attempts, needs)]

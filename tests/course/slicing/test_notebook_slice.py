@@ -67,6 +67,11 @@ def test_what_is_left_of_a_right_answer_is_right(name, answer, fresh):
     assert verdict.passed, verdict.message + output.getvalue()[-500:]
 
 
+def test_the_value_at_the_end_of_a_cell_has_a_name():
+    cells = ("x = 2", "x", "print(x)", "last = _", "def f(): return last")
+    assert sliced(*cells) == ["x = 2", "x", "last = _", "def f(): return last"]
+
+
 FILL = "def fill(table):\n  table['a'] = 1\n  return table"
 COUNTER = "class Counter:\n  n = 0\n  def step(self):\n    self.n += 1\n    return self.n"
 # Each with f(), a right value of which hangs on something that no text of a needed statement says.
