@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.adopt.after_training import count_pairs, rehearse_deploying
 from labkit.adopt.clock import Clock
-from labkit.adopt.plan import LEAST_EPOCHS, Plan, PlanError, candidates, make_plan
+from labkit.adopt.plan import (
+    LEAST_EPOCHS,
+    Plan,
+    PlanError,
+    candidates,
+    make_plan,
+    use_faster_threads,
+)
 from labkit.adopt.project_folder import NETWORKS, SPACE, SUPERNET
 from labkit.adopt.space_template import write_space
 from labkit.adopt.trained_once import trained_once
 from labkit.data.picture_folder import PictureFolder, survey
 from labkit.latency.devices import HOST, Device, get_device
-from labkit.latency.measured.table_files import has_host_table
+from labkit.latency.measured.table_files import host_table
+from labkit.runtime.machine import choose_device
 from labkit.space import SearchSpace
 from labkit.specialize.deployment_matrix import DeploymentMatrix, specialize
-from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.device_costs import measurement_bar
 from labkit.specialize.targets import Request
 from labkit.storage.atomic_write import write_json
 from labkit.storage.json_fields import Fields, read_json
@@ -31,7 +39,8 @@ SCHEMA, PLAN = "labkit-adoption-2", "plan.json"
 # Shares of all the time that measuring gets, and deploying until it was tried how long it takes.
 MEASURING, DEPLOYING = 0.15, 0.12
 LEAST_PAIRS, MOST_PAIRS = 60, 2000
-HOST_TABLE_SHARE = 0.35  # of the time, at most, that is kept for measuring this machine
+HOST_TABLE_SHARE = 0.15  # of the time, after which this machine's latencies are not measured again
+REPORT_SHARE = 0.02  # of the time, for what comes after deploying
 
 Say = Callable[[str], None]
 
@@ -44,7 +53,12 @@ class Adoption:
     plan: Plan
     matrix: DeploymentMatrix
     minutes: float
-    seconds: Mapping[str, float]
+    clock: Clock
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each part; the last one, the report, goes on."""
+        return self.clock.seconds
 
     @property
     def epochs(self) -> int:
@@ -56,7 +70,7 @@ class Adoption:
 
     @property
     def total_seconds(self) -> float:
-        return sum(self.seconds.values())
+        return self.clock.total
 
 
 def adopt(
@@ -70,22 +84,26 @@ def adopt(
     device: str | None = None,
     say: Say = lambda text: None,
     progress: bool = True,
+    since: float | None = None,
 ) -> Adoption:
     """Choose a space for the images in `folder`, train, measure, search and deploy, into `out`.
 
     The space is as expensive as training in it is possible in the time; training ends by the clock,
     subnets are then measured until what deploying takes is left. The same call goes on where one
-    stopped, however it was stopped: `out`/plan.json has what was planned, clock.json the time.
+    stopped, however it was stopped: `out`/plan.json has what was planned, clock.json the time. This
+    began at `since`, in seconds of time.monotonic, or now.
 
     Raises DataError for images that are no data set, DeviceError for an unknown device, PlanError
     where the time is too short or the devices too small.
     """
     devices = [get_device(request.device) for request in requests]
     out, pictures = Path(out), PictureFolder(folder)
-    clock, limit = Clock(out / "clock.json", "planning"), 60 * minutes
+    clock, limit = Clock(out / "clock.json", "planning", since), (1 - REPORT_SHARE) * 60 * minutes
     plan = _read_plan(out / PLAN) if (out / PLAN).is_file() else None
     spaces = [] if plan else _spaces(pictures, devices)
     with clock:
+        if choose_device(device).type == "cpu":
+            use_faster_threads()
         if plan is None:
             say(f"{len(pictures)} images in {len(pictures.classes)} classes: measuring speeds here")
             options = {"augment": augment, "seed": seed, "device": device}
@@ -122,7 +140,8 @@ def adopt(
         clock.begin("deploying")
         say("choosing, deploying and measuring a subnet for each device")
         matrix = specialize(trained, requests, out / NETWORKS, seed=seed, progress=progress)
-    return Adoption(trained, plan, matrix, minutes, clock.seconds)
+        clock.begin("report")
+    return Adoption(trained, plan, matrix, minutes, clock)
 
 
 def with_more_time(adoption: Adoption, factor: float = 4.0) -> str:
@@ -166,29 +185,19 @@ def _plan(
 ) -> Plan:
     """The space and how long to train in it, after all that is done before training."""
     reserve, on_host = MEASURING * limit, HOST in {each.device for each in requests}
-    latencies = _host_seconds(spaces[-1], limit) if on_host else 0.0
+    latencies = HOST_TABLE_SHARE * limit if on_host else 0.0
     seconds = limit - reserve - DEPLOYING * limit - latencies - clock.total
     plan = make_plan(pictures.path, spaces, seconds, **options)
     if on_host:
         clock.begin("latency table")
         say("measuring this machine's latencies")
-        DeviceCosts(plan.config.search_space, get_device(HOST), progress=progress)
+        with measurement_bar(progress) as show:
+            host_table(plan.config.search_space, progress=show, seconds=latencies)
     clock.begin("rehearsal")
     say("trying how long deploying takes")
     deploying = rehearse_deploying(plan.config, requests, options["device"])
     plan = plan.within(limit - reserve - deploying - clock.total)
     return replace(plan, deploying_seconds=deploying)
-
-
-def _host_seconds(space: SearchSpace, limit: float) -> float:
-    """What measuring this machine takes, at most about, where it was not measured yet."""
-    from labkit.latency.measured.blocks import timed_blocks
-    from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, limits_for
-
-    if has_host_table(space):
-        return 0.0
-    limits, calls = limits_for(space), len(timed_blocks(space)) + CALIBRATION_SUBNETS
-    return min(2 * calls * limits.seconds * limits.min_rounds, HOST_TABLE_SHARE * limit)
 
 
 def _name_of(folder: Path) -> str:

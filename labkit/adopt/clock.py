@@ -18,12 +18,14 @@ BEAT = 5.0  # seconds between two writes: as many are lost at most where a proce
 class Clock:
     """Seconds that each part has taken, earlier runs that were stopped included.
 
-    The part that goes on ends where the next one begins. As a context, the clock writes its file
-    every few seconds and at the end. Raises LabError for a file that is none of a clock.
+    The part that goes on ends where the next one begins; the first began at `since`, in seconds of
+    time.monotonic, or now. As a context, the clock writes its file every few seconds and at the
+    end. Raises LabError for a file that is none of a clock.
     """
 
-    def __init__(self, path: Path, part: str) -> None:
-        self.path, self._part, self._mark = path, part, time.monotonic()
+    def __init__(self, path: Path, part: str, since: float | None = None) -> None:
+        self.path, self._part = path, part
+        self._mark = time.monotonic() if since is None else since
         self._seconds: dict[str, float] = {}
         self._stopped = threading.Event()
         if path.is_file():

@@ -9,11 +9,12 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from labkit.adopt.space_proposal import propose
 from labkit.data import datasets
@@ -31,7 +32,9 @@ SIDES = (224, 192, 160, 128, 96, 64, 48, 40, 32, 24)
 WIDTHS = (32, 24, 16, 8)
 MOST_BATCH, LEAST_BATCH = 128, 8
 STEPS_AN_EPOCH = 8  # at least, by smaller batches where there are few images
-PROBE = 0.01  # of the time for training, that a short one takes to measure its speed
+# Speeds are measured in so many spaces at most, by trainings that take this share of the time for
+# training each; none begins after a share of it, whatever reading images and so on took.
+PROBES, PROBE, PROBING = 3, 0.01, 0.1
 
 
 class PlanError(LabError):
@@ -99,23 +102,51 @@ def make_plan(
     """The most expensive of `spaces`, which descend, in which training has LEAST_EPOCHS in
     `seconds`; where none has, the cheapest one with as many epochs as fit.
 
-    Raises PlanError where not even one does.
+    A step is measured in the cheapest space, taken to last in proportion to its MACs, and measured
+    again in the space that this chooses, until that chooses itself or there is no time to measure
+    another. Raises PlanError where not even one epoch fits.
     """
+    start = time.perf_counter()
 
     def measured(space: SearchSpace) -> Plan:
         config = training_config(folder, space, augment=augment, seed=seed, device=device)
         steps_per_epoch = len(_images(config).splits["train"].images) // config.batch
         return Plan(config, steps_per_epoch * step_seconds(config, PROBE * seconds, device))
 
-    middle = spaces[len(spaces) // 2]
-    per_mac = measured(middle).epoch_seconds / step_macs(middle)
-    promising = [s for s in spaces if LEAST_EPOCHS * per_mac * step_macs(s) <= seconds]
-    for space in promising or spaces[-1:]:
-        plan = measured(space)
-        # What a step takes is not quite in proportion to its MACs.
-        if plan.epoch_seconds * LEAST_EPOCHS <= 1.25 * seconds:
+    space = spaces[-1]
+    for _ in range(PROBES):
+        plan, probe = measured(space), space
+        per_mac = plan.epoch_seconds / step_macs(probe)
+        affordable = (s for s in spaces if LEAST_EPOCHS * per_mac * step_macs(s) <= seconds)
+        space = next(affordable, spaces[-1])
+        if space == probe or time.perf_counter() - start > PROBING * seconds:
             break
+    if space != probe:
+        config = training_config(folder, space, augment=augment, seed=seed, device=device)
+        plan = Plan(config, per_mac * step_macs(space))
     return plan.within(seconds)
+
+
+def use_faster_threads(
+    work: Callable[[], object] | None = None, clock: Callable[[], float] = time.perf_counter
+) -> None:
+    """Let torch and numpy compute in one thread from now on where that is faster than in all: on a
+    busy machine threads wait for each other, at every layer.
+    """
+    from threadpoolctl import threadpool_limits
+
+    images, weights = torch.ones(64, 32, 24, 24), torch.ones(32, 32, 1, 1)
+    work = work or (lambda: torch.nn.functional.conv2d(images, weights).relu())
+    seconds = {torch.get_num_threads(): 0.0, 1: 0.0}
+    for threads in [*seconds] * 3:  # in turns: what else the machine does changes
+        torch.set_num_threads(threads)
+        start = clock()
+        for _ in range(20):
+            work()
+        seconds[threads] += clock() - start
+    torch.set_num_threads(min(seconds, key=seconds.get))
+    if torch.get_num_threads() == 1:
+        threadpool_limits(1, user_api="blas")  # of numpy, where a predictor is fitted
 
 
 def training_config(

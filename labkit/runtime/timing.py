@@ -19,6 +19,7 @@ because a phone or a board may have slow ones and fast ones.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -215,15 +216,18 @@ def time_all(
     run: TimingRun | None = None,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[TimingRun, float], None] | None = None,
+    seconds: float = math.inf,
 ) -> TimingRun:
     """Time every name's call, `prepare(name)`, in rounds, with the anchor in between.
 
     `run` is an earlier run to continue: its rounds count, and those timed now are added to it.
-    `progress(run, share)` is called after each chunk of a round with the share that is timed. It
-    waits for other programs that measure this machine.
+    `progress(run, share)` is called after each chunk of a round with the share that is timed. After
+    `seconds` nothing is timed again: no further round begins. It waits for other programs that
+    measure this machine.
     """
     with undisturbed():
-        return _time_all(names, prepare, anchor, limits, run or TimingRun(), clock, progress)
+        run = run or TimingRun()
+        return _time_all(names, prepare, anchor, limits, run, clock, progress, clock() + seconds)
 
 
 def _time_all(
@@ -234,6 +238,7 @@ def _time_all(
     run: TimingRun,
     clock: Callable[[], float],
     progress: Callable[[TimingRun, float], None] | None,
+    end: float,
 ) -> TimingRun:
     run.rounds = {**{name: run.rounds.get(name, []) for name in names}, **run.rounds}
 
@@ -254,13 +259,15 @@ def _time_all(
     run.anchor_ms += anchor_ms
     for index in range(limits.max_rounds):
         pending = [name for name in names if needs_round(name, index)]
+        if index and clock() >= end:
+            break
         for begin in range(0, len(pending), limits.chunk):
             chunk = pending[begin : begin + limits.chunk]
             for _ in range(1 + limits.redo):
                 timings = {name: timed(name) for name in chunk}
                 run.anchor_ms.append(time_call(anchor, limits, clock).median_ms)
                 steady = abs(run.anchor_ms[-1] / reference - 1) <= limits.drift
-                if steady:
+                if steady or clock() >= end:
                     break
             for name, timing in timings.items():
                 run.rounds[name].append(timing)

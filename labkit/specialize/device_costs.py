@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -18,6 +19,15 @@ from labkit.tables.costs import AdditiveTable, activation_table, macs_table, par
 COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes", "sram_bytes", "flash_bytes")
 
 
+@contextmanager
+def measurement_bar(shown: bool) -> Iterator[Callable[[float], None]]:
+    """Of measuring this machine: gives what is called with the share that is measured."""
+    with tqdm(
+        total=100, unit="%", desc="measuring this machine", disable=not shown, delay=1
+    ) as bar:
+        yield lambda share: bar.update(round(100 * share) - bar.n)
+
+
 def latency_table(
     space: SearchSpace, device: Device, progress: bool = True, source: str = "table"
 ) -> AdditiveTable:
@@ -26,13 +36,7 @@ def latency_table(
     `source` is "table", calibrated sums over blocks, or "regression", fitted to whole subnets of a
     measured device. Raises DeviceError for the regression of a simulated one.
     """
-    with tqdm(
-        total=100, unit="%", desc="measuring this machine", disable=not progress, delay=1
-    ) as bar:
-
-        def show_progress(share: float) -> None:
-            bar.update(round(100 * share) - bar.n)
-
+    with measurement_bar(progress) as show_progress:
         if source == "regression":
             return device.latency_regression(space, show_progress)
         return device.latency_table(space, show_progress)

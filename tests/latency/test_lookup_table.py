@@ -213,7 +213,7 @@ def test_without_onnxruntime_the_error_says_how_to_install(monkeypatch):
 def test_host_is_measured_once_and_kept(monkeypatch):
     calls = []
 
-    def fake(space, *, progress=None):
+    def fake(space, *, progress, seconds):
         calls.append(space.name)
         return here(made_up(space))
 

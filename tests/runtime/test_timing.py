@@ -226,6 +226,18 @@ def test_only_what_is_not_settled_gets_more_rounds():
     assert "".join(order) == "ab" * 3 + "b" * 4
 
 
+def test_nothing_is_timed_again_after_the_time():
+    machine = Machine()
+    throttled = machine.call(*[1.0] * 12, 1.3)  # would be waited for, three times
+    session, order = run_all(machine, throttled, seconds=0.03)
+    assert machine.now > 0.03 and order == "abcd" and session.drifted == ["c", "d"]
+    machine = Machine()
+    limits = QUICK._replace(min_rounds=5, max_rounds=5)
+    options = {"clock": machine.clock, "seconds": 0.0}
+    run = time_all(["a"], lambda name: machine.call(2.0), machine.call(1.0), limits, **options)
+    assert len(run.rounds["a"]) == 1
+
+
 def test_earlier_rounds_count():
     machine, order = Machine(), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -51,6 +52,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
     PHOTOS has a sub-folder of images for each class. Writes space.toml, the supernet, a network for
     each device and report.html. If it is interrupted, the same command resumes where it stopped.
     """
+    since = time.monotonic()  # importing torch takes its time as well
     from labkit.adopt.adoption import adopt as run
     from labkit.adopt.adoption_report import write_adoption_report
 
@@ -68,6 +70,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
         seed=seed,
         device=device,
         say=lambda text: click.echo(f"labkit: {text}", err=True),
+        since=since,
     )
     report = write_adoption_report(adoption, out)
     show(

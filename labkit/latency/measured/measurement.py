@@ -5,6 +5,7 @@ Batch 1 and one thread unless the runtime says otherwise.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -72,12 +73,13 @@ def measure(
     subnets: int = CALIBRATION_SUBNETS,
     progress: Callable[[float], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    seconds: float = math.inf,
 ) -> dict:
     """Time every block of `space` and `subnets` whole subnets: the content of a latency file.
 
     `limits` are those of `limits_for(space)` unless given; `progress(share)` is called again and
-    again, with the share that is timed. `labkit.latency.measured.lookup_table` makes a table of the
-    result.
+    again, with the share that is timed. After `seconds` nothing is timed more than once.
+    `labkit.latency.measured.lookup_table` makes a table of the result.
     """
     runtime = get_runtime() if runtime is None else runtime
     limits = limits_for(space) if limits is None else limits
@@ -97,6 +99,7 @@ def measure(
         limits,
         clock=clock,
         progress=progress and (lambda _, share: progress(share)),
+        seconds=seconds,
     )
     provenance["seconds"] = round(time.time() - start, 1)
     return latency_file(contents(space, archs), run, provenance)

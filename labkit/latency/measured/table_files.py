@@ -8,6 +8,7 @@ The digest of a space's content keeps two spaces of one name apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -47,13 +48,18 @@ def table_files() -> dict[str, dict[str, Path]]:
 
 
 def host_table(
-    space: SearchSpace, *, remeasure: bool = False, progress: Callable[[float], None] | None = None
+    space: SearchSpace,
+    *,
+    remeasure: bool = False,
+    progress: Callable[[float], None] | None = None,
+    seconds: float = math.inf,
 ) -> LatencyTable:
     """This machine's table for `space`, measured at first use and kept in the user's cache folder.
 
     A file that does not fit (another version of the space, another machine that shares the home
     folder, another runtime, damaged) is measured again. One that was measured on a busy machine is
-    used, and the device's label says so: `labkit lut measure` measures again.
+    used, and the device's label says so: `labkit lut measure` measures again. After `seconds` the
+    measurement ends as soon as everything is timed once.
     """
     path = table_path(HOST, space)
     value = None if remeasure else _read_host_file(path, space)
@@ -63,7 +69,7 @@ def host_table(
         value = None if remeasure else _read_host_file(path, space)  # written while this one waited
         if value is not None:
             return build_table(value, space)
-        return write_table(measure(space, progress=progress), path, space)
+        return write_table(measure(space, progress=progress, seconds=seconds), path, space)
 
 
 def has_host_table(space: SearchSpace) -> bool:
