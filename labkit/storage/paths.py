@@ -8,22 +8,25 @@ from pathlib import Path
 from labkit.storage.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+DATA_PARTS = ("course", "devices", "fashion-mnist", "latency", "published", "supernets")
 
 
 def data_dir() -> Path:
     """`LABKIT_DATA` if it is set, else the data in an installed package, else data/ beside it.
 
-    Never the working directory. Raises LabError if the folder is not there: without its files much
-    would still work, differently.
+    Never the working directory. Raises LabError if the folder is not there, or is of something
+    else: without its files much would still work, differently.
     """
     configured = os.environ.get("LABKIT_DATA")
-    if configured and not os.path.isdir(configured):
-        raise LabError(
-            f"LABKIT_DATA is {configured!r}, which is not a folder; unset it, or set it to a copy "
-            "of labkit's data/"
-        )
     if configured:
-        return Path(configured)
+        folder = Path(configured)
+        if any((folder / part).is_dir() for part in DATA_PARTS):
+            return folder
+        fault = f"holds none of {', '.join(DATA_PARTS)}" if folder.is_dir() else "is not a folder"
+        raise LabError(
+            f"LABKIT_DATA is {configured!r}, which {fault}; unset it, or set it to a copy of"
+            " labkit's data/"
+        )
     packed, checkout = PACKAGE / "shipped", PACKAGE.parent / "data"  # setup.py packs it
     folder = packed if packed.is_dir() else checkout
     if not folder.is_dir():

@@ -41,6 +41,7 @@ SHIPPED = data_dir()
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    (tmp_path / "published").mkdir()
     return tmp_path
 
 
@@ -315,7 +316,6 @@ def test_damaged_headers_and_tables(data):
         published()
     table = json.loads((SHIPPED / "published" / "search_cost.json").read_text())
     table["methods"] = [method for method in table["methods"] if method["name"] != ONCE_FOR_ALL]
-    (data / "published").mkdir()
     (data / "published" / "search_cost.json").write_text(json.dumps(table))
     with pytest.raises(
         ledger.RecordError,

@@ -154,6 +154,7 @@ def test_a_study_with_other_options_is_a_section_of_its_own(tmp_path, monkeypatc
 
 def test_a_comparison_is_recorded_once_and_under_its_own_space(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    (tmp_path / "published").mkdir()
     made = {"machine": "made up", "date": "2020-02-03"}
     cells = {"cells": {"search": {"cpu_seconds": 3600}, "derived": {"cpu_seconds": 1800}}}
     space = {

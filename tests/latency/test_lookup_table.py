@@ -269,7 +269,7 @@ def test_this_machines_label_says_where_it_changed_speed(change):
 
 
 def test_a_table_is_made_to_ship(tmp_path, monkeypatch, capsys):
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "latency").mkdir(parents=True)
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(board_import, "measure", lambda space, runtime, progress: made_up(space))
 

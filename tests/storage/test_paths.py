@@ -8,9 +8,12 @@ from labkit.storage.paths import cache_dir, data_dir
 
 def test_a_data_folder_that_is_not_there_is_an_error_and_not_an_empty_one(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "gone"))
-    with pytest.raises(LabError, match="LABKIT_DATA is .*gone.*unset it"):
+    with pytest.raises(LabError, match="LABKIT_DATA is .*gone.*is not a folder; unset it"):
         data_dir()
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    with pytest.raises(LabError, match="which holds none of course, devices.*unset it"):
+        data_dir()
+    (tmp_path / "supernets").mkdir()
     assert data_dir() == tmp_path
 
 
