@@ -40,6 +40,22 @@ def test_an_imported_board_is_a_device_like_any_other(tmp_path):
         device.latency_table(FMNIST)
 
 
+def test_swapped_tables_of_two_boards_are_refused(tmp_path):
+    for name, factor in (("slow-board", 7.0), ("fast-board", 0.7)):
+        board_import.import_table(save(made_up(factor=factor), tmp_path / "latency.json"), name)
+    slow, fast = (get_device(name).latency_file(TINY) for name in ("slow-board", "fast-board"))
+    slow.rename(tmp_path / "slow.json")
+    fast.rename(slow)
+    (tmp_path / "slow.json").rename(fast)
+    for name, other in (("slow-board", "fast-board"), ("fast-board", "slow-board")):
+        for table in (get_device(name).latency_table, get_device(name).latency_regression):
+            with pytest.raises(TableError, match=f"{name}.*is the table of device '{other}'"):
+                table(TINY)
+    # Imported under another name, it is that device's.
+    board_import.import_table(slow, "third-board")
+    assert get_device("third-board").latency_table(TINY).space == TINY
+
+
 def test_a_board_can_have_tables_for_several_spaces(tmp_path):
     board_import.import_table(save(made_up(), tmp_path / "a.json"), "my-board")
     board_import.import_table(save(made_up(FMNIST), tmp_path / "b.json"), "my-board")

@@ -38,9 +38,17 @@ def contents(space: SearchSpace, archs: Sequence[Arch]) -> dict:
 
 
 def read(path: Path, space: SearchSpace | None = None) -> dict:
-    """The content of `path`, validated; raises TableError as `validate` does."""
+    """The content of `path`, validated; raises TableError as `validate` does, and for the file of
+    another device than the folder that it lies in is called after.
+    """
     value = read_json(path)
     validate(value, path, space)
+    folder = path.absolute().parent.name
+    _require(
+        value.get("device", folder) == folder,
+        f"{path}: this is the table of device {value.get('device')!r}, not of {folder!r}: move it"
+        " back, and import or measure that device again",
+    )
     return value
 
 

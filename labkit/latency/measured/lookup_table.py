@@ -131,7 +131,9 @@ def load_table(path: Path, space: SearchSpace) -> LatencyTable:
 
 
 def write_table(value: dict, path: Path, space: SearchSpace) -> LatencyTable:
-    """Validate a latency file's content and put it in place in one step."""
+    """Validate a latency file's content and put it in place in one step, as the table of the device
+    that its folder is called after.
+    """
     validate(value, path, space)
-    write_json(path, value)
+    write_json(path, {**value, "device": path.absolute().parent.name})
     return build_table(value, space)
