@@ -248,6 +248,7 @@ def test_the_error_that_is_shown_is_of_subnets_that_were_left_out(tmp_path):
             "on slow and on fast cores .0,4 of 0,1,2,3 at 400; 4,5 at 1000.",
         ),
         (lambda v: [v["made"].pop("seconds"), all_times(v, 50_000)], "are all times milliseconds"),
+        (lambda v: [v["made"].pop("seconds"), all_times(v, 1000)], "'note10-class'.* microseconds"),
         (
             lambda v: [
                 scaled(v["pieces"].values(), 2),
