@@ -55,10 +55,11 @@ class Clock:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type | None, *error: object) -> None:
         self._stopped.set()
         self._thread.join()
-        self._write()
+        with contextlib.suppress(*[OSError] if kind else []):  # what went wrong first is said
+            self._write()
 
     def _write(self) -> None:
         write_json(self.path, {"schema": SCHEMA, "seconds": self.seconds})

@@ -50,6 +50,7 @@ def demo(trained, images, devices, out, seed, as_json) -> None:
     trained = trained.using(images=images)
     requests = [Request(name, p, percent=True) for name in names for p in PERCENTILES]
     table = subnet_table(trained, requests, seed=seed)
+    show({"rows": table.to_json()}, as_json, [table.text()])  # which a full disk must not cost
     table.write(out)
     costs = list(dict.fromkeys(target.costs for target in table.targets))
     predict = trained.predictor.on("val").predict  # the picture has what was measured there
@@ -58,5 +59,4 @@ def demo(trained, images, devices, out, seed, as_json) -> None:
         for each in costs
     ]
     save_figure(device_fronts(costs, fronts, table.rows), out / "pareto.png")
-    text = [table.text(), f"written to {out}: demo.csv, demo.json, pareto.png"]
-    show({"rows": table.to_json()}, as_json, text)
+    click.echo(f"written to {out}: demo.csv, demo.json, pareto.png", err=as_json)

@@ -59,6 +59,17 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def check_room(path: Path, size: int = 1_000_000) -> None:
+    """Raise OSError, as `write_atomic` does, where there is no room for `path`: before long work
+    that ends with it.
+    """
+    with naming_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(size))
+            file.flush()
+
+
 def write_folder_atomic(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a folder of the same name, then put it in place of what is at `folder`.
 

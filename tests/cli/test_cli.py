@@ -3,14 +3,18 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from pictures_for_tests import write_pictures
 from PIL import Image
 
+import labkit
 from labkit.cli import cli, main
 from labkit.cli.options import read_arch
 from labkit.data.datasets import load as load_data
@@ -225,6 +229,18 @@ def test_an_answer_is_printed_even_if_its_picture_cannot_be_kept(
     monkeypatch.setattr("labkit.course.pictures.style.save_figure", full)
     code, out, err = run(capsys, *command, "--picture", str(tmp_path / "front.png"), "--json")
     assert code == 2 and json.loads(out) and "No space left" in err
+
+
+def test_what_a_demo_measured_is_printed_even_if_it_cannot_be_kept(capsys, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    table = SimpleNamespace(to_json=lambda: [{"device": "pi4"}], text=lambda: "", write=full)
+    monkeypatch.setattr("labkit.specialize.subnet_table.subnet_table", lambda *_, **__: table)
+    options = ["--devices", "pi4", "--out", str(tmp_path), "--json"]
+    code, out, err = run(capsys, "demo", *options)
+    assert code == 2 and json.loads(out) == {"rows": [{"device": "pi4"}]}
+    assert "No space left" in err and err.count("\n") == 1
 
 
 def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_path):
@@ -844,3 +860,27 @@ def test_a_disk_without_room_is_said_with_the_file(tmp_path, monkeypatch, argume
     assert re.search(rf"cannot write {tmp_path / name}\S*: File too large; make room", str(error))
     left = [path for path in tmp_path.rglob("*") if path.is_file() and "cache" not in path.parts]
     assert not left
+
+
+@pytest.mark.parametrize(
+    "arguments, file, work",
+    [
+        ("lut measure", "cache/latency/host/fmnist-", "latency.measured.table_files.measure"),
+        ("adopt photos --devices pi4,stm32h743", "adopted/photos/clock.json", "adopt.plan.train"),
+        ("grade 01_supernet.ipynb", "grades/seed.json", "course.grading.grade.grade_all"),
+    ],
+)
+def test_long_work_looks_for_room_before_it_begins(tmp_path, monkeypatch, arguments, file, work):
+    resource = pytest.importorskip("resource")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABKIT_CACHE", "cache")
+    monkeypatch.setattr(f"labkit.{work}", lambda *_, **__: pytest.fail("it began"))
+    write_pictures(Path("photos"), classes=2, per_class=8)
+    shutil.copy(Path(labkit.__file__).parents[1] / "notebooks" / "01_supernet.ipynb", tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        result = CliRunner().invoke(cli, arguments.split())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert re.search(rf"cannot write \S*{file}\S*: File too large", str(result.exception))

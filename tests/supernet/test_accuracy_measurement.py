@@ -52,6 +52,14 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
             measure_pairs(trained, 11, 3, False, alone)
         assert pairs_file.read_bytes() == before and len(measured) == stop
     stop = None
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full_disk, pytest.raises(OSError):
+        full_disk.setattr(accuracy_measurement.accuracy_files, "write_pairs", full)
+        measure_pairs(trained, 11, 3, False, alone)
+    assert pairs_file.read_bytes() == before
     measure_pairs(trained, 11, 3, False, alone)
     genes, accuracy, header, unsearched = again(trained).pairs
     archs = FMNIST.decode(genes)

@@ -30,7 +30,7 @@ from labkit.course.confinement.orderly_end import be_a_worker, end_workers, ends
 from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.gradebook.terms import Terms
-from labkit.course.grading.grade_files import read_seed, write_reports
+from labkit.course.grading.grade_files import keep_seed, read_seed, write_reports
 from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in
 from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
@@ -103,6 +103,7 @@ def grade(
         raise ValueError(f"no student is called {', '.join(map(repr, sorted(unknown)))}")
     seed = earlier_seed if seed is None else seed
     seed = secrets.randbelow(2**31) if seed is None else seed
+    keep_seed(out, seed)
     numbers = {number for hand_in in hand_ins for number in hand_in.submission.notebooks}
     numbers |= set(map(notebook_number, only))
     numbers = numbers if notebook is None else {notebook}

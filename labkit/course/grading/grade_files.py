@@ -31,30 +31,40 @@ from labkit.course.grading.result_store import slug
 from labkit.course.hand_ins.collect import Collection, HandIn
 from labkit.course.handout.free_text import FreeText, written_tasks
 from labkit.course.judges.registry import get_exercise
-from labkit.storage.atomic_write import write_atomic
+from labkit.storage.atomic_write import write_atomic, write_json
 
 SCHEMA = "labkit-grades-1"
 
 
+def keep_seed(out: Path, seed: int) -> None:
+    """Keep the seed of a grading that begins, for the run that goes on where it is interrupted."""
+    write_json(_seed_path(out), {"schema": SCHEMA, "seed": seed})
+
+
+def _seed_path(out: Path) -> Path:
+    return out.with_suffix("") / "seed.json"
+
+
 def read_seed(out: Path) -> int | None:
-    """The seed of the grading that wrote `out`; None if nothing is there.
+    """The seed of the grading that wrote `out`, or was interrupted; None if nothing is there.
 
     Raises FileExistsError if `out` or its .json is there and was not written by a grading: a new
     one would overwrite it.
     """
-    path = out.with_suffix(".json")
-    try:
-        grades = json.loads(path.read_text(encoding="utf-8"))
-        if grades["schema"] == SCHEMA:
-            return int(grades["seed"])
-    except FileNotFoundError:
-        path = out
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass  # not written by a grading
-    if path.exists():
-        raise FileExistsError(
-            f"{path} is there and was not written by labkit grade; move it, or give another --out"
-        )
+    for path in (out.with_suffix(".json"), _seed_path(out)):
+        try:
+            grades = json.loads(path.read_text(encoding="utf-8"))
+            if grades["schema"] == SCHEMA:
+                return int(grades["seed"])
+        except FileNotFoundError:
+            path = out
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass  # not written by a grading
+        if path.exists():
+            raise FileExistsError(
+                f"{path} is there and was not written by labkit grade; move it, or give another"
+                " --out"
+            )
     return None
 
 

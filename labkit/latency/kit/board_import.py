@@ -20,6 +20,7 @@ from labkit.latency.measured.untrusted_json import read_json
 from labkit.latency.simulated.device_file import CORES
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem
+from labkit.storage.atomic_write import check_room
 from labkit.storage.paths import cache_dir, data_dir
 
 BOARD_NAME = r"[a-z0-9][a-z0-9._-]{0,39}"
@@ -69,8 +70,8 @@ def ship_table(
     ValueError for a name that cannot be, before anything is measured.
     """
     check_board_name(name)
-    value = measure(space, runtime, progress=progress)
-    return write_table(value, shipped_path(name, space), space)
+    check_room(path := shipped_path(name, space))
+    return write_table(measure(space, runtime, progress=progress), path, space)
 
 
 def replaced_tables(name: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from labkit.runtime.machine_lock import undisturbed
 from labkit.runtime.timing import machine_state
 from labkit.space import SearchSpace
 from labkit.space.binding import file_stem, space_of
+from labkit.storage.atomic_write import check_room
 from labkit.storage.paths import cache_dir, data_dir
 
 HOST = "host"  # the device name of this machine
@@ -69,6 +70,7 @@ def host_table(
         value = None if remeasure else _read_host_file(path, space)  # written while this one waited
         if value is not None:
             return build_table(value, space)
+        check_room(path)
         return write_table(measure(space, progress=progress, seconds=seconds), path, space)
 
 

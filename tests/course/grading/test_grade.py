@@ -131,6 +131,11 @@ def test_an_interrupted_run_goes_on_where_it_was(graded, monkeypatch):
     )
     grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False)
     assert students == ["anna"]
+    # Also before the first table was written: with the seed that was drawn, and not another one.
+    for name in ("grades.csv", "grades.json"):
+        (folder / name).unlink()
+    grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False)
+    assert students == ["anna", "anna"]
     (results / "anna.json").write_text(stored)
     assert grading.grade([folder / "hand-ins"], folder / "grades.csv", progress=False) == before
 
