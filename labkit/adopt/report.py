@@ -100,11 +100,12 @@ class ProjectReport:
     # ---- what was made ---------------------------------------------------------------------------
 
     def figures(self) -> list[Section]:
-        """Space and supernet in figures, and the networks of the devices."""
+        """The networks of the devices, then space and supernet in figures."""
         rows = [*self._part(self._space_rows), *self._part(self._supernet_rows)]
+        networks = "".join(self._part(self._networks))
         parts = {
+            "A network for each device": networks,
             "Space and supernet": table(["what", "how much"], rows) if rows else "",
-            "Networks": "".join(self._part(self._networks)),
         }
         return [Section(title, body) for title, body in parts.items() if body]
 
@@ -176,15 +177,19 @@ class ProjectReport:
             rows.append(
                 [
                     devices[d].text("title"),
-                    f"{devices[d].positive('budget_ms'):.3g} ms",
-                    latency_text(latency, label),
-                    f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} ± {error:.2f} %",
-                    str(Arch.from_json(subnet.get("arch", dict))),
                     subnet.value.get("model") or "",
+                    f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} ± {error:.2f} %",
+                    latency_text(latency, label),
+                    f"{devices[d].positive('budget_ms'):.3g} ms",
+                    str(Arch.from_json(subnet.get("arch", dict))),
                 ]
             )
-        head = ["device", "budget", "latency", "accuracy", "subnet", "file"]
-        note = f"Accuracies are {fields.text('accuracy_is')}, with one standard error."
+        head = ["device", "its file", "accuracy", "latency", "at most", "subnet"]
+        note = (
+            f"The files are in {NETWORKS}/. Accuracies are {fields.text('accuracy_is')}, with one"
+            " standard error. A subnet is its resolution and, stage by stage, the kernel size and"
+            " the expand ratio of each block: k5e3 has kernels of 5x5 in three times its channels."
+        )
         return [table(head, rows), f"<p>{escaped(note)}</p>"]
 
 

@@ -55,7 +55,7 @@ def test_a_whole_folder_lacks_nothing(project):
     lacks, page = page_of(project, more=[Section("Time", "<p>an hour</p>")])
     assert lacks == [] and page.count("data:image/png;base64,") == 3
     words = Outline(page).words
-    headings = ["Space and supernet", "Networks", "Pictures", "Time"]
+    headings = ["A network for each device", "Space and supernet", "Pictures", "Time"]
     assert [word for word in words if word in headings] == headings
     for text in (
         "shoes",
@@ -128,7 +128,7 @@ def test_texts_stand_with_the_pictures_of_their_task(project, monkeypatch):
         "8.10 Task 8.10",
     ]
     order = ["8.1 Task 8.1", "8.2 Task 8.2", "Why", "And", "Depths &amp; widths"]
-    order += ["8.10 Task 8.10", "Other", "Notes", "My <em>name</em>", "Networks", "Pictures"]
+    order += ["8.10 Task 8.10", "Other", "Notes", "My <em>name</em>", "A network", "Pictures"]
     places = [page.index(text, page.index("<h2>")) for text in order]
     assert places == sorted(places) and "7.1" not in page
     assert page.count("data:image/png;base64,") == 5

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pictures_for_tests import write_pictures
 
 import labkit
 from labkit.storage.provenance import sha256
@@ -42,8 +43,12 @@ def installed_wheel(tmp_path_factory) -> Path:
     return target / "site"
 
 
-def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(
+    installed: Path, folder: Path, *arguments: str, data: str | None = None
+) -> subprocess.CompletedProcess:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")}
+    if data is not None:
+        kept["LABKIT_DATA"] = data
     return subprocess.run(
         [sys.executable, "-m", "labkit", *arguments],
         cwd=folder,
@@ -68,6 +73,30 @@ def test_a_wheel_has_the_data_that_commands_need(installed, tmp_path):
         package, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(installed)}
     )
     assert Path(where.stdout.strip()).is_relative_to(installed)
+
+
+COMMANDS = (
+    "search --device pi4 --max-latency-ms 3",
+    "pareto --device pi4",
+    "specialize --supernet ofa-mbv3 --device pi4:50% --device pixel1:50% --out chosen",
+    "cost",
+    "space show fmnist",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", [None, "", "empty", "gone", "photos"])
+def test_commands_in_an_empty_folder_work_or_say_what_is_missing(installed, tmp_path, data):
+    (tmp_path / "empty").mkdir()
+    write_pictures(tmp_path / "photos", classes=2, per_class=1)
+    for command in COMMANDS:
+        done = run(installed, tmp_path, *command.split(), data=data)
+        assert "synthetic" not in done.stdout
+        if not data:  # what came with the wheel
+            assert done.returncode == 0 and done.stdout, done.stderr
+        else:
+            assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+            assert f"LABKIT_DATA is {data!r}" in done.stderr and "unset it" in done.stderr
 
 
 @pytest.mark.slow
