@@ -19,9 +19,8 @@ from tqdm.auto import tqdm
 from labkit.storage.errors import LabError
 
 READ_BYTES = 1 << 18  # bytes
-MAX_DOWNLOAD_BYTES = (
-    1 << 30
-)  # far above every checkpoint that this package knows; protects the disk
+# Far above every checkpoint that this package knows; protects the disk.
+MAX_DOWNLOAD_BYTES = 1 << 30
 TIMEOUT = 30  # seconds without a byte
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

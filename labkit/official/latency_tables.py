@@ -24,6 +24,7 @@ from labkit.space import BlockShape, SearchSpace
 from labkit.space.operators import out_side
 
 KEY, FIELD = re.compile(r"(\S+):"), re.compile(r" +(\w+): +(\S+)")
+NUMBER = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # `float` takes more: 1_000, infinity
 
 
 class Dialect(NamedTuple):
@@ -60,6 +61,8 @@ def read_ofa(path: Path, space: SearchSpace) -> dict[str, float]:
     the line or the layer.
     """
     means = _read_means(Path(path))
+    if not means:
+        raise TableError(f"{path} has no layer; want a table like those of OFA's authors")
     layers = {
         key: layer_names(space, block, dialect)
         for dialect in DIALECTS
@@ -75,14 +78,14 @@ def read_ofa(path: Path, space: SearchSpace) -> dict[str, float]:
         example = next(iter(layers.values()), [f"{DIALECTS[0].stem}-input:..."])[0]
         raise TableError(
             f"{path} has no block of space {space.name!r}, whose first layer would be {example!r};"
-            f" it has {next(iter(means), 'nothing')!r}. Is it of another width, or another space?"
+            f" it has {next(iter(means))!r}. Is it of another width, or another space?"
         )
     blocks = timed_blocks(part_with_times(space, times))
     missing = [name for key in blocks for name in layers[key] if name not in means]
     if missing:
         raise TableError(
-            f"{path}: of {len(blocks)} blocks {sum(key not in times for key in blocks)} are missing"
-            f" or have layers missing: {', '.join(dict.fromkeys(missing[:3]))}"
+            f"{path}: {sum(key not in times for key in blocks)} of {len(blocks)} blocks are not"
+            f" complete; missing layers: {', '.join(dict.fromkeys(missing[:3]))}"
             + (", ..." if len(missing) > 3 else "")
         )
     return times
@@ -130,15 +133,23 @@ def _maps(side: int, channels: int, out: int, out_channels: int) -> str:
 def _read_means(path: Path) -> dict[str, float]:
     """Milliseconds by layer; `path` is a file or a folder of .yaml files.
 
-    A layer that several files have timed takes the mean of their times.
+    A layer that several files have timed, such as a classifier's at each resolution, takes the mean
+    of their times. Raises TableError for a folder with the same table twice.
     """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise TableError(f"{path} is a folder without .yaml files")
     size = sum(file.stat().st_size for file in files if file.is_file())
     if size > FILE_BYTES:
         raise TableError(f"{path} has {size} bytes, at most {FILE_BYTES} are read together")
     times: dict[str, list[float]] = {}
+    tables: dict[frozenset[str], Path] = {}
     for file in files:
-        for layer, ms in read_layers(file).items():
+        layers = read_layers(file)
+        first = tables.setdefault(frozenset(layers), file)
+        if first != file:
+            raise TableError(f"{file} has the same layers as {first}; keep one of the two")
+        for layer, ms in layers.items():
             times.setdefault(layer, []).append(ms)
     return {layer: sum(each) / len(each) for layer, each in times.items()}
 
@@ -147,7 +158,7 @@ def read_layers(path: Path) -> dict[str, float]:
     """Milliseconds by layer in one file: line by line a key, and fields with a number below it."""
     means: dict[str, float | None] = {}
     layer = None
-    for number, line in enumerate(read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_bytes(path).decode("utf-8-sig", "replace").splitlines(), 1):
         place, line = f"{path}: line {number}", line.rstrip()
         if heading := KEY.fullmatch(line):
             layer = heading[1]
@@ -159,7 +170,7 @@ def read_layers(path: Path) -> dict[str, float]:
                 if means[layer] is not None:
                     raise TableError(f"{place}: {layer!r} has a second mean")
                 means[layer] = _milliseconds(field[2], f"{place}: {layer!r}")
-        elif line:
+        elif line and line != "---" and not line.lstrip().startswith("#"):
             raise TableError(
                 f"{place} is {line.strip()[:60]!r}; want a key like 'Conv-input:224x224x3-output:"
                 "112x112x16:', or below one a field like '  mean: 1.5'"
@@ -171,10 +182,7 @@ def read_layers(path: Path) -> dict[str, float]:
 
 
 def _milliseconds(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not (math.isfinite(value) and value > 0):
         raise TableError(f"{place}: want milliseconds, got {text[:40]!r}")
     return value

@@ -83,18 +83,28 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     """The folder of the files called `name`, each downloaded unless it is there.
 
     A file that somebody put there is used instead of a download. An interrupted download goes on
-    where it stopped. Raises FetchError, and keeps nothing, for a file with another hash.
+    where it stopped. Raises FetchError, which lists what is missing, where one cannot be had; and,
+    keeping nothing of it, for a file with another hash.
     """
-    for file in FILES[folder(name).name]:
-        path = folder(name) / Path(file.url).name
-        if not path.is_file():
-            _download(name, file, path, progress)
-        elif sha256(path) != file.sha256:
+    place = folder(name)
+    place.mkdir(parents=True, exist_ok=True)  # for files that somebody brings
+    missing = [file for file in FILES[name] if not (place / Path(file.url).name).is_file()]
+    for i, file in enumerate(missing):
+        try:
+            _download(name, file, place / Path(file.url).name, progress)
+        except FetchError as error:
+            others = ", ".join(other.url for other in missing[i + 1 :])
+            more = f". Missing as well: {others}" if others else ""
+            raise FetchError(f"{error}{more}") from error
+    for file in FILES[name]:
+        path = place / Path(file.url).name
+        digest = sha256(path)
+        if digest != file.sha256:
             raise FetchError(
-                f"{path} has SHA-256 {sha256(path)}, want {file.sha256}; remove it, and `labkit"
-                f" official fetch {name}` downloads it"
+                f"{path} has SHA-256 {digest}, want {file.sha256}; remove it, and `labkit official"
+                f" fetch {name}` downloads it"
             )
-    return folder(name)
+    return place
 
 
 def fetch_table(name: str, *, progress: bool = True) -> list[LatencyTable]:

@@ -150,7 +150,10 @@ def with_mean(value: str):
 
 
 BAD = {
-    "a missing block": (lambda t: without(t, LAYER), f"1 are missing .*: {LAYER}"),
+    "a missing block": (
+        lambda t: without(t, LAYER),
+        f"1 of .* blocks are not complete; .*: {LAYER}",
+    ),
     "a missing layer of a head": (lambda t: without(t, "Conv_1-input:4x4"), "Conv_1-input:4x4x64"),
     "another kind": (lambda t: t.replace("expanded_conv", "block"), "has no block of space"),
     "NaN": (with_mean("nan"), "line 3: .*want milliseconds, got 'nan'"),
@@ -165,7 +168,8 @@ BAD = {
     "no mean": (lambda t: t.replace("mean:", "average:", 1), "has no field 'mean'"),
     "another form": (lambda t: "{a: [1, 2]}", "line 1 is '{a: "),
     "binary": (lambda t: "\0\1\2", "line 1"),
-    "empty": (lambda t: "", "has no block .* it has 'nothing'"),
+    "no plain number": (with_mean("1_000"), "line 3: .*want milliseconds, got '1_000'"),
+    "empty": (lambda t: "", "has no layer"),
 }
 
 
@@ -180,7 +184,7 @@ def test_what_is_wrong_is_named_and_nothing_is_imported(table, change, message):
 def test_a_refused_table_leaves_the_device_as_it_was(table):
     before = imported(table())
     faster = table(lambda text: without(re.sub(r"mean: 0\.", "mean: 0.0", text), LAYER))
-    with pytest.raises(TableError, match="1 are missing"):
+    with pytest.raises(TableError, match="1 of .* blocks are not complete"):
         imported(faster)
     genes = ONE_WIDTH.sample(np.random.default_rng(0), 10)
     after = get_device("phone").latency_table(ONE_WIDTH)
@@ -231,3 +235,22 @@ def test_the_published_tables_are_complete():
         assert imported(i7, space).space == space
     with pytest.raises(TableError, match="first layer would be 'Conv-input:128x128x3-output:64x64"):
         imported(note10, narrow)
+
+
+def test_comments_a_start_of_document_and_a_byte_order_mark_are_not_layers(tmp_path):
+    times = random_times(ONE_WIDTH, CHANNELS, SIDES)
+    plain, decorated = tmp_path / "plain.yaml", tmp_path / "decorated.yaml"
+    plain.write_text(table_text(times), encoding="utf-8")
+    text = f"---\n# of a phone\n{table_text(times)}"
+    decorated.write_text(text, encoding="utf-8-sig")
+    assert read_ofa(decorated, ONE_WIDTH) == read_ofa(plain, ONE_WIDTH)
+
+
+def test_a_folder_needs_tables_and_has_each_once(tmp_path):
+    with pytest.raises(TableError, match="is a folder without .yaml files"):
+        read_ofa(tmp_path, ONE_WIDTH)
+    times = random_times(ONE_WIDTH, CHANNELS, SIDES)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(table_text(times))
+    with pytest.raises(TableError, match="b.yaml has the same layers as .*a.yaml"):
+        read_ofa(tmp_path, ONE_WIDTH)

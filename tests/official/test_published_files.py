@@ -146,7 +146,7 @@ def test_of_a_table_with_a_gap_nothing_is_imported(published_table, published, m
     end = text.index("\n", text.index("mean", start)) + 1
     files = published_table | {"28.yaml": (text[:start] + text[end:]).encode()}
     publish(published, monkeypatch, "note10", files)
-    with pytest.raises(TableError, match="are missing.*: expanded_conv-input:14x14x16"):
+    with pytest.raises(TableError, match="are not complete; .*: expanded_conv-input:14x14x16"):
         published_files.fetch_table("note10", progress=False)
     assert "note10" not in device_names()
 
@@ -156,7 +156,7 @@ def test_of_a_table_for_two_spaces_both_are_imported_or_none(published_table, mo
     monkeypatch.setitem(spaces, larger.name, larger)
     table = published_files.PublishedTable((ONE_WIDTH.name, larger.name), "a phone")
     monkeypatch.setitem(TABLES, "note10", table)
-    with pytest.raises(TableError, match="are missing.*: Logits-input:.*-output:11"):
+    with pytest.raises(TableError, match="are not complete; .*: Logits-input:.*-output:11"):
         published_files.fetch_table("note10", progress=False)
     assert "note10" not in device_names()
 
@@ -164,3 +164,17 @@ def test_of_a_table_for_two_spaces_both_are_imported_or_none(published_table, mo
 def test_the_command_fetches_the_predictor(published):
     result = CliRunner().invoke(official, ["fetch", "predictor"])
     assert result.exit_code == 0 and str(Path("official") / "predictor") in result.output
+
+
+def test_all_files_that_are_missing_are_named_at_once(published, monkeypatch):
+    publish(published, monkeypatch, "predictor", {name: name.encode() for name in ("a", "b", "c")})
+    for name in ("a", "b", "c"):
+        del published.files[name]
+    with pytest.raises(FetchError) as raised:
+        fetch("predictor", progress=False)
+    place = published_files.folder("predictor")
+    assert place.is_dir() and f"put it unchanged at {place / 'a'} and run" in str(raised.value)
+    assert f"Missing as well: {published.url('b')}, {published.url('c')}" in str(raised.value)
+    for name in ("a", "b", "c"):
+        (place / name).write_bytes(name.encode())
+    assert fetch("predictor", progress=False) == place
