@@ -158,8 +158,9 @@ def main() -> None:
         "against_original": original,
     }
     header_here = {
-        "label": f"fitted to OFA's own predictor, less the {shift:.2f} points that it is above"
-        f" {len(inherited)} measured subnets; for {sides} px",
+        "label": f"fitted to OFA's own predictor, {original['all']['rmse']:.2f} points RMSE from"
+        f" it, less the {shift:.2f} points that it is above {len(inherited)} measured subnets; for"
+        f" {sides} px; with each of the {len(inherited)} left out in turn",
         "rmse": round(leave_one_out_rmse(excess), 4),
         "measured": {
             "note": f"the same {len(inherited)} subnets set the shift and judge it: rmse leaves out"

@@ -129,7 +129,9 @@ def test_a_search_says_which_resolutions_it_searched():
     arguments = ["--supernet", "ofa-mbv3-w1.2", "--device", "note10-class", "--method", "exact"]
     limits = ["--max-latency-ms", "30"]
     text = CliRunner().invoke(search, [*arguments, *limits]).output
-    assert "predicted (fitted to OFA's own predictor, less the 4.18 points" in text
+    assert (
+        "predicted (fitted to OFA's own predictor, 0.19 points RMSE from it, less the 4.18" in text
+    )
     assert "160, 176, 192, 208, 224 px; the predictor says nothing of 128, 144 px" in text
     answer = json.loads(CliRunner().invoke(search, [*arguments, *limits, "--json"]).output)
     assert answer["resolutions"] == list(SIDES) and answer["arch"]["resolution"] in SIDES
