@@ -54,7 +54,7 @@ FUNCTIONS = {
     "net_convolve_planes_7_1": Function((1260, 2600, 2604), (192, 216, 216)),
     "net_convolve_planes_7_2": Function((1248, 2568, 2576), (200, 224, 224)),
     "net_convolve_planes": Function((1248, 1808, 1820), (240, 272, 272)),
-    "net_average": Function((348, 268, 264), (56, 48, 48)),
+    "net_average": Function((332, 260, 256), (48, 48, 48)),
     "net_multiply": Function((500, 432, 432), (72, 64, 64)),
     "net_add": Function((416, 328, 332), (96, 80, 80)),
 }
@@ -65,7 +65,8 @@ CALL_BYTES = 24  # of net_run, for each layer
 START_BYTES = 96  # of functions around net_run, and what aligns them
 STRUCTURE_BYTES = {"pool": 16, "scale": 20, "add": 36}  # what a kernel is told; a convolution's:
 CONVOLUTION_BYTES = 36
-TABLED = ("relu6", "h_swish", "h_sigmoid")  # activations that are tables of 256 bytes
+# Activations that are tables of 256 bytes. A ReLU or a ReLU6 sets the limits of its integers.
+TABLED = ("h_swish", "h_sigmoid")
 
 
 @dataclass(frozen=True, eq=False)

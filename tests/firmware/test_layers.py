@@ -14,7 +14,7 @@ from int8_models_for_tests import int8_model
 from networks_for_tests import RICH
 
 from labkit.firmware.layers import ConvolutionLayer, quantized_network
-from labkit.space import SearchSpace, network
+from labkit.space import SearchSpace, Stage, network
 from labkit.space.operators import Operator, convolution, global_pool
 from labkit.space.presets import spaces
 from labkit.storage.errors import ExportError
@@ -66,6 +66,12 @@ def test_twenty_archs_of_every_shipped_space(space):
             return
     if not tested:
         pytest.skip(f"none of 2,000 random archs of {space.name} fits a microcontroller")
+
+
+def test_maps_of_more_pixels_than_16_bits_count():
+    stage = Stage(4, 1, (1,), (3,), (2,), se=True)
+    space = SearchSpace("huge", (200,), (stage,), 1, num_classes=2, stem_width=4, stem_stride=1)
+    assert_equal(space, space.smallest(), seed=0, images=2)
 
 
 def two_layers(first: Operator) -> list[Operator]:

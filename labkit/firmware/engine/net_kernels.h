@@ -38,14 +38,16 @@ typedef struct {
 /* The mean of every channel over a map of `pixels`. */
 typedef struct {
     net_factor factor; /* 1 / pixels included */
-    int16_t pixels, channels;
+    int32_t pixels;
+    int16_t channels;
     int8_t in_zero, out_zero;
 } net_mean;
 
 /* A map times one factor for each channel, which is another int8 tensor. */
 typedef struct {
     net_factor factor;
-    int16_t pixels, channels;
+    int32_t pixels;
+    int16_t channels;
     int8_t map_zero, gate_zero, out_zero, low, high;
 } net_product;
 
