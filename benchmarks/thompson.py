@@ -288,8 +288,8 @@ def text(report: dict) -> str:
         paragraphs.append(
             f"`{study['supernet']}` on `{study['device']}`, {study['measurements']} measurements:"
             " accuracy on val-search, where it was chosen, and on the"
-            f" {study['images']:,} images of val and test\n\n"
-            + table(("budget, ms", *methods), rows)
+            f" {study['images']:,} images of val and test; differences there, ± one standard error"
+            " on the same images\n\n" + table(("budget, ms", *methods), rows)
         )
     return "\n\n".join(paragraphs)
 
