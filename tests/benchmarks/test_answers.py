@@ -92,7 +92,7 @@ def test_a_study_measures_every_method_under_budgets_over_the_front(tmp_path, mo
         return np.arange(1000) < 1000 * share
 
     monkeypatch.setattr(measured_search.InheritedAnswers, "__call__", right)
-    options = argparse.Namespace(budgets=2, seeds=1, random_archs=4, out=tmp_path)
+    options = argparse.Namespace(budgets=2, seeds=1, random_archs=4, splits=("val",), out=tmp_path)
     study = measured_search.Study("fmnist", "stm32f746", options)
     limits = study.limits_ms()
     costs = study.costs
@@ -100,7 +100,7 @@ def test_a_study_measures_every_method_under_budgets_over_the_front(tmp_path, mo
     parts = np.geomspace(whole[0], whole[-1], 5)
     assert limits == pytest.approx(parts[[1, 3]])  # the middles of two equal parts
     for limit in limits:
-        archs = study.archs(limit)
+        archs = study.archs(limit, study.neighbors(limit))
         for method, members in archs.items():
             assert study.costs.fits(members).all(), method
             latency = study.costs.latency_ms(FMNIST.encode(members)) if members else []
@@ -120,13 +120,15 @@ def test_a_study_measures_every_method_under_budgets_over_the_front(tmp_path, mo
     ]
     assert report["mean"]["random"]["points"] == pytest.approx(np.mean(gaps))
     assert report["mean"]["random"]["budgets"] == 2
+    spreads = [study.predict(FMNIST.encode(study.neighbors(limit))).std() for limit in limits]
+    assert [row["spread"] for row in report["rows"]] == pytest.approx(spreads)
     page = {"studies": [report], "machine": {"cpu": "made up"}, "date": "2020-02-03"}
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(publish.page, "FOLDER", tmp_path / "benchmarks")
     publish.write("measured_search", page)
     text = (tmp_path / "benchmarks" / "SEARCH.md").read_text()
     assert (
-        "`fmnist` on `stm32f746` (simulated)" in text
+        "`fmnist` on `stm32f746` (simulated; 5,000 images of val; 4 random nets" in text
         and f"| {float(f'{limits[0]:.2g}'):g} |" in text
     )
     assert (tmp_path / "docs" / "measured_search.png").read_bytes().startswith(b"\x89PNG")
