@@ -10,7 +10,7 @@ deepest in the space, some ten bytes more.
 Storage (flash) is constants, which are counted, and the code of functions that some layer calls.
 No table has both exactly, since a function is linked once, however many stages call it. So the
 table has the code of all functions, which an arch never exceeds, and `FirmwareFlash` what it takes
-to search exactly nevertheless (`labkit.specialize.best_linked`).
+to search exactly nevertheless (`labkit.firmware.best_linked`).
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from labkit.firmware.best_linked import best_linked, flash_budgets
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.space import SearchSpace
-from labkit.specialize.best_linked import best_linked, flash_budgets
 from labkit.specialize.best_passing import ByKernel, Check, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel

@@ -5,10 +5,10 @@ import pytest
 from exact_for_tests import problems, stage_table
 from hypothesis import given, settings
 
+from labkit.firmware.best_linked import best_linked
 from labkit.firmware.memory import firmware_flash
 from labkit.search import Budget, InfeasibleBudget, best, evolve
 from labkit.space.presets import FMNIST
-from labkit.specialize.best_linked import best_linked
 from labkit.specialize.subnet_search import search_subnet
 from labkit.tables.costs import macs_table
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
