@@ -292,10 +292,11 @@ def test_check_prints_what_grade_would_give(tmp_path):
     )
     outcome = CliRunner().invoke(cli, ["check", str(path)])
     lines = outcome.output.splitlines()
-    assert outcome.exit_code == 1 and lines[0].split() == ["exercise", "points"] and len(lines) == 7
-    assert lines[3].startswith("1.3       3 of 3   pass") and lines[1].startswith(
-        "1.1       0 of 4   missing"
-    )
+    assert outcome.exit_code == 1 and lines[0].split() == ["exercise", "points"]
+    rows = [line for line in lines[1:-1] if not line.startswith(" ")]  # long messages are wrapped
+    assert len(rows) == 5
+    assert rows[2].startswith("1.3       3 of 3   pass")
+    assert rows[0].startswith("1.1       0 of 4   missing")
     assert lines[-1].split() == [
         "all",
         "3",
