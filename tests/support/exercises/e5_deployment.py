@@ -827,6 +827,15 @@ def choose_largest_global_choice(global_choices, limits):
     )
 
 
+def choose_but_the_first_global_choice(global_choices, limits):
+    choice = choose_front(global_choices[1:], limits)
+    return (choice[0] + 1, choice[1]) if choice else choose_cheapest(global_choices, limits)
+
+
+def choose_but_the_last_global_choice(global_choices, limits):
+    return choose_front(global_choices[:-1], limits) or choose_cheapest(global_choices, limits)
+
+
 def choose_lowest_score(global_choices, limits):
     flipped = [
         [{**stage, "score": -stage["score"]} for stage in stages] for stages in global_choices
@@ -949,6 +958,8 @@ WRONG = {
         choose_random,
         choose_smallest_global_choice,
         choose_largest_global_choice,
+        choose_but_the_first_global_choice,
+        choose_but_the_last_global_choice,
         choose_lowest_score,
         choose_positions_in_the_shortlist,
         choose_starts_at_zero,
