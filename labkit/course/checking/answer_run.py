@@ -70,11 +70,13 @@ def marks_of(
     # Only then, so that no answer can take the time of another one.
     for id, first in marks.items():
         limit_s = min(end - time.monotonic(), WIDER_LIMIT_S)
-        lost = first.points is not None and not first.passed and not first.flag
+        # A module that is not found may be one that another of the student's statements writes.
+        lost = first.points is None or not (first.passed or first.flag)
+        lost &= "failure" not in replies[id]
         if lost and id in submission.wider_programs and limit_s >= 1:
             wider = replace(submission, programs=submission.wider_programs)
             second, reply = _marked(wider, id, plan, address, limit_s)
-            if "failure" in reply or (second.points or 0) > first.points:
+            if "failure" in reply or (second.points or 0) > (first.points or 0):
                 marks[id], replies[id] = second, reply
     return list(marks.values()), replies
 

@@ -312,3 +312,15 @@ def test_check_runs_a_setup_that_reads_data(tmp_path, monkeypatch):
     source = f"{marker}\nimport labkit\nlabkit.load('fmnist').supernet\n{function}"
     marks = {mark.id: mark for mark in check_cells([("code", source)])}
     assert marks["1.3"].passed, marks["1.3"].message
+
+
+def test_a_module_in_a_folder_that_another_statement_makes_is_not_a_missing_package():
+    marker, function = ANSWERS["1.3"].split("\n", 1)
+    sources = [
+        "import os\nos.makedirs('helpers_1_3', exist_ok=True)",
+        f"%%writefile helpers_1_3/counting.py\n{function}",
+        f"{marker}\ndef count_subnets(*arguments):\n"
+        "    from helpers_1_3 import counting\n    return counting.count_subnets(*arguments)",
+    ]
+    marks = {mark.id: mark for mark in check_cells([("code", source) for source in sources])}
+    assert marks["1.3"].passed, marks["1.3"].message
