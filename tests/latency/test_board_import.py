@@ -8,6 +8,7 @@ import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
 from labkit.space.binding import file_stem
-from labkit.space.presets import FMNIST
+from labkit.space.presets import FMNIST, get_space
 from labkit.storage.paths import data_dir
 
 
@@ -267,6 +268,14 @@ def test_what_is_doubtful_is_imported_with_a_warning(tmp_path, change, message):
     quick = "quick" in message
     assert get_device("my-board").label.startswith("measured, quick" if quick else "measured")
     assert ("quick" in get_device("my-board").label) == quick
+
+
+def test_a_table_is_compared_with_devices_that_can_hold_a_subnet():
+    """In microseconds a phone's table of a large space looks like a small microcontroller's."""
+    table = get_device("note10-class").latency_table(get_space("ofa-mbv3-w1.2"))
+    nearest = nearest_device(SimpleNamespace(table=table.scaled(1000.0)))
+    assert not nearest.is_plausible and get_device(nearest.name).flash_bytes is None
+    assert nearest_device(SimpleNamespace(table=table)).name == "note10-class"
 
 
 def test_imported_tables_are_removed(tmp_path):

@@ -11,6 +11,7 @@ from labkit.latency.measured.lookup_table import LatencyTable
 from labkit.latency.measured.plausibility import USUAL_CALIBRATION_ERROR
 from labkit.runtime.cores import SAME_SPEED
 from labkit.storage.json_fields import is_number
+from labkit.tables.costs import activation_table, params_table
 
 # Slope of the calibration where blocks and whole subnets are timed alike; 1.0 in the shipped table.
 USUAL_FACTOR = (2 / 3, 3 / 2)
@@ -99,7 +100,9 @@ def warnings(table: LatencyTable, nearest: Nearest) -> list[str]:
 
 
 def nearest_device(table: LatencyTable, factor: float = 1.0) -> Nearest:
-    """The simulated device that a table comes nearest to, its times multiplied by `factor`."""
+    """The simulated device that a table comes nearest to, its times multiplied by `factor`, of
+    those that have the memory for the smallest subnet.
+    """
     space = table.table.space
     random = space.sample(np.random.default_rng(0), ARCHS)
     genes = np.concatenate([space.encode([space.largest()]), random])
@@ -110,6 +113,14 @@ def nearest_device(table: LatencyTable, factor: float = 1.0) -> Nearest:
         spread = float(np.std(np.log(by_device / by_table)))
         return Nearest(device.name, float(by_device[0]), float(by_table[0]), spread)
 
+    smallest = space.encode([space.smallest()])
+    values, params = activation_table(space, 1)(smallest)[0], params_table(space)(smallest)[0]
+
+    def holds(device: SimulatedDevice) -> bool:
+        limits = ((device.sram_bytes, values), (device.flash_bytes, params))
+        return all(limit is None or limit >= device.bytes_per_value * n for limit, n in limits)
+
     devices = map(get_device, device_names())
-    every = [compared(device) for device in devices if isinstance(device, SimulatedDevice)]
+    simulated = [device for device in devices if isinstance(device, SimulatedDevice)]
+    every = [compared(device) for device in simulated if holds(device)]
     return min(every, key=lambda each: abs(np.log(each.latency_ms / each.largest_ms)))
