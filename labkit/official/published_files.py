@@ -88,7 +88,16 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     """
     place = folder(name)
     place.mkdir(parents=True, exist_ok=True)  # for files that somebody brings
-    missing = [file for file in FILES[name] if not (place / Path(file.url).name).is_file()]
+    missing = []
+    for file in FILES[name]:
+        path = place / Path(file.url).name
+        if not path.is_file():
+            missing.append(file)
+        elif (digest := sha256(path)) != file.sha256:
+            raise FetchError(
+                f"{path} has SHA-256 {digest}, want {file.sha256}; remove it, and `labkit official"
+                f" fetch {name}` downloads it"
+            )
     for i, file in enumerate(missing):
         try:
             _download(name, file, place / Path(file.url).name, progress)
@@ -96,14 +105,6 @@ def fetch(name: str, *, progress: bool = True) -> Path:
             others = ", ".join(other.url for other in missing[i + 1 :])
             more = f". Missing as well: {others}" if others else ""
             raise FetchError(f"{error}{more}") from error
-    for file in FILES[name]:
-        path = place / Path(file.url).name
-        digest = sha256(path)
-        if digest != file.sha256:
-            raise FetchError(
-                f"{path} has SHA-256 {digest}, want {file.sha256}; remove it, and `labkit official"
-                f" fetch {name}` downloads it"
-            )
     return place
 
 
