@@ -52,10 +52,6 @@ class Plan:
     deploying_seconds: float = 0.0
     pairs: int = 0
 
-    @property
-    def training_seconds(self) -> float:
-        return self.config.epochs * self.epoch_seconds
-
     def within(self, seconds: float) -> Plan:
         """The same with as many epochs as fit into `seconds`; raises PlanError where none does."""
         epochs = int(seconds / self.epoch_seconds)
