@@ -139,7 +139,7 @@ def test_every_notebook_runs_from_a_clone(course, bare, tmp_path, name):
 
 def test_the_explorer_works_with_colabs_widgets(course, bare_with_old_widgets, tmp_path):
     notebook = read(course / "notebooks" / "00_tour.ipynb")
-    ids = ("bootstrap", "supernet", "explorer")
+    ids = ("bootstrap", "choice", "supernet", "explorer")
     cells = [cell for cell in notebook["cells"] if cell["id"] in ids]
     cells[-1]["source"] = [
         "import ipywidgets\n",
