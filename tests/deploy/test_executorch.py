@@ -18,11 +18,12 @@ from labkit.supernet.subnet import Subnet
 
 INSTALLED = importlib.util.find_spec("executorch") is not None
 SPACE = replace(FMNIST, num_classes=2)
+SIDE = SPACE.smallest().resolution
 
 
 def subnet() -> Subnet:
     torch.manual_seed(0)
-    return shake(Subnet(SPACE, SPACE.smallest()), 0, torch.randn(16, 1, 20, 20))
+    return shake(Subnet(SPACE, SPACE.smallest()), 0, torch.randn(16, 1, SIDE, SIDE))
 
 
 @pytest.mark.skipif(not INSTALLED, reason="executorch is not installed; run `make test-phone`")
@@ -34,8 +35,8 @@ def test_a_program_computes_what_torch_does_and_carries_its_record(tmp_path, cap
     assert done.file_bytes == path.stat().st_size and done.latency_ms > 0
     record, run = open_model(path)
     assert record.to_text() == compact((tmp_path / "m.pte.json").read_text())
-    assert record.input.shape == (1, 1, 20, 20) and record.accuracy.runtime == "ExecuTorch"
-    images = torch.randn(5, 1, 20, 20)
+    assert record.input.shape == (1, 1, SIDE, SIDE) and record.accuracy.runtime == "ExecuTorch"
+    images = torch.randn(5, 1, SIDE, SIDE)
     with torch.no_grad():
         expected = trained(images).numpy()
     assert expected.std(0).min() > 1e-3
