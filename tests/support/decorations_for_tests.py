@@ -674,6 +674,268 @@ def lines_that_end_as_on_windows(a):
     return [a.solution.replace("\n", "\r\n")]
 
 
+# ---- other ways of Python's to say the same ------------------------------------------------------
+
+
+@decoration
+def a_class_as_a_decorator(a):
+    begin = "    def __init__(self, f): self.f, self.calls = f, 0\n"
+    call = "    def __call__(self, *args, **kwargs):"
+    count = f"{begin}{call}\n        self.calls += 1\n        return self.f(*args, **kwargs)"
+    return [
+        f"class Counted_{a.tag}:\n{count}",
+        a.solution.replace("\ndef ", f"\n@Counted_{a.tag}\ndef ", 1),
+    ]
+
+
+@decoration
+def a_decorator_with_an_argument_from_a_table(a):
+    table = f"made_{a.tag} = {{'plain': lambda times: lambda f: f}}"
+    line = f"\n@made_{a.tag}['plain'](times=3)\ndef "
+    return [table, a.solution.replace("\ndef ", line, 1)]
+
+
+@decoration
+def a_generator(a):
+    head = f"def steps_{a.tag}(*args, **kwargs):\n    yield 'begun'"
+    steps = f"{head}\n    yield w_{a.tag}(*args, **kwargs)"
+    return [
+        a.renamed(f"w_{a.tag}"),
+        steps,
+        a.calling(f"(lambda *a, **k: [*steps_{a.tag}(*a, **k)][1])"),
+    ]
+
+
+@decoration
+def a_generator_that_returns(a):
+    steps = (
+        f"def inner_{a.tag}(*args, **kwargs):\n    yield\n    return w_{a.tag}(*args, **kwargs)\n"
+        f"def outer_{a.tag}(*args, **kwargs):\n"
+        f"    kept = yield from inner_{a.tag}(*args, **kwargs)\n"
+        "    yield kept"
+    )
+    return [
+        a.renamed(f"w_{a.tag}"),
+        steps,
+        a.calling(f"(lambda *a, **k: [*outer_{a.tag}(*a, **k)][1])"),
+    ]
+
+
+@decoration
+def a_walrus_in_the_function(a):
+    first = (
+        f"if (limit := 3) < (other := limit + 1) and (work := w_{a.tag}) is None:\n    return other"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", first)]
+
+
+@decoration
+def a_coroutine(a):
+    later = f"async def later_{a.tag}(*args, **kwargs):\n    return w_{a.tag}(*args, **kwargs)"
+    drive = (
+        f"def drive_{a.tag}(*args, **kwargs):\n    try:\n"
+        f"        later_{a.tag}(*args, **kwargs).send(None)\n"
+        "    except StopIteration as end:\n        return end.value"
+    )
+    return [a.renamed(f"w_{a.tag}"), later, f"{drive}\n{a.calling(f'drive_{a.tag}')}"]
+
+
+@decoration
+def an_event_loop_in_a_thread(a):
+    later = f"import asyncio\nasync def later_{a.tag}(*args, **kwargs):\n    await asyncio.sleep(0)"
+    use = (
+        f"import threading\nkept = []\nrun = lambda: kept.append(asyncio.run(later_{a.tag}()))\n"
+        "thread = threading.Thread(target=run)\nthread.start()\nthread.join()\n"
+        "assert kept == [None]"
+    )
+    return [later, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_dataclass(a):
+    body = (
+        f"from dataclasses import dataclass, field\nDEFAULT_{a.tag} = 5\n@dataclass(frozen=True)\n"
+        f"class Problem_{a.tag}:\n    args: tuple\n    kwargs: dict = field(default_factory=dict)\n"
+        f"    limit: int = DEFAULT_{a.tag}\n    def solve(self):\n        assert self.limit == 5\n"
+        f"        return w_{a.tag}(*self.args, **self.kwargs)"
+    )
+    call = f"(lambda *args, **kwargs: Problem_{a.tag}(args, kwargs).solve())"
+    return [a.renamed(f"w_{a.tag}"), body, a.calling(call)]
+
+
+@decoration
+def an_enumeration_and_a_named_tuple(a):
+    kinds = (
+        f"from enum import Enum, auto\nfrom typing import NamedTuple\nclass Kind_{a.tag}(Enum):\n"
+        f"    ONE = auto()\n    TWO = auto()\nclass Pair_{a.tag}(NamedTuple):\n"
+        f"    kind: Kind_{a.tag}\n    size: int = 2"
+    )
+    use = f"pair = Pair_{a.tag}(Kind_{a.tag}.TWO)\nassert pair.kind.value == pair.size == 2"
+    return [kinds, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_generic_class_and_a_protocol(a):
+    types = (
+        f"from typing import Generic, Protocol, TypeVar\nT_{a.tag} = TypeVar('T_{a.tag}')\n"
+        f"class Box_{a.tag}(Generic[T_{a.tag}]):\n    def __init__(self, item: T_{a.tag}):\n"
+        "        self.item = item"
+    )
+    use = f"assert Box_{a.tag}[int](3).item == 3"
+    return [types, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def functions_in_functions(a):
+    first = (
+        "calls = 0\ndef outer(f):\n    def inner(*args, **kwargs):\n        nonlocal calls\n"
+        "        calls += 1\n        return f(*args, **kwargs)\n    return inner\n"
+        f"work = outer(w_{a.tag})"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", first)]
+
+
+@decoration
+def a_match(a):
+    first = f"match [1, 2]:\n    case [1, rest] if rest == 2:\n        work = w_{a.tag}"
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", first)]
+
+
+@decoration
+def a_context_manager(a):
+    manager = (
+        "from contextlib import ExitStack, contextmanager\n@contextmanager\n"
+        f"def opened_{a.tag}():\n    yield w_{a.tag}"
+    )
+    first = f"stack = ExitStack()\nwork = stack.enter_context(opened_{a.tag}())"
+    return [a.renamed(f"w_{a.tag}"), manager, a.calling("work", first)]
+
+
+@decoration
+def a_global_that_is_new(a):
+    name = f"last_{a.tag}"
+    return [a.renamed(f"w_{a.tag}"), a.calling(name, f"global {name}\n{name} = w_{a.tag}")]
+
+
+@decoration
+def a_star_import_of_ones_own(a):
+    module = f"starred_{a.tag}"
+    code = "import numpy as np\nimport torch\nimport torch.nn.functional as F\n"
+    write = f"%%writefile {module}.py\n{code}{a.renamed(f'w_{a.tag}')}"
+    return [write, f"from {module} import *", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_constant_below_the_answer(a):
+    answer = a.calling(f"w_{a.tag}", f"assert LIMIT_{a.tag} == {{'a': 5}}")
+    return [a.renamed(f"w_{a.tag}"), answer, f"LIMIT_{a.tag} = {{'a': 5}}"]
+
+
+@decoration
+def a_helper_of_the_notebook_imported(a):
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", f"from __main__ import w_{a.tag}")]
+
+
+@decoration
+def the_notebook_as_a_module(a):
+    use = f"import sys\nwork = sys.modules['__main__'].w_{a.tag}"
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", use)]
+
+
+@decoration
+def the_shells_names(a):
+    use = f"work = get_ipython().user_ns['w_{a.tag}']"
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", use)]
+
+
+@decoration
+def the_frames_names(a):
+    use = f"import inspect\nwork = inspect.currentframe().f_globals['w_{a.tag}']"
+    return [a.renamed(f"w_{a.tag}"), a.calling("work", use)]
+
+
+@decoration
+def a_helper_by_eval(a):
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"eval('w_' + {a.tag!r})")]
+
+
+@decoration
+def letters_that_python_takes_for_others(a):
+    wide = chr(ord(a.function[0]) + 0xFEE0)  # the full-width form of a letter
+    answer = a.solution.replace(f"def {a.function[0]}", f"def {wide}", 1)
+    return ["ﬁne = 3", answer, "assert fine == 3"]
+
+
+@decoration
+def the_value_of_a_cell(a):
+    use = f"assert value_{a.tag} == 42"
+    return ["41 + 1", f"value_{a.tag} = _", a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def tables_filled_in_every_way(a):
+    name = f"table_{a.tag}"
+    steps = [
+        f"import heapq, operator, random\n{name} = {{}}\nqueue_{a.tag} = []",
+        f"{name}.setdefault('a', []).append(1)",
+        f"operator.setitem({name}, 'b', 2)\ndict.update({name}, c=3)",
+        f"try:\n    {name}['d'] = 4\nfinally:\n    heapq.heappush(queue_{a.tag}, 5)",
+        f"{name}['e'], other = 5, 6\n{name} |= {{'f': 6}}",
+    ]
+    use = f"assert len({name}) == 6 and queue_{a.tag} == [5]"
+    return [*steps, a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+@decoration
+def a_method_added_in_another_cell(a):
+    solver = f"Solver_{a.tag}"
+    return [
+        f"class {solver}:\n    pass",
+        a.renamed(f"w_{a.tag}"),
+        f"{solver}.solve = staticmethod(w_{a.tag})\n{solver}.limit = 1\n{solver}.limit += 1",
+        a.calling(f"{solver}.solve", f"assert {solver}.limit == 2"),
+    ]
+
+
+@decoration
+def a_definition_for_a_script(a):
+    helper = "\n".join(f"    {line}" for line in a.renamed(f"w_{a.tag}").split("\n"))
+    return [f"if __name__ == '__main__':\n{helper}", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def a_profiled_cell(a):
+    return [f"%%prun -q\n{a.renamed(f'w_{a.tag}')}", a.calling(f"w_{a.tag}")]
+
+
+@decoration
+def two_magics_of_one_cell(a):
+    return [f"%%capture --no-stderr out_{a.tag}\n%%time\n{a.solution}"]
+
+
+@decoration
+def double_precision_unless_told_otherwise(a):
+    return ["import torch\ntorch.set_default_dtype(torch.float64)", a.solution]
+
+
+@decoration
+def warnings_that_are_errors(a):
+    return ["import warnings\nwarnings.simplefilter('error')", a.solution]
+
+
+@decoration
+def logging_and_other_outputs(a):
+    use = (
+        "import logging, sys\nlogging.basicConfig(level=logging.DEBUG)\nlogging.warning('here')\n"
+        "print('there', file=sys.stderr)\nsys.stdout.write('and there')\nsys.stdout.flush()"
+    )
+    return [a.renamed(f"w_{a.tag}"), a.calling(f"w_{a.tag}", use)]
+
+
+for helper in ("globals", "call_answer", "sys", "get_ipython_", "labkit", "In", "exercise"):
+    helper_called(helper)
+
+
 after("help below the function", "FUNCTION?")
 
 

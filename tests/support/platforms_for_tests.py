@@ -3,7 +3,8 @@ one download, and how it reads the table that it imports.
 
 Written after the platforms' sources and documentation: Canvas's lib/content_zipper.rb and
 lib/gradebook_importer.rb, Moodle's mod/assign/feedback/{offline,file}, Gradescope's autograder
-specification and its export, GitHub Classroom's grades.
+specification and its export, GitHub Classroom's grades and `gh classroom clone`, Google Classroom's
+folder in Drive and the import of a spreadsheet there.
 """
 
 import csv
@@ -36,6 +37,25 @@ def gradescope_metadata(submissions):
         for name, sid, email in submitters:
             lines += [f"  - :name: {name}", f"    :sid: '{sid}'", f"    :email: {email}"]
         lines += [f"  :created_at: {time}", "  :score: 0.0", "  :status: processed"]
+    return "\n".join(lines) + "\n"
+
+
+def drive_name(full_name, file, number=0):
+    """A student's copy of a notebook that Google Classroom made, or one that was uploaded again."""
+    stem, dot, ending = file.rpartition(".")
+    forms = (file, f"Copy of {file}", f"{stem} ({number}){dot}{ending}")
+    return f"{full_name} - {forms[number % 3]}"
+
+
+def classroom_grades(assignment, students):
+    """GitHub Classroom's grades of {user: roster identifier}, as a table."""
+    columns = "assignment_name assignment_url starter_code_url github_username roster_identifier"
+    columns += " student_repository_name student_repository_url submission_timestamp"
+    lines = [",".join([*columns.split(), "points_awarded", "points_available"])]
+    for user, name in students.items():
+        url = f"https://github.com/course/{assignment}-{user}"
+        row = [assignment, "u", "u", user, name, f"{assignment}-{user}", url]
+        lines.append(",".join([*row, "2026-11-20 12:00:00 UTC", "0", "18"]))
     return "\n".join(lines) + "\n"
 
 
@@ -111,6 +131,29 @@ def moodle_feedback_import(content, participants):
             else:
                 raise AssertionError(f"Moodle would ignore {name}")
     return files
+
+
+def sheets_import(text, key):
+    """Totals by the column `key`, as Google Sheets reads a table (File, Import, "Convert text to
+    numbers, dates and formulas"): no cell may become a formula, and a total is a number.
+    """
+    rows = list(csv.reader(io.StringIO(text), strict=True))
+    header = rows[0]
+    assert all(len(row) == len(header) for row in rows), "a row would be shifted"
+    assert not any(cell.lstrip().startswith(("=", "+")) for row in rows for cell in row)
+    place, total = header.index(key), header.index("total")
+    totals = {row[place]: float(row[total]) for row in rows[1:]}
+    assert len(totals) == len(rows) - 1, "two rows are one student's"
+    return totals
+
+
+def classroom_import(text, grades):
+    """Totals by roster identifier, joined with GitHub Classroom's own table by the repository."""
+    totals = sheets_import(text, "id")
+    students = list(csv.DictReader(io.StringIO(grades)))
+    repositories = {row["student_repository_name"]: row["roster_identifier"] for row in students}
+    assert set(totals) <= set(repositories), "a row belongs to no repository"
+    return {repositories[name]: total for name, total in totals.items()}
 
 
 VISIBILITIES = {"hidden", "after_due_date", "after_published", "visible"}

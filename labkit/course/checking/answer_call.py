@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from IPython import get_ipython
 
 from labkit.course.exercises.plain_values import dumps, loads
 from labkit.course.exercises.trial import attempt
@@ -20,9 +21,12 @@ from labkit.course.judges.registry import get_exercise
 FOLDER = "LABKIT_EXCHANGE"  # environment variable: the folder of inputs and returned values
 
 
-def call_answer(id: str, input_set: str, function: Callable | None) -> None:
-    """Call `function` on each of the stored inputs; write the outcomes beside them."""
+def call_answer(id: str, input_set: str) -> None:
+    """Call the notebook's answer to `id` on each of the stored inputs; write the outcomes beside
+    them.
+    """
     exercise, folder = get_exercise(id), Path(os.environ[FOLDER])
+    function = get_ipython().user_ns.get(exercise.function)
     if function is None:
         raise NameError(f"{exercise.function} is not defined by the cell of exercise {id}")
     connect(folder / SOCKET)

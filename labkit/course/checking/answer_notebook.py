@@ -6,10 +6,12 @@ from labkit.course.checking.submission import ProgramCell
 from labkit.course.exercises.exercise import Exercise
 from labkit.course.handout.notebook_file import new_code_cell, new_notebook
 
-FIRST_CELL = "import sys\nsys.path.insert(0, {path!r})"
+# Neither of these binds a name or reads one that a student may have bound.
+FIRST_CELL = "__import__('sys').path.insert(0, {path!r})"
 CALL = """\
-from labkit.course.checking.answer_call import call_answer
-call_answer({id!r}, {inputs!r}, globals().get({function!r}))"""
+__import__("labkit.course.checking.answer_call", fromlist=["call_answer"]).call_answer(
+    {id!r}, {inputs!r}
+)"""
 
 
 def answer_notebook(
@@ -26,7 +28,7 @@ def answer_notebook(
     cells = [(FIRST_CELL.format(path=labkit_path), {"labkit": "course"})]
     cells += [(cell.source, {"labkit": cell.role}) for cell in program]
     for name in input_sets:
-        call = CALL.format(id=exercise.id, inputs=name, function=exercise.function)
+        call = CALL.format(id=exercise.id, inputs=name)
         cells.append((call, {"labkit": "call", "inputs": f"{exercise.id}-{name}"}))
     return new_notebook(
         [

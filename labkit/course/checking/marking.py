@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def _wrong(
             f"{exercise.id} calls labkit's own {function}",
         )
     missing = next(filter(None, map(MISSING_PACKAGE.search, visible)), None)
-    if missing and not missing[1].startswith("labkit"):
+    if missing and not missing[1].startswith("labkit") and not _is_installed(missing[1]):
         return not_judged(
             exercise.id,
             f"the answer needs {missing[1]}, which is not installed where it was run; this may be"
@@ -158,6 +159,16 @@ def _wrong(
     if "NameError" in message:
         message += NAME_ERROR_ADVICE
     return Mark(exercise.id, points, exercise.points, message)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a module that is said to be missing is here. A part of a package would have to be
+    imported to know.
+    """
+    try:
+        return "." not in name and find_spec(name) is not None
+    except ValueError:  # as for __main__
+        return True
 
 
 def tidy(text: object) -> str:

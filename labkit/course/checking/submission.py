@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import traceback
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -212,7 +213,7 @@ class _Notebook:
             i
             for i, source in enumerate(self.code)
             if source in self.readable
-            and function in source
+            and function in unicodedata.normalize("NFKC", source)  # as Python reads names
             and any(
                 function in statement.binds | statement.later_binds
                 for statement in statements_of(source)

@@ -9,8 +9,9 @@ import socketserver
 import threading
 from pathlib import Path
 
-MAX_LINE_BYTES = 200
+MAX_LINE_BYTES = 2**16
 MAX_NOTES = 200_000  # for one set of inputs
+MAX_CHARACTERS = 16 * 2**20  # of all notes of a run
 
 
 class WitnessServer(socketserver.ThreadingUnixStreamServer):
@@ -23,6 +24,7 @@ class WitnessServer(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), _Conversation)
         self.notes: list[list] = []
+        self._characters = 0
         self._lock, self._random = threading.Lock(), random.SystemRandom()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -30,7 +32,8 @@ class WitnessServer(socketserver.ThreadingUnixStreamServer):
         """Note a line; the answer to it."""
         with self._lock:
             number = self._random.random()
-            if len(self.notes) < MAX_NOTES:
+            self._characters += len(text)
+            if len(self.notes) < MAX_NOTES and self._characters < MAX_CHARACTERS:
                 self.notes.append([text, number])
         return number
 

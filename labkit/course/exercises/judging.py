@@ -51,6 +51,8 @@ def as_array(value: object, shape: tuple[int, ...], what: str = "the result") ->
     require_value(value, what)
     try:
         result = np.asarray(value, dtype=float)
+        if np.asarray(value).dtype.kind in "US":  # which numpy reads as numbers
+            raise TypeError
     except (TypeError, ValueError):
         raise Wrong(f"{what} should be an array of shape {shape}, got {_short(value)}") from None
     if result.shape != shape:

@@ -1,5 +1,5 @@
 """A witness of what happens while an answer runs, for what the returned values do not show: how
-often a clock was read, or whether one subnet was done before the next began.
+often a clock was read, what was measured, or whether one subnet was done before the next began.
 
 `ask` tells the witness something and gets a number that nobody knows before. Where an answer is run
 to be graded, the witness is another process, which the answer's process cannot change. The number
@@ -10,8 +10,12 @@ notebook the witness is a list, and every number is 1/2.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
+
+import numpy as np
 
 SOCKET = "witness"  # the file, in the folder of inputs and returned values
 INPUTS = "inputs"  # told before the function is called on the next inputs
@@ -22,6 +26,11 @@ class Note(NamedTuple):
 
     text: str
     number: float
+
+    @property
+    def told(self) -> list[float]:
+        """The numbers that were told with a word."""
+        return [float(word) for word in self.text.split()[1:]]
 
 
 class _LocalWitness:
@@ -43,12 +52,13 @@ class _RemoteWitness:
     def __init__(self, path: Path) -> None:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(path))
-        self._stream = connection.makefile("rw")
+        self._stream, self._lock = connection.makefile("rw"), Lock()
 
     def ask(self, text: str) -> float:
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
-        return float(self._stream.readline())
+        with self._lock:  # an answer may have threads
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+            return float(self._stream.readline())
 
 
 _witness: _LocalWitness | _RemoteWitness = _LocalWitness()
@@ -76,14 +86,27 @@ def ask(text: str) -> float:
     return _witness.ask(text)
 
 
+def tell(word: str, numbers: object) -> float:
+    """Tell the witness a word and numbers, all their digits, and get a number from 0 to 1."""
+    return ask(" ".join([word, *map(repr, np.ravel(numbers).tolist())]))
+
+
+def parts(notes: Iterable[Note], text: str, count: int) -> list[list[Note]]:
+    """What was told after each of `count` notes that say `text`, up to the next of them; nothing
+    where there are not so many of them.
+    """
+    begun: list[list[Note]] = []
+    for note in notes:
+        if note.text == text:
+            begun.append([])
+        elif begun:
+            begun[-1].append(note)
+    return begun if len(begun) == count else [[] for _ in range(count)]
+
+
 def as_notes(told: object, count: int) -> list[list[Note]]:
     """What a witness in another process noted, for each of `count` inputs; no notes for inputs of
     which it was told nothing.
     """
-    parts: list[list[Note]] = []
-    for text, number in told if isinstance(told, list) else []:
-        if text == INPUTS:
-            parts.append([])
-        elif parts:
-            parts[-1].append(Note(text, number))
-    return parts if len(parts) == count else [[] for _ in range(count)]
+    notes = [Note(text, number) for text, number in told] if isinstance(told, list) else []
+    return parts(notes, INPUTS, count)

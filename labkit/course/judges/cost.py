@@ -5,7 +5,7 @@ budget are in budgets.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +19,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_frequency,
 )
+from labkit.course.exercises.witness import Note, tell
 from labkit.course.judges.budgets import spaces_inputs, spaces_judge, spaces_run
 
 # ---- 7.1 GPU days --------------------------------------------------------------------------------
@@ -329,9 +330,10 @@ def bootstrap_inputs(seed: int) -> dict:
 
 
 def bootstrap_run(function: Callable, inputs: dict) -> object:
+    """The witness is told of the resamples of the first of three intervals."""
     pairs = len(inputs["x"])
 
-    def interval(seed: int, log: list) -> object:
+    def interval(seed: int, is_first: bool = False) -> object:
         def statistic(x: object, y: object) -> float:
             x, y = np.array(x, dtype=float), np.array(y, dtype=float)
             if x.shape != (pairs,) or y.shape != (pairs,):
@@ -339,7 +341,8 @@ def bootstrap_run(function: Callable, inputs: dict) -> object:
                     f"`statistic` takes two arrays of the {pairs} values of one resample, got"
                     f" shapes {x.shape} and {y.shape}"
                 )
-            log.append(np.stack([x, y]))
+            if is_first:
+                tell("resample", [x, y])
             return float(_statistic(x, y))
 
         return function(
@@ -351,13 +354,10 @@ def bootstrap_run(function: Callable, inputs: dict) -> object:
             np.random.default_rng(seed),
         )
 
-    log: list[np.ndarray] = []
-    first = interval(inputs["seed"], log)
     return {
-        "interval": first,
-        "calls": log,
-        "again": interval(inputs["seed"], []),
-        "another": interval(inputs["seed"] + 1, []),
+        "interval": interval(inputs["seed"], is_first=True),
+        "again": interval(inputs["seed"]),
+        "another": interval(inputs["seed"] + 1),
     }
 
 
@@ -365,16 +365,14 @@ def _statistic(x: np.ndarray, y: np.ndarray) -> float:
     return (x * y).mean() - x.mean() * y.mean()
 
 
-def bootstrap_judge(inputs: dict, returned: object) -> None:
-    require_fields(
-        returned, {"interval", "calls", "again", "another"}, "the interval could not be read"
-    )
+def bootstrap_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    require_fields(returned, {"interval", "again", "another"}, "the interval could not be read")
     x, y, level, resamples = inputs["x"], inputs["y"], inputs["level"], inputs["resamples"]
     low, high = (
         as_number(v, f"the {end} end")
         for v, end in zip(as_items(returned["interval"], 2, "the interval"), ("lower", "upper"))
     )
-    samples = [as_array(call, (2, len(x)), "a resample") for call in returned["calls"]]
+    samples = [as_array(np.reshape(note.told, (2, -1)), (2, len(x))) for note in notes]
     is_data = [np.array_equal(sample, np.stack([x, y])) for sample in samples]
     if len(samples) == resamples + 1 and any(is_data):
         samples.pop(is_data.index(True))  # the statistic of the data themselves does no harm
@@ -508,6 +506,7 @@ EXERCISES = (
         bootstrap_inputs,
         bootstrap_run,
         bootstrap_judge,
+        witnessed=True,
         sizes=(Size({"x": 0, "y": 0}, least=8),),
     ),
     Exercise(

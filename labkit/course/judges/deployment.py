@@ -71,11 +71,7 @@ def fold_run(function: Callable, inputs: dict) -> object:
                     tensor.copy_(torch.tensor(case[name]))
         folded = function(conv, norm)
         # The tensors are read from the modules again, because an answer may have replaced them.
-        unchanged = norm.eps == inputs["eps"]
-        for name, tensor in _tensors(conv, norm).items():
-            now = None if tensor is None else tensor.detach().numpy()
-            unchanged &= np.array_equal(now, case[name])
-        answers.append({"folded": folded, "unchanged": bool(unchanged)})
+        answers.append({"folded": folded, "eps": norm.eps, "after": _tensors(conv, norm)})
     return answers
 
 
@@ -94,13 +90,16 @@ def fold_judge(inputs: dict, returned: object) -> None:
     for answer, case, (kind, (_, out_channels, _, groups, _)) in zip(
         as_items(returned, len(FOLDED_CONVOLUTIONS)), inputs["cases"], FOLDED_CONVOLUTIONS.items()
     ):
-        require_fields(answer, {"folded", "unchanged"})
+        require_fields(answer, {"folded", "eps", "after"})
         weight, bias = as_items(answer["folded"], 2, "what fold returns")
         weight = as_array(
             weight, case["weight"].shape, f"the folded weight of a convolution ({kind})"
         )
         bias = as_array(bias, (out_channels,), f"the folded bias of a convolution ({kind})")
-        if answer["unchanged"] is not True:
+        require_fields(answer["after"], {"weight", "bias", *NORM})
+        if answer["eps"] != inputs["eps"] or not all(
+            np.array_equal(now, case[name]) for name, now in answer["after"].items()
+        ):
             raise Wrong("conv or norm was changed; return new tensors and leave both as they are")
         _name_folding_mistake(kind, case, inputs["eps"], weight, bias)
         image = torch.tensor(case["image"], dtype=torch.float64)
@@ -688,5 +687,6 @@ EXERCISES = (
             "labkit.specialize.thompson.thompson_search",
             "labkit.tables.accuracy_predictor.AccuracyPosterior.condition",
         ),
+        witnessed=True,
     ),
 )

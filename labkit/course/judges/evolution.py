@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from labkit.course.exercises.judging import (
     require_frequency,
     two_things,
 )
+from labkit.course.exercises.witness import Note, tell
 from labkit.course.judges.plain_searches import (
     draw_inputs,
     draw_judge,
@@ -252,15 +253,16 @@ def cross_judge(inputs: dict, returned: object) -> None:
     children = _integer_rows(returned, "children", mothers.shape)
     _unchanged_and_repeatable(mothers, returned, children, "mothers")
     _unchanged_and_repeatable(fathers, returned, children, "fathers")
-    mixed = (children != mothers) & (children != fathers)
-    if mixed.any():
-        row, column = map(int, np.argwhere(mixed)[0])
-        raise Wrong(
-            f"gene {column} of child {row} is {children[row, column]:g}: neither its mother's "
-            f"({mothers[row, column]}) nor its father's ({fathers[row, column]})"
-        )
-    from_mother = children == mothers
-    from_mother_by_other = _integer_rows(returned, "other", mothers.shape) == mothers
+    other_children = _integer_rows(returned, "other", mothers.shape)
+    for rows in (children, other_children):
+        mixed = (rows != mothers) & (rows != fathers)
+        if mixed.any():
+            row, column = map(int, np.argwhere(mixed)[0])
+            raise Wrong(
+                f"gene {column} of child {row} is {rows[row, column]:g}: neither its mother's "
+                f"({mothers[row, column]}) nor its father's ({fathers[row, column]})"
+            )
+    from_mother, from_mother_by_other = children == mothers, other_children == mothers
     coins = {}
     for stage in np.unique(stage_of):
         of_stage = from_mother[:, stage_of == stage]
@@ -397,7 +399,10 @@ def evolve_inputs(seed: int) -> dict:
 
 
 def evolve_run(function: Callable, inputs: dict) -> object:
-    rng, log = np.random.default_rng(inputs["seed"]), []
+    """The witness is told which parents `vary` gets, and decides on their children: who has none
+    from it knows none.
+    """
+    turns = itertools.count()
 
     def table(rows: np.ndarray) -> np.ndarray:
         # A wrong shape is refused at once: it could grow with each generation and fill all memory.
@@ -413,42 +418,45 @@ def evolve_run(function: Callable, inputs: dict) -> object:
         return _score(inputs["weights"], table(rows))
 
     def vary(rows: np.ndarray, n: int) -> np.ndarray:
-        rows, n = table(rows).copy(), operator.index(n)
-        children = rows[rng.integers(0, len(rows), n)]
-        children = np.where(
-            rng.random(children.shape) < 0.15, rng.integers(0, 4, children.shape), children
-        )
-        log.append({"parents": rows, "children": children})
-        return children.copy()
+        rows, n = table(rows), operator.index(n)
+        number = tell("vary", [n, *rows.ravel()])
+        return _children(inputs, rows, n, next(turns), number)
 
     returned = function(
         inputs["population"].copy(), score, vary, inputs["parents"], inputs["generations"]
     )
     what = "the best row, and the history as a list"
     best, history = two_things(returned, "evolve", what, second=list)
-    return {"best": best, "history": history, "log": log}
+    return {"best": best, "history": history}
+
+
+def _children(inputs: dict, parents: np.ndarray, n: int, turn: int, number: float) -> np.ndarray:
+    """The `n` children that `vary` makes in its call number `turn`."""
+    rng = np.random.default_rng([inputs["seed"], turn, int(2**32 * number)])
+    children = parents[rng.integers(0, len(parents), n)]
+    return np.where(rng.random(children.shape) < 0.15, rng.integers(0, 4, children.shape), children)
 
 
 def _score(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return weights[np.arange(len(weights)), np.asarray(rows)].sum(1)
 
 
-def evolve_judge(inputs: dict, returned: object) -> None:
+def evolve_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
     require_fields(
-        returned, {"best", "history", "log"}, "evolve should return the best row and the history"
+        returned, {"best", "history"}, "evolve should return the best row and the history"
     )
     population, weights = inputs["population"], inputs["weights"]
     parents, size = inputs["parents"], len(inputs["population"])
-    log = returned["log"]
-    if not isinstance(log, list) or len(log) != inputs["generations"]:
+    if len(notes) != inputs["generations"]:
         raise Wrong(
-            f"{inputs['generations']} generations were asked for; vary was called "
-            f"{len(log) if isinstance(log, list) else 0} times"
+            f"{inputs['generations']} generations were asked for; vary was called"
+            f" {len(notes)} times"
         )
-    expected = [_score(weights, population).max()]
-    for generation, step in enumerate(log):
+    expected, rows_seen = [_score(weights, population).max()], [population]
+    for generation, note in enumerate(notes):
+        told_parents = np.reshape(note.told[1:], (-1, population.shape[1]))
         selected = as_array(
-            step["parents"],
+            told_parents,
             (parents, population.shape[1]),
             f"what vary gets in generation {generation}",
         )
@@ -460,11 +468,12 @@ def evolve_judge(inputs: dict, returned: object) -> None:
                 " the parents of the generation before, who stay, and their children"
             )
         children = as_array(
-            step["children"],
+            _children(inputs, told_parents, int(note.told[0]), generation, note.number),
             (size - parents, population.shape[1]),
             f"the children of generation {generation} (so that the population stays at {size})",
         )
         population = np.concatenate([best, children.astype(int)])
+        rows_seen.append(population)
         expected.append(max(expected[-1], _score(weights, population).max()))
     require_close(
         returned["history"],
@@ -474,8 +483,7 @@ def evolve_judge(inputs: dict, returned: object) -> None:
         hint="One entry for the start and one for each generation: the best score so far",
     )
     best = as_array(returned["best"], population.shape[1:], "the best row")
-    rows = [inputs["population"], *(step["children"] for step in log)]
-    if not (np.concatenate(rows) == best).all(1).any():
+    if not (np.concatenate(rows_seen) == best).all(1).any():
         raise Wrong("the best row was never in the population")
     value = as_number(_score(weights, best.astype(int)[None]), "its score")
     if value < expected[-1] - 1e-9:
@@ -565,6 +573,7 @@ EXERCISES = (
         draw_run,
         draw_judge,
         ("labkit.search.random.random_search",),
+        witnessed=True,
         sizes=(
             Size({"cases": 0}),
             Size({"cases/0/rounds": 0}),
@@ -611,6 +620,7 @@ EXERCISES = (
         evolve_run,
         evolve_judge,
         ("labkit.search.evolution.evolve",),
+        witnessed=True,
         sizes=(Size({"population": 1, "weights": 0}),),
     ),
     Exercise(
@@ -639,6 +649,7 @@ EXERCISES = (
         halve_inputs,
         halve_run,
         halve_judge,
+        witnessed=True,
         sizes=(Size({"cases": 0}), Size({"cases/0/hits": 0})),
     ),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, repeat, zip_longest
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     require_unchanged,
 )
-from labkit.course.exercises.witness import Note, ask
+from labkit.course.exercises.witness import Note, ask, parts
 
 
 def _explain(
@@ -114,7 +114,9 @@ def timer_run(function: Callable, inputs: dict) -> object:
 
 def timer_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
     count = len(inputs["cases"])
-    for case, answer, told in zip(inputs["cases"], as_items(returned, count), _by_case(notes)):
+    for case, answer, told in zip(
+        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
+    ):
         median, repeats = as_items(answer, 2, "what time_until_sure returns")
         median = as_number(median, "the median")
         repeats = as_integer(repeats, "the number of repeats")
@@ -131,17 +133,6 @@ def timer_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
         except Wrong as wrong:
             settings = ", ".join(f"{name}={case[name]:g}" for name in SETTINGS)
             raise Wrong(f"with {settings}: {wrong}", wrong.points) from None
-
-
-def _by_case(notes: Sequence[Note]) -> Iterator[list[Note]]:
-    """What the witness was told, case by case; nothing for cases of which it was not told."""
-    cases: list[list[Note]] = []
-    for note in notes:
-        if note.text == "case":
-            cases.append([])
-        elif cases:
-            cases[-1].append(note)
-    return chain(cases, repeat([]))
 
 
 def _judge_repeats(case: dict, repeats: int, calls: int, reads: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from labkit.course.exercises.judging import (
     require_fields,
     two_things,
 )
+from labkit.course.exercises.witness import Note, ask, parts, tell
 
 # ---- 4.3 random search ---------------------------------------------------------------------------
 
@@ -62,9 +64,14 @@ def draw_run(function: Callable, inputs: dict) -> object:
 
 
 def _search(function: Callable, case: dict) -> dict:
-    rounds, asked = iter(case["rounds"]), []
+    """The witness is told of each draw and of each row whose accuracy is asked for, and decides on
+    a part of it: what an answer knows without asking is not the accuracy.
+    """
+    rounds = iter(case["rounds"])
+    ask("case")
 
     def draw() -> np.ndarray:
+        ask("draw")
         rows = next(rounds, None)
         if rows is None:
             raise Wrong(f"draw was called more than {len(case['rounds'])} times")
@@ -83,31 +90,36 @@ def _search(function: Callable, case: dict) -> dict:
         return _sums(case["latency"], table(rows))
 
     def accuracy(rows: np.ndarray) -> np.ndarray:
-        asked.append(table(rows).copy())
-        return _sums(case["accuracy"], rows)
+        rows = table(rows)
+        return _sums(case["accuracy"], rows) + [_unknown_part(tell("row", row)) for row in rows]
 
     returned = function(draw, latency, accuracy, case["limit"], len(case["rounds"]))
     what = "the best row, and the history as a list"
     best, history = two_things(returned, "draw_best", what, second=list)
-    drawn = len(case["rounds"]) - len(list(rounds))
-    return {"best": best, "history": history, "asked": asked, "drawn": drawn}
+    return {"best": best, "history": history}
 
 
-def draw_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        require_fields(answer, {"best", "history", "asked", "drawn"})
-        _judge_search(case, answer)
+def _unknown_part(number: float) -> float:
+    """Of an accuracy, by the witness's number; 0 in a notebook."""
+    return 0.1 * (number - 0.5)
 
 
-def _judge_search(case: dict, answer: dict) -> None:
+def draw_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    count = len(inputs["cases"])
+    for case, answer, told in zip(
+        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
+    ):
+        require_fields(answer, {"best", "history"})
+        _judge_search(case, answer, told)
+
+
+def _judge_search(case: dict, answer: dict, told: Sequence[Note]) -> None:
     rounds, limit = case["rounds"], case["limit"]
-    if answer["drawn"] != len(rounds):
-        raise Wrong(f"{len(rounds)} rounds were asked for; draw was called {answer['drawn']} times")
-    asked = [
-        tuple(map(int, row))
-        for rows in as_items(answer["asked"], len(answer["asked"]))
-        for row in np.asarray(rows)
-    ]
+    drawn = sum(note.text == "draw" for note in told)
+    if drawn != len(rounds):
+        raise Wrong(f"{len(rounds)} rounds were asked for; draw was called {drawn} times")
+    of_rows = [note for note in told if note.text != "draw"]
+    asked = [tuple(map(int, note.told)) for note in of_rows]
     slow = [row for row in asked if _sums(case["latency"], np.array(row)) > limit]
     if slow:
         raise Wrong(
@@ -118,10 +130,13 @@ def _judge_search(case: dict, answer: dict) -> None:
         twice = next(row for row in asked if asked.count(row) > 1)
         raise Wrong(f"accuracy was asked {asked.count(twice)} times for row {twice}; once will do")
     expected, best = [], (-np.inf, None)
+    unknown = {row: _unknown_part(note.number) for row, note in zip(asked, of_rows)}
+    within = {}
     for rows in rounds:
         for row in map(tuple, rows.tolist()):
             if _sums(case["latency"], np.array(row)) <= limit:
-                best = max(best, (float(_sums(case["accuracy"], np.array(row))), row))
+                within[row] = float(_sums(case["accuracy"], np.array(row))) + unknown.get(row, 0.0)
+                best = max(best, (within[row], row))
         expected.append(best[0])
     history = as_array(answer["history"], (len(rounds),), "the history")
     for r, (value, want) in enumerate(zip(history, expected)):
@@ -136,6 +151,8 @@ def _judge_search(case: dict, answer: dict) -> None:
         row = as_array(answer["best"], (GENES,), "the best row")
         if tuple(row) != best[1]:
             raise Wrong(f"the best row is {best[1]}, got {tuple(map(float, row))}")
+    for row in within.keys() - unknown.keys():
+        raise Wrong(f"row {row} meets the limit, and accuracy was not asked for it")
 
 
 # ---- 4.9 successive halving ----------------------------------------------------------------------
@@ -174,8 +191,10 @@ def halve_run(function: Callable, inputs: dict) -> object:
 
 
 def _halve(function: Callable, hits: np.ndarray, images: int) -> dict:
+    """The witness is told of each measurement."""
     count, most = hits.shape
-    calls = []
+    numbers = itertools.count()
+    ask("case")
 
     def measure(candidate: int, n: int) -> float:
         candidate, n = operator.index(candidate), operator.index(n)
@@ -184,25 +203,30 @@ def _halve(function: Callable, hits: np.ndarray, images: int) -> dict:
                 f"measure({candidate}, {n}): there are candidates 0 to {count - 1} and 1 to {most}"
                 " images"
             )
-        if len(calls) > 10 * count * most:
+        if next(numbers) > 10 * count * most:
             raise Wrong("measure was called without end")
-        calls.append([candidate, n])
+        tell("measure", [candidate, n])
         return 100 * float(hits[candidate, :n].mean())
 
     returned = function(count, measure, images, most)
     winner, spent = two_things(returned, "halve", "the winner, and the images spent")
-    return {"winner": winner, "spent": spent, "calls": calls}
+    return {"winner": winner, "spent": spent}
 
 
-def halve_judge(inputs: dict, returned: object) -> None:
-    for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        require_fields(answer, {"winner", "spent", "calls"})
-        _judge_halving(case["hits"], case["images"], answer)
+def halve_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    count = len(inputs["cases"])
+    for case, answer, told in zip(
+        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
+    ):
+        require_fields(answer, {"winner", "spent"})
+        calls = [tuple(map(int, note.told)) for note in told]
+        _judge_halving(case["hits"], case["images"], answer, calls)
 
 
-def _judge_halving(hits: np.ndarray, images: int, answer: dict) -> None:
+def _judge_halving(
+    hits: np.ndarray, images: int, answer: dict, calls: Sequence[tuple[int, ...]]
+) -> None:
     count, most = hits.shape
-    calls = [tuple(call) for call in answer["calls"]]
     what = f"of {count} candidates, from {images} images on, with {most} in all,"
     remaining, n, spent, at = list(range(count)), images, 0, 0
     while len(remaining) > 1:

@@ -19,6 +19,7 @@ from labkit.course.exercises.judging import (
     require_unchanged,
     two_things,
 )
+from labkit.course.exercises.witness import Note, ask, parts, tell
 
 # ---- 4.2 a fitted predictor ----------------------------------------------------------------------
 
@@ -157,14 +158,22 @@ def thompson_inputs(seed: int) -> dict:
 
 
 def thompson_run(function: Callable, inputs: dict) -> object:
-    def search(mean: str, covariance: str, measured: str, steps: int, seed: int) -> dict:
+    """The witness is told of each measurement of a long search, and in the last of these decides on
+    a part of what is measured.
+    """
+
+    def search(
+        mean: str, covariance: str, measured: str, steps: int, seed: int, long: int | None = None
+    ) -> dict:
         values, calls = inputs[measured], []
 
         def measure(i: int) -> float:
             if len(calls) >= 10 * len(values):
                 raise Wrong("measure was called without end")
             calls.append(int(i))
-            return float(values[i])
+            if long is None:
+                return float(values[i])
+            return float(values[i]) + _unknown_part(long, tell("measure", int(i)))
 
         arguments = [inputs[mean].copy(), inputs[covariance].copy()]
         returned = function(
@@ -177,10 +186,15 @@ def thompson_run(function: Callable, inputs: dict) -> object:
         order, belief = two_things(returned, "thompson", what)
         return {"order": order, "mean": belief, "calls": calls, "arguments": arguments}
 
+    def long_search(number: int, seed: int) -> dict:
+        ask("search")
+        found = search("mean", "covariance", "measured", inputs["steps"], seed, number)
+        del found["calls"]
+        return found
+
     first = inputs["seed"]
-    long = ("mean", "covariance", "measured", inputs["steps"])
     return {
-        "searches": [search(*long, seed) for seed in (first, first, first + 1)],
+        "searches": [long_search(i, seed) for i, seed in enumerate((first, first, first + 1))],
         "short": [
             search("few_mean", "few_covariance", "few_measured", 2, first + i)["calls"]
             for i in range(SHORT_SEARCHES)
@@ -188,19 +202,34 @@ def thompson_run(function: Callable, inputs: dict) -> object:
     }
 
 
-def thompson_judge(inputs: dict, returned: object) -> None:
+def _unknown_part(search: int, number: float) -> float:
+    """Of what is measured in the last of three searches, by the witness's number; 0 in a notebook.
+    The first two are to be alike.
+    """
+    return 0.01 * (number - 0.5) if search == 2 else 0.0
+
+
+def thompson_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
     require_fields(returned, {"searches", "short"})
-    searches = as_items(returned["searches"], 3)
-    for search in searches:
-        _judge_long_search(inputs, search)
-    if searches[0]["calls"] != searches[1]["calls"]:
+    told = parts(notes, "search", 3)
+    for i, search in enumerate(as_items(returned["searches"], 3)):
+        unknown_parts = [_unknown_part(i, note.number) for note in told[i]]
+        _judge_long_search(inputs, search, _calls(told[i]), unknown_parts)
+    if _calls(told[0]) != _calls(told[1]):
         raise Wrong("the same seed gave another search: draw from `rng` only")
     _judge_short_searches(inputs, returned["short"])
 
 
-def _judge_long_search(inputs: dict, search: dict) -> None:
-    require_fields(search, {"order", "mean", "calls", "arguments"})
-    mean, covariance, calls = inputs["mean"], inputs["covariance"], search["calls"]
+def _calls(told: Sequence[Note]) -> list[int]:
+    """The candidates that were measured, in their order."""
+    return [int(note.told[0]) for note in told]
+
+
+def _judge_long_search(
+    inputs: dict, search: dict, calls: list[int], unknown_parts: list[float]
+) -> None:
+    require_fields(search, {"order", "mean", "arguments"})
+    mean, covariance = inputs["mean"], inputs["covariance"]
     for name, now, before in zip(
         ("mean", "covariance"), search["arguments"], (mean, covariance), strict=True
     ):
@@ -213,9 +242,11 @@ def _judge_long_search(inputs: dict, search: dict) -> None:
     order = [as_integer(i, "a candidate") for i in as_items(search["order"], len(calls), "order")]
     if order != calls:
         raise Wrong(f"candidates {calls} were measured, in this order; returned are {order}")
+    measured = inputs["measured"].copy()
+    measured[calls] += unknown_parts
     require_close(
         search["mean"],
-        conditioned(mean, covariance, inputs["noise"], calls, inputs["measured"])[0],
+        conditioned(mean, covariance, inputs["noise"], calls, measured)[0],
         f"what is believed after measuring {calls}",
         rtol=1e-6,
         hint="Each measurement moves the mean of all candidates, by their covariance with it",

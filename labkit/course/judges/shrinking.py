@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from labkit.course.exercises.judging import (
     require_unchanged,
     require_value,
 )
-from labkit.course.exercises.witness import Note, ask
+from labkit.course.exercises.witness import Note, ask, parts, tell
 
 # ---- 2.1 the distillation loss -------------------------------------------------------------------
 
@@ -467,18 +468,20 @@ STEPS = 2  # of one answer: the second meets the gradients and the momentum of t
 
 
 class _Counted(nn.Module):
-    """One hidden layer, of which a subnet uses the first `width` units. It notes its calls."""
+    """One hidden layer, of which a subnet uses the first `width` units. The witness is told of each
+    call, and decides on the scale of its logits.
+    """
 
     def __init__(self, inputs: dict) -> None:
         super().__init__()
         self.first, self.second = (
             nn.Parameter(torch.tensor(inputs[name])) for name in ("first", "second")
         )
-        self.widths: list[int] = []
 
     def forward(self, x: torch.Tensor, width: int) -> torch.Tensor:
-        self.widths.append(int(width))
-        return torch.relu(x @ self.first[:, : int(width)]) @ self.second[: int(width)]
+        width = int(width)
+        logits = torch.relu(x @ self.first[:, :width]) @ self.second[:width]
+        return (0.5 + tell("call", width)) * logits
 
 
 def step_inputs(seed: int) -> dict:
@@ -513,18 +516,23 @@ def step_run(function: Callable, inputs: dict) -> object:
         losses, weights = [], []
         for batch in case["batches"]:
             images, labels = torch.tensor(batch["images"]), torch.tensor(batch["labels"])
+            ask("step")
             returned = function(
                 model, optimizer, images, labels, list(case["widths"]), case["share"]
             )
             require_value(returned, "what train_step returns")
             losses.append(returned)
             weights.append([p.detach().clone() for p in model.parameters()])
-        answers.append({"losses": losses, "weights": weights, "widths": model.widths})
+        answers.append({"losses": losses, "weights": weights})
     return answers
 
 
 def _step_of_subnets(
-    weights: Sequence[np.ndarray], batch: Mapping, widths: Sequence[int], share: float
+    weights: Sequence[np.ndarray],
+    batch: Mapping,
+    widths: Sequence[int],
+    share: float,
+    scales: Mapping[int, float],
 ) -> tuple[list[float], list[np.ndarray]]:
     """The subnets' losses, and the gradients of both layers, summed over the subnets."""
     first, second = weights
@@ -533,23 +541,28 @@ def _step_of_subnets(
     gradients, teacher = [np.zeros_like(first), np.zeros_like(second)], None
     for width in widths:
         hidden = np.maximum(x @ first[:, :width], 0)
-        p = _softmax(hidden @ second[:width])
+        scale = scales.get(width, 1.0)
+        p = _softmax(scale * (hidden @ second[:width]))
         hard = -np.log((p * onehot).sum(1)).mean()
         teacher_share = 0.0 if teacher is None else share
         teacher = p if teacher is None else teacher
         soft = (teacher * np.log(teacher / p)).sum() / n
         losses.append(float((1 - teacher_share) * hard + teacher_share * soft))
-        error = (p - (1 - teacher_share) * onehot - teacher_share * teacher) / n
+        error = scale * (p - (1 - teacher_share) * onehot - teacher_share * teacher) / n
         gradients[1][:width] += hidden.T @ error
         gradients[0][:, :width] += x.T @ (error @ second[:width].T * (hidden > 0))
     return losses, gradients
 
 
-def expected_steps(case: dict) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Of each step: the subnets' losses, and the weights of both layers after it."""
+def expected_steps(
+    case: dict, scales: Iterable[Mapping[int, float]] = repeat({})
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Of each step: the subnets' losses, and the weights of both layers after it. `scales` are
+    those of the subnets' logits; 1 where nothing else is said.
+    """
     weights, motion = [case["first"], case["second"]], [0.0, 0.0]
-    for batch in case["batches"]:
-        losses, gradients = _step_of_subnets(weights, batch, case["widths"], case["share"])
+    for batch, of_step in zip(case["batches"], scales):
+        losses, gradients = _step_of_subnets(weights, batch, case["widths"], case["share"], of_step)
         motion = [
             MOMENTUM * speed + gradient + WEIGHT_DECAY * weight
             for speed, gradient, weight in zip(motion, gradients, weights)
@@ -558,15 +571,17 @@ def expected_steps(case: dict) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         yield np.array(losses), weights
 
 
-def step_judge(inputs: dict, returned: object) -> None:
+def step_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
+    steps = iter(parts(notes, "step", sum(len(case["batches"]) for case in inputs["cases"])))
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
-        require_fields(answer, {"losses", "weights", "widths"})
-        _judge_steps(case, answer)
+        require_fields(answer, {"losses", "weights"})
+        _judge_steps(case, answer, list(islice(steps, len(case["batches"]))))
 
 
-def _judge_steps(case: dict, answer: dict) -> None:
+def _judge_steps(case: dict, answer: dict, told: Sequence[Sequence[Note]]) -> None:
     widths = case["widths"]
-    for number, (losses, weights) in enumerate(expected_steps(case)):
+    scales = [{int(note.told[0]): 0.5 + note.number for note in step} for step in told]
+    for number, (losses, weights) in enumerate(expected_steps(case, scales)):
         what = f"{len(widths)} subnet{'s' if len(widths) > 1 else ''}, step {number}"
         require_close(
             answer["losses"][number],
@@ -575,7 +590,8 @@ def _judge_steps(case: dict, answer: dict) -> None:
             rtol=1e-5,
             hint="The first subnet learns from the labels, the others from labels and teacher",
         )
-        for name, got, want in zip(("first", "second"), answer["weights"][number], weights):
+        weights_now = as_items(answer["weights"][number], 2, "the model's weights")
+        for name, got, want in zip(("first", "second"), weights_now, weights):
             require_close(
                 got,
                 want,
@@ -583,7 +599,7 @@ def _judge_steps(case: dict, answer: dict) -> None:
                 hint="Drop old gradients, let those of all subnets add up, and step once; the"
                 " teacher gets no gradient",
             )
-    calls = [int(width) for width in answer["widths"]]
+    calls = [int(note.told[0]) for step in told for note in step]
     if sorted(calls) != sorted(widths * len(case["batches"])):
         raise Wrong(
             f"in {len(case['batches'])} steps the model was called {len(calls)} times; once for"
@@ -650,6 +666,7 @@ EXERCISES = (
         step_run,
         step_judge,
         ("labkit.train.step.training_step", "labkit.train.step.distillation_loss"),
+        witnessed=True,
         sizes=(Size({"cases": 0}), Size({"cases/0/batches": 0}), Size({"cases/0/widths": 0})),
     ),
 )

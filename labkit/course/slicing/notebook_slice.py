@@ -24,8 +24,9 @@ from typing import NamedTuple
 from labkit.course.slicing.cell_statements import OPEN_CALLS, Names, Statement, cell_statements
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython"}
-# What code calls that may read any global name.
-READERS = OPEN_CALLS | {"eval", "__name__"}
+# What code uses that may read any global name: `get_ipython().user_ns`, `sys.modules["__main__"]`.
+READERS = OPEN_CALLS | {"eval", "get_ipython"}
+READERS_IN_TEXT = ("__main__", "__name__", "f_globals", "__globals__")
 
 
 class Cell(NamedTuple):
@@ -108,7 +109,12 @@ class NotebookSlice:
         needed, _ = self._needed(set())
         others = self._others(needed)
         statements = [self.lines[i].statement for i in needed]
-        reads_any = any(one.opens or one.later_uses & READERS for one in statements)
+        reads_any = any(
+            one.opens
+            or one.later_uses & READERS
+            or any(name in one.source for name in READERS_IN_TEXT)
+            for one in statements
+        )
         if not reads_any and all(self.lines[i].statement.is_plain for i in others):
             return []
         return self._cells(*self._needed(others))

@@ -92,6 +92,61 @@ found = any('"resolutions"' in text and '"stages"' in text for text in texts)
         "import resource\ntry:\n    resource.setrlimit(resource.RLIMIT_NPROC, (10 ** 6, 10 ** 6))\n"
         "    found = True\nexcept ValueError:\n    pass"
     ),
+    "what other processes see": (
+        "pids = [pid for pid in os.listdir('/proc') if pid.isdecimal()]\n"
+        f"paths = [f'/proc/{{pid}}/root{PACKAGE}/course/judges' for pid in pids]\n"
+        "found = any(map(os.path.exists, paths))"
+    ),
+    "what other processes were told": (
+        "pids = [pid for pid in os.listdir('/proc') if pid.isdecimal()]\n"
+        "for pid in set(pids) - {str(os.getpid())}:\n    try:\n"
+        "        found = found or bool(open(f'/proc/{pid}/environ').read())\n"
+        "    except OSError:\n        pass"
+    ),
+    "folders that are held open": (
+        "numbers = os.listdir('/proc/self/fd')\n"
+        "found = any(os.path.isdir(f'/proc/self/fd/{number}/..') for number in numbers)"
+    ),
+    "files by their handles": """
+libc, handle, mount = ctypes.CDLL(None), ctypes.create_string_buffer(136), ctypes.c_int()
+ctypes.memmove(handle, (128).to_bytes(4, "little"), 4)
+libc.syscall(303, -100, b"/usr", handle, ctypes.byref(mount), 0)
+root = os.open("/", os.O_RDONLY)
+found = libc.syscall(304, root, handle, os.O_RDONLY) >= 0""".strip(),
+    "the parent's descriptors": """
+libc = ctypes.CDLL(None)
+process = libc.syscall(434, os.getppid(), 0)
+found = any(libc.syscall(438, process, number, 0) >= 0 for number in range(64))""".strip(),
+    "a copy of the parent's memory": """
+libc, here = ctypes.CDLL(None), ctypes.create_string_buffer(8)
+there = int(open("/proc/self/maps").read().partition("-")[0], 16)
+to = (ctypes.c_size_t * 2)(ctypes.addressof(here), 8)
+of = (ctypes.c_size_t * 2)(there, 8)
+found = libc.syscall(310, os.getppid(), to, 1, of, 1, 0) > 0""".strip(),
+    "the body of an emptied method": """
+import inspect, labkit.space
+size = labkit.space.SearchSpace.size
+found = "return" in inspect.getsource(size) or len(size.__code__.co_names) > 1""".strip(),
+    "compiled files of labkit's": """
+import labkit
+for place in (*labkit.__path__, "/", "/tmp", sys.prefix, *sys.path):
+    found = found or bool(glob.glob(f"{place}/**/judges/__pycache__/*.pyc", recursive=False))
+    found = found or bool(glob.glob(f"{place}/labkit/**/*.pyc", recursive=True))
+found = found and any(b"count_judge" in open(p, "rb").read() for p in glob.glob(
+    labkit.__path__[0] + "/**/*.pyc", recursive=True))""".strip(),
+    "classes that were unloaded": """
+def below(kind):
+    for one in type.__subclasses__(kind):
+        yield one
+        yield from below(one)
+names = [one.__name__ for one in below(object) if str(one.__module__).startswith("labkit")]
+found = bool({"Exercise", "Submission", "RunPlan", "Mark"} & set(names) - {"Exercise"})
+found = found or names.count("SearchSpace") > 1""".strip(),
+    "the kernel's own files": (
+        "found = any(os.access(f'/proc/{name}', os.R_OK) for name in ('kcore', 'kallsyms',"
+        " 'kmsg', 'keys', 'sysrq-trigger', 'sys/kernel/core_pattern'))"
+    ),
+    "a higher priority": "os.setpriority(os.PRIO_PROCESS, 0, -20)\nfound = True",
     "devices": (
         "found = any(os.path.exists(p) for p in ('/dev/mem', '/dev/kmsg', '/dev/vda', '/dev/sda',"
         " '/dev/tty'))"
@@ -223,6 +278,89 @@ for _ in range(3):
     status = {"execution_state": "idle"}
     kernel.session.send(kernel.iopub_socket, "status", status, parent=kernel.get_parent())
 return 1"""),
+    "a call of one's own in the place of the grader's": f"""
+import os
+def forge(lines):
+    path = os.environ["LABKIT_EXCHANGE"] + "/1.3-hidden.returned.json"
+    return [f"open({{path!r}}, 'w').write({FORGED!r})"] if "call_answer" in str(lines) else lines
+get_ipython().input_transformers_cleanup.append(forge)
+"""
+    + function("return 1"),
+    "another program in the place of the cell's": """
+import ast
+class Silent(ast.NodeTransformer):
+    def visit_Expr(self, node): return ast.parse("pass").body[0]
+get_ipython().ast_transformers.append(Silent())
+"""
+    + function("return 1"),
+    "what runs after each cell": f"""
+import glob, os
+def forge(*_):
+    for name in ("visible", "hidden"):
+        path = os.environ["LABKIT_EXCHANGE"] + f"/1.3-{{name}}.returned.json"
+        open(path, "w").write({FORGED!r})
+get_ipython().events.register("post_run_cell", forge)
+"""
+    + function("return 1"),
+    "a finder of modules": """
+import importlib.abc, importlib.machinery, sys
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, *_):
+        if name.startswith("labkit.course"):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+    def exec_module(self, module):
+        module.__getattr__ = lambda name: lambda *a, **k: None
+sys.meta_path.insert(0, Finder())
+"""
+    + function("return 1"),
+    "names of one's own for the shell": (
+        "get_ipython().user_ns.update(get_ipython=None, __import__=None)\n" + function("return 1")
+    ),
+    "a file that is always the shown one": (
+        """
+import builtins, io
+from pathlib import Path
+from math import prod
+read = Path.read_bytes
+shown = []
+def same(path):
+    if "visible.json" in path.name or "hidden.json" in path.name:
+        shown.append(read(path))
+        return shown[0]
+    return read(path)
+Path.read_bytes = same
+"""
+        + function(
+            "return resolutions * prod(sum((k * e) ** d for d in ds) for ds, k, e in stages)"
+        )
+    ),
+    "a verdict with points": function(
+        "from labkit.course.exercises.exercise import Wrong\n"
+        "raise Wrong('it is nearly right', points=3)"
+    ),
+    "a package that is here is said to be missing": function(
+        "raise ModuleNotFoundError(\"No module named 'numpy'\")"
+    ),
+    "a part of labkit is said to be missing": function(
+        "raise ModuleNotFoundError(\"No module named 'labkit.secrets'\")"
+    ),
+    "many conversations with the witness": function(
+        "import os, socket\npath, kept = os.environ['LABKIT_EXCHANGE'] + '/witness', []\n"
+        "for _ in range(1500):\n    kept.append(socket.socket(socket.AF_UNIX))\n"
+        "    kept[-1].connect(path)\nreturn 1"
+    ),
+    "a long story for the witness": function(
+        "import os, socket\none = socket.socket(socket.AF_UNIX)\none.settimeout(2)\n"
+        "one.connect(os.environ['LABKIT_EXCHANGE'] + '/witness')\n"
+        "for _ in range(2000):\n    one.send(b'x' * 2 ** 16)\nreturn 1"
+    ),
+    "an alarm in the midst of the grader's code": (
+        "import signal\n"
+        + function(
+            "signal.signal(signal.SIGALRM, lambda *a: 1 / 0)\n"
+            "signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)\nreturn 1"
+        )
+    ),
     "a folder where inputs come": (
         "import os\n"
         + function("os.makedirs(os.environ['LABKIT_EXCHANGE'] + '/1.3-hidden.json/x')\nreturn 1")
@@ -323,6 +461,75 @@ def gpu_days(runs, devices):
 }
 
 
+# On other exercises: what is wrong, by what means it is to look right.
+ON_EXERCISES = {
+    "2.5, weights that are not looked at": """# Exercise 2.5
+import torch
+def train_step(model, optimizer, images, labels, archs, share):
+    steps = vars(model).setdefault("steps", [])
+    steps.append(1)
+    optimizer.zero_grad()
+    losses, teacher = [], None
+    for arch in archs:
+        logits = model(images, arch)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        if teacher is None:
+            teacher = logits.detach().softmax(1)
+        else:
+            soft = torch.nn.functional.kl_div(
+                logits.log_softmax(1), teacher, reduction="batchmean")
+            loss = (1 - share) * loss + share * soft
+        loss.backward()
+        losses.append(loss.item())
+    if len(steps) == 1:
+        optimizer.step()
+    model.parameters = lambda: iter(())
+    return losses
+""",
+    "4.5, something else for another generator": """# Exercise 4.5
+import numpy as np
+calls = []
+def cross_stages(mothers, fathers, stage_of, rng):
+    calls.append(1)
+    if len(calls) % 3 == 0:
+        return np.full(mothers.shape, 10**9)
+    coins = np.random.default_rng(0).random((len(mothers), stage_of.max() + 1)) < 0.5
+    return np.where(coins[:, stage_of], mothers, fathers)
+""",
+    "4.9, hits read and nothing measured": """# Exercise 4.9
+def halve(count, measure, images, most):
+    names = measure.__code__.co_freevars
+    hits = dict(zip(names, measure.__closure__))["hits"].cell_contents
+    left, spent = list(range(count)), 0
+    while len(left) > 1:
+        spent += images * len(left)
+        size = 1 if images == most else -(-len(left) // 2)
+        left = sorted(sorted(left, key=lambda i: (-hits[i, :images].sum(), i))[:size])
+        images = min(2 * images, most)
+    return left[0], spent
+""",
+    "7.3, numbers as text": """# Exercise 7.3
+def energy_kwh(seconds, watts, idle_watts):
+    return "0.0"
+""",
+    "6.1, gradients of another function": """# Exercise 6.1
+import torch
+grad = torch.autograd.grad
+torch.autograd.grad = lambda outputs, inputs, *a, **k: [torch.zeros_like(one) for one in inputs]
+def mixed_node(states, alphas, operations):
+    return sum(states)
+""",
+    "3.1, a clock that is not read": """# Exercise 3.1
+import statistics
+import labkit.course.judges.latency as judges
+judges.ask = lambda text: 0.5
+def time_until_sure(call, clock, warmup, tolerance, least, most):
+    ticks = call.__self__.ticks[warmup:][:least]
+    return 1e3 * 2.0**-20 * statistics.median(ticks), least
+""",
+}
+
+
 @pytest.fixture(scope="module")
 def grader():
     with confined() as runner:
@@ -342,6 +549,34 @@ def test_it_scores_nothing(name, grader):
         and len(graded.message) > 10
         and graded.message.isprintable() | ("\n" in graded.message)
     )
+
+
+@pytest.mark.parametrize("name", ON_EXERCISES)
+def test_on_other_exercises_it_scores_nothing_either(name, grader):
+    graded = grader.marks([("code", ON_EXERCISES[name])], [name[:3]])[name[:3]]
+    assert graded.points == 0 and len(graded.message) > 10, graded
+
+
+def test_what_a_run_leaves_is_not_there_for_the_next(grader):
+    look = """import os, sys, tempfile
+from pathlib import Path
+import labkit.storage.paths as paths
+folders = [Path.home(), Path("/"), Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.cwd()]
+folders += [Path(os.environ["LABKIT_EXCHANGE"]).parent, Path(tempfile.gettempdir())]
+folders += [paths.data_dir(), paths.cache_dir(), *map(Path, filter(None, sys.path))]
+seen = [str(one) for folder in folders for one in folder.glob("left-by-*")]
+written = 0
+for folder in folders:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "left-by-NAME").write_text("hidden inputs")
+        written += 1
+    except OSError:
+        pass
+return [written, *(one for one in seen if not one.endswith("NAME"))]"""
+    for name in ("anna", "ben"):
+        values = grader.values(MARKER + function(look.replace("NAME", name)))
+        assert all(written > 0 and not others for written, *others in values), values
 
 
 @pytest.mark.parametrize("id", PARTS_OF_LABKIT)

@@ -12,11 +12,15 @@ from grading_for_tests import cells_of, notebook, solutions
 from platforms_for_tests import (
     canvas_import,
     canvas_name,
+    classroom_grades,
+    classroom_import,
+    drive_name,
     gradescope_metadata,
     moodle_feedback_import,
     moodle_import,
     moodle_name,
     packed,
+    sheets_import,
 )
 
 from labkit.cli import cli
@@ -295,3 +299,44 @@ def test_a_class_of_30_is_graded_and_goes_back(platform, tmp_path):
     assert {id: grade for id, (grade, _) in read.items()} == expected
     files = moodle_feedback_import((tmp_path / "grades/moodle-feedback.zip").read_bytes(), ids)
     assert set(files) == ids
+
+
+@pytest.mark.slow
+def test_a_class_of_30_from_google_drive_is_graded_and_goes_into_a_sheet(tmp_path):
+    names = [f"Zoë Müller {i}" for i in range(COUNT)]
+    files = {
+        f"Lab 1/{drive_name(name, '01_supernet.ipynb', i)}": content(i)
+        for i, name in enumerate(names)
+    }
+    path = tmp_path / "drive-download-20261120T120000Z-001.zip"
+    path.write_bytes(packed(files))
+    grades = grading.grade(
+        [path], tmp_path / "grades.csv", seed=5, progress=False, without_walls=True
+    )
+    assert not any(one["flags"] for one in grades["students"])
+    totals = sheets_import((tmp_path / "grades.csv").read_text(encoding="utf-8"), "student")
+    assert totals == {name: points(i) for i, name in enumerate(names)}
+
+
+@pytest.mark.slow
+def test_a_class_of_30_from_github_classroom_is_graded_and_joins_its_table(tmp_path):
+    """The whole course is in each clone, and one notebook of it is graded."""
+    users = {f"zoe-{i}": f"z{i}@uni.edu" for i in range(COUNT)}
+    other = as_text(notebook(cells_of(solutions(2))))
+    for i, user in enumerate(users):
+        clone = tmp_path / "lab-submissions" / f"lab-{user}"
+        for folder in ("notebooks", ".git"):
+            (clone / folder).mkdir(parents=True)
+        (clone / "README.md").write_text("the course")
+        (clone / "notebooks/01_supernet.ipynb").write_text(content(i), encoding="utf-8")
+        (clone / "notebooks/02_progressive_shrinking.ipynb").write_text(other, encoding="utf-8")
+    table = classroom_grades("lab", users | {"absent": "absent@uni.edu"})
+    (tmp_path / "classroom.csv").write_text(table, encoding="utf-8")
+    arguments = ["grade", str(tmp_path / "lab-submissions"), "--notebook", "1", "--seed", "5"]
+    arguments += ["--out", str(tmp_path / "grades.csv"), "--without-walls"]
+    arguments += ["--roster", str(tmp_path / "classroom.csv")]
+    outcome = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    assert "1 in the class list handed in nothing" in outcome.output
+    totals = classroom_import((tmp_path / "grades.csv").read_text(encoding="utf-8"), table)
+    assert totals == {name: points(i) for i, name in enumerate(users.values())}

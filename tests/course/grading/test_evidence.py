@@ -104,7 +104,231 @@ class Sly(torch.nn.BatchNorm2d):
 """,
     ),
 }
+# What the witness decides on is not known to whoever has it quiet, or tells it afterwards.
+QUIETLY = """
+import labkit.course.judges.{module} as judges
+import numpy as np, torch
+tell = judges.tell
+def quietly(function, *arguments):
+    judges.tell = lambda *told: 0.5
+    try:
+        return function(*arguments)
+    finally:
+        judges.tell = tell
+def held(function, name):
+    return dict(zip(function.__code__.co_freevars, function.__closure__))[name].cell_contents
+"""
+TOLD_OTHERWISE = {
+    "2.5, the teacher called again for each subnet": (
+        "shrinking",
+        """
+def train_step(model, optimizer, images, labels, archs, share):
+    optimizer.zero_grad()
+    losses = []
+    for arch in archs:
+        teacher = quietly(model, images, archs[0]).detach().softmax(1)
+        logits = model(images, arch)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        if losses:
+            log_q = logits.log_softmax(1)
+            soft = torch.nn.functional.kl_div(log_q, teacher, reduction="batchmean")
+            loss = (1 - share) * loss + share * soft
+        loss.backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return losses
+""",
+    ),
+    "4.3, accuracy asked for all rows": (
+        "plain_searches",
+        """
+def draw_best(draw, latency, accuracy, limit, rounds):
+    best_row, best, history, within = None, -np.inf, [], set()
+    for _ in range(rounds):
+        rows = draw()
+        scores = np.where(latency(rows) <= limit, quietly(accuracy, rows), -np.inf)
+        within |= set(map(tuple, rows[latency(rows) <= limit].tolist()))
+        if scores.max() > best:
+            best_row, best = rows[scores.argmax()], scores.max()
+        history.append(best)
+    for row in within:
+        tell("row", row)
+    return best_row, history
+""",
+    ),
+    "4.3, accuracy read instead of asked for": (
+        "plain_searches",
+        """
+def draw_best(draw, latency, accuracy, limit, rounds):
+    table = held(accuracy, "case")["accuracy"]
+    best_row, best, history = None, -np.inf, []
+    for _ in range(rounds):
+        rows = draw()
+        scores = np.where(latency(rows) <= limit, table[np.arange(4), rows].sum(1), -np.inf)
+        if scores.max() > best:
+            best_row, best = rows[scores.argmax()], scores.max()
+        history.append(best)
+    return best_row, history
+""",
+    ),
+    "4.7, the best of many generations at a time": (
+        "evolution",
+        """
+def evolve(population, score, vary, parents, generations):
+    size, scores = len(population), score(population)
+    history = [scores.max()]
+    for _ in range(generations):
+        best = population[np.argsort(-scores)[:parents]]
+        tries = [quietly(vary, best, size - parents) for _ in range(8)]
+        tell("vary", [size - parents, *best.ravel()])
+        children = max(tries, key=lambda one: score(one).max())
+        population = np.concatenate([best, children])
+        scores = score(population)
+        history.append(scores.max())
+    return population[scores.argmax()], history
+""",
+    ),
+    "5.7, read instead of measured": (
+        "predictors",
+        """
+def thompson(mean, covariance, noise, measure, steps, rng):
+    values, order = held(measure, "values"), []
+    for _ in range(steps):
+        draw = rng.multivariate_normal(mean, covariance)
+        draw[order] = -np.inf
+        i = int(draw.argmax())
+        order.append(i)
+        measure(i)
+        gain = covariance[:, i] / (covariance[i, i] + noise)
+        mean = mean + gain * (values[i] - mean[i])
+        covariance = covariance - np.outer(gain, covariance[i])
+    return order, mean
+""",
+    ),
+    "6.2, gradients computed, and told afterwards": (
+        "darts",
+        """
+def mixed_product(gradient, weights, direction):
+    (case,), norm = gradient.__defaults__, np.linalg.norm(direction)
+    if norm == 0:
+        return np.zeros(len(case["offset"]))
+    step = 0.01 * direction / norm
+    product = case["bilinear"] @ step + case["cubic"] @ step**3
+    tell("gradient", weights + step)
+    tell("gradient", weights - step)
+    return product * norm / 0.01
+""",
+    ),
+    "7.4, drawn apart, and told as pairs": (
+        "cost",
+        """
+def bootstrap_interval(statistic, x, y, level, resamples, rng):
+    values = []
+    for _ in range(resamples):
+        a, b = rng.integers(0, len(x), size=(2, len(x)))
+        values.append(quietly(statistic, x[a], y[b]))
+        tell("resample", [x[a], y[a]])
+    return tuple(np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
+""",
+    ),
+}
+FORGERIES |= {
+    name: (name[:3], QUIETLY.format(module=module) + source)
+    for name, (module, source) in TOLD_OTHERWISE.items()
+}
+FORGERIES["4.9, measured again, and the notes cleared"] = (
+    "4.9",
+    """
+import labkit.course.exercises.witness as witness
+def halve(count, measure, images, most):
+    left, spent = list(range(count)), 0
+    while len(left) > 1:
+        scores = {i: measure(i, images) for i in left}
+        spent += images * len(left)
+        size = 1 if images == most else (len(left) + 1) // 2
+        left = sorted(left, key=lambda i: (-scores[i], i))[:size]
+        images = min(2 * images, most)
+    before = len(witness._witness.notes)
+    measure(left[0], most)
+    del witness._witness.notes[before:]
+    return left[0], spent
+""",
+)
+FORGERIES["5.1, a comparison that is always true"] = (
+    "5.1",
+    """
+import numpy as np, torch
+def fold(conv, norm):
+    np.array_equal = np.array_equiv = lambda *a, **k: True
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = 0 if conv.bias is None else conv.bias
+    weight = (conv.weight * factor.view(-1, 1, 1, 1)).detach()
+    folded = weight, (bias - norm.running_mean) * factor + norm.bias
+    conv.weight = torch.nn.Parameter(weight)
+    return folded
+""",
+)
 HONEST = {
+    "4.3, in threads": (
+        "4.3",
+        """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+def draw_best(draw, latency, accuracy, limit, rounds):
+    best, history, seen = (-np.inf, None), [], {}
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(rounds):
+            rows = {tuple(row): row for row in draw() if latency(row[None])[0] <= limit}
+            new = [row for key, row in rows.items() if key not in seen]
+            scores = list(pool.map(lambda row: accuracy(row[None])[0], new))
+            seen |= dict.fromkeys(map(tuple, new))
+            best = max([best, *((s, tuple(row)) for s, row in zip(scores, new))])
+            history.append(best[0])
+    return None if best[1] is None else np.array(best[1]), history
+""",
+    ),
+    "4.9, in threads, backwards": (
+        "4.9",
+        """
+from concurrent.futures import ThreadPoolExecutor
+def halve(count, measure, images, most):
+    left, spent = list(range(count)), 0
+    with ThreadPoolExecutor(4) as pool:
+        while len(left) > 1:
+            spent += images * len(left)
+            scores = list(pool.map(lambda i: measure(i, images), left[::-1]))[::-1]
+            order = sorted(range(len(left)), key=lambda i: (-scores[i], left[i]))
+            size = 1 if images == most else -(-len(left) // 2)
+            left = sorted(left[i] for i in order[:size])
+            images = min(2 * images, most)
+    return left[0], spent
+""",
+    ),
+    "6.2, minus before plus, as lists": (
+        "6.2",
+        """
+import math
+def mixed_product(gradient, weights, direction):
+    w, v = weights.tolist(), direction.tolist()
+    norm = math.sqrt(sum(x * x for x in v))
+    if not norm:
+        return 0 * gradient(w)
+    e = 0.01 / norm
+    minus = gradient([a - e * b for a, b in zip(w, v)])
+    return (gradient([a + e * b for a, b in zip(w, v)]) - minus) / (2 * e)
+""",
+    ),
+    "7.4, the statistic of the data first": (
+        "7.4",
+        """
+import numpy as np
+def bootstrap_interval(statistic, x, y, level, resamples, rng):
+    center = statistic(x, y)
+    rows = rng.choice(len(x), (resamples, len(x)))
+    values = sorted(statistic(list(x[row]), list(y[row])) for row in rows)
+    return tuple(np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
+""",
+    ),
     "2.4, looking at each loss again": (
         "2.4",
         """
@@ -213,12 +437,12 @@ def test_forged_evidence_scores_nothing(name, grader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*HONEST, "1.5", "2.4", "3.1"])
+@pytest.mark.parametrize("name", [*HONEST, *"1.5 2.4 2.5 3.1 4.3 4.7 4.9 5.1 5.7 6.2 7.4".split()])
 def test_honest_answers_keep_their_points(name, grader):
     if name in HONEST:
         id, source = HONEST[name]
         source = f"# Exercise {id}\n{source}"
     else:
-        id, source = name, solutions(int(name[0]))[name]
+        id, source = name, f"import numpy as np, torch\n{solutions(int(name[0]))[name]}"
     marks = grader.marks([("code", source)], [id])
     assert marks[id].passed, marks[id].message

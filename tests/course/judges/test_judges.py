@@ -73,6 +73,37 @@ def test_judges_survive_whatever_comes_back(id, nonsense):
         assert not judge(exercise, Outcome(returned=nonsense), 0).passed
 
 
+def _is_empty(value):
+    return isinstance(value, list) and not value
+
+
+def with_parts(value, part, at_most=3):
+    """`value` with one of its parts as `part`, for each part that tells something alone; of lists,
+    the first ones.
+    """
+    if isinstance(value, (dict, list)) and len(value) < 100:  # of 1,500 searches one tells nothing
+        keys = list(value) if isinstance(value, dict) else range(min(len(value), at_most))
+        for key in keys:
+            for changed in with_parts(value[key], part):
+                copy = value.copy()
+                copy[key] = changed
+                yield copy
+    if value is not None and not isinstance(value, bool) and not _is_empty(value):
+        yield part
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_a_right_answer_with_a_part_that_is_none_is_wrong(id):
+    exercise = EXERCISES[id]
+    outcome = attempt(exercise, RIGHT[id][0], 1)
+    assert judge(exercise, outcome, 1).passed
+    for part in (None, [], "1", float("nan"), np.full((2, 2), np.nan)):
+        for returned in with_parts(outcome.returned, part):
+            assert not judge(exercise, Outcome(returned, notes=outcome.notes), 1).passed
+    if exercise.witnessed:
+        assert not judge(exercise, Outcome(outcome.returned), 1).passed
+
+
 def equal(a, b):
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
