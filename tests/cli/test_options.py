@@ -43,7 +43,7 @@ def numeric_options(group=cli, path=()):
                     )
 
 
-@pytest.mark.parametrize("path, option", numeric_options())
+@pytest.mark.parametrize("path, option", list(numeric_options()))
 def test_every_number_has_bounds(path, option):
     """What is absurd is refused at once, with the range, and before anything is read."""
     for value in ("1e400", "nan", "-1", str(10**12), "-1e99", str(option.type.max * 1.5)):
