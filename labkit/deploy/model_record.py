@@ -126,6 +126,9 @@ class ModelRecord:
         numbers = all(isinstance(v, (int, float)) for v in mean + std)
         if not numbers or not len(mean) == len(std) == picture.channels or min(std) <= 0:
             entry.fail("std", f"{picture.channels} positive numbers, and as many of mean")
+        layout, shape = entry.choice("layout", LAYOUTS), tuple(entry.get("shape", list))
+        if shape != _shapes(picture.channels, arch.resolution)[layout]:
+            entry.fail("shape", f"{layout} of {picture.channels} x {arch.resolution} pixels")
         classes = tuple(exit_.get("classes", list))
         if not classes or not all(isinstance(name, str) for name in classes):
             exit_.fail("classes", "names")
@@ -134,14 +137,7 @@ class ModelRecord:
             arch=arch,
             supernet=fields.value.get("supernet_sha256") and fields.text("supernet_sha256"),
             precision=fields.choice("precision", PRECISIONS),
-            input=ModelInput(
-                entry.choice("layout", LAYOUTS),
-                tuple(entry.get("shape", list)),
-                mean,
-                std,
-                picture,
-                _scale_of(entry),
-            ),
+            input=ModelInput(layout, shape, mean, std, picture, _scale_of(entry)),
             output=ModelOutput(classes, _scale_of(exit_)),
             accuracy=ModelAccuracy(
                 accuracy.amount("percent"),
@@ -165,6 +161,15 @@ class ModelRecord:
                 " deploy the subnet again"
             )
         return cls.from_json(parse_json(text, source, LabError, "deploy the subnet again"), source)
+
+
+def _shapes(channels: int, side: int) -> dict[str, tuple[int, ...]]:
+    """Of one image, in each of LAYOUTS."""
+    return {
+        "NCHW": (1, channels, side, side),
+        "NHWC": (1, side, side, channels),
+        "HWC": (side, side, channels),
+    }
 
 
 def _scale_json(scale: IntegerScale | None) -> dict:
@@ -206,12 +211,6 @@ def model_record(
     """
     require_class_names(space, dataset)
     channels, side = dataset.splits["train"].images.shape[1:3]
-    sides = (arch.resolution, arch.resolution)
-    shape = {
-        "NCHW": (1, channels, *sides),
-        "NHWC": (1, *sides, channels),
-        "HWC": (*sides, channels),
-    }
     return ModelRecord(
         space=space.name,
         arch=arch,
@@ -219,7 +218,7 @@ def model_record(
         precision=precision,
         input=ModelInput(
             layout,
-            shape[layout],
+            _shapes(channels, arch.resolution)[layout],
             tuple(dataset.mean),
             tuple(dataset.std),
             dataset.form or ImageForm(channels, side),  # images of one size are used as they are

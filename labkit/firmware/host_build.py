@@ -16,6 +16,11 @@ from labkit.storage.errors import ExportError, LabError
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 COMPILE_SECONDS = 120
 SOURCES = ("net.c", "net_kernels.c")
+# Compiled with them, so that nothing is read or written beyond what the library was made for.
+SIZES = """#include "net.h"
+_Static_assert(NET_SIDE * NET_SIDE * NET_CHANNELS == {in_values} && NET_CLASSES == {classes},
+               "net.h has other sizes than its record");
+"""
 
 
 def compiler() -> str:
@@ -63,10 +68,14 @@ class HostLibrary:
     ) -> None:
         """Compile `sources`/net.c and net_kernels.c into the folder `build`, as far optimized as
         `level` says.
+
+        Raises ExportError where the compiler fails, or the library's sizes are others.
         """
-        library = build / "net.so"
-        files = [sources / name for name in SOURCES]
-        run_tool([compiler(), level, *FLAGS, "-o", library, *files], COMPILE_SECONDS)
+        library, sizes = build / "net.so", build / "sizes.c"
+        sizes.write_text(SIZES.format(in_values=in_values, classes=classes), encoding="utf-8")
+        files = [sizes, *(sources / name for name in SOURCES)]
+        command = [compiler(), level, *FLAGS, "-I", sources, "-o", library, *files]
+        run_tool(command, COMPILE_SECONDS)
         self._run = ctypes.CDLL(str(library)).net_run
         pointer = np.ctypeslib.ndpointer(np.int8, flags="C_CONTIGUOUS")
         self._run.argtypes, self._run.restype = [pointer, pointer], None

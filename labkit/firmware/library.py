@@ -29,6 +29,9 @@ from labkit.storage.json_fields import read_json
 HERE = Path(__file__).parent
 LAYOUTS = ("plain", "arduino")
 RECORD = "network.json"
+GENERATED = {path.name for folder in ("engine", "example") for path in (HERE / folder).iterdir()}
+GENERATED |= {"net.c", "sample.h", "library.properties", RECORD}
+BUILT = ("*.o", "libnet.a", "example")  # by the Makefile
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -155,21 +158,31 @@ def c_float(value: float) -> str:
 
 
 def require_folder(folder: Path) -> None:
-    """Raise LabError unless a library may be put at `folder`: nothing there, or one of ours."""
+    """Raise LabError unless a library may be put at `folder`: nothing there, or one of ours to
+    which nobody has added files.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise LabError(f"firmware is written to a folder, and {str(folder)!r} is a file")
-    entries = sorted(path.name for path in folder.iterdir())
-    if not entries:
+    foreign = sorted(path.name for path in folder.iterdir())
+    if not foreign:
         return
+    cause = None
     try:
         read_record(folder)
+        foreign = [
+            str(path.relative_to(folder))
+            for path in sorted(folder.rglob("*"))
+            if not path.is_dir() and path.name not in GENERATED and not any(map(path.match, BUILT))
+        ]
     except LabError as error:
+        cause = error
+    if foreign:
         raise LabError(
-            f"{str(folder)!r} has files that are not firmware of labkit ({', '.join(entries[:3])});"
+            f"{str(folder)!r} has files that are not firmware of labkit ({', '.join(foreign[:3])});"
             " nothing was written; choose another folder"
-        ) from error
+        ) from cause
 
 
 def read_record(folder: Path) -> ModelRecord:

@@ -41,6 +41,7 @@ def test_it_is_read_as_it_was_written(tmp_path):
         (("input",), "std", [0], "field input.std: want 1 positive numbers"),
         (("input",), "mean", [0.1, 0.2, 0.3], "field input.std: want 1 positive numbers"),
         (("input",), "layout", "CHWN", "field input.layout: want one of NCHW"),
+        (("input",), "shape", [1, 1, 20, 20], "field input.shape: want NCHW of 1 x 12 pixels"),
         (("input",), "type", "int4", "field input.type: want one of float32, int8"),
         (("output",), "classes", [], "field output.classes: want names"),
         (("accuracy",), "percent", "high", "field accuracy.percent: want a number"),

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -16,10 +17,17 @@ from firmware_for_tests import (
     record_of,
 )
 
-from labkit.firmware.host_build import compiler, run_tool
-from labkit.firmware.library import RECORD, Sample, require_folder, write_files, write_library
+from labkit.firmware.host_build import HostLibrary, compiler, run_tool
+from labkit.firmware.library import (
+    GENERATED,
+    RECORD,
+    Sample,
+    require_folder,
+    write_files,
+    write_library,
+)
 from labkit.space import Arch
-from labkit.storage.errors import LabError
+from labkit.storage.errors import ExportError, LabError
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +66,16 @@ def test_the_example_fails_on_other_logits(tmp_path, written):
 
 
 @needs_interpreter
+def test_a_library_of_other_sizes_than_its_record_says_is_not_called(tmp_path, written):
+    library, _ = written
+    write_files(tmp_path, library.sources())
+    values = int(np.prod(library.input_shape))
+    for sizes in ({"in_values": 4 * values, "classes": 6}, {"in_values": values, "classes": 5}):
+        with pytest.raises(ExportError, match="net.h has other sizes than its record"):
+            HostLibrary(tmp_path, tmp_path, **sizes)
+
+
+@needs_interpreter
 def test_nothing_of_a_c_library_is_called(tmp_path, written):
     """The objects need no symbol that they do not define."""
     library, sample = written
@@ -89,6 +107,8 @@ def test_an_arduino_library_has_its_layout(written):
     assert {"library.properties", "src/net.h", "src/net.c", "src/net_kernels.c"} < set(files)
     assert {"examples/classify/classify.ino", "examples/classify/sample.h", RECORD} < set(files)
     assert "includes=net.h" in files["library.properties"]
+    plain = library.files("plain", sample, record_of(library))
+    assert {PurePath(path).name for path in (*files, *plain)} == GENERATED
     with pytest.raises(ValueError, match="'zephyr', known: plain, arduino"):
         library.files("zephyr", sample, record_of(library))
 
@@ -117,12 +137,29 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         require_folder(tmp_path / "thesis.tex")
 
 
+def test_a_library_to_which_files_were_added_is_not_replaced(tmp_path):
+    record = tiny_record(layout="HWC").to_text()
+    files = {RECORD: record, "src/net.c": "1", "examples/classify/classify.ino": "2"}
+    write_library(tmp_path / "lib", files)
+    for name in ("net.o", "libnet.a", "example"):  # what make leaves
+        (tmp_path / "lib" / name).write_text("built")
+    write_library(tmp_path / "lib", files)
+    for name in ("my_board.c", "src/my_board.c", "examples/mine/mine.ino"):
+        path = tmp_path / "lib" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("years of work")
+        with pytest.raises(LabError, match=rf"not firmware of labkit \({name}\)"):
+            write_library(tmp_path / "lib", files)
+        assert path.read_text() == "years of work"
+        path.unlink()
+
+
 def test_a_library_replaces_an_older_one_whole_or_not_at_all(tmp_path):
     folder, record = tmp_path / "deep" / "firmware", tiny_record(layout="HWC").to_text()
-    write_library(folder, {RECORD: record, "old.c": "1"})
+    write_library(folder, {RECORD: record, "main.c": "1"})
     with pytest.raises(FileExistsError):  # a file where a folder is wanted, after the first file
         write_library(folder, {RECORD: record, "src": "", "src/new.c": "2"})
-    assert sorted(path.name for path in folder.iterdir()) == [RECORD, "old.c"]
+    assert sorted(path.name for path in folder.iterdir()) == ["main.c", RECORD]
     write_library(folder, {RECORD: record, "src/new.c": "2"})
     assert sorted(path.name for path in folder.iterdir()) == [RECORD, "src"]
     assert [path.name for path in folder.parent.iterdir()] == ["firmware"]
