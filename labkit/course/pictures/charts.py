@@ -24,11 +24,16 @@ def lines(
     y_label: str,
     title: str = "",
     log_x: bool = False,
+    errors: Mapping[str, Sequence[float]] | None = None,
 ) -> Figure:
-    """Named series over a common horizontal axis."""
+    """Named series over a common horizontal axis, those in `errors` with bars that reach this far
+    up and down.
+    """
     figure, panel = one_panel(6.4, 3.6)
     for (name, values), (color, marker) in zip(series.items(), LINE_STYLES):
         panel.plot(x, values, color=color, marker=marker, markersize=4, label=name)
+        if errors and name in errors:
+            panel.errorbar(x, values, errors[name], color=color, linestyle="none", capsize=2)
     panel.set(xlabel=x_label, ylabel=y_label, title=title)
     if log_x:
         log_axis(panel, min(x), max(x))
@@ -78,6 +83,7 @@ def bars(
     panel.bar_label(rectangles, labels, padding=3)
     panel.invert_yaxis()
     panel.set(xlabel=y_label, title=title, xlim=(0, 1.2 * max(values.values())))
+    panel.spines[["top", "right"]].set_visible(False)  # a number may reach beyond
     return figure
 
 

@@ -140,26 +140,27 @@ def draw_blocks(panel: Axes, space: SearchSpace, arch: Arch) -> list[Artist]:
     return artists
 
 
-def shrinking_kernels(
-    kernels: Sequence[np.ndarray], crops: Sequence[np.ndarray], channels: Sequence[int]
-) -> Figure:
-    """For each channel a row of its kernels, from the largest to the smallest.
+def shrinking_kernels(kernels: Sequence[np.ndarray]) -> Figure:
+    """A row for each channel: its kernels, from the largest to the smallest, and beside each
+    smaller one the plain center of the largest.
 
-    `kernels` are (C, k, k) from large to small; `crops` are the plain centers (C, k, k) of the
-    largest, one for each smaller kernel, and stand beside it. Each kernel has colors up to its own
-    largest tap, since the batch norm behind it undoes any scale.
+    `kernels` are (C, k, k), from large to small. Each kernel has colors up to its own largest tap,
+    since the batch norm behind it undoes any scale.
     """
-    side = kernels[0].shape[-1]
-    titles, columns = [f"{side}×{side} kernel"], [kernels[0]]
-    for kernel, crop in zip(kernels[1:], crops):
-        side = kernel.shape[-1]
-        titles += [f"its center, {side}×{side}", f"{side}×{side} kernel, learned"]
-        columns += [crop, kernel]
-    figure = Figure(figsize=(1.75 * len(columns), 1.75 * len(channels) + 0.4), layout="constrained")
-    grid = figure.subplots(len(channels), len(columns), squeeze=False)
+    largest = kernels[0]
+    side = largest.shape[-1]
+    titles, columns = [f"{side}×{side} kernel"], [largest]
+    for kernel in kernels[1:]:
+        small = kernel.shape[-1]
+        edge = (side - small) // 2
+        titles += [f"its center, {small}×{small}", f"{small}×{small} kernel, learned"]
+        columns += [largest[:, edge : edge + small, edge : edge + small], kernel]
+    height = 1.75 * len(largest) + 0.4
+    figure = Figure(figsize=(1.75 * len(columns), height), layout="constrained")
+    grid = figure.subplots(len(largest), len(columns), squeeze=False)
     for panel, title in zip(grid[0], titles):
         panel.set_title(title, fontsize=9)
-    for row, channel in zip(grid, channels):
+    for channel, row in enumerate(grid):
         for panel, column in zip(row, columns):
             limit = np.abs(column[channel]).max()
             panel.imshow(column[channel], cmap="PuOr", vmin=-limit, vmax=limit)
@@ -168,19 +169,20 @@ def shrinking_kernels(
     return figure
 
 
-def channel_importance(
-    blocks: Mapping[str, np.ndarray], cuts: Mapping[str, Sequence[tuple[str, int]]]
-) -> Figure:
-    """The importance of each middle channel of some blocks, and where narrower blocks cut."""
+def channel_importance(blocks: Mapping[str, tuple[np.ndarray, Mapping[str, int]]]) -> Figure:
+    """The importance of each middle channel of some blocks, and where narrower blocks cut.
+
+    A block is (importance of each channel, how many channels each narrower block keeps).
+    """
     figure, panels = row_of_panels(len(blocks), 4.2, 3.0)
-    for panel, (name, importance) in zip(panels, blocks.items()):
+    for panel, (name, (importance, cuts)) in zip(panels, blocks.items()):
         top = importance.max()
-        panel.bar(np.arange(len(importance)), importance, width=1.0, color=BLUE)
-        for label, cut in cuts[name]:
+        panel.stairs(importance, np.arange(len(importance) + 1) - 0.5, fill=True, color=BLUE)
+        for label, cut in cuts.items():
             panel.axvline(cut - 0.5, color=RED, linestyle="--", linewidth=1)
             panel.text(cut - 1, 1.02 * top, label, ha="right", va="bottom", fontsize=8, color=RED)
         panel.set(title=name, ylim=(0, 1.15 * top))
-        panel.set(xlabel="middle channel", ylabel="sum of |project| weights")
+        panel.set(xlabel="middle channel", ylabel="importance (sum of |weights|)")
     return figure
 
 

@@ -47,6 +47,15 @@ def test_bars_are_read_out_with_their_numbers():
     assert drawn(figure) == "horizontal axis: accuracy, %, half: 50.0 ± 0.5, all: 100.0 ± 0.0"
 
 
+def test_bars_of_an_error_stand_on_the_points_of_their_series():
+    figure = pictures.lines(
+        [1, 2], {"a": [3.0, 4.0], "b": [1.0, 1.0]}, x_label="", y_label="", errors={"a": [0.5, 1.0]}
+    )
+    (bars,) = (each for each in figure.axes[0].collections)  # of "a" only
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[2.5, 3.5], [3.0, 5.0]]
+    assert "a: 3 to 4, b: 1 to 1" in drawn(figure)
+
+
 def test_panels_and_what_is_written_into_them_are_read_out():
     space = get_space("fmnist")
     text = drawn(pictures.lit_supernet(space, {"largest": space.largest()}))

@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from spaces_for_tests import WIDE
 
 from labkit.course.pictures.supernet import (
     LABEL_HEIGHT,
+    channel_importance,
     draw_blocks,
     draw_outlines,
     lit_supernet,
+    shrinking_kernels,
     size_text,
 )
 
@@ -42,3 +45,18 @@ def test_titles_say_the_width_of_an_arch_where_it_is_not_the_largest():
 def test_one_block_is_not_called_blocks():
     arch = WIDE.smallest()
     assert size_text(replace(arch, stages=arch.stages[:1])).endswith(", 1 block")
+
+
+def test_beside_a_smaller_kernel_stands_the_center_of_the_largest():
+    large = np.arange(2 * 49.0).reshape(2, 7, 7)
+    figure = shrinking_kernels([large, np.ones((2, 5, 5)), np.ones((2, 3, 3))])
+    drawn = [panel.images[0].get_array() for panel in figure.axes]
+    assert [each.shape for each in drawn] == 2 * [(7, 7), (5, 5), (5, 5), (3, 3), (3, 3)]
+    assert (drawn[6] == large[1, 1:6, 1:6]).all() and (drawn[3] == large[0, 2:5, 2:5]).all()
+
+
+def test_a_cut_lies_behind_the_last_channel_that_is_kept():
+    figure = channel_importance({"a block": (np.array([3.0, 2.0, 1.0]), {"ratio 1": 2})})
+    (panel,) = figure.axes
+    assert list(panel.lines[0].get_xdata()) == [1.5, 1.5]
+    assert list(panel.patches[0].get_data().values) == [3, 2, 1]
