@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 
 import numpy as np
 from tqdm import tqdm
@@ -46,29 +47,34 @@ def describe(runtime: Runtime) -> str:
 
 def quick_table(space: SearchSpace, runtime: Runtime, *, subnets: int = 20) -> dict:
     """Time every block of `space` and some whole subnets: the content of a latency file."""
-    with _bar(space) as bar:
+    with _progress(space) as progress:
         return measure(
             space,
             runtime,
             limits=QUICK_LIMITS,
             subnets=subnets,
             clock=thread_clock,
-            progress=lambda share: _move(bar, share),
+            progress=progress,
         )
+
+
+def steadiness(measured: dict) -> str:
+    """How long the measurement of a latency file took, and how often its anchor strayed."""
+    times = np.array(measured["anchor_ms"])
+    strayed = np.abs(times / np.median(times) - 1) > 0.05
+    return (
+        f"{measured['made']['seconds']} s; the anchor took {np.median(times):.4f} ms, and strayed"
+        f" from that by more than 5 % in {100 * strayed.mean():.0f} % of its {len(times)} timings"
+    )
 
 
 def quick_subnets(
     space: SearchSpace, archs: Sequence[Arch], runtime: Runtime
 ) -> dict[str, np.ndarray]:
     """Time whole subnets: `median_ms` (N,), and its confidence interval `low_ms` to `high_ms`."""
-    with _bar(space) as bar:
+    with _progress(space) as progress:
         timings = measure_archs(
-            space,
-            archs,
-            runtime,
-            limits=QUICK_LIMITS,
-            clock=thread_clock,
-            progress=lambda share: _move(bar, share),
+            space, archs, runtime, limits=QUICK_LIMITS, clock=thread_clock, progress=progress
         )
     return {
         name: np.array([getattr(timing, name) for timing in timings])
@@ -96,11 +102,13 @@ def table_in_dicts(table: AdditiveTable, width: float) -> tuple[dict, dict]:
     return base, blocks
 
 
-def _bar(space: SearchSpace) -> tqdm:
-    # To the output of prints: a notebook gives the other one the background of an error.
+@contextmanager
+def _progress(space: SearchSpace) -> Iterator[Callable[[float], None]]:
+    """A bar, and what is told the share that is done."""
     form = "{l_bar}{bar}| {elapsed}"
-    return tqdm(total=100, desc=f"measuring {space.name}", bar_format=form, file=sys.stdout)
-
-
-def _move(bar: tqdm, share: float) -> None:
-    bar.update(round(100 * share) - bar.n)
+    # To the output of prints: a notebook gives the other one the background of an error.
+    with (
+        redirect_stderr(sys.stdout),
+        tqdm(total=100, desc=f"measuring {space.name}", bar_format=form, file=sys.stdout) as bar,
+    ):
+        yield lambda share: bar.update(round(100 * share) - bar.n)

@@ -62,19 +62,6 @@ def predicted_and_measured(
     values = np.concatenate([measured, *predictions.values()])
     margin = (values.max() / values.min()) ** 0.06
     low, high = values.min() / margin, values.max() * margin
-    panel.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle="--")
-    at = low * (high / low) ** 0.93
-    panel.text(
-        at,
-        at,
-        "predicted = measured",
-        rotation=45,
-        rotation_mode="anchor",
-        ha="right",
-        va="top",
-        fontsize=9,
-        color=GRAY,
-    )
     for (name, predicted), (color, marker) in zip(predictions.items(), BEFORE_AND_AFTER):
         error = 100 * np.mean(np.abs(predicted / measured - 1))
         panel.scatter(
@@ -88,6 +75,8 @@ def predicted_and_measured(
             zorder=3,
             label=f"{name}: off by {error:.1f} %",
         )
+    line = {"color": GRAY, "linewidth": 1, "linestyle": "--", "label": "predicted = measured"}
+    panel.plot([low, high], [low, high], **line)
     log_axis(panel, low, high)
     log_height(panel, low, high)
     panel.set(
@@ -139,12 +128,15 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
             linestyle=":",
         )
         panel.text(x[-1], reach, kind, ha="right", va="bottom", fontsize=8, color=GRAY)
+    lowest = roof.peak_gmacs
     for (name, operators), (color, _) in zip(networks.items(), BEFORE_AND_AFTER):
         for kind, marker in KINDS.items():
             layers = [o for o in operators if o.macs and RATE_KINDS[o.kind] == kind]
+            rates = [o.macs / roof.operator_us(o) / 1e3 for o in layers]
+            lowest = min([lowest, *rates])
             panel.scatter(
                 [o.macs / (values_moved(o) * roof.bytes_per_value) for o in layers],
-                [o.macs / roof.operator_us(o) / 1e3 for o in layers],
+                rates,
                 color=color,
                 marker=marker,
                 s=26,
@@ -157,12 +149,12 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
     panel.set(
         yscale="log",
         xlabel="MACs for each byte moved",
-        ylim=(0.01, 2 * roof.peak_gmacs),
+        ylim=(0.7 * lowest, 2 * roof.peak_gmacs),
         ylabel="10⁹ MACs a second",
         title=f"{device.title.partition(' (')[0]}, {device.label}",
     )
     panel.yaxis.set_major_formatter("{x:g}")
-    panel.legend(loc="lower right", fontsize=8, ncols=2)
+    figure.legend(loc="outside lower center", fontsize=8, ncols=2)
     return figure
 
 

@@ -1,5 +1,8 @@
 """Measuring in a notebook: what comes back, by a scripted runtime and its clock."""
 
+import tempfile
+import threading
+
 import numpy as np
 import pytest
 from latency_for_tests import TINY, made_up
@@ -10,7 +13,10 @@ from labkit.course.pictures.display import png
 from labkit.latency.devices import get_device
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.latency_file import whole_subnets
+from labkit.runtime.machine_lock import LOCK
 from labkit.space import network
+
+fcntl = pytest.importorskip("fcntl")
 
 
 class Scripted:
@@ -61,6 +67,25 @@ def test_a_quick_table_holds_every_piece_and_some_subnets(runtime):
     )
 
 
+def test_an_anchor_strays_when_it_is_more_than_5_percent_from_its_median():
+    anchor = [1.0, 1.0, 1.04, 0.94, 1.06]
+    text = quick_latency.steadiness({"anchor_ms": anchor, "made": {"seconds": 12.5}})
+    assert text.startswith("12.5 s; the anchor took 1.0000 ms")
+    assert text.endswith("in 40 % of its 5 timings")
+
+
+def test_that_another_program_measures_is_not_said_as_if_it_were_an_error(
+    runtime, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with open(tmp_path / LOCK, "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.3, lambda: fcntl.flock(other, fcntl.LOCK_UN)).start()
+        quick_latency.quick_subnets(TINY, [TINY.smallest()], runtime)
+    captured = capsys.readouterr()
+    assert "waiting for another program" in captured.out and not captured.err
+
+
 def test_whole_subnets_of_a_latency_file_keep_their_order():
     value = made_up(subnets=5)
     genes, times = whole_subnets(value, TINY)
@@ -77,7 +102,7 @@ def test_pictures_name_their_units_and_the_simulated_device():
     ).axes
     labels = [text.get_text() for text in panel.get_legend().get_texts()]
     assert (
-        labels == ["sum: off by 50.0 %", "calibrated: off by 0.0 %"]
+        labels == ["sum: off by 50.0 %", "calibrated: off by 0.0 %", "predicted = measured"]
         and "ms (scripted)" in panel.get_xlabel()
     )
     pi = get_device("pi4")
@@ -98,3 +123,4 @@ def test_dots_of_a_roofline_lie_under_its_roof():
     for dots in panel.collections:
         x, y = np.asarray(dots.get_offsets()).T
         assert (y <= np.minimum(pi.roofline.peak_gmacs, pi.roofline.bandwidth_gb * x)).all()
+        assert (y > panel.get_ylim()[0]).all()
