@@ -310,7 +310,8 @@ def board_title(path: Path) -> str:
     provenance = recorded_provenance(path)
     if provenance is None:
         return f"damaged: {path}"
-    texts = {"runtime": "{}", "runtime_version": " {}", "threads": ", {} thread(s)"}
+    threads = ", {} thread" if provenance.get("threads") == 1 else ", {} threads"
+    texts = {"runtime": "{}", "runtime_version": " {}", "threads": threads}
     parts = [
         text.format(provenance[field])
         for field, text in {**texts, "batch": ", batch {}"}.items()

@@ -34,7 +34,7 @@ def test_an_imported_board_is_a_device_like_any_other(tmp_path):
     table = board_import.import_table(save(made_up(), tmp_path / "latency.json"), "my-board")
     device = get_device("my-board")
     assert "my-board" in device_names() and device.kind == device.label == "measured"
-    assert device.title == "made up (onnxruntime 1.0, 2 thread(s), batch 1)"
+    assert device.title == "made up (onnxruntime 1.0, 2 threads, batch 1)"
     genes = TINY.sample(np.random.default_rng(0), 9)
     np.testing.assert_array_equal(device.latency_table(TINY)(genes), table.table(genes))
     with pytest.raises(DeviceError, match="no latency table for space 'fmnist', only for tiny"):

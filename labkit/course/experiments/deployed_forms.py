@@ -6,10 +6,13 @@ norms folded.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from copy import deepcopy
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -70,6 +73,20 @@ def channel_ranges(layer: nn.Module) -> Tensor:
 
 
 @torch.inference_mode()
+def entering_last_layer(
+    network: nn.Module, *images: Tensor
+) -> tuple[nn.Linear, *tuple[np.ndarray, ...]]:
+    """The last linear layer of a network, and what enters it: (N, K) for each batch of images."""
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    entering: list[np.ndarray] = []
+    hook = last.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].numpy()))
+    for batch in images:
+        network(batch)
+    hook.remove()
+    return last, *entering
+
+
+@torch.inference_mode()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Top-1 accuracy in percent on images (N, C, r, r)."""
     return _percent(torch.cat([network(batch) for batch in images.split(BATCH)]), labels)
@@ -118,7 +135,8 @@ def measure_forms(
     except ImportError:  # of onnx or of onnxruntime
         forms = _torch_forms(subnet, images, labels)
     calls = {form.name: form.call for form in forms}
-    timings = time_all(list(calls), calls.__getitem__, forms[0].call, limits).timings
+    with redirect_stderr(sys.stdout):  # a notebook gives it the background of an error
+        timings = time_all(list(calls), calls.__getitem__, forms[0].call, limits).timings
     return [
         MeasuredForm(
             form.name, form.runtime, timings[form.name].median_ms, form.accuracy(), form.kilobytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from pathlib import Path
 
 from labkit.data.datasets import DataSet
@@ -28,7 +29,7 @@ def run_firmware(
         compiler()
         find_board(core)
     except LabError as error:
-        print(f"The firmware was not built here: {error}")
+        print(textwrap.fill(f"The firmware was not built here: {error}", 100))
         return None
     with tempfile.TemporaryDirectory() as name:
         firmware = deploy(

@@ -18,7 +18,7 @@ _NAMES = {
     ),
     "fronts": ("device_fronts fronts_of_matrix front_and_cloud searches_on_front search_histories"),
     "deployment": "deployment_matrix levels_of_channels",
-    "memory_schedule": "memory_steps memory_over_schedule",
+    "memory_schedule": "memory_steps operators_and_sizes memory_over_schedule",
     "latency": "call_times predicted_and_measured roofline",
     "darts": "bilevel_paths moving_weights cells",
     "search_cost": "total_costs",

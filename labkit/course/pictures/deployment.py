@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from labkit.course.pictures.style import BLUE, CENTERED, ORANGE, RED, one_panel, row_of_panels
 from labkit.specialize.choices import ALL
 from labkit.specialize.deployment_matrix import DeploymentMatrix
+from labkit.specialize.targets import milliseconds
 
 LOSS_COLORS = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
 
@@ -36,7 +37,8 @@ def deployment_matrix(matrix: DeploymentMatrix) -> Figure:
     ]
     panel.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
     heads = [
-        f"{origin.replace(', ', ',' + chr(10))}\n{target.name}\n≤ {target.budget_ms:.3g} ms"
+        f"{origin.replace(', ', ',' + chr(10))}\n{target.name}\n"
+        f"≤ {milliseconds(target.budget_ms, target.costs.device.label)} ms"
         for target, origin in zip(matrix.targets, matrix.latency_is)
     ]
     panel.set_xticks(np.arange(columns) + 0.5, heads, fontsize=10)

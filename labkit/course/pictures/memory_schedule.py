@@ -66,6 +66,26 @@ def _step_name(operator: Operator) -> tuple[str, str]:
     return operator.part, (operator.name or operator.part).partition(".")[0]
 
 
+def operators_and_sizes(
+    space: SearchSpace, arch: Arch
+) -> tuple[list[tuple[list[str], str]], dict[str, int]]:
+    """The operators of `arch` as (tensors read, tensor made), and the bytes of each tensor at one
+    byte a value.
+
+    What adds or scales writes over its first input: it makes a tensor of no bytes, and whatever
+    reads its result reads that input.
+    """
+    results, operators, sizes = ["image"], [], {}
+    for i, operator in enumerate(network.operators(space, arch)):
+        sizes.setdefault("image", operator.inputs)
+        reads, made = [results[j] for j in operator.reads], f"tensor {i}"
+        in_place = operator.kind in ("scale", "add")
+        operators.append((reads, made))
+        sizes[made] = 0 if in_place else operator.outputs
+        results.append(reads[0] if in_place else made)
+    return operators, sizes
+
+
 def memory_over_schedule(
     networks: Mapping[str, Sequence[Step]],
     bytes_per_value: int,

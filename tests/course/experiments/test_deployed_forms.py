@@ -9,8 +9,13 @@ from spaces_for_tests import ONE_WIDTH as SPACE
 from torch import nn
 
 from labkit.course.experiments import deployed_forms
+from labkit.course.judges.deployment import peak_of
 from labkit.course.pictures.deployment import levels_of_channels
-from labkit.course.pictures.memory_schedule import memory_over_schedule, memory_steps
+from labkit.course.pictures.memory_schedule import (
+    memory_over_schedule,
+    memory_steps,
+    operators_and_sizes,
+)
 from labkit.runtime.timing import TimingLimits
 from labkit.space import Arch, Block
 from labkit.space.presets import get_space
@@ -75,6 +80,14 @@ def test_rounded_weights_are_whole_steps_at_most_half_a_step_away(bits):
             assert torch.equal(old.bias, new.bias)
 
 
+def test_what_enters_the_last_layer_is_what_makes_the_logits(subnet, images):
+    last, first, rest = deployed_forms.entering_last_layer(subnet, images[:8], images[8:])
+    assert first.shape == (8, last.in_features) and len(rest) == len(images) - 8
+    with torch.no_grad():
+        assert torch.allclose(last(torch.tensor(rest)), subnet(images[8:]), atol=1e-4)
+    assert not last._forward_pre_hooks
+
+
 def test_accuracy_counts_hits():
     logits = torch.eye(4)[[0, 1, 2, 3, 0]].view(5, 4, 1, 1)
     assert deployed_forms.accuracy(
@@ -93,6 +106,8 @@ def test_the_schedules_peak_is_that_of_the_cost_table(name):
     )
     peaks = [max(step.total for step in memory_steps(space, arch)) for arch in space.decode(genes)]
     assert peaks == activation_table(space, 1)(genes).tolist()
+    schedules = (operators_and_sizes(space, arch) for arch in space.decode(genes))
+    assert peaks == [peak_of({"operators": each, "sizes": sizes}) for each, sizes in schedules]
 
 
 def test_a_schedule_by_hand():
