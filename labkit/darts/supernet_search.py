@@ -205,7 +205,7 @@ def gradient_search(
     run.begin(resume=resume)
     for step in run.steps():
         entry = state.advance(supernet, budget, *batches.plain(step))
-        run.report(entry["loss"], cost=budget.show(entry["cost"]))
+        run.report(entry["loss"], cost=f"{entry['cost']:.3g} {budget.unit}")
 
     probabilities = [F.softmax(logit.detach(), 0).cpu() for logit in state.logits]
     rng = np.random.default_rng(config.seed)

@@ -18,10 +18,12 @@ from labkit.course.pictures.style import (
     mark_limit,
     one_panel,
 )
+from labkit.latency.devices import Device
 from labkit.search import Front, SearchResult
 from labkit.search import front as exact_front
 from labkit.specialize.deployment_matrix import DeploymentMatrix
 from labkit.specialize.device_costs import DeviceCosts
+from labkit.specialize.targets import milliseconds
 from labkit.tables.separable import Separable
 
 
@@ -142,17 +144,18 @@ def searches_on_front(
     subnets: Mapping[str, tuple[float, float]],
     limit: float,
     history: Sequence[dict],
-    latency_label: str,
+    device: Device,
 ) -> Figure:
     """Two panels: the exact front with the subnets of several searches, and a gradient search.
 
     `subnets` are the (latency, accuracy) that each search ended with under `limit`; `history` has
-    expected cost and price of latency at each step of the gradient search.
+    expected cost and price of latency at each step of the gradient search. Latency is that of
+    `device`.
     """
     figure = Figure(figsize=(9.6, 3.8), layout="constrained")
     panel, steps_panel = figure.subplots(1, 2, width_ratios=(1.35, 1))
     panel.plot(front.cost, front.accuracy, color=GRAY, label="exact front")
-    mark_limit(panel, limit, f"limit {limit:g} ms")
+    mark_limit(panel, limit, f"limit {milliseconds(limit, device.label)} ms")
     styles = ((GREEN, "*", 15), (BLUE, "o", 7), (RED, "s", 7))
     for (name, (latency, accuracy)), (color, marker, size) in zip(subnets.items(), styles):
         panel.plot(
@@ -166,13 +169,16 @@ def searches_on_front(
             zorder=3 if marker == "*" else 4,
         )
     log_axis(panel, front.cost[0], front.cost[-1])
-    panel.set(xlabel=latency_label, ylabel="predicted top-1 accuracy, %")
+    name = device.title.partition(" (")[0]
+    panel.set(xlabel=f"latency, ms ({name}, {device.label})", ylabel="predicted accuracy, %")
     panel.legend(loc="lower right", fontsize=9)
     expected, prices = ([entry[key] for entry in history] for key in ("cost", "price"))
     steps_panel.plot(expected, color=RED, label="expected latency")
     steps_panel.plot([], color=ORANGE, linestyle="--", label="price")  # for the legend
     steps_panel.axhline(limit, color=GRAY, linestyle=":", linewidth=1.2, label="limit")
-    steps_panel.set(xlabel="step of gradient search", ylabel="expected latency, ms")
+    steps_panel.set(
+        xlabel="step of gradient search", ylabel=f"expected latency, ms ({device.label})"
+    )
     steps_panel.grid(alpha=0.25)
     steps_panel.legend(loc="upper center", fontsize=8, ncols=3, handlelength=1.4, columnspacing=1.2)
     steps_panel.set_ylim(top=1.12 * max(expected))  # room for the legend
