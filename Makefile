@@ -34,8 +34,8 @@ browser: $(STAMP)
 # Conversion for microcontrollers. Its packages want other versions than Jupyter does, so they get an environment of
 # their own, on top of .venv; where they cannot be had, the tests that need them are skipped and say why.
 MCU := .venv-mcu
-MCU_PYTEST = OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 \
-  $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python -m pytest -rs
+MCU_PYTHON = $$(test -x $(MCU)/bin/python && echo $(MCU) || echo $(VENV))/bin/python
+MCU_PYTEST = OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(MCU_PYTHON) -m pytest -rs
 mcu: $(STAMP)
 	@test -f $(MCU)/.installed || { \
 	  $(BIN)/python -m venv $(MCU) \
@@ -81,12 +81,12 @@ lab: $(STAMP)
 # Everything that is derived from the trained weights: pairs, predictor, the notebooks' outputs, the README's picture.
 # The page has no `host`, which would be the machine of whoever made it.
 SHOWN := epyc-1core pi4 jetson-nano pixel1 stm32h743 stm32f746 mcu-64k
-artifacts: $(STAMP)
+artifacts: mcu
 	$(BIN)/labkit measure --supernet fmnist
 	$(BIN)/python -m labkit.course.release.student_notebooks --run
 	$(BIN)/labkit demo
 	cp results/pareto.png docs/pareto.png
-	$(BIN)/labkit specialize --out results/specialize
+	$(MCU_PYTHON) -m labkit specialize --out results/specialize
 	cp results/specialize/specialize.png docs/specialize.png
 	$(BIN)/labkit export-explorer docs/explorer.html $(addprefix --device ,$(SHOWN))
 
