@@ -103,7 +103,6 @@ def grade(
         raise ValueError(f"no student is called {', '.join(map(repr, sorted(unknown)))}")
     seed = earlier_seed if seed is None else seed
     seed = secrets.randbelow(2**31) if seed is None else seed
-    keep_seed(out, seed)
     numbers = {number for hand_in in hand_ins for number in hand_in.submission.notebooks}
     numbers |= set(map(notebook_number, only))
     numbers = numbers if notebook is None else {notebook}
@@ -119,7 +118,10 @@ def grade(
         if selected and hand_in.student in (students or results):
             tasks.append(Task(hand_in, selected, result, its_seed))
     jobs = jobs or os.cpu_count() or 1
-    for result in grade_all(tasks, grader, limits, jobs, progress, reference_first, without_walls):
+    graded = grade_all(tasks, grader, limits, jobs, progress, reference_first, without_walls)
+    for number, result in enumerate(graded):
+        if not number:  # not before: where grading is refused, nothing is written
+            keep_seed(out, seed)
         results[result["student"]] = result
         if not result.pop("failure", None):
             store.save(result)
