@@ -29,7 +29,9 @@ def run_firmware(
         compiler()
         find_board(core)
     except LabError as error:
-        print(textwrap.fill(f"The firmware was not built here: {error}", 100))
+        # A notebook breaks a longer line in the middle of a word.
+        text = f"The firmware was not built here: {error}"
+        print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False))
         return None
     with tempfile.TemporaryDirectory() as name:
         firmware = deploy(
