@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
-from textwrap import wrap
 
 from labkit.course.checking.answer_run import RunPlan, course_view, make_plan, marks_of
 from labkit.course.checking.marking import Mark
@@ -19,11 +18,11 @@ from labkit.course.confinement.fork_server import ForkServer, try_walls
 from labkit.course.confinement.limits import RunLimits
 from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
+from labkit.course.exercises.message_lines import message_lines
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
 
 SEED = 0
-WIDTH = 80  # of a message in a table, in characters
 
 
 class Checker:
@@ -107,12 +106,7 @@ def table(marks: list[Mark]) -> list[str]:
     """Marks as lines of text: exercise, points, pass or what is wrong."""
     lines = [f"{'exercise':<10}{'points':<9}"]
     for one in marks:
-        first, *more = [
-            part
-            for line in (one.message or "pass").split("\n")
-            # Whole words: a front end would break a line that is too long anywhere.
-            for part in wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
-        ]
+        first, *more = message_lines(one.message or "pass")
         points = f"{'?' if one.points is None else one.points} of {one.of}"
         lines.append(f"{one.id:<10}{points:<9}{first}")
         lines += [" " * 19 + line for line in more]

@@ -2,7 +2,8 @@
 
 from types import SimpleNamespace
 
-from labkit.course.checking.check import WIDTH, table
+from labkit.course.checking.check import table
+from labkit.course.exercises.message_lines import WIDTH
 
 
 def mark(id, points, message=None):
