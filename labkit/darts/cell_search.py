@@ -192,6 +192,7 @@ def search_cell(
         total=config.epochs * epoch_steps,
         steps_per_epoch=epoch_steps,
         checkpoint_every=checkpoint_every,
+        images=config.batch,
         name=f"DARTS, order {config.order}",
         remedy=f"lower the learning rate ({config.learning_rate})",
         progress=progress,

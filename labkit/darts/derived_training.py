@@ -110,6 +110,7 @@ def train_derived(
         total=total,
         steps_per_epoch=batches.steps_per_epoch,
         checkpoint_every=checkpoint_every,
+        images=config.batch,
         name="derived network",
         remedy=f"lower the learning rate ({config.learning_rate})",
         progress=progress,

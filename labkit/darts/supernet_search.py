@@ -197,6 +197,7 @@ def gradient_search(
         total=config.steps,
         steps_per_epoch=config.steps,
         checkpoint_every=checkpoint_every,
+        images=config.batch,
         name=f"gradient search, {budget}",
         loss_name="loss of the mixture",
         remedy="are the supernet's weights trained?",

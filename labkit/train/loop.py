@@ -86,10 +86,10 @@ def train(
             total=total,
             steps_per_epoch=batches.steps_per_epoch,
             checkpoint_every=checkpoint_every,
+            images=config.batch,
             name=f"{space.name}, {config.recipe}",
             remedy=f"lower the learning rate ({config.learning_rate})",
             progress=progress and ranks.leads,
-            bar_options={"unit": "image", "unit_scale": config.batch},
             clock=clock,
         )
         run.begin(resume=resume, outputs=("curve.csv", "supernet.safetensors"))

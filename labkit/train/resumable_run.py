@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -124,8 +124,8 @@ class Run:
 
     Checkpoints are written to `path` (None: not at all) every `checkpoint_every` steps, at the end
     of every epoch and at the end of the run, by the first of the processes `ranks`. `name` stands
-    beside the progress bar, which takes `bar_options`. `loss_name` and `remedy` are for the message
-    to somebody whose run diverges.
+    beside the progress bar, which counts `images` for each step. `loss_name` and `remedy` are for
+    the message to somebody whose run diverges.
 
     With a `clock`, which says what share of the run's time has passed, the run ends when that is
     1, after more or fewer steps than `total`. `position` is what schedules go by: the step, or
@@ -138,11 +138,11 @@ class Run:
     total: int  # steps
     steps_per_epoch: int
     checkpoint_every: int
+    images: int
     name: str
     remedy: str
     loss_name: str = "loss"
     progress: bool = True
-    bar_options: Mapping[str, object] = field(default_factory=dict)
     clock: Callable[[], float] | None = None
 
     def begin(self, *, resume: bool, outputs: Sequence[str] = ()) -> None:
@@ -183,8 +183,9 @@ class Run:
         """The numbers of the steps that are still to be taken."""
         state = self.state
         self._clock = self._read_clocks()
-        options = {"desc": self.name, "disable": not self.progress, **self.bar_options}
-        with tqdm(total=self.total, initial=state.step, **options) as self.bar:
+        # Not by tqdm's `unit_scale`, with which the bar of a notebook hardly moves.
+        each, bar = self.images, {"desc": self.name, "disable": not self.progress, "unit": "image"}
+        with tqdm(total=each * self.total, initial=each * state.step, **bar) as self.bar:
             self._advance()
             while self.position < self.total:
                 yield state.step
@@ -201,7 +202,7 @@ class Run:
         if self.clock is not None:
             share = self.ranks.mean(self.clock())  # all processes end at the same step
             self.position = share * self.total
-            self.bar.total = round(self.state.step / share) if share > 0 else self.total
+            self.bar.total = self.images * round(self.state.step / share if share else self.total)
 
     def ends_epoch(self, step: int) -> bool:
         return (step + 1) % self.steps_per_epoch == 0
@@ -210,7 +211,7 @@ class Run:
         """Show the loss of a step, and further figures; raises Diverged if it is not finite."""
         if not math.isfinite(loss):
             raise self._diverged(f"{self.loss_name} is {loss} at step {self.state.step}")
-        self.bar.update()
+        self.bar.update(self.images)
         self.bar.set_postfix(loss=f"{loss:.3f}", **figures, refresh=False)
 
     def count_time(self) -> None:

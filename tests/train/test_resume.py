@@ -13,7 +13,7 @@ import torch
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage import tensor_file as checkpoint
 from labkit.storage.tensor_file import CheckpointError
-from labkit.train import TrainConfig, train
+from labkit.train import TrainConfig, resumable_run, train
 from labkit.train.step import training_step
 
 TINY = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
@@ -24,7 +24,7 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys
 import torch
 import safetensors.torch, labkit.train.loop
-from labkit.train import TrainConfig, train
+from labkit.train import TrainConfig, resumable_run, train
 torch.set_num_threads(1)
 labkit.train.loop.CURVE_IMAGES = 100
 save_file = safetensors.torch.save_file
@@ -44,7 +44,7 @@ DISK_FULL = """
 import resource, sys
 import torch
 import labkit.train.loop
-from labkit.train import TrainConfig, train
+from labkit.train import TrainConfig, resumable_run, train
 torch.set_num_threads(1)
 labkit.train.loop.CURVE_IMAGES = 100
 step, steps = labkit.train.loop.training_step, 0
@@ -218,3 +218,16 @@ def test_a_checkpoint_of_another_version_of_the_space_is_refused(tmp_path, monke
         CheckpointError, match=f"made with space_sha256='{FMNIST.digest}', this run"
     ):
         train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False, resume=True)
+
+
+def test_the_bar_counts_the_images_of_every_step(tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(resumable_run.tqdm):
+        def close(self):
+            bars.append((self.n, self.total, self.unit, self.unit_scale))
+            super().close()
+
+    monkeypatch.setattr(resumable_run, "tqdm", Bar)
+    train(replace(TINY, steps_per_epoch=2), tmp_path)
+    assert bars[0] == (16, 16, "image", False)

@@ -39,12 +39,15 @@ class MeasurementReport:
         elif isinstance(value, str):
             text = value
         else:
-            text = f"{value:,.4g} {unit}".strip()
+            text = f"{float(f'{value:.3g}'):,.12g} {unit}".strip()  # three digits, no exponent
         self.rows.append((what, text, how))
 
     @property
     def machine_text(self) -> str:
         return machine_text(self.machine)
+
+    def _repr_markdown_(self) -> str:  # how a notebook shows it
+        return self.markdown()
 
     def markdown(self) -> str:
         """The report as a Markdown table under its title, machine and date."""

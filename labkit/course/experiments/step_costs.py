@@ -60,6 +60,25 @@ def step_seconds(
     return statistics.median(cpu_seconds(step)[1] for _ in range(steps))
 
 
+def power_readings(
+    work: Callable[[], object], times: int, joules: Callable[[], float | None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """When `work` ran, `times` times, in seconds, and what power was drawn meanwhile, in watts.
+
+    `joules` reads an energy counter, `processor_joules` by default. The power is the mean between
+    two of its readings, taken for the middle between them; nan where there is no reading, or the
+    counter has started over.
+    """
+    joules = joules or processor_joules
+    readings = [(time.perf_counter(), joules())]
+    for _ in range(times):
+        work()
+        readings.append((time.perf_counter(), joules()))
+    seconds, energy = np.array(readings, dtype=float).T  # None is nan
+    watts = np.diff(energy) / np.diff(seconds)
+    return (seconds[1:] + seconds[:-1]) / 2, np.where(watts < 0, np.nan, watts)
+
+
 def processor_joules(folder: Path = POWERCAP) -> float | None:
     """The processors' energy counter in joules; None where there is none that can be read.
 

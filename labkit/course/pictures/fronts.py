@@ -44,7 +44,7 @@ def device_fronts(
         device_rows = [row for row in rows if row["device"] == device.name]
         panel.plot(front.cost, front.accuracy, color=BLUE, label="best possible (predicted)")
         for i, row in enumerate(device_rows):
-            label = None if i else "budget"
+            label = None if i else "latency limit"
             panel.axvline(row["budget_ms"], color=GRAY, linestyle=":", linewidth=1, label=label)
         panel.errorbar(
             [row["latency_ms"] for row in device_rows],
@@ -63,7 +63,9 @@ def device_fronts(
         panel.set_visible(False)
     for panel in panels[:, 0]:
         panel.set_ylabel("top-1 accuracy, %")
-    panels.flat[0].legend(loc="lower right", fontsize=8)
+    # Below the panels: inside, it would cover lines.
+    entries = panels.flat[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

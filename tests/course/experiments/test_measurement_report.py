@@ -16,10 +16,11 @@ def test_rows_say_what_they_are_and_how_they_are_known():
     report.add("energy", None, "kWh")
     report.add("arch", "28px k3|k5", how="chosen by evolution")
     lines = report.markdown().splitlines()
+    assert report._repr_markdown_() == report.markdown()
     assert lines[0] == "### Mine" and "EPYC, 2 cores, 1 thread; 2026-11-24" in lines
     assert lines[-4:] == [
-        "| search | 0.1235 s | measured |",
-        "| devices | 1.234e+04 | published, arXiv 1908.09791 |",
+        "| search | 0.123 s | measured |",
+        "| devices | 12,300 | published, arXiv 1908.09791 |",
         "| energy | not measured |  |",
         "| arch | 28px k3\\|k5 | chosen by evolution |",
     ]

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,3 +61,16 @@ def test_no_energy_without_a_meter(tmp_path):
     )
     counter(tmp_path, "intel-rapl:0", "no number")
     assert step_costs.processor_joules(tmp_path) is None
+
+
+def test_power_is_energy_by_time_and_unknown_where_a_counter_starts_over(monkeypatch):
+    clock, joules = iter([0.0, 2.0, 3.0, 7.0]), iter([10.0, 16.0, 20.0, 1.0])
+    monkeypatch.setattr(step_costs.time, "perf_counter", lambda: next(clock))
+    seconds, watts = step_costs.power_readings(lambda: None, 3, lambda: next(joules))
+    assert seconds.tolist() == [1.0, 2.5, 5.0]
+    assert watts[:2].tolist() == [3.0, 4.0] and np.isnan(watts[2])
+
+
+def test_no_power_without_a_meter():
+    seconds, watts = step_costs.power_readings(lambda: None, 2, lambda: None)
+    assert len(seconds) == 2 and np.isnan(watts).all()
