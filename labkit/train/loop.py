@@ -145,14 +145,14 @@ def _load_dataset(config: TrainConfig, space: SearchSpace, strict: bool) -> data
 
 def _curve_row(run: Run, loss: float, evaluator: Evaluator, config: TrainConfig) -> dict:
     """What the curve says of the epoch that has just ended; also written above the progress bar."""
-    images_per_second = round((run.bar.format_dict["rate"] or 0) * config.batch)
+    images_per_second = round(run.bar.format_dict["rate"] or 0)
     space = evaluator.supernet.space
     archs = {"alone": config.only}
     if config.only is None:
         archs = {"largest": space.largest(), "smallest": space.smallest()}
     accuracies = {name: round(evaluator.accuracy(arch), 2) for name, arch in archs.items()}
     epoch, loss = run.state.step // run.steps_per_epoch + 1, round(loss, 4)
-    epochs = round(run.bar.total / run.steps_per_epoch)
+    epochs = round(run.bar.total / (run.steps_per_epoch * run.images))
     run.bar.write(
         f"epoch {epoch}/{epochs}: loss {loss}, val-search accuracy "
         + ", ".join(f"{name} {accuracy} %" for name, accuracy in accuracies.items())

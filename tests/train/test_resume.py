@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_version_of_the_space_is_refused(tmp_path, monke
         train(replace(TINY, steps_per_epoch=1), tmp_path, progress=False, resume=True)
 
 
-def test_the_bar_counts_the_images_of_every_step(tmp_path, monkeypatch):
+def test_the_bar_counts_the_images_of_every_step(tmp_path, monkeypatch, capsys):
     bars = []
 
     class Bar(resumable_run.tqdm):
@@ -229,5 +229,6 @@ def test_the_bar_counts_the_images_of_every_step(tmp_path, monkeypatch):
             super().close()
 
     monkeypatch.setattr(resumable_run, "tqdm", Bar)
-    train(replace(TINY, steps_per_epoch=2), tmp_path)
-    assert bars[0] == (16, 16, "image", False)
+    train(replace(TINY, epochs=2, steps_per_epoch=2), tmp_path)
+    assert bars[0] == (32, 32, "image", False)
+    assert "epoch 2/2: loss" in capsys.readouterr().out
