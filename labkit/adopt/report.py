@@ -125,7 +125,7 @@ class ProjectReport:
         return [
             ["search space", space.name],
             ["resolutions", ", ".join(f"{side} px" for side in space.resolutions)],
-            ["subnets", f"{space.size():.3g}"],
+            ["subnets", f"{space.size():,}"],
             ["multiply-adds of a subnet", f"{least / 1e6:.3g} to {most / 1e6:.3g} million"],
         ]
 

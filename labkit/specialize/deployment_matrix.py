@@ -86,7 +86,7 @@ class DeploymentMatrix:
         if fails.any():
             losses = f", elsewhere {worse}" if worse else ""
             return f"fails on {fails.sum()} of {len(fails)}{losses}"
-        return f"fits everywhere, {worse or 'as good as each own'}"
+        return f"fits everywhere, {worse or 'as good as their own'}"
 
     def slowdown(self) -> float:
         """How much longer this machine takes now than when its table was measured; 1.0 if it is not

@@ -196,7 +196,7 @@ def test_the_picture_says_of_one_network_for_all_what_the_cells_say(found):
             "fits": np.full((4, 3), True),
         }
     )
-    assert alike.verdict(3) == "fits everywhere, as good as each own"
+    assert alike.verdict(3) == "fits everywhere, as good as their own"
     assert "as good for all devices as their own" in deployment_matrix(alike).get_suptitle()
 
 

@@ -42,7 +42,10 @@ def device_fronts(
     for panel, device_costs, front in zip(panels.flat, costs, fronts):
         device = device_costs.device
         device_rows = [row for row in rows if row["device"] == device.name]
-        panel.plot(front.cost, front.accuracy, color=BLUE, label="best possible (predicted)")
+        # Beyond the end of the front, more latency gains nothing.
+        right = max([front.cost[-1], *(row["budget_ms"] for row in device_rows)])
+        best = [*front.accuracy, front.accuracy[-1]]
+        panel.plot([*front.cost, right], best, color=BLUE, label="best possible (predicted)")
         for i, row in enumerate(device_rows):
             label = None if i else "latency limit"
             panel.axvline(row["budget_ms"], color=GRAY, linestyle=":", linewidth=1, label=label)
@@ -56,7 +59,7 @@ def device_fronts(
             zorder=3,
             label="chosen subnet, measured on other images (± one standard error)",
         )
-        log_axis(panel, front.cost[0], front.cost[-1])
+        log_axis(panel, front.cost[0], right)
         panel.set_title(device.title.partition(" (")[0], fontsize=11)
         panel.set_xlabel(f"latency, ms ({device.label})")
     for panel in panels.flat[len(costs) :]:
