@@ -1,4 +1,4 @@
-"""A race between three ways of training a small supernet on the same batches.
+"""A race between ways of training a small supernet.
 
 It is small enough for a notebook: one resolution, two stages, a few thousand images. A step of the
 sandwich rule passes the batch through three subnets, a step of the others through one.
@@ -6,7 +6,8 @@ sandwich rule passes the batch through three subnets, a step of the others throu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ import torch
 from labkit.data import datasets as data
 from labkit.data.datasets import DataSet
 from labkit.space import Arch, SearchSpace, Stage
+from labkit.specialize.standard_error import standard_error
 from labkit.supernet.evaluation import Evaluator, spread
 from labkit.supernet.supernet import Supernet
+from labkit.tables.costs import macs_table
 from labkit.train.recipes import RECIPES, Recipe
 from labkit.train.step import training_step
 
@@ -32,30 +35,74 @@ SPACE = SearchSpace(
     ),
 )
 LABELS_ONLY = Recipe("labels", sandwich=False, random_archs=1, distill=False)
+STEPS = 300
 
 Sampler = Callable[[np.random.Generator], list[Arch]]  # the archs of one step
-WAYS: dict[str, tuple[Recipe, Sampler]] = {
-    "largest subnet only": (LABELS_ONLY, lambda rng: [SPACE.largest()]),
-    "one random subnet a step": (LABELS_ONLY, lambda rng: SPACE.decode(SPACE.sample(rng, 1))),
+ONE_RANDOM: tuple[Recipe, Sampler] = (
+    LABELS_ONLY,
+    lambda rng: SPACE.decode(SPACE.sample(rng, 1)),
+)
+WAYS: dict[str, tuple[Recipe, Sampler, int]] = {  # and so many steps
+    "largest subnet only": (LABELS_ONLY, lambda rng: [SPACE.largest()], STEPS),
+    "one random subnet a step": (*ONE_RANDOM, STEPS),
     "sandwich and distillation": (
         RECIPES["sandwich"],
         lambda rng: RECIPES["sandwich"].archs(SPACE, rng),
+        STEPS,
     ),
+    "one random subnet, 900 steps": (*ONE_RANDOM, 3 * STEPS),
 }
+
+
+@dataclass
+class Race:
+    """Accuracies of the same subnets of several supernets, by ascending multiply-adds."""
+
+    dataset: DataSet
+    archs: list[Arch]
+    macs: np.ndarray  # millions, of each of `archs`
+    images: int  # that accuracies are measured on
+    accuracies: dict[str, np.ndarray] = field(default_factory=dict)  # percent, by supernet
+
+    def add(self, name: str, supernet: Supernet) -> None:
+        """Measure the subnets of `supernet`, each recalibrated."""
+        evaluator = Evaluator(
+            supernet, self.dataset, "val-search", images=self.images, recalibration_images=500
+        )
+        self.accuracies[name] = np.array(evaluator.accuracies(self.archs))
+
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """The standard errors of `accuracies`, in points."""
+        return {
+            name: np.array([standard_error(value, self.images) for value in values])
+            for name, values in self.accuracies.items()
+        }
+
+
+def race(dataset: DataSet, images: int = 5000, randoms: int = 6, seed: int = 5) -> Race:
+    """All `WAYS`, judged by the smallest subnet, the largest and some random ones."""
+    genes = SPACE.sample(np.random.default_rng(seed), randoms)
+    archs = [SPACE.smallest(), *SPACE.decode(genes), SPACE.largest()]
+    macs = macs_table(SPACE)(SPACE.encode(archs)) / 1e6
+    order = np.argsort(macs)
+    result = Race(dataset, [archs[i] for i in order], macs[order], images)
+    for way in WAYS:
+        result.add(way, train(way, dataset))
+    return result
 
 
 def train(
     way: str,
     dataset: DataSet,
     *,
-    steps: int = 300,
     batch: int = 64,
     learning_rate: float = 0.2,
     images: int = 6000,
     seed: int = 0,
 ) -> Supernet:
-    """A supernet trained in one of `WAYS` on `steps` batches."""
-    recipe, sampler = WAYS[way]
+    """A supernet trained in one of `WAYS`."""
+    recipe, sampler, steps = WAYS[way]
     batch_rng, arch_rng = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
     torch.manual_seed(seed)
     supernet = Supernet(SPACE)
@@ -74,11 +121,3 @@ def train(
         training_step(supernet, recipe, sampler(arch_rng), pictures[rows], labels[rows], 0.0)
         optimizer.step()
     return supernet.requires_grad_(False)
-
-
-def accuracies(
-    supernet: Supernet, dataset: DataSet, archs: Sequence[Arch], images: int = 1000
-) -> list[float]:
-    """The accuracies of some subnets in percent, each recalibrated."""
-    evaluator = Evaluator(supernet, dataset, "val-search", images=images, recalibration_images=500)
-    return evaluator.accuracies(archs)

@@ -12,7 +12,7 @@ from importlib import import_module
 
 # Module -> the names that it offers here.
 _NAMES = {
-    "charts": "bars lines predicted_against_measured spreads sample_images",
+    "charts": "bars lines predicted_against_measured spreads sample_images training_curve",
     "supernet": (
         "lit_supernet subnets_of_devices shrinking_kernels channel_importance shrinking_schedule"
     ),

@@ -42,6 +42,12 @@ def lines(
     return figure
 
 
+def training_curve(curve: Sequence[Mapping[str, float]], y_label: str) -> Figure:
+    """The accuracies of a supernet's largest and smallest subnet after each epoch of a training."""
+    ends = {f"{name} subnet": [row[name] for row in curve] for name in ("largest", "smallest")}
+    return lines([row["epoch"] for row in curve], ends, x_label="epoch", y_label=y_label)
+
+
 def predicted_against_measured(
     subnets: Mapping[str, tuple[Sequence[float], Sequence[float]]], error: float
 ) -> Figure:
