@@ -1,4 +1,6 @@
-"""Some images of a data set as a folder of PNG files, as a folder of one's own images would be."""
+"""Images of one's own: a folder of them in the form that suits it, and some images of a data set
+as such a folder.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,22 @@ from pathlib import Path
 
 from PIL import Image
 
-from labkit.data.datasets import DataSet
+from labkit.data.datasets import DataSet, load
+from labkit.data.picture_folder import PictureFolder, survey
+from labkit.data.record import ImageForm
+
+TORCHVISION_FORM = ImageForm(channels=3, side=32)
+
+
+def load_images(name: str | Path) -> DataSet:
+    """The images of a folder, of the number of channels and the size that most of them have, or of
+    a data set of torchvision.
+
+    Raises DataError where there is no such folder or data set, or its images cannot be read.
+    """
+    if not Path(name).is_dir():
+        return load(name, TORCHVISION_FORM)
+    return load(name, ImageForm(*survey(PictureFolder(name))))
 
 
 def write_image_folder(dataset: DataSet, folder: Path, per_class: Mapping[str, int]) -> int:

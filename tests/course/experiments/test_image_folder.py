@@ -1,12 +1,14 @@
 """Images as a folder of files: what is written is what was there."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from labkit.course.experiments.image_folder import write_image_folder
+from labkit.course.experiments.image_folder import load_images, write_image_folder
 from labkit.course.pictures.charts import sample_images
 from labkit.data.datasets import DataSet, Split
+from labkit.data.fashion_mnist import DataError
 
 
 def dataset(channels):
@@ -50,3 +52,16 @@ def test_a_picture_shows_images_of_each_class_under_its_name():
     np.testing.assert_array_equal(
         shown[5][0].get_array(), dataset(3).splits["train"].images[3].permute(1, 2, 0)
     )
+
+
+def test_a_folder_is_loaded_in_the_form_of_its_images(tmp_path):
+    for channels in (1, 3):
+        folder = tmp_path / str(channels)
+        write_image_folder(dataset(channels), folder, {"train": 3, "val": 2})
+        images = load_images(folder).splits["train"].images
+        assert images.shape[1:] == (channels, 8, 8)
+
+
+def test_what_is_no_folder_is_a_data_set_of_torchvision(tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        load_images(tmp_path / "nowhere")
