@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-import textwrap
 from pathlib import Path
 
+from labkit.course.exercises.message_lines import message_lines
 from labkit.data.datasets import DataSet
 from labkit.firmware.deployment import FirmwareDeployment, deploy, require_packages
 from labkit.firmware.emulated_board import find_board
@@ -29,9 +29,7 @@ def run_firmware(
         compiler()
         find_board(core)
     except LabError as error:
-        # A notebook breaks a longer line in the middle of a word.
-        text = f"The firmware was not built here: {error}"
-        print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False))
+        print("\n".join(message_lines(f"The firmware was not built here: {error}")))
         return None
     with tempfile.TemporaryDirectory() as name:
         firmware = deploy(

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from labkit.course.exercises.message_lines import WIDTH
 from labkit.course.experiments import emulated_firmware
 from labkit.course.experiments.emulated_firmware import run_firmware
 from labkit.deploy.litert import packages
@@ -18,7 +19,7 @@ def test_what_is_missing_is_said_in_one_sentence(monkeypatch, capsys):
 
     def said():
         lines = capsys.readouterr().out.splitlines()
-        assert all(len(line) <= 100 for line in lines)
+        assert all(len(line) <= WIDTH for line in lines)
         return " ".join(lines)
 
     text = said()
