@@ -307,12 +307,8 @@ def test_kit_runs_in_an_environment_without_torch_and_labkit(packed, tmp_path):
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "numpy", "onnxruntime"], check=True)
     for module in ("torch", "labkit"):
-        assert (
-            subprocess.run(
-                [python, "-c", f"import {module}"], capture_output=True, cwd=tmp_path
-            ).returncode
-            == 1
-        )
+        look = [python, "-I", "-c", f"import {module}"]  # with no folder that PYTHONPATH names
+        assert subprocess.run(look, capture_output=True, cwd=tmp_path).returncode == 1
     done = run_kit(packed, tmp_path / "board", python=str(python), PYTHONPATH="")
     assert done.returncode == 0, done.stderr
     assert (
