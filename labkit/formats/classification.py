@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +30,21 @@ def classify(model: Path, images: Sequence[Path]) -> list[Classification]:
     """What a deployed model, a file or a folder of firmware, sees in each of the image files.
 
     They are prepared as the training images were; the model's record says how. Raises LabError,
-    which names the file, for a model that `labkit deploy` did not write, or that this machine
-    cannot run, and for an image that cannot be read.
+    which names the file, for a model that `labkit deploy` did not write, that this machine cannot
+    run or that is damaged, and for an image that cannot be read.
     """
-    record, run = _opened(model)
+    if not model.exists():
+        raise LabError(f"{model} does not exist; give a file or folder that `labkit deploy` wrote")
+    with _errors_of(model):
+        record, run = format_of(model).module.open_model(model)
     inputs = torch.cat([_prepared(record, path) for path in images])
-    probabilities = torch.from_numpy(run(inputs)).softmax(1)
+    with _errors_of(model):
+        logits = torch.from_numpy(run(inputs))
+    if not logits.isfinite().all():
+        raise LabError(
+            f"{model} is damaged: its logits are NaN or infinite; deploy the subnet again"
+        )
+    probabilities = logits.softmax(1)
     results = []
     for path, row in zip(images, probabilities):
         order = row.argsort(descending=True, stable=True)
@@ -43,14 +53,14 @@ def classify(model: Path, images: Sequence[Path]) -> list[Classification]:
     return results
 
 
-def _opened(model: Path):
-    if not model.exists():
-        raise LabError(f"{model} does not exist; give a file or folder that `labkit deploy` wrote")
+@contextmanager
+def _errors_of(model: Path) -> Iterator[None]:
+    """Each runtime has errors of its own for a damaged file; they become one."""
     try:
-        return format_of(model).module.open_model(model)
+        yield
     except (LabError, OSError):
         raise
-    except Exception as error:  # each runtime has errors of its own for a damaged file
+    except Exception as error:
         raise LabError(f"{model} cannot be run ({error}); deploy the subnet again") from error
 
 

@@ -119,6 +119,29 @@ def test_a_model_of_somebody_else_is_named(tmp_path, model, photos):
         classify(tmp_path / "empty", photos)
 
 
+def test_a_model_with_damaged_weights_is_named(tmp_path, model, photos):
+    import onnx
+
+    damaged = onnx.load(model)
+    weights = damaged.graph.initializer[0]
+    broken = np.full_like(onnx.numpy_helper.to_array(weights), np.nan)
+    weights.CopyFrom(onnx.numpy_helper.from_array(broken, weights.name))
+    onnx.save(damaged, tmp_path / "nan.onnx")
+    with pytest.raises(LabError, match="nan.onnx is damaged: its logits are NaN"):
+        classify(tmp_path / "nan.onnx", photos)
+
+
+def test_a_model_that_fails_on_an_image_is_named(monkeypatch, model, photos):
+    record, _ = FORMATS[".onnx"].module.open_model(model)
+
+    def run(images):
+        raise RuntimeError("kernel 7")
+
+    monkeypatch.setattr(FORMATS[".onnx"].module, "open_model", lambda path: (record, run))
+    with pytest.raises(LabError, match=r"model.onnx cannot be run \(kernel 7\)"):
+        classify(model, photos)
+
+
 def test_an_unknown_format_lists_the_known_ones():
     with pytest.raises(LabError, match=r"model.onnx \(ONNX\), model.tflite \(LiteRT\)"):
         format_of(Path("model.keras"))
