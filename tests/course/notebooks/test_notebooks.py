@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import symtable
 import sys
 from fnmatch import fnmatchcase
 
@@ -175,6 +176,16 @@ def test_all_notebooks_have_one_bootstrap_cell_and_it_comes_first():
     assert len(first) == 1 and "git" in next(iter(first))
     for path in NOTEBOOKS:  # and only there is the course fetched
         assert sum('"git", "clone"' in cell_source(cell) for cell in code(read(path))) == 1
+
+
+@by_name
+def test_few_names_are_bound_beside_the_students_own(path):
+    names = set()
+    for cell in code(read(INSTRUCTOR.parent / path.name)):
+        module = symtable.symtable(cell_source(cell), path.name, "exec")
+        symbols = module.get_symbols()
+        names |= {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
+    assert len(names) <= 90, sorted(names)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
