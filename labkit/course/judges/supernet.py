@@ -329,7 +329,8 @@ def _model(inputs: dict) -> tuple[nn.Sequential, list[nn.BatchNorm2d]]:
         block = nn.Sequential(conv, norm, *([nn.ReLU()] if i < len(inputs["layers"]) - 1 else []))
         blocks.append(nn.Sequential(block) if i == inputs["deeper"] else block)
         norms.append(norm)
-    return nn.Sequential(*blocks).eval(), norms
+    # Its dtype is that of the images, whatever an answer has set for new tensors.
+    return nn.Sequential(*blocks).float().eval(), norms
 
 
 def model_run(function: Callable, inputs: dict) -> object:
