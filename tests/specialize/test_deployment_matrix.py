@@ -35,7 +35,7 @@ BUDGETS = (4.0, 2.0, 100.0)
 NETWORK = record_of(
     SimpleNamespace(
         arch=FMNIST.smallest(),
-        input_shape=(20, 20, 1),
+        input_shape=(12, 12, 1),
         mean=(0.5,),
         std=(0.25,),
         classes=tuple("abcdefghij"),
