@@ -867,7 +867,7 @@ def test_a_disk_without_room_is_said_with_the_file(tmp_path, monkeypatch, argume
     [
         ("lut measure", "cache/latency/host/fmnist-", "latency.measured.table_files.measure"),
         ("adopt photos --devices pi4,stm32h743", "adopted/photos/clock.json", "adopt.plan.train"),
-        ("grade 01_supernet.ipynb", "grades/seed.json", "course.grading.grade.grade_all"),
+        ("grade 01_supernet.ipynb", "grades.csv", "course.grading.grade.grade_all"),
     ],
 )
 def test_long_work_looks_for_room_before_it_begins(tmp_path, monkeypatch, arguments, file, work):

@@ -36,6 +36,7 @@ from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
 from labkit.course.hand_ins.collect import HandIn, collect
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
+from labkit.storage.atomic_write import check_room
 from labkit.storage.errors import LabError
 from labkit.storage.paths import data_dir
 
@@ -118,6 +119,7 @@ def grade(
         if selected and hand_in.student in (students or results):
             tasks.append(Task(hand_in, selected, result, its_seed))
     jobs = jobs or os.cpu_count() or 1
+    check_room(out)
     graded = grade_all(tasks, grader, limits, jobs, progress, reference_first, without_walls)
     for number, result in enumerate(graded):
         if not number:  # not before: where grading is refused, nothing is written

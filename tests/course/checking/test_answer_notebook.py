@@ -19,7 +19,11 @@ def cells(sources, id="1.3"):
     return [
         (
             role,
-            [line for line in text.split("\n") if line and line[0] != "#" and line[:4] != "pass"],
+            [
+                line.partition("  #")[0]
+                for line in text.split("\n")
+                if line and line[0] != "#" and line[:4] != "pass"
+            ],
         )
         for role, text in lines
     ]

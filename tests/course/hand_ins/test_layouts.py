@@ -37,7 +37,7 @@ def rows(path, **how):
 
 
 @given(
-    st.text(st.characters(whitelist_categories=["L", "Zs"]), min_size=1, max_size=30),
+    st.text(st.characters(whitelist_categories=["L", "Zs"]), max_size=30).filter(str.strip),
     st.integers(1, 10**8),
     st.integers(1, 10**9),
     st.booleans(),
