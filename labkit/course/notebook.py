@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import indent
 
 from labkit.course.exercises.exercise import Exercise, Wrong
-from labkit.course.exercises.message_lines import message_lines
+from labkit.course.exercises.message_lines import print_lines
 from labkit.course.exercises.smallest_failure import as_text, smallest_failure
 from labkit.course.exercises.trial import try_answer
 from labkit.course.judges.registry import get_exercise
@@ -44,22 +44,18 @@ def check(id: str, function: Callable) -> None:
             note = f"\n  A small example: {what_is_wrong}\n{indent(as_text(inputs), '    ')}"
     remember(exercise.function, None if message else function)
     if not message:
-        _print_lines(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
+        print_lines(f"Exercise {id}: correct, {exercise.points} of {exercise.points} points{note}")
         return
     if "PYTEST_VERSION" in os.environ:
         raise Wrong(f"Exercise {id}: {message}")
     score = f"Exercise {id}: {points} of {exercise.points} points"
-    _print_lines(f"{score}\n{indent(message, '  ')}{note}")
+    print_lines(f"{score}\n{indent(message, '  ')}{note}")
     if returned is not None and _pictures_are_shown():
         from labkit.course.pictures.wrong_answers import picture  # with matplotlib
 
         figure = picture(id, inputs, returned)
         if figure is not None:
             display.show(figure)
-
-
-def _print_lines(text: str) -> None:
-    print("\n".join(message_lines(text)))
 
 
 def _graded(exercise: Exercise) -> tuple[int, str, str]:
@@ -128,12 +124,12 @@ def check_notebook(path: str | Path | None = None) -> None:
     print("\n".join(table(check_cells(cells, session_checker()))))
     print(f"checked: {name}")
     if saved is None:
-        _print_lines(
+        print_lines(
             "The saved file is what is graded, and it was not found; to check it, give its name:"
             ' check_notebook("01_supernet.ipynb")'
         )
     elif unsaved := session.unsaved_answers(find_answers(ran), find_answers(cells)):
-        _print_lines(
+        print_lines(
             f"Not saved: {', '.join(unsaved)} ran in this session otherwise than in the saved file,"
             " which is what is graded. Save the notebook and run this cell again."
         )

@@ -15,3 +15,8 @@ def message_lines(message: str) -> list[str]:
         keep = {"break_long_words": False, "break_on_hyphens": False}
         lines += wrap(line, WIDTH, subsequent_indent=margin, **keep) or [""]
     return lines
+
+
+def print_lines(message: str) -> None:
+    """Print the lines of `message`."""
+    print("\n".join(message_lines(message)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from labkit.course.exercises.message_lines import message_lines
+from labkit.course.exercises.message_lines import print_lines
 from labkit.data.datasets import DataSet
 from labkit.firmware.deployment import FirmwareDeployment, deploy, require_packages
 from labkit.firmware.emulated_board import find_board
@@ -29,7 +29,7 @@ def run_firmware(
         compiler()
         find_board(core)
     except LabError as error:
-        print("\n".join(message_lines(f"The firmware was not built here: {error}")))
+        print_lines(f"The firmware was not built here: {error}")
         return None
     with tempfile.TemporaryDirectory() as name:
         firmware = deploy(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.course.exercises.message_lines import print_lines
 from labkit.latency.devices import Device, MeasuredDevice, board_title, get_device
 from labkit.latency.measured import latency_file
 from labkit.space import SearchSpace
@@ -50,7 +51,7 @@ def keep_table(measured: dict, space: SearchSpace) -> None:
     if _is_used():
         latency_file.validate(measured, _table_path(space), space)
         write_json(_table_path(space), measured)
-        print(f"kept for the other notebooks: {_table_path(space)}")
+        print_lines(f"kept for the other notebooks: {_table_path(space)}")
 
 
 def your_device(space: SearchSpace, otherwise: str) -> Device:
@@ -70,10 +71,10 @@ def your_device(space: SearchSpace, otherwise: str) -> Device:
                 precision="fp32",
                 files={file_stem(space): path},
             )
-            print(f"The latency table is the one that you measured: {device.title}.")
+            print_lines(f"The latency table is the one that you measured: {device.title}.")
             return device
     device = get_device(otherwise)
-    print(f"The latency table is that of {device.title}, {device.label} ({reason}).")
+    print_lines(f"The latency table is that of {device.title}, {device.label} ({reason}).")
     return device
 
 
@@ -91,7 +92,7 @@ def keep_predictor(predictor: SeparablePredictor, pairs: int, rmse: float) -> No
         header = {"schema": SCHEMA, **space_fields(space), "pairs": pairs, "rmse": rmse}
         terms = {f"stage{s}": term for s, term in enumerate(predictor.terms)}
         write_npz(path, header, {"base": predictor.base, **terms})
-        print(f"kept for the next notebook: {path}")
+        print_lines(f"kept for the next notebook: {path}")
 
 
 def your_model(trained: TrainedSupernet, split: str) -> AccuracyModel:
@@ -108,7 +109,7 @@ def your_model(trained: TrainedSupernet, split: str) -> AccuracyModel:
             model, whose = _read_predictor(path, trained, split), "yours"
         except (ArtifactError, ValueError) as error:
             whose = f"the lab's, for yours cannot be used: {error}"
-    print(
+    print_lines(
         f"The accuracy predictor is {whose}: {model.label}, typical error {model.rmse:.2f} points"
     )
     return model

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
+from labkit.course.exercises.message_lines import print_lines
+
 _passed: dict[str, Callable] = {}  # name -> the student's function that passed its last check
 
 
@@ -33,7 +35,7 @@ def yours(*names: str) -> Callable | tuple[Callable, ...]:
         for whose, some in (("your", students), ("labkit's", others))
         if some
     ]
-    print(f"This runs on {' and on '.join(parts)}.")
+    print_lines(f"This runs on {' and on '.join(parts)}.")
     return functions if len(functions) > 1 else functions[0]
 
 
@@ -59,7 +61,7 @@ def _as_long_as_it_runs(function: Callable, stand_in: Callable) -> Callable:
             except Exception as error:  # whatever passed its check, the notebook goes on
                 runs = False
                 what = f"{type(error).__name__}: {error}"
-                print(f"Your {stand_in.__name__} raised {what}; labkit's goes on instead.")
+                print_lines(f"Your {stand_in.__name__} raised {what}; labkit's goes on instead.")
         return stand_in(*arguments)
 
     return run

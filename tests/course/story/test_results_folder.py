@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from labkit import build_table, fit_separable, get_device, load
+from labkit.course.exercises.message_lines import WIDTH
 from labkit.course.story import results_folder
 from labkit.latency.measured import latency_file
 from labkit.space import get_space
@@ -36,7 +37,8 @@ def test_the_table_of_one_notebook_is_searched_in_the_next(capsys):
 
 def test_without_a_table_the_other_device_is_searched_and_it_says_so(capsys):
     assert results_folder.your_device(SPACE, otherwise="pi4") == get_device("pi4")
-    assert "Raspberry Pi 4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Raspberry Pi 4" in said and max(map(len, said.splitlines())) <= WIDTH
 
 
 @pytest.mark.parametrize("harm", ["cut", "negative"])
