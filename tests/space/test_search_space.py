@@ -284,10 +284,10 @@ def test_a_width_scales_every_channel_number():
     narrow = WIDE.at(0.75)
     layers = narrow.stem_width, narrow.first_width, narrow.final_width, narrow.feature_width
     assert layers == (12, 12, 24, 20) and [s.width for s in narrow.stages] == [20, 24]
-    assert narrow.widths == (1.0,) and narrow.at(1.0) is narrow
+    assert narrow.widths == (1.0,) and narrow.at(1.0) == narrow
     assert WIDE.at(1.0) == replace(WIDE, widths=(1.0,))
     odd = SearchSpace("odd", (16,), (Stage(10, 1, (1,)),), 1, 2, stem_width=5)
-    assert odd.at(1.0) is odd, "what is not scaled is not rounded"
+    assert odd.at(1.0) == odd, "what is not scaled is not rounded"
     official = get_space("ofa-mbv3")
     assert replace(official.at(1.2), name="ofa-mbv3-w1.2") == get_space("ofa-mbv3-w1.2")
 
