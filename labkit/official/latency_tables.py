@@ -100,9 +100,8 @@ def layer_names(space: SearchSpace, block: TimedBlock, dialect: Dialect) -> list
         out = out_side(side, space.stem_stride)
         maps = _maps(side, space.in_channels, out, space.stem_width)
         names = [f"{dialect.stem}-{maps}"]
-        if space.first_width is not None:
-            shape = BlockShape(-1, 0, space.stem_width, space.first_width, 1, space.first_act)
-            names.append(_block_name(shape, 3, 1, out, dialect))
+        if space.fixed_block is not None:
+            names.append(_block_name(space.fixed_block, 3, 1, out, dialect))
         return names
     width, names = space.blocks[-1].out_channels, []
     if space.final_width is not None:

@@ -40,10 +40,8 @@ def stem(space: SearchSpace, resolution: int) -> tuple[Operator, ...]:
     """What comes before the elastic blocks: a 3x3 convolution and perhaps a fixed block."""
     sizes = space.in_channels, space.stem_width, 3, resolution, space.stem_stride
     convolved = convolution(*sizes, act=space.stem_act, norm=True, part="stem")
-    if space.first_width is None:
-        return (convolved,)
-    shape = BlockShape(-1, 0, space.stem_width, space.first_width, 1, space.first_act)
-    return (convolved, *block(shape, 3, 1, convolved.out_side, part="first"))
+    fixed, side = space.fixed_block, convolved.out_side
+    return (convolved, *(block(fixed, 3, 1, side, part="first") if fixed else ()))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -122,6 +122,13 @@ class SearchSpace(StageCodes):
         is_part = set(other.resolutions) <= set(self.resolutions)
         return is_part and replace(other, resolutions=self.resolutions) == self
 
+    @property
+    def fixed_block(self) -> BlockShape | None:
+        """The fixed block after the stem, before the first stage; None where there is none."""
+        if self.first_width is None:
+            return None
+        return BlockShape(-1, 0, self.stem_width, self.first_width, 1, self.first_act)
+
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:  # (B,)
         """Every block that may be there, in order of execution."""

@@ -8,11 +8,12 @@ and the one that came, or the largest difference and where it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
+from labkit.course.exercises.witness import Note, parts
 
 # The chance to reject a right answer at each frequency; a judge looks at a few hundred at most.
 FALSE_REJECTION = 1e-9
@@ -127,6 +128,14 @@ def as_items(value: object, count: int, what: str = "the result") -> list:
     if not isinstance(value, list) or len(value) != count:
         raise Wrong(f"{what} should be {count} values, got {_short(value)}")
     return value
+
+
+def told_cases(
+    inputs: dict, returned: object, notes: Sequence[Note]
+) -> Iterable[tuple[dict, object, list[Note]]]:
+    """Each case of `inputs`, what was returned for it, and what the witness was told meanwhile."""
+    count = len(inputs["cases"])
+    return zip(inputs["cases"], as_items(returned, count), parts(notes, "case", count))
 
 
 def require_frequency(count: int, trials: int, chance: float, what: str) -> None:

@@ -91,6 +91,13 @@ def tell(word: str, numbers: object) -> float:
     return ask(" ".join([word, *map(repr, np.ravel(numbers).tolist())]))
 
 
+def unknown_part(number: float, size: float) -> float:
+    """What a witness's number adds to a value that an answer asks for: at most half of `size`,
+    either way; 0 in a notebook.
+    """
+    return size * (number - 0.5)
+
+
 def parts(notes: Iterable[Note], text: str, count: int) -> list[list[Note]]:
     """What was told after each of `count` notes that say `text`, up to the next of them; nothing
     where there are not so many of them.

@@ -17,8 +17,9 @@ from labkit.course.exercises.judging import (
     require_close,
     require_fields,
     require_unchanged,
+    told_cases,
 )
-from labkit.course.exercises.witness import Note, ask, parts, tell
+from labkit.course.exercises.witness import Note, ask, tell, unknown_part
 
 # ---- 6.1 a node of mixed operations --------------------------------------------------------------
 
@@ -175,6 +176,7 @@ def node_judge(inputs: dict, returned: object) -> None:
 # ---- 6.2 the product with the matrix of second derivatives ---------------------------------------
 
 RADIUS = 0.01  # how far from the weights the two gradients are taken
+UNKNOWN = 0.01  # of a gradient, until it is asked for
 
 
 def product_inputs(seed: int) -> dict:
@@ -209,7 +211,7 @@ def product_run(function: Callable, inputs: dict) -> object:
                 )
             return (
                 case["offset"]
-                + _unknown_part(tell("gradient", point))
+                + unknown_part(tell("gradient", point), UNKNOWN)
                 + case["bilinear"] @ point
                 + case["cubic"] @ (point - case["weights"]) ** 3
             )
@@ -224,16 +226,8 @@ def product_run(function: Callable, inputs: dict) -> object:
     return answers
 
 
-def _unknown_part(number: float) -> float:
-    """Of a gradient, by the witness's number; 0 in a notebook."""
-    return 0.01 * (number - 0.5)
-
-
 def product_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
-    count = len(inputs["cases"])
-    for case, answer, told in zip(
-        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
-    ):
+    for case, answer, told in told_cases(inputs, returned, notes):
         require_fields(answer, {"product", "weights", "direction"}, "the product could not be read")
         weights, direction = case["weights"], case["direction"]
         for name in ("weights", "direction"):
@@ -267,7 +261,7 @@ def product_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None
         _judge_points(points, weights, direction, norm)
         step = RADIUS / norm
         signs = [1 if (point - weights) @ direction > 0 else -1 for point in points]
-        unknown = sum(sign * _unknown_part(note.number) for sign, note in zip(signs, told))
+        unknown = sum(sign * unknown_part(note.number, UNKNOWN) for sign, note in zip(signs, told))
         expected = [
             math.fsum(m * v + k * step**2 * v**3 for m, k, v in zip(row, bent, direction))
             + unknown / (2 * step)

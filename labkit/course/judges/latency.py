@@ -16,8 +16,9 @@ from labkit.course.exercises.judging import (
     as_number,
     require_fields,
     require_unchanged,
+    told_cases,
 )
-from labkit.course.exercises.witness import Note, ask, parts
+from labkit.course.exercises.witness import Note, ask
 
 
 def _explain(
@@ -113,10 +114,7 @@ def timer_run(function: Callable, inputs: dict) -> object:
 
 
 def timer_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
-    count = len(inputs["cases"])
-    for case, answer, told in zip(
-        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
-    ):
+    for case, answer, told in told_cases(inputs, returned, notes):
         median, repeats = as_items(answer, 2, "what time_until_sure returns")
         median = as_number(median, "the median")
         repeats = as_integer(repeats, "the number of repeats")

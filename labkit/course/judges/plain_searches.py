@@ -12,15 +12,16 @@ from labkit.course.exercises.exercise import Wrong
 from labkit.course.exercises.judging import (
     as_array,
     as_integer,
-    as_items,
     require_fields,
+    told_cases,
     two_things,
 )
-from labkit.course.exercises.witness import Note, ask, parts, tell
+from labkit.course.exercises.witness import Note, ask, tell, unknown_part
 
 # ---- 4.3 random search ---------------------------------------------------------------------------
 
 GENES, VALUES = 4, 3
+UNKNOWN = 0.1  # of an accuracy, until it is asked for
 
 
 def draw_inputs(seed: int) -> dict:
@@ -91,7 +92,8 @@ def _search(function: Callable, case: dict) -> dict:
 
     def accuracy(rows: np.ndarray) -> np.ndarray:
         rows = table(rows)
-        return _sums(case["accuracy"], rows) + [_unknown_part(tell("row", row)) for row in rows]
+        unknown = [unknown_part(tell("row", row), UNKNOWN) for row in rows]
+        return _sums(case["accuracy"], rows) + unknown
 
     returned = function(draw, latency, accuracy, case["limit"], len(case["rounds"]))
     what = "the best row, and the history as a list"
@@ -99,16 +101,8 @@ def _search(function: Callable, case: dict) -> dict:
     return {"best": best, "history": history}
 
 
-def _unknown_part(number: float) -> float:
-    """Of an accuracy, by the witness's number; 0 in a notebook."""
-    return 0.1 * (number - 0.5)
-
-
 def draw_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
-    count = len(inputs["cases"])
-    for case, answer, told in zip(
-        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
-    ):
+    for case, answer, told in told_cases(inputs, returned, notes):
         require_fields(answer, {"best", "history"})
         _judge_search(case, answer, told)
 
@@ -130,7 +124,7 @@ def _judge_search(case: dict, answer: dict, told: Sequence[Note]) -> None:
         twice = next(row for row in asked if asked.count(row) > 1)
         raise Wrong(f"accuracy was asked {asked.count(twice)} times for row {twice}; once will do")
     expected, best = [], (-np.inf, None)
-    unknown = {row: _unknown_part(note.number) for row, note in zip(asked, of_rows)}
+    unknown = {row: unknown_part(note.number, UNKNOWN) for row, note in zip(asked, of_rows)}
     within = {}
     for rows in rounds:
         for row in map(tuple, rows.tolist()):
@@ -214,10 +208,7 @@ def _halve(function: Callable, hits: np.ndarray, images: int) -> dict:
 
 
 def halve_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
-    count = len(inputs["cases"])
-    for case, answer, told in zip(
-        inputs["cases"], as_items(returned, count), parts(notes, "case", count)
-    ):
+    for case, answer, told in told_cases(inputs, returned, notes):
         require_fields(answer, {"winner", "spent"})
         calls = [tuple(map(int, note.told)) for note in told]
         _judge_halving(case["hits"], case["images"], answer, calls)

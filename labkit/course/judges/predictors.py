@@ -19,7 +19,7 @@ from labkit.course.exercises.judging import (
     require_unchanged,
     two_things,
 )
-from labkit.course.exercises.witness import Note, ask, parts, tell
+from labkit.course.exercises.witness import Note, ask, parts, tell, unknown_part
 
 # ---- 4.2 a fitted predictor ----------------------------------------------------------------------
 
@@ -203,10 +203,8 @@ def thompson_run(function: Callable, inputs: dict) -> object:
 
 
 def _unknown_part(search: int, number: float) -> float:
-    """Of what is measured in the last of three searches, by the witness's number; 0 in a notebook.
-    The first two are to be alike.
-    """
-    return 0.01 * (number - 0.5) if search == 2 else 0.0
+    """Of what is measured in the last of three searches; the first two are to be alike."""
+    return unknown_part(number, 0.01) if search == 2 else 0.0
 
 
 def thompson_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
