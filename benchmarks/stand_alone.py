@@ -109,7 +109,7 @@ def figure(report: dict) -> Figure:
         ylabel="test accuracy, %" if rows[0]["split"] == "test" else "accuracy, %",
         title=f"{ahead} of {len(rows)} subnets are at least as good as if trained alone",
     )
-    panel.legend(loc="lower right", fontsize=9)
+    panel.legend(loc="best", fontsize=9)
     return drawing
 
 
