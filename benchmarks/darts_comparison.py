@@ -389,9 +389,10 @@ def space_text(report: dict) -> str:
         )
     rows.append(("mean", *(f"{report['mean_accuracy'][m]:.2f} %" for m in methods), "", "", ""))
     return (
-        "**Three searches in the supernet at equal CPU time** (`darts_comparison.py space`):"
-        " gradient search decides the time, then evolution and random search measure as many archs"
-        " on val-search as fit into it. One standard error of an accuracy on val is"
+        "**Three searches in the supernet, at full width and equal CPU time**"
+        " (`darts_comparison.py space`): gradient search decides the time, then evolution and"
+        " random search measure as many archs on val-search as fit into it. One standard error of"
+        " an accuracy on val is"
         f" {standard_error(report['mean_accuracy']['gradient']):.2f} points.\n\n"
         + page.table(
             ("budget", *methods, "measured by evolution", "by random search", "CPU s each"), rows
