@@ -51,6 +51,16 @@ from labkit.data.record import FITS
     ),
 )
 @click.option(
+    "--width",
+    "widths",
+    multiple=True,
+    type=Number(0, 100, min_open=True),
+    help=(
+        "Train archs of this width multiplier; may be repeated, all unless said. With --initial,"
+        " the weights that narrower ones use stay as they are."
+    ),
+)
+@click.option(
     "--label-share",
     type=Number(0, 1),
     default=0.0,
@@ -177,6 +187,7 @@ def train(
     initial,
     random_archs,
     sampling,
+    widths,
     label_share,
     epochs,
     steps_per_epoch,
@@ -240,6 +251,7 @@ def train(
         initial=initial,
         random_archs=random_archs,
         sampling=sampling or ("log-macs" if recipe.startswith("sandwich") else "choices"),
+        widths=",".join(f"{width:g}" for width in sorted({*widths})),
         label_share=label_share,
         erase=erase,
         crop_padding=crop_padding,

@@ -154,6 +154,17 @@ class Supernet(nn.Module):
                 module.running_var.copy_(variance)
         return subnet.eval()
 
+    def weights_of_width(self, width: float) -> list[Tensor]:
+        """Views of the part of each parameter that subnets of this width use."""
+        with _NoInitialization():
+            widest = Supernet(self.space, replace(self.space.largest(), width=width))
+        # Kernel transforms, which it does not have, belong to all widths.
+        shapes = {name: parameter.shape for name, parameter in widest.named_parameters()}
+        return [
+            parameter.data[tuple(map(slice, shapes.get(name, parameter.shape)))]
+            for name, parameter in self.named_parameters()
+        ]
+
     @torch.no_grad()
     def copy_weights(self, network: nn.Module) -> None:
         """Give `network` the weights that its arch has in this supernet.

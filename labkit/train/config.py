@@ -31,6 +31,16 @@ PRECISIONS = ("float32", "float64", *AUTOCAST)
 SEED_LIMIT = 2**32  # torch takes 64 bits, and every epoch's plan gets a seed of its own
 LATER_WARMUP = 5 / 120  # of a later phase's steps, as in OFA's elastic phases
 
+# What a recipe must have for an option to mean something, and what those without it do.
+NEEDS = {
+    "arch": ("one_arch", "trains many archs"),
+    "random_archs": ("random_archs", "does not draw archs by number"),
+    "sampling": ("random_archs", "does not draw archs by number"),
+    "widths": ("random_archs", "does not draw archs by number"),
+    "label_share": ("distill", "has no largest arch that teaches"),
+    "phase_schedules": ("phases", "has no phases to give schedules to"),
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -58,9 +68,12 @@ class TrainConfig:
     phase_schedules: bool = False  # a recipe with phases: a schedule for each, not one over all
     precision: str = "float32"  # of the arithmetic
     recompute: bool = False  # compute activations again in the backward pass: slower, less memory
-    initial: str | None = None  # trained supernet to begin with: name, folder or weights file
+    # Trained supernet to begin with: name, folder or weights file. What archs narrower than all
+    # `widths` use of it stays as it is.
+    initial: str | None = None
     random_archs: int | None = None  # drawn in each step; None: as many as the recipe says
     sampling: str = "choices"  # how these are drawn
+    widths: str = ""  # width multipliers that are trained, commas between; empty: all
     label_share: float = 0.0  # of the loss of the archs that learn from the step's largest
     crop_padding: int = 2  # pixels by which a training image may be shifted, either way
     augment: str = ",".join(DEFAULT_AUGMENTATIONS)  # names of AUGMENTATIONS, commas between
@@ -71,6 +84,18 @@ class TrainConfig:
         if self.space.startswith("{"):
             return space_from(json.loads(self.space), "training configuration: space")
         return get_space(self.space)
+
+    @property
+    def trained_space(self) -> SearchSpace:
+        """The space of the widths that are trained; its archs are archs of `search_space`."""
+        space = self.search_space
+        names = {f"{width:g}": width for width in space.widths}
+        trained = self.widths.split(",") if self.widths else names
+        for name in trained:
+            if name not in names:
+                known = ", ".join(names)
+                raise ValueError(f"unknown width {name!r}, known in {space.name!r}: {known}")
+        return replace(space, widths=tuple(names[name] for name in names if name in trained))
 
     @property
     def augmentations(self) -> tuple[str, ...]:
@@ -110,6 +135,7 @@ class TrainConfig:
             known = ", ".join(AUGMENTATIONS)
             raise ValueError(f"unknown augmentation {unknown[0]!r}, known: {known}")
         self._check_recipe(RECIPES[self.recipe])
+        self.trained_space  # noqa: B018
         if self.only is not None:
             space.validate(self.only)
 
@@ -118,20 +144,12 @@ class TrainConfig:
         message = None
         if recipe.one_arch and self.arch is None:
             message = "trains one arch: say which (arch)"
-        elif self.arch is not None and not recipe.one_arch:
-            message = "trains many archs; leave out arch"
         elif self.teacher is not None and recipe.phases:
             message = f"makes its own teacher; leave out teacher ({self.teacher})"
-        elif self.random_archs is not None and not recipe.random_archs:
-            message = f"does not draw archs by number; leave out random_archs ({self.random_archs})"
-        elif self.sampling != "choices" and not recipe.random_archs:
-            message = f"does not draw archs by number; leave out sampling ({self.sampling})"
-        elif self.label_share and not recipe.distill:
-            message = (
-                f"has no largest arch that teaches; leave out label_share ({self.label_share})"
-            )
-        elif self.phase_schedules and not recipe.phases:
-            message = "has no phases to give schedules to"
+        for field, (feature, reason) in NEEDS.items():
+            value = getattr(self, field)
+            if value != getattr(TrainConfig, field) and not getattr(recipe, feature):
+                message = f"{reason}; leave out {field} ({value})"
         if message is not None:
             raise ValueError(f"recipe {self.recipe!r} {message}")
 

@@ -105,11 +105,12 @@ def train(
             "scaler": state.grad_scaler,
             "recompute": config.recompute,
         }
+        trained_space = config.trained_space
         for step in run.steps():
             images, labels = batches.augmented(step)
             state.enter_phase()
             rng, phase = np.random.default_rng((config.seed, step)), recipe.phase_at(step, total)
-            archs = recipe.archs(space, rng, phase)
+            archs = recipe.archs(trained_space, rng, phase)
             state.optimizer.zero_grad()
             loss = training_step(
                 trained, recipe, archs, images, labels, teacher=state.teacher, **options
@@ -146,9 +147,9 @@ def _load_dataset(config: TrainConfig, space: SearchSpace, strict: bool) -> data
 def _curve_row(run: Run, loss: float, evaluator: Evaluator, config: TrainConfig) -> dict:
     """What the curve says of the epoch that has just ended; also written above the progress bar."""
     images_per_second = round(run.bar.format_dict["rate"] or 0)
-    space = evaluator.supernet.space
     archs = {"alone": config.only}
     if config.only is None:
+        space = config.trained_space
         archs = {"largest": space.largest(), "smallest": space.smallest()}
     accuracies = {name: round(evaluator.accuracy(arch), 2) for name, arch in archs.items()}
     epoch, loss = run.state.step // run.steps_per_epoch + 1, round(loss, 4)

@@ -11,7 +11,7 @@ from types import NoneType
 import torch
 from torch import Tensor
 
-from labkit.space import Arch, SearchSpace
+from labkit.space import SearchSpace
 from labkit.space.binding import version_text
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
@@ -65,6 +65,10 @@ class TrainState(RunState):
         self.initial: dict | None = None
         self.curve: list[dict] = []  # a row an epoch
         recipe = config.resolved_recipe
+        narrower = [w for w in space.widths if w < config.trained_space.widths[0]]
+        self._finished: list[Tensor] = []  # what no step may change
+        if config.initial is not None and narrower:
+            self._finished = self.supernet.weights_of_width(narrower[-1])
         self._teacher_from, self._sorted_at = recipe.teacher_from(total), recipe.sorted_at(total)
 
     @property
@@ -91,10 +95,7 @@ class TrainState(RunState):
         supernet, record = weights_file.load(path)
         space, only = self.supernet.space, self.supernet.only
         if supernet.space != space or supernet.only not in (None, only):
-            initial, current = (
-                _description(supernet.space, supernet.only),
-                _description(space, only),
-            )
+            initial, current = map(_description, (supernet, self.supernet))
             raise CheckpointError(f"{path} holds {initial}, this run trains {current}")
         for network in (self.supernet, self.average):
             supernet.copy_weights(network)
@@ -126,8 +127,11 @@ class TrainState(RunState):
         """One optimizer step with the gradients that are there, and the average after it."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        finished = [part.clone() for part in self._finished]
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+        for part, value in zip(self._finished, finished):
+            part.copy_(value)
         # A short horizon at first: the average must not remember the initial weights.
         decay = min(ema_decay, (self.step + 1) / (self.step + 11))
         torch._foreach_lerp_(
@@ -194,10 +198,10 @@ def write_curve(path: Path, rows: list[dict]) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
-def _description(space: SearchSpace, only: Arch | None) -> str:
-    if only is None:
-        return f"a supernet of space {version_text(space)}"
-    return f"one subnet of space {version_text(space)}, {only}"
+def _description(network: Supernet) -> str:
+    if network.only is None:
+        return f"a supernet of space {version_text(network.space)}"
+    return f"one subnet of space {version_text(network.space)}, {network.only}"
 
 
 def load_teacher(path: Path, space: SearchSpace) -> Supernet:

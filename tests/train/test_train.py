@@ -19,6 +19,7 @@ from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST, get_space, spaces
 from labkit.storage import tensor_file as checkpoint
 from labkit.supernet import weights_file as pretrained
+from labkit.supernet.subnet import Subnet
 from labkit.supernet.supernet import Supernet
 from labkit.train import RECIPES, Recipe, TrainConfig, train
 from labkit.train.config import arch_text, learning_rate, quick_precision
@@ -355,6 +356,49 @@ def test_a_run_can_begin_with_trained_weights(tmp_path, monkeypatch):
     )
 
 
+def test_wider_archs_are_trained_around_what_narrower_ones_have_learned(tmp_path, monkeypatch):
+    """Every arch that is narrower than all trained ones computes what it did, to the last bit."""
+    first, path = make_it_bite(Supernet(FMNIST)), tmp_path / "first.safetensors"
+    pretrained.save(path, first, {"config": {}})
+    config = replace(TINY, epochs=1, initial=str(path), random_archs=3, widths="0.5,0.75")
+    steps = []
+
+    def watched(network, recipe, archs, *args, **options):
+        steps.append(archs)
+        return training_step(network, recipe, archs, *args, **options)
+
+    monkeypatch.setattr("labkit.train.loop.training_step", watched)
+    second = train(config, tmp_path / "run", progress=False)
+    assert steps and {arch.width for archs in steps for arch in archs} <= {0.5, 0.75}
+    largest, smallest = FMNIST.largest(), FMNIST.smallest()
+    for archs in steps:
+        assert archs[:2] == [replace(largest, width=0.75), replace(smallest, width=0.5)]
+    trained = dict(pretrained.load(tmp_path / "run" / "supernet.safetensors")[0].named_parameters())
+    assert all(torch.equal(p, trained[name]) for name, p in second.named_parameters())
+
+    genes = FMNIST.sample(np.random.default_rng(0), 40)
+    for arch in [largest, smallest, *FMNIST.decode(genes)]:
+        images = torch.randn(4, 1, arch.resolution, arch.resolution)
+        for width in FMNIST.widths:
+            arch = replace(arch, width=width)
+            same = torch.equal(first(images, arch), second(images, arch))
+            assert same == (width == 0.25), arch
+
+
+def test_narrow_archs_are_trained_without_touching_what_only_wider_ones_use(tmp_path):
+    first, path = make_it_bite(Supernet(FMNIST)), tmp_path / "first.safetensors"
+    pretrained.save(path, first, {"config": {}})
+    config = replace(TINY, epochs=1, initial=str(path), widths="0.25", weight_decay=0.0)
+    second = dict(train(config, tmp_path / "run", progress=False).named_parameters())
+    narrow = dict(Subnet(FMNIST, replace(FMNIST.largest(), width=0.25)).named_parameters())
+    for name, weight in first.named_parameters():
+        changed = weight != second[name]
+        if "transforms" not in name:
+            changed[tuple(slice(size) for size in narrow[name].shape)] = False
+            assert not changed.any(), name
+    assert not torch.equal(second["classifier.weight"], first.classifier.weight)
+
+
 def test_fine_tuning_begins_with_what_the_supernet_holds_of_the_arch(tmp_path, monkeypatch):
     """Before its first step the network computes what the supernet computes for the arch; by name,
     folder and file alike."""
@@ -509,6 +553,8 @@ def test_a_teacher_that_cannot_teach_is_refused_before_training(tmp_path, networ
         (dict(crop_padding=-1), "crop_padding"),
         (dict(recipe="single-path", label_share=0.5), "leave out label_share"),
         (dict(recipe="progressive", sampling="log-macs"), "leave out sampling"),
+        (dict(recipe="progressive", widths="0.5"), "leave out widths"),
+        (dict(widths="0.3"), "unknown width '0.3', known in 'fmnist': 0.25, 0.5, 0.75, 1"),
     ],
 )
 def test_options_that_contradict_each_other(changes, message):
