@@ -111,7 +111,7 @@ class TrainConfig:
         if isinstance(self.space, SearchSpace) or self.space.endswith(SUFFIX):
             space = self.space if isinstance(self.space, SearchSpace) else get_space(self.space)
             object.__setattr__(self, "space", space_text(space))  # what a file says may change
-        space = self.search_space
+        space = self.trained_space  # raises for widths that the space lacks
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}, known: {', '.join(RECIPES)}")
         check_whole(self, "epochs", "batch", "steps_per_epoch", "random_archs")
@@ -135,7 +135,6 @@ class TrainConfig:
             known = ", ".join(AUGMENTATIONS)
             raise ValueError(f"unknown augmentation {unknown[0]!r}, known: {known}")
         self._check_recipe(RECIPES[self.recipe])
-        self.trained_space  # noqa: B018
         if self.only is not None:
             space.validate(self.only)
 
