@@ -39,7 +39,7 @@ from pathlib import Path
 import numpy as np
 from answers import Gain, InheritedAnswers, mean_gain, show
 from matplotlib.figure import Figure
-from page import table
+from page import merged, table
 from tqdm.auto import tqdm
 from training_runs import one_thread
 
@@ -281,21 +281,17 @@ def main() -> None:
     parser.add_argument("--add-to", type=Path, metavar="FILE", help="an earlier report")
     options = parser.parse_args()
     one_thread()
-    studies, others = [], []
+    studies = []
     for name, device in product(options.supernet, options.device):
         studies.append(Study(name, device, options).report())
         for method, mean in studies[-1]["mean"].items():
             print(f"{name} on {device}: {show(mean)} points over {method}", flush=True)
-    if options.add_to:
-        measured = {(study["supernet"], study["device"]) for study in studies}
-        earlier = json.loads(options.add_to.read_text(encoding="utf-8"))["studies"]
-        others = [s for s in earlier if (s["supernet"], s["device"]) not in measured]
     report = {
         "benchmark": "measured_search",
         "date": date.today().isoformat(),
         "revision": code_revision(),
         "machine": machine(),
-        "studies": others + studies,
+        "studies": merged(options.add_to, "studies", studies, "supernet", "device"),
     }
     print(json.dumps(report))
 

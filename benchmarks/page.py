@@ -25,6 +25,15 @@ def save(path: Path, report: dict) -> None:
     )
 
 
+def merged(earlier: Path | None, part: str, measured: list[dict], *names: str) -> list[dict]:
+    """The studies in `part` of an earlier report, each replaced by the one `measured` now that has
+    the same `names`, and the other new ones after them.
+    """
+    known = json.loads(earlier.read_text(encoding="utf-8"))[part] if earlier else []
+    studies = {tuple(study[name] for name in names): study for study in [*known, *measured]}
+    return list(studies.values())
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; a bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]

@@ -1,6 +1,7 @@
 """Does separability cost accuracy, and are predictions unbiased?
 
     python benchmarks/predictor_quality.py [--supernet fmnist cifar10] [--out runs/measured-search]
+        [--add-to FILE]
 
 Predictors are compared on measured pairs that they were not fitted to: the stage-separable one
 beside OFA's 3-layer MLP (400 wide, on one-hot genes; arXiv 1908.09791, section 3.4),
@@ -10,7 +11,8 @@ over 5 random splits into fitted and judged pairs.
 Then the archs of `measured_search.py`'s report, as measured on images that chose nothing, are
 compared with what the predictor that ships, shifted to these images, says of them: the random ones,
 which nobody chose and which are not among the pairs, and the predictor's own optima. Which images
-an arch names rightly is taken from --out, where that script keeps it, or measured again. The last
+an arch names rightly is taken from --out, where that script keeps it, or measured again. With
+--add-to, an earlier report's supernets that are not measured now are part of the report. The last
 line printed is the report as one JSON object.
 """
 
@@ -149,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--supernet", nargs="+", default=["fmnist"])
     parser.add_argument("--out", type=Path, default=Path("runs/measured-search"))
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="an earlier report")
     options = parser.parse_args()
     one_thread()
     report = json.loads((page.FOLDER / "results" / "measured_search.json").read_text("utf-8"))
@@ -169,7 +172,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "predictor_quality",
-                "studies": studies,
+                "studies": page.merged(options.add_to, "studies", studies, "supernet"),
                 "splits": SPLITS,
                 "judged": JUDGED,
                 "machine": machine_state(),

@@ -2,6 +2,7 @@
 
     python benchmarks/thompson.py [--runs 20] [--supernet fmnist --budgets 3]
         [--measurements 30] [--device host] [--methods ...] [--out runs/thompson]
+        [--add-to FILE]
 
 Where the truth is known: in a space of 63,504 archs, a range of 220 in MACs, whose accuracies are
 tabulated functions, 200 random archs have been measured, each with the binomial error of 5,000
@@ -19,7 +20,8 @@ archs; evolution on measured accuracies, with a population of 10. All know the s
 With --supernet, the same methods measure subnets on val-search at latency budgets spread over the
 front's range, and what they report is compared on the images of val and test together, which chose
 nothing. Random archs are taken from the predictor's pairs, as far as those are within the budget.
-The last line printed is the report as one JSON object.
+With --add-to, an earlier report's supernets that are not measured now are part of the report. The
+last line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from answers import InheritedAnswers, paired, show
 from matplotlib.figure import Figure
-from page import table
+from page import merged, table
 from tqdm.auto import tqdm
 
 from labkit.course.pictures.style import BLUE, GRAY, GREEN, ORANGE
@@ -324,7 +326,9 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, default=3)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--out", type=Path, default=Path("runs/thompson"))
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="an earlier report")
     options = parser.parse_args()
+    measured = [on_supernet(name, options) for name in options.supernet]
     report = {
         "benchmark": "thompson",
         "date": date.today().isoformat(),
@@ -333,7 +337,7 @@ def main() -> None:
         "runs": options.runs,
         "measurements": options.measurements,
         "known": known_truths(options.runs, options.measurements),
-        "supernets": [on_supernet(name, options) for name in options.supernet],
+        "supernets": merged(options.add_to, "supernets", measured, "supernet", "device"),
     }
     print(json.dumps(report))
 

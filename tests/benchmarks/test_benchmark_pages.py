@@ -52,6 +52,14 @@ def test_a_report_must_be_json(tmp_path):
     assert not (tmp_path / "bad.json").exists()
 
 
+def test_a_report_takes_over_what_is_not_measured_again(tmp_path):
+    page.save(tmp_path / "r.json", {"studies": [{"net": n, "points": 1} for n in "abc"]})
+    measured = [{"net": n, "points": 2} for n in "db"]
+    studies = page.merged(tmp_path / "r.json", "studies", measured, "net")
+    assert [(s["net"], s["points"]) for s in studies] == [("a", 1), ("b", 2), ("c", 1), ("d", 2)]
+    assert page.merged(None, "studies", measured, "net") == measured
+
+
 def test_a_section_is_written_from_what_a_script_prints(tmp_path, monkeypatch, capsys):
     (tmp_path / "results").mkdir()
     (tmp_path / "exact_front.py").write_text(
