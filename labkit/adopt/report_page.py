@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import mimetypes
 import re
 from collections.abc import Sequence
@@ -67,8 +68,9 @@ def data_uri(path: Path) -> str:
 def prose(markdown: str, folders: Sequence[Path]) -> tuple[str, list[str]]:
     """HTML of what somebody wrote in Markdown, and the pictures in it that could not be put in.
 
-    Pictures are files in one of the `folders`, or inside the text. HTML in the text is shown as
-    text. Raises MissingPackage without mistune.
+    Pictures are files in one of the `folders`, or inside the text. Formulas become pictures, too,
+    as far as matplotlib knows their TeX; others, and HTML in the text, are shown as text. Raises
+    MissingPackage without mistune.
     """
     try:
         import mistune
@@ -87,8 +89,29 @@ def prose(markdown: str, folders: Sequence[Path]) -> tuple[str, list[str]]:
             absent.append(url)
             return f"[{text}: {escaped(url)}]"
 
-    convert = mistune.create_markdown(renderer=Renderer(), plugins=["table", "strikethrough"])
+        def inline_math(self, text: str) -> str:
+            return formula(text)
+
+        def block_math(self, text: str) -> str:
+            return f"<p>{formula(text)}</p>"
+
+    plugins = ["table", "strikethrough", "math"]
+    convert = mistune.create_markdown(renderer=Renderer(), plugins=plugins)
     return str(convert(markdown)), absent
+
+
+def formula(tex: str) -> str:
+    """A formula as a picture that stands on the line; its TeX where that cannot be set."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import math_to_image
+
+    source, image = f"${' '.join(tex.split())}$", io.BytesIO()
+    try:
+        depth_pt = math_to_image(source, image, FontProperties(size=12), format="svg")
+    except ValueError:  # matplotlib's parser knows a part of TeX
+        return f"<code>{escaped(source)}</code>"
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}"
+    return f'<img alt="{escaped(source)}" src="{uri}" style="vertical-align:-{depth_pt:.1f}pt">'
 
 
 def escaped(text: str) -> str:

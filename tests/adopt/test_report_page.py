@@ -36,6 +36,19 @@ def test_markdown_becomes_html_with_its_pictures_inside(tmp_path):
     assert {"h1", "strong", "table"} <= {tag for tag, _ in outline.tags}
 
 
+def test_formulas_are_set_and_those_that_cannot_be_are_shown_as_they_were_written():
+    text = "It takes $t < \\frac{1}{2}$ ms.\n\n$$\nL = \\sum_i\n  p_i\n$$\n\n"
+    text += "$\\nothing{x}$, $5 or $6, `$a$`"
+    outline = Outline(prose(text, [])[0])
+    assert len(outline.sources()) == 2
+    for source, tex in zip(outline.sources(), ("t < \\frac{1}{2}", "L = \\sum_i p_i")):
+        kind, _, content = source.partition(",")
+        assert kind == "data:image/svg+xml;base64" and b"<svg" in base64.b64decode(content)
+        assert any(attributes.get("alt") == f"${tex}$" for _, attributes in outline.tags)
+    shown = "".join(outline.words)
+    assert "$\\nothing{x}$" in shown and "$5 or $6" in shown and "$a$" in shown
+
+
 @pytest.mark.parametrize("url", ["https://example.org/a.png", "//example.org/a.png", "missing.png"])
 def test_a_picture_that_is_not_here_is_named_and_not_fetched(url, tmp_path):
     page, absent = prose(f"before ![A]({url}) after", [tmp_path])
