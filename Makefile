@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # With LIGHT=1 torch comes without CUDA, where this index can be reached: 1.3 GB instead of 5.8 GB.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-all test-browser browser colab mcu test-mcu test-firmware test-phone lab artifacts lint format clean
+.PHONY: demo test test-all test-browser browser colab mcu test-mcu test-firmware test-phone lab artifacts figures lint format clean
 
 demo: $(STAMP)
 	$(BIN)/labkit demo
@@ -89,6 +89,22 @@ artifacts: mcu
 	$(MCU_PYTHON) -m labkit specialize --out results/specialize
 	cp results/specialize/specialize.png docs/specialize.png
 	$(BIN)/labkit export-explorer docs/explorer.html $(addprefix --device ,$(SHOWN))
+
+# Figures that change with the weights of fmnist, on the pages below benchmarks/ and in docs/: hours, of one core.
+# What was measured on cifar10, and networks that were trained alone, is taken over from the earlier report.
+EARLIER = --add-to benchmarks/results/$(1).json
+PUBLISH := OMP_NUM_THREADS=1 $(BIN)/python benchmarks/publish.py
+figures: mcu
+	$(PUBLISH) measured_search $(call EARLIER,measured_search)
+	$(PUBLISH) predictor_quality $(call EARLIER,predictor_quality)
+	$(PUBLISH) thompson --runs 4 --supernet fmnist --budgets 1 $(call EARLIER,thompson)
+	$(PUBLISH) exact_front
+	$(PUBLISH) stand_alone --rates 0.25 --precision bfloat16 --earlier benchmarks/results/stand_alone.json --report-only
+	$(PUBLISH) fine_tuning --rates 0.03 0.1 0.3 --precision bfloat16
+	$(BIN)/python benchmarks/darts_comparison.py space --threads 1
+	$(BIN)/python benchmarks/quantization_drop.py
+	$(MCU_PYTHON) benchmarks/quantization_drop.py --format tflite --images 2000
+	$(MCU_PYTHON) benchmarks/mcu_accuracy.py
 
 # How the code is written and who may import whom; `make format` mends the first.
 lint: $(STAMP)
