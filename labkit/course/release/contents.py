@@ -60,7 +60,7 @@ WITHHELD = (
     "labkit/course/release/*",
     "labkit/cli/course/release.py",
     "labkit/cli/course/grade.py",
-    "data/training/*",
+    "data/*checkpoint*",
     "*/.*",
 )
 

@@ -62,7 +62,7 @@ def write_autograder(
         path.relative_to(root).as_posix(): path.read_bytes()
         for pattern in INCLUDED
         for path in sorted(root.glob(pattern))
-        if "training" not in path.parts and "release" not in path.parts
+        if "checkpoint" not in path.name and "release" not in path.parts
     }
     if not any(name.startswith("data/course/") for name in files):
         raise ReleaseError(f"{root} lacks data/course, which answers are graded by")
