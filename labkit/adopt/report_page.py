@@ -62,7 +62,11 @@ def picture(path: Path, caption: str) -> str:
 def data_uri(path: Path) -> str:
     """The content of a picture's file as an address."""
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return _address(kind, path.read_bytes())
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def prose(markdown: str, folders: Sequence[Path]) -> tuple[str, list[str]]:
@@ -110,7 +114,7 @@ def formula(tex: str) -> str:
         depth_pt = math_to_image(source, image, FontProperties(size=12), format="svg")
     except ValueError:  # matplotlib's parser knows a part of TeX
         return f"<code>{escaped(source)}</code>"
-    uri = f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}"
+    uri = _address("image/svg+xml", image.getvalue())
     return f'<img alt="{escaped(source)}" src="{uri}" style="vertical-align:-{depth_pt:.1f}pt">'
 
 
