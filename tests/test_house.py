@@ -16,7 +16,7 @@ import pytest
 import labkit
 
 PACKAGE = Path(labkit.__file__).parent
-CORE = ("space", "tables", "runtime", "supernet", "train", "search", "latency", "deploy")
+CORE = "space data tables runtime search supernet train latency deploy".split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Words that say nothing to a reader who has not seen the line above.
@@ -70,7 +70,7 @@ def test_rooms_import_only_what_lies_below_them():
 
 def test_the_core_is_small():
     lines = {room: sum(map(code_lines, (PACKAGE / room).rglob("*.py"))) for room in CORE}
-    assert sum(lines.values()) <= 8590, lines
+    assert sum(lines.values()) <= 9500, lines
 
 
 def test_the_root_holds_the_face_and_no_folder_is_crowded():
@@ -112,13 +112,12 @@ def test_identifiers_are_nouns_of_the_field():
     assert len(riddles) < 2 * len(names) / 1000, sorted(set(riddles))
 
 
-def core_modules() -> list[str]:
-    paths = [path for room in CORE for path in sorted((PACKAGE / room).rglob("*.py"))]
-    texts = [path for path in paths if ">>>" in path.read_text(encoding="utf-8")]
+def modules_with_examples() -> list[str]:
+    texts = [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")]
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in texts]
 
 
-@pytest.mark.parametrize("name", core_modules())
+@pytest.mark.parametrize("name", modules_with_examples())
 def test_worked_examples_give_what_they_say(name):
     module = import_module(name.removesuffix(".__init__"))
     failed, tried = doctest.testmod(module, optionflags=doctest.ELLIPSIS)

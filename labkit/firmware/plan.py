@@ -9,7 +9,7 @@ the map it is made from, and what follows it lies in it.
 >>> from labkit.space.operators import convolution
 >>> narrow, wide = convolution(8, 16, 1, side=10), convolution(16, 8, 3, side=10)
 >>> arena_plan([narrow]).arena_bytes, arena_plan([narrow, wide]).arena_bytes
-(1664, 3120)
+(1632, 3120)
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """Standard errors against the spread of accuracies that chance really gives."""
 
-import doctest
-
 import numpy as np
 import pytest
 
-from labkit.specialize import standard_error as module
 from labkit.specialize.standard_error import paired_difference, standard_error
 
 
@@ -30,7 +27,3 @@ def test_a_difference_on_the_same_images_spreads_as_its_standard_error_says():
 def test_networks_that_answer_alike_differ_by_nothing_for_certain():
     answers = np.random.default_rng(2).random(100) < 0.5
     assert paired_difference(answers, answers) == (0.0, 0.0)
-
-
-def test_the_worked_examples_give_what_they_say():
-    assert doctest.testmod(module).failed == 0

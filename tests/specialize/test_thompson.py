@@ -1,7 +1,5 @@
 """Thompson sampling on spaces whose archs can all be looked at."""
 
-import doctest
-
 import numpy as np
 import pytest
 from spaces_for_tests import BROAD, WIDE
@@ -9,7 +7,6 @@ from trained_for_tests import trained_copy  # noqa: F401  (a fixture)
 
 from labkit.search import Budget, InfeasibleBudget, best
 from labkit.space import SearchSpace, Stage
-from labkit.specialize import thompson
 from labkit.specialize.thompson import MeasuredAccuracies, thompson_search
 from labkit.storage.npz_file import ArtifactError
 from labkit.supernet.folder import TrainedSupernet
@@ -127,11 +124,6 @@ def test_what_it_cannot_do():
         thompson_search(
             prior, truth, [Budget(other, 1.0)], measurements=3, rng=np.random.default_rng(0)
         )
-
-
-def test_its_worked_example_gives_what_it_says():
-    failed, tried = doctest.testmod(thompson)
-    assert tried and not failed
 
 
 def test_an_interrupted_search_measures_nothing_twice(trained, tmp_path, monkeypatch):

@@ -1,8 +1,5 @@
-import doctest
-
 import pytest
 
-from labkit.storage import json_fields
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields, parse_json, read_json
 
@@ -13,10 +10,6 @@ class BoardError(LabError):
 
 def fields(value):
     return Fields(value, "board.json", BoardError, advice="measure again")
-
-
-def test_the_example_is_right():
-    assert doctest.testmod(json_fields).failed == 0
 
 
 def test_fields_are_read_by_kind():
