@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -44,16 +45,12 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     path = Path(path)
     with naming_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
-        )
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
         try:
-            with os.fdopen(handle, "rb"):
-                write(temporary)
+            temporary.touch(exist_ok=False)  # with the permissions that the user's files have
+            write(temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

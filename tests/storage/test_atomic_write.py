@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.storage.atomic_write import write_atomic, write_folder_atomic
+from labkit.storage.atomic_write import write_atomic, write_folder_atomic, write_json
 
 
 @pytest.mark.parametrize("write", [write_atomic, write_folder_atomic], ids=lambda f: f.__name__)
@@ -24,6 +24,17 @@ def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path, write):
         write(path, half)
     assert error.value.errno == errno.ENOSPC
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on Unix")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_have_the_permissions_that_the_user_asked_for(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "grades.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "grades.json").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(monkeypatch, tmp_path):
