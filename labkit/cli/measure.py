@@ -6,7 +6,14 @@ import os
 
 import click
 
-from labkit.cli.options import SupernetType, images_option, json_option, show, threads_option
+from labkit.cli.options import (
+    SupernetType,
+    images_option,
+    json_option,
+    processor_option,
+    show,
+    threads_option,
+)
 
 
 @click.command()
@@ -25,11 +32,7 @@ from labkit.cli.options import SupernetType, images_option, json_option, show, t
     show_default=True,
     help="Random archs whose accuracy is measured.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    help="Where to measure (default: a GPU if there is one).",
-)
+@processor_option
 @threads_option
 @json_option
 def measure(trained, images, pairs, device, threads, as_json) -> None:

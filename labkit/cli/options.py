@@ -193,6 +193,21 @@ arch_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
+augment_option = click.option(
+    "--augment",
+    default="crop,flip",
+    show_default=True,
+    callback=lambda context, parameter, text: "" if text == "none" else text.replace(" ", ""),
+    help=(
+        "What is done to training images at random, with commas between: crop, flip, zoom, rotate,"
+        " color, trivial; or none. A flip is wrong for digits and signs."
+    ),
+)
+processor_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where to compute (default: a GPU if there is one).",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import Number, read_arch, seed_option, space_option, threads_option
+from labkit.cli.options import (
+    Number,
+    augment_option,
+    processor_option,
+    read_arch,
+    seed_option,
+    space_option,
+    threads_option,
+)
 from labkit.data.record import FITS
 
 
@@ -126,15 +134,7 @@ from labkit.data.record import FITS
         " or a name that torchvision knows, such as cifar100."
     ),
 )
-@click.option(
-    "--augment",
-    default="crop,flip",
-    show_default=True,
-    help=(
-        "What is done to training images at random, with commas between: crop, flip, zoom, rotate,"
-        " color, trivial; or none. A flip is wrong for digits and signs."
-    ),
-)
+@augment_option
 @click.option(
     "--fit",
     type=click.Choice(FITS),
@@ -152,11 +152,7 @@ from labkit.data.record import FITS
     help="Folder for checkpoint, curve and weights.",
 )
 @click.option("--resume", is_flag=True, help="Continue from the checkpoint in --out.")
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    help="Where to train (default: a GPU if there is one).",
-)
+@processor_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
@@ -237,7 +233,7 @@ def train(
         space=space,
         # From wherever it is resumed, the folder is the same.
         dataset=str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset,
-        augment="" if augment == "none" else augment.replace(" ", ""),
+        augment=augment,
         fit=fit,
         recipe=recipe,
         epochs=epochs,

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from labkit.cli import cli
-from labkit.cli.options import default_devices
+from labkit.cli.options import augment_option, default_devices
 from labkit.space import get_space
 from labkit.specialize.targets import with_room
 
@@ -28,6 +28,20 @@ def test_only_a_default_leaves_out_devices_that_hold_no_subnet(arguments, device
 
 def test_a_device_without_limits_of_memory_has_room_and_is_not_measured():
     assert with_room(get_space("fmnist"), ["host", "mcu-64k"]) == ["host", "mcu-64k"]
+
+
+@click.command()
+@augment_option
+def augmentations(augment):
+    click.echo(repr(augment))
+
+
+@pytest.mark.parametrize(
+    "text, augment", [("crop, flip", "crop,flip"), ("none", ""), ("zoom", "zoom")]
+)
+def test_augmentations_may_have_spaces_between_and_none_is_none(text, augment):
+    result = CliRunner().invoke(augmentations, ["--augment", text])
+    assert result.stdout == f"{augment!r}\n"
 
 
 def numeric_options(group=cli, path=()):

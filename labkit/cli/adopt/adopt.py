@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from labkit.cli.options import Number, json_option, seed_option, show
+from labkit.cli.options import (
+    Number,
+    augment_option,
+    json_option,
+    processor_option,
+    seed_option,
+    show,
+)
 from labkit.specialize.targets import Request
 
 HALF = "50%"  # the budget of a device for which none is said
@@ -28,22 +35,13 @@ HALF = "50%"  # the budget of a device for which none is said
     show_default=True,
     help="Names, separated by commas; a budget follows a colon, as in pi4:4.5 or pi4:30%.",
 )
-@click.option(
-    "--augment",
-    default="crop,flip",
-    show_default=True,
-    help="Random changes to training images; see `labkit train`.",
-)
+@augment_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to write (default: adopted/NAME, after the folder of images).",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    help="Where to train (default: a GPU if there is one).",
-)
+@processor_option
 @seed_option
 @json_option
 def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None:
@@ -66,7 +64,7 @@ def adopt(photos, minutes, devices, augment, out, device, seed, as_json) -> None
         out,
         requests,
         minutes,
-        augment="" if augment == "none" else augment,
+        augment=augment,
         seed=seed,
         device=device,
         say=lambda text: click.echo(f"labkit: {text}", err=True),
