@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.functional import pad
 
 from labkit.runtime.machine import choose_device
 from labkit.storage.errors import LabError
@@ -62,9 +64,22 @@ class World(NamedTuple):
         """Every rank's values, one after the other; the same on all of them."""
         if self.alone:
             return list(values)
-        parts: list[list[float]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(parts, list(values))
-        return [value for part in parts for value in part]
+        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
+        count = torch.tensor([len(mine)], device=self.device)
+        counts = [torch.empty_like(count) for _ in range(self.size)]
+        dist.all_gather(counts, count)
+        longest = max(map(int, counts))  # parts have to be of one length
+        parts = [mine.new_empty(longest) for _ in range(self.size)]
+        dist.all_gather(parts, pad(mine, (0, longest - len(mine))))
+        return [value for part, n in zip(parts, counts) for value in part[: int(n)].tolist()]
+
+    def from_first(self, values: np.ndarray) -> np.ndarray:
+        """The first rank's values, on all of them; everyone's have the same shape."""
+        if self.alone:
+            return values
+        tensor = torch.from_numpy(values).to(self.device)
+        dist.broadcast(tensor, 0)
+        return tensor.cpu().numpy()
 
     def wait(self) -> None:
         """Until every rank has come here."""

@@ -87,9 +87,11 @@ def measure_pairs(
     counts = [len(genes), *[min(SHIFT_ARCHS, len(genes))] * len(UNSEARCHED)]
     file = f"{file_stem(space)}-{archs}-{seed}-{sha256(weights)[:16]}.npz"
     partial = cache_dir() / "pairs" / file
+    accuracy, cpu_seconds = np.full((len(splits), len(genes)), np.nan), 0.0
+    if ranks.leads and partial.is_file():
+        accuracy, cpu_seconds = _measured_before(partial, space, genes, accuracy.shape)
     # Processes on other machines have another cache: what the first one has is what counts.
-    before = _measured_before(partial, space, genes) if ranks.leads else (np.empty(0), 0.0)
-    accuracy, cpu_seconds = np.array(ranks.gather(before[0])), sum(ranks.gather(before[1:]))
+    accuracy = ranks.from_first(accuracy)
     order, images = np.lexsort(genes.T[::-1]), {}
     bar = tqdm(
         total=sum(counts),
@@ -110,7 +112,7 @@ def measure_pairs(
                 part = np.array_split(batch, ranks.size)[ranks.rank]
                 measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
                 row[batch] = ranks.gather(measured)
-                cpu_seconds += sum(ranks.gather([time.process_time() - start]))
+                cpu_seconds += ranks.size * ranks.mean(time.process_time() - start)
                 bar.update(len(batch))
                 if not ranks.leads:
                     continue
@@ -142,14 +144,11 @@ def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
 
 
 def _measured_before(
-    partial: Path, space: SearchSpace, genes: np.ndarray
+    partial: Path, space: SearchSpace, genes: np.ndarray, shape: tuple[int, int]
 ) -> tuple[np.ndarray, float]:
     """Accuracies (3, N) so far on val-search, val and test, NaN where there is none yet, and the
     CPU seconds that they took.
     """
-    shape = 1 + len(UNSEARCHED), len(genes)
-    if not partial.is_file():
-        return np.full(shape, np.nan), 0.0
     advice = "remove it to measure from the start"
 
     def check_header(header: dict) -> None:
