@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import page
 from latency_error import TITLE
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from labkit.comparison.prediction_error import SAMPLES, compare_predictors
-from labkit.course.pictures.latency import latency_predictors
-from labkit.course.pictures.style import save_figure
+from labkit.course.pictures.style import BLUE, GREEN, RED, row_of_panels, save_figure
 from labkit.latency.measured.lookup_table import calibrate, load_table, write_table
 from labkit.latency.measured.measurement import CALIBRATION_SUBNETS, measure
 from labkit.latency.measured.runtimes import get_runtime
@@ -67,7 +67,7 @@ def main() -> None:
         )
     report = json.loads(path.read_text())
     page.put(page.FOLDER / "LATENCY.md", name, text(report), TITLE)
-    save_figure(latency_predictors(report["rows"]), FIGURE)
+    save_figure(picture(report["rows"]), FIGURE)
     print(text(report))
 
 
@@ -162,6 +162,48 @@ def text(report: dict) -> str:
             ),
         ]
     )
+
+
+def picture(rows: Sequence[dict]) -> Figure:
+    """Mean error and rank correlation of three predictors, over the number of measured subnets.
+
+    `rows` are fields of `labkit.comparison.prediction_error.PredictionError`.
+    """
+    figure, (error, rank) = row_of_panels(2, 4.5, 3.8)
+    styles = {"MACs only": (RED, "s"), "regression": (BLUE, "o"), "table": (GREEN, "D")}
+    for method, (color, marker) in styles.items():
+        method_rows = [row for row in rows if row["method"] == method]
+        samples = [row["samples"] for row in method_rows]
+        for panel, values, form in (
+            (error, [100 * row["mean_error"] for row in method_rows], "{:.1f} %"),
+            (rank, [row["spearman"] for row in method_rows], "{:.3f}"),
+        ):
+            panel.plot(samples, values, color=color, marker=marker, label=method)
+            for point in zip(samples, values):
+                panel.annotate(
+                    form.format(point[1]),
+                    point,
+                    (0, 7),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                    color=color,
+                )
+    error.set_title("mean error, %: lower is better")
+    rank.set_title("Spearman's rank correlation: 1 is best")
+    counts = sorted({row["samples"] for row in rows})
+    for panel in (error, rank):
+        panel.set(xscale="log", xlabel="whole subnets measured")
+        panel.set_xticks(counts, counts, minor=False)
+        panel.xaxis.set_minor_formatter("")
+        panel.margins(0.12, 0.15)
+        panel.grid(alpha=0.25)
+    error.set_ylim(bottom=0)
+    low, _ = rank.get_ylim()
+    rank.set_ylim(low, 1 + 0.1 * (1 - low))  # room for a number above a dot
+    handles, labels = error.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
 
 
 if __name__ == "__main__":

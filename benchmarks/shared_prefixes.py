@@ -23,11 +23,11 @@ import torch
 from tqdm.auto import tqdm
 
 from labkit.runtime.machine import machine
-from labkit.space import SearchSpace
+from labkit.space import SearchSpace, network
 from labkit.supernet.accuracy_measurement import random_genes
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.folder import load
-from labkit.supernet.prefix_tree import sample_families, work
+from labkit.supernet.prefix_tree import global_choice, path_of
 
 FAMILY = 8
 
@@ -43,6 +43,44 @@ def neighbors(space: SearchSpace, genes: np.ndarray, limit: int) -> np.ndarray:
     key = keys[np.argsort(counts)[len(counts) // 2]]  # neither the densest nor the thinnest
     neighborhood = genes[(genes[:, [0, first, first + 1]] == key).all(1)]
     return neighborhood[np.lexsort(neighborhood.T[::-1])][:limit]
+
+
+def sample_families(
+    space: SearchSpace, rng: np.random.Generator, count: int, size: int
+) -> np.ndarray:
+    """(count, G) random archs in families of `size` that differ only in their last stage, and so
+    share the others.
+
+    Each arch by itself is as likely as from `SearchSpace.sample`, so that averages over archs are
+    unbiased; but the archs of a family are not independent: of the earlier stages there are only
+    count / size different ones.
+    """
+    families = -(-count // size)
+    genes = space.sample(rng, families).repeat(size, 0)[:count]
+    last = space.depth_columns[-1]
+    genes[:, last:] = space.sample(rng, count)[:, last:]
+    return genes
+
+
+def work(space: SearchSpace, genes: np.ndarray) -> tuple[float, float]:
+    """MACs of an image through all archs (N, G), one at a time and with shared prefixes.
+
+    What comes before and after the elastic blocks counts as not shared: a few percent, that only
+    its first part is.
+    """
+    alone, shared, prefixes = 0, 0, set()
+    for arch in space.decode(genes):
+        path = path_of(arch)
+        parts = network.parts(network.operators(space, arch))
+        macs = {part: sum(o.macs for o in members) for part, members in parts.items()}
+        alone += sum(macs.values())
+        shared += sum(macs.values())
+        for length, (name, _) in enumerate(path, 1):
+            prefix = global_choice(arch), path[:length]
+            if prefix in prefixes:
+                shared -= macs[f"blocks.{name}"]
+            prefixes.add(prefix)
+    return float(alone), float(shared)
 
 
 def compare(evaluator: Evaluator, space: SearchSpace, genes: np.ndarray) -> dict:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from labkit.space import Arch
-from labkit.supernet import weights_file as pretrained
+from labkit.supernet import weights_file
 from labkit.supernet.folder import TrainedSupernet
 from labkit.supernet.supernet import Supernet
 from labkit.train import TrainConfig, train
@@ -41,7 +41,7 @@ def finished(config: TrainConfig, out: Path) -> tuple[Supernet, dict]:
     weights = out / "supernet.safetensors"
     if not weights.exists():
         train(config, out, resume=True, device="cpu")  # what is reported are core-hours
-    supernet, record = pretrained.load(weights)
+    supernet, record = weights_file.load(weights)
     other = config.difference(record["config"])
     if other:
         raise SystemExit(

@@ -13,11 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.space import Arch, Block, SearchSpace, block_name, network
+from labkit.space import Arch, Block, block_name
 from labkit.supernet.batch_norm import BatchNormStats, Recorder
 from labkit.supernet.supernet import Supernet
 
@@ -128,41 +127,3 @@ class TreeWalk:
         if buffer is None or len(buffer) < size:
             buffer = self._buffers[depth] = like.new_empty(size)
         return buffer[:size].view(count, h, w, c).permute(0, 3, 1, 2)
-
-
-def sample_families(
-    space: SearchSpace, rng: np.random.Generator, count: int, size: int
-) -> np.ndarray:
-    """(count, G) random archs in families of `size` that differ only in their last stage, and so
-    share the others.
-
-    Each arch by itself is as likely as from `SearchSpace.sample`, so that averages over archs are
-    unbiased; but the archs of a family are not independent: of the earlier stages there are only
-    count / size different ones.
-    """
-    families = -(-count // size)
-    genes = space.sample(rng, families).repeat(size, 0)[:count]
-    last = space.depth_columns[-1]
-    genes[:, last:] = space.sample(rng, count)[:, last:]
-    return genes
-
-
-def work(space: SearchSpace, genes: np.ndarray) -> tuple[float, float]:
-    """MACs of an image through all archs (N, G), one at a time and with shared prefixes.
-
-    What comes before and after the elastic blocks counts as not shared: a few percent, that only
-    its first part is.
-    """
-    alone, shared, prefixes = 0, 0, set()
-    for arch in space.decode(genes):
-        path = path_of(arch)
-        parts = network.parts(network.operators(space, arch))
-        macs = {part: sum(o.macs for o in members) for part, members in parts.items()}
-        alone += sum(macs.values())
-        shared += sum(macs.values())
-        for length, (name, _) in enumerate(path, 1):
-            prefix = global_choice(arch), path[:length]
-            if prefix in prefixes:
-                shared -= macs[f"blocks.{name}"]
-            prefixes.add(prefix)
-    return float(alone), float(shared)

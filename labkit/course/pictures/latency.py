@@ -1,4 +1,4 @@
-"""Pictures of latency: calls over time, predicted against measured, a roofline, predictors."""
+"""Pictures of latency: calls over time, predicted against measured, a roofline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from matplotlib.figure import Figure
 from labkit.course.pictures.style import (
     BLUE,
     GRAY,
-    GREEN,
     ORANGE,
     RED,
     SKY,
     log_axis,
     log_height,
     one_panel,
-    row_of_panels,
 )
 from labkit.latency.devices import SimulatedDevice
 from labkit.latency.simulated.roofline import RATE_KINDS, values_moved
@@ -155,46 +153,4 @@ def roofline(device: SimulatedDevice, networks: Mapping[str, Sequence[Operator]]
     )
     panel.yaxis.set_major_formatter("{x:g}")
     figure.legend(loc="outside lower center", fontsize=8, ncols=2)
-    return figure
-
-
-def latency_predictors(rows: Sequence[dict]) -> Figure:
-    """Mean error and rank correlation of three predictors, over the number of measured subnets.
-
-    `rows` are fields of `labkit.comparison.prediction_error.PredictionError`.
-    """
-    figure, (error, rank) = row_of_panels(2, 4.5, 3.8)
-    styles = {"MACs only": (RED, "s"), "regression": (BLUE, "o"), "table": (GREEN, "D")}
-    for method, (color, marker) in styles.items():
-        method_rows = [row for row in rows if row["method"] == method]
-        samples = [row["samples"] for row in method_rows]
-        for panel, values, form in (
-            (error, [100 * row["mean_error"] for row in method_rows], "{:.1f} %"),
-            (rank, [row["spearman"] for row in method_rows], "{:.3f}"),
-        ):
-            panel.plot(samples, values, color=color, marker=marker, label=method)
-            for point in zip(samples, values):
-                panel.annotate(
-                    form.format(point[1]),
-                    point,
-                    (0, 7),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=8,
-                    color=color,
-                )
-    error.set_title("mean error, %: lower is better")
-    rank.set_title("Spearman's rank correlation: 1 is best")
-    counts = sorted({row["samples"] for row in rows})
-    for panel in (error, rank):
-        panel.set(xscale="log", xlabel="whole subnets measured")
-        panel.set_xticks(counts, counts, minor=False)
-        panel.xaxis.set_minor_formatter("")
-        panel.margins(0.12, 0.15)
-        panel.grid(alpha=0.25)
-    error.set_ylim(bottom=0)
-    low, _ = rank.get_ylim()
-    rank.set_ylim(low, 1 + 0.1 * (1 - low))  # room for a number above a dot
-    handles, labels = error.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     return figure
