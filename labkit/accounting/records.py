@@ -8,20 +8,22 @@ weights and pairs in data/.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
-from labkit.storage.atomic_write import one_at_a_time, write_atomic
-from labkit.storage.errors import UNREADABLE, LabError
+from labkit.storage.atomic_write import one_at_a_time, write_json
+from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields, read_json
+from labkit.storage.npz_file import read_npz
 from labkit.storage.paths import data_dir
+from labkit.storage.tensor_file import read_header
+from labkit.supernet.accuracy_files import PAIRS, PAIRS_SCHEMA
+from labkit.supernet.weights_file import WEIGHTS
 
 SCHEMA = "labkit-records-1"
 HOURS = ("cpu_hours", "gpu_hours")
+RESTORE = "restore it from the repository"
 
 # What a record can be of. Several records of one thing are runs of it.
 MEASURED_COSTS = {
@@ -48,7 +50,7 @@ def records(space: str = "fmnist", folder: Path | None = None) -> list[dict]:
     """Every record of `space`, and of the trained supernet in `folder`.
 
     Without `folder` it is the supernet of that name that ships. Files that are not there are
-    records that nobody has made yet. Raises RecordError for a file that is damaged.
+    records that nobody has made yet. Raises LabError for a file that is damaged.
     """
     folder = folder or data_dir() / "supernets" / space
     ledger = [record for record in _ledger() if record["space"] == space]
@@ -71,9 +73,7 @@ def add_record(record: Mapping) -> None:
     path = records_path()
     addition = validated(Fields(record, path, RecordError, prefix="new record"))
     with one_at_a_time(path.parent):  # benchmarks run side by side
-        value = {"schema": SCHEMA, "records": [*_ledger(), addition]}
-        text = json.dumps(value, indent=1) + "\n"
-        write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_json(path, {"schema": SCHEMA, "records": [*_ledger(), addition]})
 
 
 def _ledger() -> list[dict]:
@@ -87,24 +87,12 @@ def _ledger() -> list[dict]:
 
 def _headers(folder: Path) -> Iterator[tuple[Path, str, dict]]:
     """Path, what and header of each file of a trained supernet that may say what it cost."""
-    # Imported here because the published table does without.
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / "supernet.safetensors"
-    try:
-        if path.is_file():
-            with safe_open(path, framework="numpy") as file:
-                header = json.loads((file.metadata() or {})["header"])
-            yield path, "supernet", {**header, **header.get("record", {})}
-        path = path.with_name("pairs.npz")
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-            yield path, "pairs", {**header}
-    except (SafetensorError, *UNREADABLE) as error:
-        raise RecordError(
-            f"{path}: header: cannot be read ({error}); restore the file from the repository"
-        ) from None
+    path = folder / WEIGHTS
+    if path.is_file():
+        yield path, "supernet", read_header(path, RESTORE)
+    path = folder / PAIRS
+    if path.is_file():
+        yield path, "pairs", read_npz(path, PAIRS_SCHEMA, (), RESTORE)[0]
 
 
 def validated(fields: Fields) -> dict:

@@ -11,7 +11,6 @@ searches can end with cells of little else (DARTS+, arXiv 1909.06035; R-DARTS, a
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from labkit.data import datasets as data
 from labkit.data.datasets import DataSet, Split
 from labkit.runtime.distributed import World
 from labkit.runtime.machine import choose_device, machine
-from labkit.storage.atomic_write import write_atomic
+from labkit.storage.atomic_write import write_json
 from labkit.train.batches import Batches
 from labkit.train.config import cosine
 from labkit.train.resumable_run import Run, RunState, buffers_of, with_buffers
@@ -228,5 +227,4 @@ def _write_genotype(
         "machine": machine(device),
         "history": result.history,
     }
-    text = json.dumps(value, indent=1)
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_json(path, value)

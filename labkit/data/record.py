@@ -29,9 +29,12 @@ class ImageForm(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Fields) -> ImageForm:
         side = fields.get("side", int)
-        if side < 1 or fields.get("channels", int) not in (1, 3):
-            fields.fail("side", "a form of positive side and 1 or 3 channels")
-        return cls(fields.get("channels", int), side, fields.choice("fit", FITS))
+        if side < 1:
+            fields.fail("side", "at least 1 pixel")
+        channels = fields.get("channels", int)
+        if channels not in (1, 3):
+            fields.fail("channels", "1 or 3")
+        return cls(channels, side, fields.choice("fit", FITS))
 
 
 class DatasetRecord(NamedTuple):

@@ -22,7 +22,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
-from labkit.data.datasets import DataError
+from labkit.data.record import DataError
 from labkit.space import Arch
 from labkit.supernet.batch_norm import Recorder
 from labkit.supernet.evaluation import RECALIBRATION_IMAGES, spread

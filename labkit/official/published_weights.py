@@ -22,7 +22,7 @@ from labkit.official.download import FetchError, discard, download_any
 from labkit.space.presets import get_space
 from labkit.storage.paths import cache_dir
 from labkit.storage.tensor_file import CheckpointError
-from labkit.supernet import weights_file as pretrained
+from labkit.supernet import weights_file
 from labkit.supernet.supernet import Supernet
 
 # The model zoo of the package's release of July 2023, and the address of earlier releases.
@@ -69,7 +69,7 @@ def available() -> list[dict]:
     rows = []
     for name, published in PUBLISHED.items():
         path = converted_path(published)
-        source = pretrained.load(path)[1].get("source") if path.is_file() else None
+        source = weights_file.read_record(path)[1].get("source") if path.is_file() else None
         rows.append({"name": name, **published._asdict(), "path": str(path), "got": source})
     return rows
 
@@ -86,7 +86,7 @@ def fetch(name: str, *, sha256: str | None = None, progress: bool = True) -> Pat
         raise FetchError(f"SHA-256 {sha256!r} is not 64 hexadecimal digits")
     path, sha256 = converted_path(published), (sha256 or "").lower()
     if path.is_file():
-        _, record = pretrained.load(path)
+        _, record = weights_file.load(path)
         recorded = (record.get("source") or {}).get("sha256", "unknown")
         if sha256 and recorded != sha256:
             raise FetchError(
@@ -133,7 +133,7 @@ def load(name: str) -> Supernet:
         raise FetchError(
             f"{path} does not exist; get it with `labkit weights fetch {published.space}`"
         )
-    return pretrained.load(path)[0]
+    return weights_file.load(path)[0]
 
 
 def find(name: str) -> Published:
@@ -169,7 +169,7 @@ def _convert(
             f" {error}"
         ) from error
     record = {"url": origin, "bytes": size, "sha256": sha256, "date": date.today().isoformat()}
-    pretrained.save(target, supernet, {"source": record})
+    weights_file.save(target, supernet, {"source": record})
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:

@@ -107,10 +107,7 @@ def check_fields(path: Path, header: dict, kinds: Mapping[str, type | tuple[type
 def check_step(path: Path, step: int, total: float) -> None:
     """Raise CheckpointError unless a run of `total` steps can stand after `step` of them."""
     if not 0 <= step <= total:
-        raise CheckpointError(
-            f"{path}: step {step} is not one of this run's {total}; restore the file, or remove it "
-            "to start over"
-        )
+        raise CheckpointError(f"{path}: step {step} is not one of this run's {total}; {START_OVER}")
 
 
 def check_tensors(

@@ -15,7 +15,7 @@ from labkit.space import SearchSpace
 from labkit.space.binding import version_text
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import sha256
-from labkit.storage.tensor_file import CheckpointError
+from labkit.storage.tensor_file import START_OVER, CheckpointError
 from labkit.supernet import weights_file
 from labkit.supernet.folder import weights_path
 from labkit.supernet.supernet import Supernet
@@ -159,8 +159,7 @@ class TrainState(RunState):
             )
         if (header.get("scaler") or {}).keys() != self.scaler.keys():
             raise CheckpointError(
-                f"{path}: header field 'scaler' is not what labkit writes; restore the "
-                "file, or remove it to start over"
+                f"{path}: header field 'scaler' is not what labkit writes; {START_OVER}"
             )
         if self._teacher_from is not None and header["step"] > self._teacher_from:
             self.take_teacher()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from labkit.data.record import DataError
 from labkit.supernet.folder import TrainedSupernet
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ def available_images(trained: TrainedSupernet) -> DataSet | None:
 
     Raises CheckpointError where there are no weights, or other images go by the same name.
     """
-    from labkit.data.fashion_mnist import DataError
-
     try:
         return trained.dataset
     except DataError as error:

@@ -21,7 +21,7 @@ from labkit.course.checking.stripped_copy import PACKAGE
 from labkit.course.confinement.limits import RunLimits
 from labkit.course.grading.signature import is_signed, sign
 from labkit.course.handout.pristine_course import course_names, pristine_cells
-from labkit.storage.atomic_write import write_atomic
+from labkit.storage.atomic_write import write_json
 
 SCHEMA = "labkit-result-2"
 HASHED = re.compile(r"-[0-9a-f]{8}$")  # such a name might be made from another student's
@@ -77,8 +77,7 @@ class ResultStore:
 
     def save(self, result: dict) -> None:
         stored = {"result": result, "signature": sign(_canonical(result))}
-        text = json.dumps(stored, indent=1) + "\n"
-        write_atomic(self._path(result["student"]), lambda path: path.write_text(text))
+        write_json(self._path(result["student"]), stored)
 
     def _path(self, student: str) -> Path:
         return self.folder / f"{slug(student)}.json"
