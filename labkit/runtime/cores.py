@@ -6,7 +6,6 @@ Also copied into kits: it needs Python 3.8 and the standard library.
 from __future__ import annotations
 
 import glob
-import os
 import threading
 from typing import Iterable  # noqa: UP035  (for Python 3.8)
 
@@ -20,13 +19,10 @@ def thread_states() -> dict[str, tuple[int, int]]:
     (proc(5): fields 14, 15 and 39 of stat).
     """
     states = {}
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()  # from field 3 on
-            states[thread] = int(fields[11]) + int(fields[12]), int(fields[36])
-    except (OSError, ValueError, IndexError):  # another system, or a thread that has just ended
-        return {}
+    for path in glob.glob("/proc/self/task/*/stat"):
+        fields = (read_text(path) or "").rpartition(")")[2].split()  # from field 3 on
+        if len(fields) > 36:  # not of a thread that has just ended
+            states[path.split("/")[4]] = int(fields[11]) + int(fields[12]), int(fields[36])
     return states
 
 

@@ -60,7 +60,7 @@ def provenance_of(runtime: Runtime, limits: TimingLimits) -> dict[str, object]:
         "runtime": runtime.name,
         "runtime_version": runtime.version,
         "threads": runtime.threads,
-        "batch": runtime.batch,
+        "batch": 1,
         "limits": limits._asdict(),
     }
 

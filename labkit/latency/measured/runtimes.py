@@ -20,7 +20,6 @@ class Runtime(Protocol):
     name: str
     version: str
     threads: int
-    batch: int
 
     def block(self, space: SearchSpace, block: TimedBlock) -> Call: ...
 
@@ -32,29 +31,29 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int = 1, batch: int = 1) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self.version = require_onnxruntime().__version__
-        self.threads, self.batch = threads, batch
+        self.threads = threads
 
     def block(self, space: SearchSpace, block: TimedBlock) -> Call:
-        return onnx_call(block_file(space, block, self.batch), self.threads)
+        return onnx_call(block_file(space, block), self.threads)
 
     def subnet(self, space: SearchSpace, arch: Arch) -> Call:
-        return onnx_call(subnet_file(space, arch, self.batch), self.threads)
+        return onnx_call(subnet_file(space, arch), self.threads)
 
 
-def block_file(space: SearchSpace, block: TimedBlock, batch: int = 1) -> bytes:
-    """The ONNX model of one timed block."""
+def block_file(space: SearchSpace, block: TimedBlock) -> bytes:
+    """The ONNX model of one timed block, for one image."""
     from labkit.runtime.onnx_graph import model_of
 
-    return model_of(block.operators(space), batch=batch).SerializeToString()
+    return model_of(block.operators(space)).SerializeToString()
 
 
-def subnet_file(space: SearchSpace, arch: Arch, batch: int = 1) -> bytes:
-    """The ONNX model of a whole subnet."""
+def subnet_file(space: SearchSpace, arch: Arch) -> bytes:
+    """The ONNX model of a whole subnet, for one image."""
     from labkit.runtime.onnx_graph import network_model
 
-    return network_model(space, arch, batch=batch).SerializeToString()
+    return network_model(space, arch).SerializeToString()
 
 
 class TorchEager:
@@ -65,10 +64,10 @@ class TorchEager:
 
     name = "torch"
 
-    def __init__(self, threads: int = 1, batch: int = 1) -> None:
+    def __init__(self, threads: int = 1) -> None:
         import torch
 
-        self.version, self.threads, self.batch = torch.__version__, threads, batch
+        self.version, self.threads = torch.__version__, threads
 
     def block(self, space: SearchSpace, block: TimedBlock) -> Call:
         from labkit.supernet.subnet import torch_modules
@@ -86,7 +85,7 @@ class TorchEager:
 
         module.eval()
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn((self.batch, channels, side, side), generator=generator)
+        images = torch.randn((1, channels, side, side), generator=generator)
 
         def call() -> None:
             with torch.inference_mode():
@@ -104,7 +103,7 @@ def default_runtime() -> str:
     return "onnxruntime" if all(map(find_spec, ("onnx", "onnxruntime"))) else "torch"
 
 
-def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Runtime:
+def get_runtime(name: str | None = None, threads: int = 1) -> Runtime:
     """The runtime `name`; None takes ONNX Runtime, or PyTorch eager where it or onnx is missing.
 
     Raises ValueError for an unknown name, MissingPackage (with the command that installs it) for
@@ -113,4 +112,4 @@ def get_runtime(name: str | None = None, threads: int = 1, batch: int = 1) -> Ru
     name = default_runtime() if name is None else name
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}, known: {', '.join(RUNTIMES)}")
-    return RUNTIMES[name](threads, batch)
+    return RUNTIMES[name](threads)
