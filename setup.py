@@ -17,7 +17,8 @@ class BuildWithData(build_py):
         super().run()
         if not self.editable_mode:
             packed = Path(self.build_lib) / "labkit" / "shipped"
-            shutil.copytree(ROOT / "data", packed, dirs_exist_ok=True)
+            keep_back = shutil.ignore_patterns("training")  # weights to go on from, which nothing reads
+            shutil.copytree(ROOT / "data", packed, ignore=keep_back, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithData})
