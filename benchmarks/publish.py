@@ -42,17 +42,12 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Section:
-    """What is written about a script's report, on which page, and the picture drawn from it.
-
-    `script` is for a section that is not called like its script: a study that is there twice, with
-    other options.
-    """
+    """What is written about a script's report, on which page, and the picture drawn from it."""
 
     page: str
     text: Callable[[dict], str]
     picture: Callable[[dict], Figure] | None = None
     caption: str = ""
-    script: str = ""
 
 
 def main() -> None:
@@ -64,7 +59,7 @@ def main() -> None:
     if arguments.name:
         page.save(
             page.FOLDER / "results" / f"{arguments.name}.json",
-            run(SECTIONS[arguments.name].script or arguments.name, passed_on),
+            run(arguments.name, passed_on),
         )
     for name in [arguments.name] if arguments.name else SECTIONS:
         path = page.FOLDER / "results" / f"{name}.json"
@@ -411,20 +406,6 @@ SECTIONS = {
         stand_alone.figure,
         "Accuracy over multiply-adds of subnets, cut out of the supernet and trained alone",
     ),
-    "stand_alone_cifar10": Section(
-        TRAINING,
-        stand_alone_text,
-        stand_alone.figure,
-        "The same for the supernet in color",
-        script="stand_alone",
-    ),
-    "stand_alone_96": Section(
-        TRAINING,
-        stand_alone_text,
-        stand_alone.figure,
-        "The same, trained alone twice as long",
-        script="stand_alone",
-    ),
     "recipes": Section(
         TRAINING,
         recipes_text,
@@ -432,13 +413,10 @@ SECTIONS = {
         "Accuracy of the smallest, middle and largest subnet after four recipes of equal CPU time",
     ),
     "fine_tuning": Section(TRAINING, fine_tuning.text),
-    "fine_tuning_cifar10": Section(TRAINING, fine_tuning.text, script="fine_tuning"),
     "arch_sampling": Section(TRAINING, arch_sampling.text),
-    "arch_sampling_cifar10": Section(TRAINING, arch_sampling.text, script="arch_sampling"),
     "step_memory": Section(TRAINING, step_memory),
     "step_speed": Section(TRAINING, step_speed),
     "step_profile": Section(TRAINING, step_profile.text),
-    "step_profile_gpu": Section(TRAINING, step_profile.text, script="step_profile"),
     "shared_prefixes": Section(TRAINING, shared_prefixes),
 }
 

@@ -144,23 +144,6 @@ def test_a_section_with_a_picture_says_what_the_study_found(tmp_path, monkeypatc
     assert (tmp_path / "docs" / "stand_alone.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_study_with_other_options_is_a_section_of_its_own(tmp_path, monkeypatch):
-    (tmp_path / "results").mkdir()
-    report = {"machine": "made up", "date": "2020-02-03", "budgets": 5, "pairs": 1, "ours": {}}
-    (tmp_path / "exact_front.py").write_text(f"print({json.dumps(json.dumps(report))})")
-    monkeypatch.setattr(page, "FOLDER", tmp_path)
-    monkeypatch.setitem(
-        publish.SECTIONS,
-        "short",
-        publish.Section("P.md", publish.exact_front, script="exact_front"),
-    )
-    monkeypatch.setitem(publish.TITLES, "P.md", "Title")
-    monkeypatch.setattr(sys, "argv", ["publish.py", "short"])
-    publish.main()
-    assert json.loads((tmp_path / "results" / "short.json").read_text()) == report
-    assert "<!-- short -->\n**Exact search**" in (tmp_path / "P.md").read_text()
-
-
 def test_a_comparison_is_recorded_once_and_under_its_own_space(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     (tmp_path / "published").mkdir()
