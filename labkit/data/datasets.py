@@ -8,6 +8,7 @@ Splits are fixed (`labkit.data.splits`). Of Fashion-MNIST's 60,000 training imag
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +80,8 @@ def load(
     cannot be read is skipped, and named on standard error. Raises DataError if the files are not
     there, not whole or no data set, and with `strict` for an image that cannot be read.
     """
-    class_name = torchvision_sets.find(str(name))
+    is_folder = isinstance(name, Path) or os.sep in name  # a word is a name first
+    class_name = None if is_folder else torchvision_sets.find(str(name))
     if class_name in torchvision_sets.ARRAYS:
         return _of_arrays(str(name), class_name)
     form = form or ImageForm()

@@ -15,13 +15,25 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 
 from labkit.data.record import DataError
 
 PARTS = ("train", "val", "test")
+FORMATS = {*"AVIF BMP GIF JPEG JPEG2000 MPO PNG PPM TGA TIFF WEBP".split()}
+ENDINGS = tuple(e for e, name in Image.registered_extensions().items() if name in FORMATS)
 SURVEYED = 200  # pictures that are looked at to know their size and colors
 LARGEST_SIDE = 224  # of a network that is proposed for them
+
+
+def require_outside(out: Path, images: Path) -> None:
+    """Raise DataError where `out`, into which files are to be written, lies in a folder of images:
+    its own folder would be taken for a class.
+    """
+    if out.resolve().is_relative_to(images.resolve()):
+        raise DataError(
+            f"{out} lies in the folder of images {images}, where it would count as a class of them;"
+            " choose a folder elsewhere (--out DIR)"
+        )
 
 
 class PictureFolder:
@@ -114,12 +126,12 @@ def _images_in(path: Path, classes: Sequence[str]) -> list[bytes]:
             images += [
                 os.fsencode(os.path.normpath(os.path.join(below, name)))
                 for name in files
-                if has_file_allowed_extension(name, IMG_EXTENSIONS) and not _is_hidden(name)
+                if name.lower().endswith(ENDINGS) and not _is_hidden(name)
             ]
     if not images:
         raise DataError(
-            f"class {path.name!r} has no images in {path}; add some (JPEG, PNG, WebP), or remove"
-            " the folder"
+            f"class {path.name!r} has no images in {path}; add some (JPEG, PNG, WebP), or move the"
+            " folder elsewhere if it is not one of images"
         )
     return sorted(images)
 
@@ -145,6 +157,7 @@ def _parts_of(path: Path) -> tuple[str, ...]:
     # Somebody's class may be called train: it has images in it, and no folders.
     nested = {name for name in names if name in PARTS and _sub_folders(path / name)}
     if not nested:
+        _refuse_splits_of_other_names(path, names)
         return ("",)
     if nested != names or "train" not in names:
         raise DataError(
@@ -153,6 +166,16 @@ def _parts_of(path: Path) -> tuple[str, ...]:
             " class"
         )
     return tuple(part for part in PARTS if part in names)
+
+
+def _refuse_splits_of_other_names(path: Path, names: set[str]) -> None:
+    """Raise DataError where every folder holds the same classes: not each of them is a class."""
+    below = [_sub_folders(path / name) for name in sorted(names)]
+    if len(below) > 1 and len(below[0]) > 1 and all(each == below[0] for each in below):
+        raise DataError(
+            f"{path} has the sub-folders {', '.join(sorted(names))}, each with the folders"
+            f" {', '.join(sorted(below[0])[:3])}: if they are splits, call them train, val and test"
+        )
 
 
 def _sub_folders(path: Path) -> set[str]:
@@ -195,10 +218,10 @@ def survey(folder: PictureFolder) -> tuple[int, int]:
     for i in np.unique(np.linspace(0, len(folder) - 1, SURVEYED).round().astype(int)):
         try:
             picture = Image.open(folder.file(i))
-        except OSError:  # whoever loads the images says so
+        except Exception:  # PIL raises anything for damaged files; whoever loads them says so
             continue
         sides.append(min(picture.size))
-        gray = gray and picture.mode in ("1", "L", "LA", "I", "I;16", "F")
+        gray = gray and (picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I"))
     if not sides:
         raise DataError(f"none of the images in {folder.path} that were looked at can be read")
     side = min(int(np.median(sides)), LARGEST_SIDE)

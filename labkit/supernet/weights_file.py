@@ -97,9 +97,12 @@ def dataset_of(path: Path, record: Mapping, images: Path | None = None) -> DataS
     dataset = datasets.load(images or recorded.name, recorded.form)
     # A folder may lie elsewhere; what is in it must be the same.
     if dataset.record != recorded and (recorded.content or "none") != dataset.content:
+        before, now = recorded._asdict(), dataset.record._asdict()
+        telling = ("classes", "splits", "channels", "mean", "std", "form", "content")
+        name = next(name for name in telling if before[name] != now[name])
         raise CheckpointError(
-            f"{path} was trained on {recorded}, which is not the data set of this name here:"
-            f" {dataset.record}"
+            f"{path} was trained on other images than those of {images or recorded.name}:"
+            f" {name} {before[name]}, here {now[name]}; restore the images, or train again"
         )
     return dataset
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from labkit.data import datasets
+from labkit.data.picture_folder import require_outside
 from labkit.runtime.distributed import World, world
 from labkit.runtime.machine import machine
 from labkit.space import SearchSpace
@@ -18,6 +19,7 @@ from labkit.supernet import weights_file
 from labkit.supernet.batch_norm import BatchStatistics, DistributedStatistics
 from labkit.supernet.evaluation import Evaluator
 from labkit.supernet.supernet import Supernet
+from labkit.supernet.weights_file import WEIGHTS
 from labkit.train.batches import Batches
 from labkit.train.config import AUTOCAST, TrainConfig, learning_rate
 from labkit.train.cuda_graphs import can_replay, replayed
@@ -63,6 +65,8 @@ def train(
     out, space, recipe = Path(out), config.search_space, config.resolved_recipe
     if clock is not None and recipe.phases:
         raise ValueError(f"recipe {config.recipe!r} has phases of so many steps; leave out clock")
+    if Path(config.dataset).is_dir():
+        require_outside(out, Path(config.dataset))
     dataset = _load_dataset(config, space, strict)
     with world(device) as ranks:
         batches = Batches(
@@ -79,6 +83,7 @@ def train(
         )
         total = config.epochs * batches.steps_per_epoch
         state = TrainState(config, ranks.device, total)
+        state.content = dataset.content
         run = Run(
             state,
             out / "checkpoint.safetensors",
@@ -92,7 +97,8 @@ def train(
             progress=progress and ranks.leads,
             clock=clock,
         )
-        run.begin(resume=resume, outputs=("curve.csv", "supernet.safetensors"))
+        run.begin(resume=resume, outputs=("curve.csv", WEIGHTS))
+        began_at = state.step
         network = state.supernet
         trained = replayed(network, config.batch) if can_replay(config, ranks) else network
         counts = {"images": CURVE_IMAGES, "recalibration_images": CURVE_IMAGES}
@@ -122,10 +128,11 @@ def train(
             state.update(rate, config.ema_decay)
             if run.ends_epoch(step) and ranks.leads:
                 state.curve.append(_curve_row(run, loss, evaluator, config))
-        if ranks.leads:
+        # A run that had ended keeps its file: what was measured with it holds for no other.
+        if ranks.leads and (state.step > began_at or not (out / WEIGHTS).is_file()):
             config = replace(config, epochs=max(1, round(state.step / run.steps_per_epoch)))
             record = {**record_of(config, state, ranks), "dataset": dataset.record.to_json()}
-            weights_file.save(out / "supernet.safetensors", state.average, record)
+            weights_file.save(out / WEIGHTS, state.average, record)
         ranks.wait()
     return state.average
 

@@ -15,6 +15,7 @@ the checkpoints.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -110,12 +111,27 @@ class RunState:
 
 
 def first_difference(current: Mapping, recorded: Mapping) -> tuple[str, object, object] | None:
-    """The first option in which a recorded run differs: its name, recorded value, current value."""
+    """The first option in which a recorded run differs: its name, recorded value, current value.
+
+    Of an option that is an object, or the JSON text of one, such as a space: its first field.
+
+    >>> first_difference({"space": '{"stem": 8, "act": "relu"}'}, {"space": '{"stem": 8}'})
+    ('space.act', None, 'relu')
+    """
     for option in {**recorded, **current}:
         values = recorded.get(option), current.get(option)
         if values[0] != values[1]:
+            objects = [_object(value) for value in values]
+            if None not in objects and (inner := first_difference(objects[1], objects[0])):
+                return f"{option}.{inner[0]}", *inner[1:]
             return option, *values
     return None
+
+
+def _object(value: object) -> Mapping | None:
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    return value if isinstance(value, Mapping) else None
 
 
 @dataclass

@@ -31,7 +31,8 @@ class TrainState(RunState):
     """The state of a training run of `total` steps.
 
     `teacher` is an outside teacher from the beginning on, or in progressive shrinking the network
-    as its first phase left it; `initial` is the record of the weights that the run began with.
+    as its first phase left it; `initial` is the record of the weights that the run began with,
+    `content` the digest of its images, where they come from a folder.
     """
 
     schema = "labkit-checkpoint-1"
@@ -40,6 +41,7 @@ class TrainState(RunState):
         "scaler": OPTIONAL,
         "initial": OPTIONAL,
         "teacher_sha256": (str, NoneType),
+        "content": (str, NoneType),
     }
 
     def __init__(self, config: TrainConfig, device: torch.device = CPU, total: int = 1) -> None:
@@ -63,6 +65,7 @@ class TrainState(RunState):
             self.teacher = load_teacher(path, space).to(**self._place)
             self.teacher_sha256 = sha256(path)
         self.initial: dict | None = None
+        self.content: str | None = None
         self.curve: list[dict] = []  # a row an epoch
         recipe = config.resolved_recipe
         narrower = [w for w in space.widths if w < config.trained_space.widths[0]]
@@ -156,6 +159,11 @@ class TrainState(RunState):
             raise CheckpointError(
                 f"{self.config.teacher} is not the teacher that {path} was made with (its "
                 "SHA-256 is another); restore it, or use another folder"
+            )
+        if header.get("content", self.content) != self.content:
+            raise CheckpointError(
+                f"the images in {self.config.dataset} are not those that {path} was made with;"
+                " restore them, or use another folder for --out"
             )
         if (header.get("scaler") or {}).keys() != self.scaler.keys():
             raise CheckpointError(

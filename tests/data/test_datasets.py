@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,14 @@ def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
         unpacked.write_bytes(damaged)
         unpack_fashion_mnist()
         assert unpacked.read_bytes() == gzip.decompress(whole)
+
+
+def test_a_folder_is_read_though_torchvision_has_a_set_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "eurosat", classes=2, per_class=8)
+    for name in (Path("eurosat"), tmp_path / "eurosat", "./eurosat", str(tmp_path / "eurosat")):
+        assert data.load(name, ImageForm(3, 12)).classes == ("class0", "class1")
 
 
 def test_unknown_data_set():

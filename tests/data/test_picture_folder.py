@@ -1,4 +1,5 @@
 import os
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -77,9 +78,17 @@ def other_classes(path):
     write_pictures(path / "val", classes=4, per_class=1)
 
 
+def splits_of_other_names(path):
+    for name in ("Training", "Testing"):
+        write_pictures(path / name, classes=3, per_class=1)
+    for i in range(3):
+        shutil.rmtree(path / f"class{i}")
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
+        (splits_of_other_names, "Testing, Training, each with .*: if they are splits, call them"),
         (empty_class, "class 'class9' has no images in .*class9; add some"),
         (one_class, r"has 1 class \(class0\); wanted are at least two"),
         (stray_part, "has the sub-folders class1, class2, train; wanted are train"),
@@ -112,6 +121,34 @@ def test_a_survey_says_channels_and_size(tmp_path):
         file.write_bytes(b"damaged")
     with pytest.raises(DataError, match="can be read"):
         survey(PictureFolder(tmp_path / "gray"))
+
+
+def test_a_survey_passes_over_what_pil_refuses_in_its_own_ways(tmp_path, monkeypatch):
+    write_pictures(tmp_path, classes=2, per_class=2)
+    Image.new("L", (60, 60)).save(tmp_path / "class0" / "large.png")
+    (tmp_path / "class0" / "cut.png").write_bytes(
+        (tmp_path / "class0" / "000.png").read_bytes()[:20]
+    )
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 45 * 40 // 2)  # twice as many raise an error
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "class0" / "large.png")
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert survey(PictureFolder(tmp_path))[0] == 3
+
+
+def test_gray_of_sixteen_bits_is_gray_in_either_order_of_bytes(tmp_path):
+    for label, mode in (("a", "I;16"), ("b", "I;16B")):
+        (tmp_path / label).mkdir()
+        Image.frombytes(mode, (9, 9), bytes(162)).save(tmp_path / label / "1.tif")
+    assert survey(PictureFolder(tmp_path)) == (1, 8)
+
+
+def test_pictures_of_all_formats_that_are_read(tmp_path):
+    write_pictures(tmp_path, classes=2, per_class=1)
+    for name in ("a.gif", "b.jfif", "c.TGA", "d.jp2", "e.webp"):
+        image = Image.open(tmp_path / "class0" / "000.png")
+        image.save(tmp_path / "class0" / name, "JPEG" if name == "b.jfif" else None)
+    assert len(PictureFolder(tmp_path)) == 7
 
 
 def test_names_of_any_kind_and_nothing_hidden(tmp_path):

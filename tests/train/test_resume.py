@@ -2,14 +2,19 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
+from pictures_for_tests import write_pictures
 
+from labkit.data.record import DataError
+from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage import tensor_file as checkpoint
 from labkit.storage.tensor_file import CheckpointError
@@ -124,6 +129,54 @@ def test_a_disk_that_fills_up_stops_the_run_with_the_last_checkpoint_whole(tmp_p
     assert "go on with --resume" in stopped.stderr
     assert checkpoint.read(tmp_path / "checkpoint.safetensors")[1]["step"] == 2
     assert_resumes_to(uninterrupted, tmp_path)
+
+
+OWN = SearchSpace(
+    name="mine",
+    resolutions=(8, 12),
+    in_channels=3,
+    num_classes=2,
+    stem_width=8,
+    stages=(Stage(8, 2, (1, 2), kernels=(3,), expands=(2, 3)),),
+)
+
+
+@pytest.fixture(name="own")
+def a_run_with_own_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    images = write_pictures(tmp_path / "photos", classes=2, per_class=20)
+    return TrainConfig(space=OWN, dataset=str(images), epochs=2, batch=8)
+
+
+def test_a_run_does_not_go_on_with_other_images(own, tmp_path):
+    images, out = Path(own.dataset), tmp_path / "run"
+    train(replace(own, epochs=1), out, progress=False)
+    first = next((images / "class1").iterdir())
+    first.unlink()
+    with pytest.raises(CheckpointError, match="the images in .*photos are not those that .*--out"):
+        train(replace(own, epochs=1), out, resume=True, progress=False)
+    shutil.rmtree(images)
+    write_pictures(images, classes=2, per_class=20)
+    train(replace(own, epochs=1), out, resume=True, progress=False)  # the same ones once more
+
+
+def test_a_run_that_has_ended_keeps_its_weights_as_they_are(own, tmp_path):
+    """Pairs and a predictor may have been made from that very file."""
+    out = tmp_path / "run"
+    train(own, out, progress=False)
+    weights = (out / "supernet.safetensors").read_bytes()
+    train(own, out, resume=True, progress=False)
+    assert (out / "supernet.safetensors").read_bytes() == weights
+    (out / "supernet.safetensors").unlink()  # as where it was killed before they were written
+    train(own, out, resume=True, progress=False)
+    assert checkpoint.read(out / "supernet.safetensors")[1]["config"]["epochs"] == 2
+
+
+def test_a_run_does_not_write_among_its_images(own):
+    out = Path(own.dataset) / "runs"
+    with pytest.raises(DataError, match="runs lies in the folder of images .*--out DIR"):
+        train(own, out, progress=False)
+    assert not out.exists()
 
 
 def test_no_room_for_a_checkpoint_is_an_error_before_training(tmp_path, monkeypatch):
