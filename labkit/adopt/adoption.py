@@ -19,11 +19,13 @@ from labkit.adopt.plan import (
 from labkit.adopt.project_folder import NETWORKS, SPACE, SUPERNET
 from labkit.adopt.space_template import write_space
 from labkit.adopt.trained_once import trained_once
-from labkit.data.picture_folder import PictureFolder, survey
+from labkit.data.picture_folder import PictureFolder, require_outside, survey
 from labkit.latency.devices import HOST, Device, get_device
 from labkit.latency.measured.table_files import host_table
 from labkit.runtime.machine import choose_device
 from labkit.space import SearchSpace
+from labkit.space.presets import get_space
+from labkit.specialize.choices import require_distinct_devices
 from labkit.specialize.deployment_matrix import DeploymentMatrix, specialize
 from labkit.specialize.device_costs import measurement_bar
 from labkit.specialize.targets import Request
@@ -93,13 +95,18 @@ def adopt(
     stopped, however it was stopped: `out`/plan.json has what was planned, clock.json the time. This
     began at `since`, in seconds of time.monotonic, or now.
 
-    Raises DataError for images that are no data set, DeviceError for an unknown device, PlanError
-    where the time is too short or the devices too small.
+    Raises DataError for images that are no data set, DeviceError for an unknown device, ValueError
+    for one that is given twice, PlanError where the time is too short or the devices too small, or
+    `out` has a plan for other images or options.
     """
+    require_distinct_devices(requests)
     devices = [get_device(request.device) for request in requests]
     out, pictures = Path(out), PictureFolder(folder)
-    clock, limit = Clock(out / "clock.json", "planning", since), (1 - REPORT_SHARE) * 60 * minutes
+    require_outside(out, pictures.path)
     plan = _read_plan(out / PLAN) if (out / PLAN).is_file() else None
+    if plan is not None:
+        _require_same(plan, out, dataset=str(pictures.path), augment=augment, seed=seed)
+    clock, limit = Clock(out / "clock.json", "planning", since), (1 - REPORT_SHARE) * 60 * minutes
     spaces = [] if plan else _spaces(pictures, devices)
     with clock:
         if choose_device(device).type == "cpu":
@@ -112,6 +119,11 @@ def adopt(
         config, space, run = plan.config, plan.config.search_space, out / SUPERNET
         if not (out / SPACE).exists():
             write_space(out / SPACE, space)
+        elif get_space(str(out / SPACE)) != space:
+            raise PlanError(
+                f"{out / SPACE} is not the space that was planned; remove it to have that one"
+                " written, or train in yours (`labkit train --space`)"
+            )
         before = clock.total - clock.seconds.get("training", 0.0)
         seconds = max(1.0, (1 - MEASURING) * limit - plan.deploying_seconds - before)
         if not (run / WEIGHTS).is_file():
@@ -203,6 +215,17 @@ def _plan(
 def _name_of(folder: Path) -> str:
     letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name)
     return letters.strip("-")[:40] or "images"
+
+
+def _require_same(plan: Plan, folder: Path, **options: object) -> None:
+    """Raise PlanError where the plan in `folder` was made with another of these options."""
+    for option, value in options.items():
+        planned = getattr(plan.config, option)
+        if planned != value:
+            raise PlanError(
+                f"{folder} was begun with {option} {planned!r}, not {value!r}; go on with the same,"
+                " or choose another folder (--out DIR)"
+            )
 
 
 def _write_plan(path: Path, plan: Plan) -> None:

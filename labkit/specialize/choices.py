@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from labkit.latency.devices import get_device
 from labkit.search import InfeasibleBudget
 from labkit.space import Arch
 from labkit.specialize.subnet_search import Method, search_subnet
@@ -63,10 +64,10 @@ def choose_subnets(
 
 
 def require_distinct_devices(requests: Sequence[Request]) -> None:
-    """Raise ValueError unless there are two devices or more, each with one budget."""
-    names = [request.device for request in requests]
+    """Raise ValueError unless each device has one budget, and DeviceError for one unknown."""
+    names = [get_device(request.device).name for request in requests]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(f"device {repeated[0]!r} is given twice; give each device one budget")
-    if len(names) < 2:
-        raise ValueError("specializing takes two devices or more, each with its budget")
+    if not names:
+        raise ValueError("specializing takes a device, with its budget")

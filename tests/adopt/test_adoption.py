@@ -16,6 +16,9 @@ from labkit.adopt.adoption import adopt, with_more_time
 from labkit.adopt.adoption_report import write_adoption_report
 from labkit.adopt.after_training import rehearse_deploying
 from labkit.adopt.plan import Plan, PlanError, training_config
+from labkit.adopt.space_template import write_space
+from labkit.data.record import DataError
+from labkit.space import get_space
 from labkit.specialize.targets import Request
 from labkit.storage.errors import LabError
 from labkit.supernet.accuracy_files import PREDICTOR
@@ -161,6 +164,34 @@ def test_an_interrupted_adoption_keeps_its_plan(photos, tmp_path, monkeypatch):
     file.write_text(json.dumps({**value, "config": {**value["config"], "epochs": -1}}))
     with pytest.raises(PlanError, match="plan.json: config: epochs must be positive.*begin anew"):
         adopt(photos, tmp_path / "out", REQUESTS, 1.0)
+
+
+def test_a_folder_goes_on_with_what_it_was_begun_with_or_not_at_all(photos, tmp_path, monkeypatch):
+    quick_plan(monkeypatch)
+    monkeypatch.setattr(adopting, "rehearse_deploying", lambda *_: 1.0)
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains"))
+    others = write_pictures(tmp_path / "others", classes=2, per_class=16)
+    out, options = tmp_path / "out", {"device": "cpu", "progress": False}
+    with pytest.raises(BaseException, match="it trains"):
+        adopt(photos, out, REQUESTS, 1.0, **options)
+    with pytest.raises(PlanError, match="begun with dataset '.*photos!', not '.*others'; .*--out"):
+        adopt(others, out, REQUESTS, 1.0, **options)
+    with pytest.raises(PlanError, match="begun with augment 'crop,flip', not 'crop'"):
+        adopt(photos, out, REQUESTS, 1.0, augment="crop", **options)
+    with pytest.raises(PlanError, match="begun with seed 0, not 1"):
+        adopt(photos, out, REQUESTS, 1.0, seed=1, **options)
+    write_space(out / "other.toml", get_space("fmnist"))
+    (out / "other.toml").rename(out / "space.toml")
+    with pytest.raises(PlanError, match="space.toml is not the space that was planned; remove it"):
+        adopt(photos, out, REQUESTS, 1.0, **options)
+
+
+def test_what_cannot_end_well_is_refused_before_any_work(photos, tmp_path):
+    with pytest.raises(ValueError, match="device 'pi4' is given twice"):
+        adopt(photos, tmp_path / "out", [*REQUESTS, Request("pi4", 5)], 1.0)
+    with pytest.raises(DataError, match="adopted lies in the folder of images .*--out DIR"):
+        adopt(photos, photos / "adopted", REQUESTS, 1.0)
+    assert not (tmp_path / "out").exists() and not (photos / "adopted").exists()
 
 
 def test_a_device_that_nothing_fits_is_named_before_any_work(photos, tmp_path, monkeypatch):

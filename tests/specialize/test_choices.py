@@ -174,8 +174,7 @@ def test_devices_that_no_subnet_can_share_get_none_for_all(tmp_path):
 @pytest.mark.parametrize(
     "requests, error, message",
     [
-        (["pi4:4"], ValueError, "takes two devices or more"),
-        ([], ValueError, "takes two devices or more"),
+        ([], ValueError, "takes a device"),
         (["pi4:4", "host:1", "pi4:5"], ValueError, "device 'pi4' is given twice"),
         (["pi4:4", "pi5:4"], DeviceError, "unknown device 'pi5', known: host"),
     ],

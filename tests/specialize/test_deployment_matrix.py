@@ -512,6 +512,15 @@ def test_a_real_run_deploys_what_it_chose(tmp_path, monkeypatch):
             assert session.get_inputs()[0].shape[-1] == choice.arch.resolution
 
 
+def test_one_device_gets_its_network(tmp_path):
+    space_alone = TrainedSupernet(FMNIST, predictor="synthetic")
+    matrix = specialize(space_alone, [Request("pi4", 2)], tmp_path, progress=False)
+    (choice,) = matrix.choices
+    assert choice.owner == "pi4" and matrix.latency_ms[0, 0] <= 2
+    assert "pi4" in matrix.text()
+    save_figure(deployment_matrix(matrix), tmp_path / "matrix.png")
+
+
 def test_a_predictor_of_some_resolutions_is_asked_for_those_only(tmp_path):
     requests = [Request("note10-class", 30), Request("pi4", 300)]
     matrix = specialize(load("ofa-mbv3-w1.2"), requests, tmp_path, progress=False)
