@@ -64,6 +64,7 @@ def measure(
         fresh = trained.using(images=trained.images)
         if ranks.leads:
             errors = fit_predictor(fresh, seed)
+            _partial_file(trained, archs, seed).unlink(missing_ok=True)
         ranks.wait()
     return errors if ranks.leads else fresh.predictor.header["held_out"]
 
@@ -85,11 +86,10 @@ def measure_pairs(
     genes = random_genes(space, archs, seed)
     splits = (SEARCHED, *UNSEARCHED)
     counts = [len(genes), *[min(SHIFT_ARCHS, len(genes))] * len(UNSEARCHED)]
-    file = f"{file_stem(space)}-{archs}-{seed}-{sha256(weights)[:16]}.npz"
-    partial = cache_dir() / "pairs" / file
+    partial = _partial_file(trained, archs, seed)
     accuracy, cpu_seconds = np.full((len(splits), len(genes)), np.nan), 0.0
     if ranks.leads and partial.is_file():
-        accuracy, cpu_seconds = _measured_before(partial, space, genes, accuracy.shape)
+        accuracy, cpu_seconds = _measured_before(partial, space, genes)
     # Processes on other machines have another cache: what the first one has is what counts.
     accuracy = ranks.from_first(accuracy)
     order, images = np.lexsort(genes.T[::-1]), {}
@@ -134,7 +134,12 @@ def measure_pairs(
     searched, *others = (row[:count] for row, count in zip(accuracy, counts))
     pairs = Pairs(genes, searched, header, dict(zip(UNSEARCHED, others)))
     accuracy_files.write_pairs(trained.path, space, pairs)
-    partial.unlink()
+
+
+def _partial_file(trained: TrainedSupernet, archs: int, seed: int) -> Path:
+    """Where accuracies are kept from the first until the predictor is fitted to all of them."""
+    digest = sha256(trained.weights_path)[:16]
+    return cache_dir() / "pairs" / f"{file_stem(trained.space)}-{archs}-{seed}-{digest}.npz"
 
 
 def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
@@ -144,7 +149,7 @@ def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
 
 
 def _measured_before(
-    partial: Path, space: SearchSpace, genes: np.ndarray, shape: tuple[int, int]
+    partial: Path, space: SearchSpace, genes: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Accuracies (3, N) so far on val-search, val and test, NaN where there is none yet, and the
     CPU seconds that they took.
@@ -164,7 +169,7 @@ def _measured_before(
             f"what an interrupted run left in {partial} cannot be used"
             f" ({error.__cause__ or error}); {advice}"
         ) from None
-    if not np.array_equal(rows, genes) or accuracy.shape != shape:
+    if not np.array_equal(rows, genes) or accuracy.shape != (1 + len(UNSEARCHED), len(genes)):
         raise ArtifactError(f"{partial} holds other archs than this run measures; {advice}")
     return accuracy, cpu_seconds
 

@@ -73,6 +73,8 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
         assert set(there) == set(members)
         ordered = FMNIST.encode(there).tolist()
         assert ordered == sorted(ordered)  # neighbors share prefixes
+    measure_pairs(trained, 11, 3, False, alone)  # as after an interruption of the fit that follows
+    assert len(measured) == 23 and again(trained).pairs.accuracy.tolist() == accuracy.tolist()
     assert header["images"] == dict.fromkeys(("val-search", "val", "test"), 700)
     assert header["cpu_hours"] >= 0 and header["machine"]["cpu"]
     assert [
@@ -80,7 +82,6 @@ def test_measuring_pairs_goes_on_where_it_was_killed(trained, tmp_path, monkeypa
         for record in records("fmnist")
         if record["source"] == "supernets/fmnist/pairs.npz"
     ] == ["pairs"]
-    assert not list((tmp_path / "cache" / "pairs").iterdir())
     assert Evaluator is not Measures
 
 
@@ -187,6 +188,7 @@ def test_two_processes_measure_what_one_does(tmp_path, monkeypatch):
     command = ("-m", "labkit", "measure", "--supernet", "two", "--pairs", "30", "--device", "cpu")
     out = labkit(tmp_path, sys.executable, *ranks, *command)
     assert out.count("pairs and predictor are in two") == 1  # the first process says it
+    assert not list((tmp_path / "cache" / "pairs").iterdir())  # nothing is left of partial pairs
     one, two = load(tmp_path / "one"), load(tmp_path / "two")
     np.testing.assert_array_equal(two.pairs.genes, one.pairs.genes)
     np.testing.assert_array_equal(two.pairs.accuracy, one.pairs.accuracy)
