@@ -135,7 +135,8 @@ def resolutions_line(trained: TrainedSupernet, space: SearchSpace) -> list[str]:
     if not others:
         return []
     searched, rest = (", ".join(map(str, sides)) for sides in (space.resolutions, others))
-    return [f"resolution  {searched} px; the predictor says nothing of {rest} px"]
+    silent = "predictor" if trained.predictor.space == space else "device's table"
+    return [f"resolution  {searched} px; the {silent} says nothing of {rest} px"]
 
 
 def show(result: dict, as_json: bool, lines: list[str]) -> None:

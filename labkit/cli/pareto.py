@@ -38,8 +38,8 @@ def pareto(trained, predictor, device, picture, seed, as_json) -> None:
     from labkit.specialize.targets import milliseconds
 
     trained = trained.using(predictor=predictor)
-    model = trained.predictor
-    space = model.space
+    space = device.known_part(trained.predictor.space)
+    model = trained.predictor.at(space)
     costs = DeviceCosts(space, device)
     exact_front = front(space, model.predict, costs.latency_ms, costs.budgets(), progress=True)
     points = [

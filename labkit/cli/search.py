@@ -116,8 +116,8 @@ def search(
         return None if value is None else round(value * unit, 3)
 
     trained = trained.using(images=images, predictor=predictor)
-    model = trained.predictor
-    space = model.space
+    space = device.known_part(trained.predictor.space)
+    model = trained.predictor.at(space)
     costs = DeviceCosts(space, device, latency=latency)
     budgets = costs.budgets(
         latency_ms=max_latency_ms,
@@ -142,6 +142,12 @@ def search(
         else:
             if click.get_current_context().get_parameter_source("method").name == "COMMANDLINE":
                 raise ValueError("--measure is a method of its own; leave out --method")
+            if space != trained.space:
+                sides = ", ".join(map(str, space.resolutions))
+                raise ValueError(
+                    f"--measure searches all resolutions of a supernet, and latencies on"
+                    f" {device.name!r} are known at {sides} px only; leave it out"
+                )
             method = "thompson"
             result, measured, accuracy_lines = _measured(trained, budgets, measurements, seed)
     except InfeasibleBudget as error:

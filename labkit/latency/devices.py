@@ -105,6 +105,10 @@ class Device:
         """The file of measured times for `space`, None for a device that is not measured."""
         return None
 
+    def known_part(self, space: SearchSpace) -> SearchSpace:
+        """`space` at the resolutions whose latencies are known, at all of them if none are."""
+        return space
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedDevice(Device):
@@ -171,6 +175,15 @@ class MeasuredDevice(Device):
     def latency_file(self, space: SearchSpace) -> Path:
         """The latency file for `space`; raises DeviceError where there is none."""
         return self._file(space)[0]
+
+    def known_part(self, space: SearchSpace) -> SearchSpace:
+        if file_stem(space) in self.files:
+            return space
+        measured = [recorded_space(path) for path in self.files.values()]
+        if any(other is not None and other.covers(space) for other in measured):
+            return space
+        parts = [other for other in measured if other is not None and space.covers(other)]
+        return max(parts, key=lambda part: len(part.resolutions), default=space)
 
     def _file(self, space: SearchSpace) -> tuple[Path, SearchSpace]:
         """The latency file for `space`, and the space that was measured: `space` itself, or one

@@ -68,6 +68,12 @@ class AccuracyModel:
         """Of what it predicts: the supernet's, perhaps at some of its resolutions only."""
         return self.predict.space
 
+    def at(self, space: SearchSpace) -> AccuracyModel:
+        """The model in `space`, which has some of the resolutions."""
+        if space == self.space:
+            return self
+        return replace(self, predict=self.predict.part(space))
+
     def on(self, split: str) -> AccuracyModel:
         """The model to compare with what is measured on `split`, "val" or "test".
 

@@ -97,6 +97,11 @@ class StageTable(Separable):
                 f"the base of the table for {space.name!r} has entries that are not finite"
             )
 
+    def part(self, space: SearchSpace) -> StageTable:
+        """The table of `space`, which this one's space covers."""
+        rows = list(map(self.space.global_choices.index, space.global_choices))
+        return StageTable(space, self.base[rows], [s[rows] for s in self.stages], self.link)
+
     def stage_values(self, s: int) -> np.ndarray:
         return self.stages[s]
 

@@ -85,6 +85,25 @@ def test_keys_say_what_is_to_be_measured(tmp_path):
     assert {row["milliseconds"] for row in rows.values()} == {""}
 
 
+def test_what_was_not_timed_may_stay_blank(tmp_path):
+    """Whole subnets, and all of a resolution, though subnets of it were timed."""
+    times = times_of(made_up(WIDE))
+    side = WIDE.resolutions[0]
+    part = replace(WIDE, resolutions=WIDE.resolutions[1:])
+    blank = {key: "" for key in timed_blocks(WIDE) if key not in timed_blocks(part)}
+    subnets = [key for key in times if key not in timed_blocks(WIDE)]
+    blank |= dict.fromkeys([key for key in subnets if not key.startswith(f"{side}px")][:3], "")
+    assert any(key.startswith(f"{side}px") for key in subnets)
+    path = filled_in(tmp_path / "times.csv", WIDE, {**times, **blank})
+    table = import_table(path, "my-phone", WIDE, read_times=read_csv)
+    assert table.table.space == part
+    genes = part.sample(np.random.default_rng(0), 9)
+    device = get_device("my-phone")
+    np.testing.assert_array_equal(device.latency_table(part)(genes), table.table(genes))
+    assert device.known_part(WIDE) == device.known_part(part) == part
+    assert device.known_part(TINY) == TINY  # nothing is known of it, and using it says so
+
+
 @given(st.data())
 def test_an_archs_text_is_read_back(data):
     space = data.draw(st.sampled_from([TINY, WIDE, FMNIST]))
@@ -106,7 +125,10 @@ BAD_CSV = {
     ),
     "line 1 is 'key,microseconds'": lambda text: text.replace("milliseconds", "microseconds"),
     "line 1 is ''": lambda text: "",
-    f"row 2, key '{FIRST}': want milliseconds, got ''": (
+    f"row 2, key '{FIRST}': want milliseconds, such as 0.25, got '0,04'": (
+        lambda text: "\n".join([*text.splitlines()[:1], f'{FIRST},"0,04"', *text.splitlines()[2:]])
+    ),
+    "1 of .* blocks are missing, such as.*labkit lut keys": (
         lambda text: "\n".join([*text.splitlines()[:1], f"{FIRST},", *text.splitlines()[2:]])
     ),
     f"'{FIRST}' is -1.0; want milliseconds between": (

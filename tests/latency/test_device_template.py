@@ -77,6 +77,7 @@ def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
 def test_what_cannot_be_written_or_read_is_named(tmp_path):
     path = tmp_path / "my-board.json"
     for options, message in (
+        (["--like", "stm32h743", "--precision", "fp32"], "want one of int8"),
         (["--like", "toaster"], "unknown simulated device 'toaster', known: g0b1re-bosch"),
         (["--clock", "480"], "--clock and --macs-per-cycle together"),
     ):

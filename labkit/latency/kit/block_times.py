@@ -27,7 +27,8 @@ COLUMNS = ("key", "milliseconds")
 def read_csv(path: Path, space: SearchSpace) -> dict[str, float]:
     """Milliseconds by key in a CSV file with the columns `key` and `milliseconds`.
 
-    Other columns are ignored. Raises TableError that names the line.
+    Other columns are ignored, and so are keys without milliseconds. Raises TableError that names
+    the line.
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")
@@ -50,11 +51,13 @@ def read_csv(path: Path, space: SearchSpace) -> dict[str, float]:
         key, text = row[key_column].strip(), row[ms_column].strip()
         if key in times:
             raise TableError(f"{path}: key {key!r} occurs twice")
+        if not text:  # not timed: `labkit lut keys` writes all that could be
+            continue
         try:
             times[key] = float(text)
         except ValueError:
             raise TableError(
-                f"{path}: row {line}, key {key!r}: want milliseconds, got {text!r}"
+                f"{path}: row {line}, key {key!r}: want milliseconds, such as 0.25, got {text!r}"
             ) from None
     return times
 
@@ -81,8 +84,11 @@ def content_of_times(
         if key in others and key not in blocks:
             continue
         if key not in blocks:
+            arch = _arch(key, path, space)
+            if arch.resolution not in part.resolutions:
+                continue
             name = f"subnet-{len(archs)}"
-            archs.append(_arch(key, path, part))
+            archs.append(arch)
         run.rounds[name] = [Timing(ms, ms, ms, 0.0, 1)]
     missing = [key for key in blocks if key not in times_ms]
     if missing:

@@ -54,4 +54,8 @@ def write_device(
             "source": f"size said when this file was written; what is reserved as of {like}",
         }
     write_json(path, value)
-    return read_device_file(path)
+    try:
+        return read_device_file(path)
+    except DeviceError:
+        path.unlink()  # or the corrected command would find a file there
+        raise
