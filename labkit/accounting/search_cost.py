@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from labkit.accounting.records import RecordError, machine_text
 from labkit.storage.json_fields import Fields, read_json
@@ -112,9 +111,9 @@ def break_even(method: Method, other: Method) -> int | None:
     return 1 if saved == 0 and extra < 0 else None
 
 
-def published(path: Path | None = None) -> list[Method]:
+def published() -> list[Method]:
     """The methods of the published table. Raises RecordError if its file is missing or damaged."""
-    path = path or data_dir() / "published" / "search_cost.json"
+    path = data_dir() / "published" / "search_cost.json"
     table = Fields(read_json(path, RecordError), path, RecordError)
     table.require_schema("labkit-published-cost-1")
     source = table.text("source")

@@ -75,8 +75,8 @@ def numbers(values: Iterable[int], indent: str = "    ") -> str:
     return ",\n".join(indent + line for line in lines)
 
 
-def array(kind: str, name: str, values: Iterable[int], extent: str = "") -> str:
-    return f"static const {kind} {name}[{extent}] = {{\n{numbers(values)}}};\n"
+def array(kind: str, name: str, values: Iterable[int]) -> str:
+    return f"static const {kind} {name}[] = {{\n{numbers(values)}}};\n"
 
 
 def _factor(scale: Factor) -> str:

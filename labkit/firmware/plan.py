@@ -219,13 +219,13 @@ def _meet(a: Place, b: Place) -> bool:
     return a.first <= b.last and b.first <= a.last
 
 
-def arena_plan(operators: Sequence[Operator], seed: int = 0) -> ArenaPlan:
+def arena_plan(operators: Sequence[Operator]) -> ArenaPlan:
     """The smallest of some hundred plans for a network of `operators`.
 
     The first places large tensors first. Where that takes more than the network's largest step
     needs, other orders are tried: two places in the order change sides, and the better order stays.
     """
-    problem, rng = _Problem(operators), np.random.default_rng(seed)
+    problem, rng = _Problem(operators), np.random.default_rng(0)
     bound, count = problem.lower_bound(), len(problem.places)
     order = sorted(range(count), key=lambda i: -problem.places[i].size)
     arena, offsets = problem.placed(order)

@@ -102,7 +102,7 @@ def trained_space(name: str = TRAINED_SPACE) -> SearchSpace:
     return replace(get_space(name), resolutions=RESOLUTIONS)
 
 
-def load_mlp(path: Path | None = None, space: SearchSpace | None = None) -> AccuracyMlp:
+def load_mlp(path: Path | None = None) -> AccuracyMlp:
     """The predictor that `labkit official fetch predictor` left here, or that in the file `path`.
 
     Raises LabError where it was not fetched, or is another file's.
@@ -112,4 +112,4 @@ def load_mlp(path: Path | None = None, space: SearchSpace | None = None) -> Accu
         raise CheckpointError(
             f"{path} has {path.stat().st_size} bytes, the accuracy predictor at most {FILE_BYTES}"
         )
-    return AccuracyMlp(space or trained_space(), read_pickle(path), path)
+    return AccuracyMlp(trained_space(), read_pickle(path), path)

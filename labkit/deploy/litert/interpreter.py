@@ -10,7 +10,7 @@ from labkit.deploy.quiet import quiet
 from labkit.storage.errors import MissingPackage
 
 
-def litert_model(content: bytes, threads: int = 1) -> RuntimeModel:
+def litert_model(content: bytes) -> RuntimeModel:
     """A TFLite model with one input (1, r, r, C) and one output (1, classes), float32 or int8.
 
     Raises MissingPackage without ai-edge-litert, ValueError for bytes that are no model.
@@ -22,7 +22,7 @@ def litert_model(content: bytes, threads: int = 1) -> RuntimeModel:
             "running a .tflite model needs ai-edge-litert: pip install ai-edge-litert"
         ) from error
     with quiet():
-        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
 

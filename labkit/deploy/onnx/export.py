@@ -70,16 +70,11 @@ def onnx_model(space: SearchSpace, subnet: Subnet) -> onnx.ModelProto:
 
 
 def export(
-    space: SearchSpace,
-    subnet: Subnet,
-    images: Tensor,
-    path: Path | None = None,
-    *,
-    tolerance: float = MAX_ERROR,
+    space: SearchSpace, subnet: Subnet, images: Tensor, path: Path | None = None
 ) -> Verified:
     """Build the ONNX model of `subnet`, verify it on `images` (N, C, r, r) and write it to `path`.
 
-    Raises ExportError, and writes nothing, when a logit differs by more than `tolerance`;
+    Raises ExportError, and writes nothing, when a logit differs by more than `MAX_ERROR`;
     ValueError for a subnet that is not in eval mode, or without images.
     """
     require_eval_mode(subnet)
@@ -87,7 +82,7 @@ def export(
         raise ValueError("verifying an export needs images")
     model = onnx_model(space, subnet)
     logits = run(model, images)
-    difference = check_agreement(logits, subnet, images, model="exported", tolerance=tolerance)
+    difference = check_agreement(logits, subnet, images, model="exported", tolerance=MAX_ERROR)
     if path is not None:
         write_atomic(Path(path), lambda temporary: onnx.save(model, temporary))
     return Verified(model, difference, len(images))
