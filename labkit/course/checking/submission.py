@@ -113,10 +113,16 @@ class _Answer(NamedTuple):
 
 
 def _only_answer(exercise: Exercise, notebooks: list[_Notebook]) -> _Answer:
-    """The one answer of all notebooks; raises _NoAnswer."""
+    """The one answer of all notebooks; raises _NoAnswer.
+
+    Of several, those count that have the exercise: a variable of another one may be called like its
+    function. And of these, those that check it: cells are copied where a later task builds on them.
+    """
     comment = f"`# Exercise {exercise.id} ({exercise.points} points)`"
+    about = [each for each in notebooks if exercise.id in each.ids] or notebooks
+    about = [each for each in about if exercise.id in each.checked_ids] or about
     answers, reasons = {}, []
-    for notebook in notebooks:
+    for notebook in about:
         try:
             answer = notebook.answer(exercise, comment)
         except _NoAnswer as reason:
@@ -154,7 +160,8 @@ class _Notebook:
         self.code = [source for kind, source in cells if kind == "code"]
         self.ids_by_cell = [MARKER.findall(source) for source in self.code]
         marked = [id for _, source in cells for id in MARKER.findall(source)]
-        self.ids = [*marked, *(id for source in self.code for id in CHECK_CALL.findall(source))]
+        self.checked_ids = {id for source in self.code for id in CHECK_CALL.findall(source)}
+        self.ids = [*marked, *self.checked_ids]
         self.readable = self._readable()
 
     def _readable(self) -> set[str]:

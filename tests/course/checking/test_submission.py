@@ -100,6 +100,26 @@ def test_two_notebooks_with_different_answers_are_named_and_copies_are_not():
         assert not find_answers([*two[:-1], ("code", copy)]).problems
 
 
+def test_what_another_notebook_calls_like_an_answer_is_none():
+    """A loop variable, a helper, or a changed copy on which a later task builds."""
+    check = ("code", 'check("1.2", sort_channels)')
+    alone = [*cells_of(ANSWERS), check]
+    name = "sort_channels"
+    for other in (
+        f"for {name} in range(5):\n    pass",
+        f"def {name}(x):\n    return x / 2",
+        ANSWERS["1.2"].replace("descending=True", "descending=False"),
+    ):
+        for cells in (
+            [*alone, ("file", "b.ipynb"), ("code", other)],
+            [("code", other), ("file", "b.ipynb"), *alone],
+        ):
+            found = find_answers(cells)
+            assert (
+                not found.problems and found.programs["1.2"] == find_answers(alone).programs["1.2"]
+            )
+
+
 def test_a_notebook_knows_no_names_of_another_one():
     cells = [
         ("code", "def helper(x):\n    return x"),
