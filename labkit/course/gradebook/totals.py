@@ -7,15 +7,22 @@ from labkit.course.gradebook.deadline import Deadline
 from labkit.course.hand_ins.collect import HandIn
 from labkit.course.handout.free_text import written_tasks
 
+MISSING = "its heading is in no notebook that was handed in"
+
 
 def settle(
-    points: float, hand_in: HandIn, deadline: Deadline | None, lines: list[ByHand]
+    points: float,
+    hand_in: HandIn,
+    deadline: Deadline | None,
+    lines: list[ByHand],
+    *,
+    written: bool = False,
 ) -> tuple[dict, list[str]]:
     """What a hand-in is worth, and flags: {"points", "late_days", "penalty", "extra", "tasks",
     "total"}.
 
     The penalty is a share of the grader's points; what is given by hand is added after it. A total
-    is never below zero.
+    is never below zero. If tasks are to be answered in `written` form, all of them count.
     """
     flags = []
     days = _late_days(hand_in, deadline, lines)
@@ -24,7 +31,8 @@ def settle(
     elif days:
         flags.append(f"{days} days late" if days > 1 else "1 day late")
     penalty = deadline.penalty(points, days) if deadline and days else 0.0
-    tasks = settle_tasks(hand_in, lines)
+    tasks = settle_tasks(hand_in, lines, written)
+    flags += [f"{task['id']} missing" for task in tasks if task["comment"] == MISSING]
     extras = [
         line
         for line in lines
@@ -46,9 +54,10 @@ def settle(
     return account, flags
 
 
-def settle_tasks(hand_in: HandIn, lines: list[ByHand]) -> list[dict]:
-    """The written tasks of a hand-in, and others that were given points: {"id", "title", "points",
-    "of", "comment"}. Points are None for an answer that nobody has marked yet.
+def settle_tasks(hand_in: HandIn, lines: list[ByHand], written: bool) -> list[dict]:
+    """The written tasks of a hand-in, with `written` all of the course, and others that were given
+    points: {"id", "title", "points", "of", "comment"}. Points are None for an answer that nobody
+    has marked yet.
     """
     answered = {text.task: bool(text.text) for text in hand_in.texts if text.task}
     marked = {line.exercise: line for line in lines}
@@ -59,6 +68,8 @@ def settle_tasks(hand_in: HandIn, lines: list[ByHand]) -> list[dict]:
         elif id in answered:
             points = None if answered[id] else 0
             comment = "not marked yet" if answered[id] else "nothing was written"
+        elif written:
+            points, comment = 0, MISSING
         else:
             continue
         settled.append({"id": id, "title": title, "points": points, "of": of, "comment": comment})

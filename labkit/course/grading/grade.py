@@ -35,6 +35,7 @@ from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_han
 from labkit.course.grading.reference import require_full_reference
 from labkit.course.grading.result_store import ResultStore, grader_hash, is_current
 from labkit.course.hand_ins.collect import HandIn, collect
+from labkit.course.handout.free_text import written_tasks
 from labkit.course.judges.registry import TOPICS, exercises_of, get_exercise
 from labkit.storage.atomic_write import check_room
 from labkit.storage.errors import LabError
@@ -108,6 +109,10 @@ def grade(
     numbers |= set(map(notebook_number, only))
     numbers = numbers if notebook is None else {notebook}
     ids = [id for number in sorted(numbers & set(TOPICS)) for id in exercises_of(number)]
+    # Written tasks count for everybody where they are graded: a heading that is lost is no way out.
+    written = any(text.task for hand_in in hand_ins for text in hand_in.texts)
+    if notebook is not None:
+        written = notebook in set(map(notebook_number, written_tasks()))
     store, grader = ResultStore(folder / "results"), grader_hash(limits)
     results, tasks = {}, []
     for hand_in in hand_ins:
@@ -133,6 +138,7 @@ def grade(
         collection,
         results,
         ids,
+        written=written,
         terms=terms,
         seed=seed,
         grader=grader,

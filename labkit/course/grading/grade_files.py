@@ -75,6 +75,7 @@ def write_reports(
     results: dict[str, dict],
     ids: list[str],
     *,
+    written: bool,
     terms: Terms,
     seed: int,
     grader: str,
@@ -87,7 +88,7 @@ def write_reports(
         [(hand_in.student, hand_in.id) for hand_in in hand_ins],
     )
     students = [
-        _student(hand_in, results[hand_in.student], ids, terms, by_hand[hand_in.student])
+        _student(hand_in, results[hand_in.student], ids, terms, by_hand[hand_in.student], written)
         for hand_in in hand_ins
     ]
     _flag_shared_ids(students)
@@ -162,14 +163,19 @@ def _missing(terms: Terms, hand_ins: list[HandIn]) -> list[str]:
 
 
 def _student(
-    hand_in: HandIn, result: dict, ids: list[str], terms: Terms, by_hand: list[ByHand]
+    hand_in: HandIn,
+    result: dict,
+    ids: list[str],
+    terms: Terms,
+    by_hand: list[ByHand],
+    written: bool,
 ) -> dict:
     entries = [result["marks"][id] for id in ids if id in result["marks"]]
     marks = [
         entry["mark"] | {"seed": entry["seed"], "grader": entry["grader"]} for entry in entries
     ]
     points = sum(mark["points"] or 0 for mark in marks)
-    account, late_flags = settle(points, hand_in, terms.deadline, by_hand)
+    account, late_flags = settle(points, hand_in, terms.deadline, by_hand, written=written)
     flags = [mark["flag"] for mark in marks if mark["flag"]]
     unanswered = dict.fromkeys(filter(None, map(_no_answer, marks)))
     if terms.roster and terms.roster.row_of(hand_in.student, hand_in.id) is None:

@@ -16,6 +16,7 @@ from labkit.course.handout.student_copy import WRITTEN_TASK
 MAX_TEXTS = 100  # of one student, that are collected
 MAX_CHARACTERS = 5_000  # of one text
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+NUMBERED = re.compile(r"^#+ +(\d+\.\d+)\b.*$", re.MULTILINE)
 BADGE_LINE = re.compile(r"^\[!\[Open in Colab\].*\n")  # above the title, in a release
 QUESTION = re.compile(r"\*\*(.+?)\*\*")
 PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[\w+/=]+")  # inside a text, as Colab keeps it
@@ -40,7 +41,7 @@ class FreeText(NamedTuple):
 @cache
 def written_tasks() -> dict[str, WrittenTask]:
     """The tasks of the course that are answered in writing, by id, in order."""
-    headings = [one for text in course_texts() for one in WRITTEN_TASK.finditer(text)]
+    headings = map(WRITTEN_TASK.search, _headings().values())
     return {one[1]: WrittenTask(one[1], one[2], int(one[3])) for one in headings}
 
 
@@ -60,6 +61,7 @@ def free_texts(cells: list[tuple[str, str]]) -> list[FreeText]:
     for kind, source in cells:
         if kind not in ("markdown", "raw") or not source.strip():
             continue
+        source = NUMBERED.sub(_course_heading, source)
         if heading := WRITTEN_TASK.search(source):
             task = heading[1] if heading[1] in written_tasks() else ""
             texts += [FreeText(f"{task} {heading[2]}", "", task)] if task else []
@@ -69,6 +71,17 @@ def free_texts(cells: list[tuple[str, str]]) -> list[FreeText]:
             texts.append(FreeText(question, source.strip(), task))
     answered = {text.task for text in texts if text.text}
     return [text for text in texts if text.text or text.task not in answered]
+
+
+def _course_heading(heading: re.Match) -> str:
+    """A task's heading as the course has it: somebody may have changed its words."""
+    return _headings().get(heading[1], heading[0])
+
+
+@cache
+def _headings() -> dict[str, str]:
+    found = [one for text in course_texts() for one in WRITTEN_TASK.finditer(text)]
+    return {one[1]: one[0] for one in found}
 
 
 def bounded(texts: list[FreeText]) -> list[FreeText]:

@@ -59,6 +59,9 @@ def test_written_tasks_wait_for_points_and_count_in_the_total(monkeypatch):
         ("8.3", 0, 4, "nothing was written"),
     ]
     assert account["total"] == 19.5 and [one["points"] for one in account["extra"]] == [1]
+    account, flags = settle(15, hand_in(texts=tuple(texts)), None, lines, written=True)
+    assert account["tasks"][3]["points"] == 0 and sum(one["of"] for one in account["tasks"]) == 16
+    assert flags == ["8.4 missing"]
     # Points for a task of which nothing was handed in, such as a talk, are not lost.
     account, _ = settle(0, hand_in(), None, [ByHand("anna", "8.4", 2)])
     assert account["total"] == 2 and [one["id"] for one in account["tasks"]] == ["8.4"]

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 
 import pytest
 
@@ -68,6 +70,28 @@ def test_answers_wait_for_points_and_get_them_by_hand(hand_ins):
     assert "anna" in (folder / "canvas.csv").read_text("utf-8")
     stored = json.loads((hand_ins.parent / "grades.json").read_text("utf-8"))
     assert stored == grades
+
+
+def test_a_task_whose_heading_was_changed_or_lost_still_counts(hand_ins):
+    path = hand_ins / "anna" / "08_project.ipynb"
+    notebook = read(path)
+    for cell in notebook["cells"]:
+        text = re.sub(r"^(## 8.+) points\)$", r"\1 pts)", "".join(cell["source"]), flags=re.M)
+        cell["source"] = [text.replace("## 8.7 Conclusions", "### 8.7: What I conclude")]
+    notebook["cells"] = [
+        cell for cell in notebook["cells"] if not "".join(cell["source"]).startswith("## 8.4")
+    ]
+    path.write_text(as_text(notebook), encoding="utf-8")
+    (hand_ins / "carl").mkdir()
+    shutil.copy(INSTRUCTOR.parent / "04_evolutionary_search.ipynb", hand_ins / "carl")
+    grades, table = graded(hand_ins)
+    assert table["anna"]["8.7"] == "" and table["anna"]["8.4"] == "0"  # "" waits for points
+    assert [one["of"] for one in grades["students"]] == [40, 40, 40]
+    assert "8.4 missing" in table["anna"]["flags"] and "8.1" not in table["anna"]["flags"]
+    assert table["carl"]["total"] == "0" and "8.1 missing" in table["carl"]["flags"]
+    with open(hand_ins.parent / "grades" / "free-text.csv", newline="", encoding="utf-8") as file:
+        (last,) = [row for row in csv.DictReader(file) if row["exercise"] == "8.7"][:1]
+    assert last["text"] == "All of it."
 
 
 def test_points_above_what_a_task_is_worth_are_refused(hand_ins):

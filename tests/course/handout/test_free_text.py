@@ -50,10 +50,11 @@ HERE = "*Write here.*"
 @pytest.fixture(name="tasks")
 def a_course_with_written_tasks(monkeypatch):
     monkeypatch.setattr(free_text, "course_texts", lambda: ("# Title", *HEADINGS, HERE))
-    for function in (free_text.written_tasks, free_text._course_essences):
+    cached = free_text.written_tasks, free_text._headings, free_text._course_essences
+    for function in cached:
         function.cache_clear()
     yield free_text.written_tasks()
-    for function in (free_text.written_tasks, free_text._course_essences):
+    for function in cached:
         function.cache_clear()
 
 
