@@ -250,7 +250,8 @@ def _what_happened(id: str, result: dict) -> str:
         if cell.get("how") == "timeout":
             limit = result.get("cell_limit_s")
             within = f" within {limit:g} s" if isinstance(limit, (int, float)) else ""
-            return f"{where} did not come to an end{within}"
+            calls = f", for {len(SEEDS)} sets of inputs together" if cell["role"] == "call" else ""
+            return f"{where} did not come to an end{within}{calls}"
         if cell.get("how") == "died":
             return (
                 f"the kernel died while {where} ran: it left Python, crashed, or used too much"

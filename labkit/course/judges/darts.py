@@ -437,9 +437,13 @@ def latency_judge(inputs: dict, returned: object) -> None:
         expected = math.fsum(map(_mean_latency, alphas, latencies))
         if abs(total - expected) > 1e-6 * expected:
             raise Wrong(
-                f"the expected latency of the {len(alphas)} blocks is {expected:.4f} ms, got"
-                f" {total:.4f} ms; each block adds its choices' latencies, weighted by their"
-                " softmax"
+                f"the expected latency of the {len(alphas)} blocks is {expected:.9g} ms, got"
+                f" {total:.9g} ms; "
+                + (
+                    "that is rounding: compute in float64"
+                    if abs(total - expected) < 1e-4 * expected
+                    else "each block adds its choices' latencies, weighted by their softmax"
+                )
             )
         for b, got in enumerate(
             as_items(gradients, len(alphas), "the gradients, one array a block:")

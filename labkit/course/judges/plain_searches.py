@@ -80,10 +80,10 @@ def _search(function: Callable, case: dict) -> dict:
 
     def table(rows: np.ndarray) -> np.ndarray:
         rows = np.asarray(rows)
-        if rows.ndim != 2 or rows.shape[1] != GENES or not len(rows):
+        if rows.ndim != 2 or rows.shape[1] != GENES:
             raise Wrong(
-                f"latency and accuracy take at least one row of {GENES} genes, an array (N,"
-                f" {GENES}); they got one of shape {rows.shape}"
+                f"latency and accuracy take rows of {GENES} genes, an array (N, {GENES}); they got"
+                f" one of shape {rows.shape}"
             )
         return rows
 
@@ -92,6 +92,8 @@ def _search(function: Callable, case: dict) -> dict:
 
     def accuracy(rows: np.ndarray) -> np.ndarray:
         rows = table(rows)
+        if not len(rows):
+            raise Wrong("accuracy takes at least one row; it got none")
         unknown = [unknown_part(tell("row", row), UNKNOWN) for row in rows]
         return _sums(case["accuracy"], rows) + unknown
 

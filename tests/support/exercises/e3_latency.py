@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 
 # ---- 3.1 -----------------------------------------------------------------------------------------
 
@@ -678,6 +679,17 @@ def calibrate_zeroes_what_was_measured(sums, blocks, measured):
     return line
 
 
+def calibrate_minimize(method):
+    def calibrate(sums, blocks, measured):
+        def loss(line):
+            return np.sum(((sums + line[0] + line[1] * blocks) / measured - 1) ** 2)
+
+        return minimize(loss, [0.0, 0.0], method=method).x
+
+    calibrate.__name__ = f"calibrate_{method}"
+    return calibrate
+
+
 def calibrate_ridge(penalty):
     def calibrate(sums, blocks, measured):
         columns = np.stack([np.ones(len(sums)), blocks], 1) / measured[:, None]
@@ -848,6 +860,7 @@ RIGHT = {
         calibrate_normal_equations,
         calibrate_torch,
         calibrate_newton,
+        *map(calibrate_minimize, ("BFGS", "CG", "Nelder-Mead")),
     ],
     "3.5": [where_loop, where_arrays, where_intensity, where_torch],
 }
@@ -921,7 +934,7 @@ WRONG = {
         agree_swapped,
     ],
     "3.4": [
-        *map(calibrate_ridge, (0.1, 1e-3, 1e-6, 1e-8)),
+        *map(calibrate_ridge, (0.1, 1e-3, 1e-6)),
         calibrate_clipped((0, np.inf), (-np.inf, np.inf)),
         calibrate_clipped((-np.inf, np.inf), (0, np.inf)),
         calibrate_drops_the_worst,
