@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from labkit.space.stage import LARGEST
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields
 
@@ -29,8 +30,8 @@ class ImageForm(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Fields) -> ImageForm:
         side = fields.get("side", int)
-        if side < 1:
-            fields.fail("side", "at least 1 pixel")
+        if not 1 <= side <= LARGEST:
+            fields.fail("side", f"1 to {LARGEST:,} pixels")
         channels = fields.get("channels", int)
         if channels not in (1, 3):
             fields.fail("channels", "1 or 3")

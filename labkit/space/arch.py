@@ -60,7 +60,7 @@ class Arch:
                 for blocks in value["stages"]
             )
             return cls(_as_int(value["resolution"]), stages, _as_float(value.get("width", 1.0)))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 'an arch looks like {"resolution": 28, "stages": [[[kernel, expand], ...],'
                 f" ...]}}; got {str(value)[:120]!r} ({type(error).__name__}: {error})"
@@ -85,7 +85,9 @@ class Arch:
 
     def __str__(self) -> str:
         stages = " | ".join(" ".join(f"k{k}e{e}" for k, e in blocks) for blocks in self.stages)
-        width = "" if self.width == 1 else f"x{self.width:g} "
+        short = f"{self.width:g}"  # 2 for 2.0, but all digits that tell it from another
+        digits = short if float(short) == self.width else repr(self.width)
+        width = "" if self.width == 1 else f"x{digits} "
         return f"{self.resolution}px {width}{stages}"
 
 

@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 from labkit.space.arch import Arch, Block
 from labkit.space.operators import make_divisible
 from labkit.space.stage import (
+    LARGEST,
     BlockShape,
     Stage,
     check_activation,
@@ -71,24 +72,49 @@ class SearchSpace(StageCodes):
     def _problems(self) -> Iterator[str]:
         """What is wrong with the values; each takes those before it to be right."""
         if not all(map(is_whole, self.resolutions)) or not is_ascending(self.resolutions):
-            expected = "resolutions must be positive whole numbers and ascending"
+            expected = f"resolutions must be whole numbers from 1 to {LARGEST:,} and ascending"
             yield f"{expected}, got {self.resolutions}"
         optional = ("first_width", "final_width", "feature_width")
         required = ("in_channels", "num_classes", "stem_width", "stem_stride", "divisor")
         for field in (*required, *optional):
             value = getattr(self, field)
             if not is_positive(value) and not (value is None and field in optional):
-                yield f"{field} must be a whole number of at least 1, got {value!r}"
+                yield f"{field} must be a whole number from 1 to {LARGEST:,}, got {value!r}"
         if not (isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1):
             yield f"bn_eps must be a number between 0 and 1, got {self.bn_eps!r}"
-        if not is_ascending(self.widths, least=0.01) or self.widths[-1] > 100:
+        if not is_ascending(self.widths, least=0.01, most=100):
             yield f"widths must be between 0.01 and 100 and ascending, got {self.widths}"
         if self.choices.max() > 127:
             yield "a gene is one int8, at most 127 choices each"
-        shortcuts = [block.has_shortcut for block in self.blocks]
+        # A narrow network is made of the first channels of the widest one.
+        for narrow, wide in itertools.pairwise(self.widths):
+            for (field, channels), (_, more) in zip(self._channels(narrow), self._channels(wide)):
+                if channels > more:
+                    yield (
+                        f"{field} is {channels} at width {narrow:g} and {more} at {wide:g}, because"
+                        f" scaled channels are rounded to multiples of {self.divisor} (divisor);"
+                        " make it such a multiple, or the divisor smaller"
+                    )
         for width in self.widths:
-            if [block.has_shortcut for block in self.at(width).blocks] != shortcuts:
-                yield f"other blocks have a shortcut at width {width:g} than at width 1"
+            if self.at(width)._shortcuts() != self.at(self.widths[-1])._shortcuts():
+                yield (
+                    f"other blocks have a shortcut at width {width:g} than at"
+                    f" {self.widths[-1]:g}: numbers of channels that differ at one must differ at"
+                    " the other; change widths, divisor or the channels"
+                )
+
+    def _channels(self, width: float) -> Iterator[tuple[str, int]]:
+        """The numbers of channels that a width scales, by field."""
+        scaled = self.at(width)
+        for field in ("stem_width", "first_width", "final_width", "feature_width"):
+            if getattr(scaled, field) is not None:
+                yield field, getattr(scaled, field)
+        for s, stage in enumerate(scaled.stages):
+            yield f"the width of stage {s}", stage.width
+
+    def _shortcuts(self) -> list[bool]:
+        blocks = [*filter(None, [self.fixed_block]), *self.blocks]
+        return [block.has_shortcut for block in blocks]
 
     @cached_property
     def digest(self) -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 ACTIVATIONS = ("relu", "relu6", "h_swish")
+# Of channels, classes and pixels; of blocks, kernel sizes and expand ratios. Beyond any network,
+# and small enough that nothing counted from them overflows.
+LARGEST, LARGEST_CHOICE = 10**6, 100
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class Stage:
             object.__setattr__(self, field, values)  # lists will do, but a space is a key of caches
             if not all(map(is_whole, values)):
                 raise ValueError(f"stage {field} must be whole numbers, got {values}")
-            if not is_ascending(values):
-                raise ValueError(f"stage {field} must be positive and ascending, got {values}")
+            if not is_ascending(values, most=LARGEST_CHOICE):
+                raise ValueError(
+                    f"stage {field} must be ascending, from 1 to {LARGEST_CHOICE}, got {values}"
+                )
         if self.expands[0] == 1 and len(self.expands) > 1:
             raise ValueError(
                 "expand ratio 1 means no expansion, which shares no weights with"
@@ -47,7 +52,8 @@ class Stage:
         check_activation("act", self.act)
         if not is_positive(self.width) or not is_positive(self.stride) or self.stride > 2:
             raise ValueError(
-                f"stage width {self.width} and stride {self.stride}: want >= 1 and 1 or 2"
+                f"stage width {self.width} and stride {self.stride}: want 1 to {LARGEST:,} and 1 or"
+                " 2"
             )
 
     @property
@@ -65,13 +71,14 @@ def is_whole(value: object) -> bool:
 
 
 def is_positive(value: object) -> bool:
-    """Whether it is a whole number of at least 1."""
-    return is_whole(value) and value >= 1
+    """Whether it is a whole number of at least 1, and not absurd."""
+    return is_whole(value) and 1 <= value <= LARGEST
 
 
-def is_ascending(values: Sequence[float], least: float = 1) -> bool:
-    """Whether there are values, all different, from `least` on upwards."""
-    return bool(values) and list(values) == sorted(set(values)) and values[0] >= least
+def is_ascending(values: Sequence[float], least: float = 1, most: float = LARGEST) -> bool:
+    """Whether there are values, all different, from `least` on upwards and to `most`."""
+    ascending = bool(values) and list(values) == sorted(set(values))
+    return ascending and values[0] >= least and values[-1] <= most
 
 
 def check_activation(field: str, name: str) -> None:

@@ -14,7 +14,9 @@ import numpy as np
 
 from labkit.space.genes import GeneMatrices
 
-MAX_CONFIGURATIONS = 10**7  # of a stage, in tables that hold a number for each: a gigabyte or two
+# Numbers that a table holds of a stage, one for each configuration at each resolution and width. A
+# search has some ten such tables.
+MAX_ENTRIES = 2 * 10**7
 
 
 class StageCodes(GeneMatrices):
@@ -60,11 +62,13 @@ class StageCodes(GeneMatrices):
         by_stage = []
         for s, (stage, column) in enumerate(zip(self.stages, self.depth_columns)):
             count = sum(stage.block_choices**depth for depth in stage.depths)
-            if count > MAX_CONFIGURATIONS:
+            most = MAX_ENTRIES // len(self.global_choices)
+            if count > most:
                 raise ValueError(
-                    f"stage {s} of space {self.name!r} has {count:,} configurations, tables take at"
-                    f" most {MAX_CONFIGURATIONS:,} a stage; give it fewer blocks, kernels or expand"
-                    " ratios, or make two stages of it"
+                    f"stage {s} of space {self.name!r} has {count:,} configurations; with"
+                    f" {len(self.global_choices)} resolutions and widths, tables take at most"
+                    f" {most:,} a stage: give it fewer blocks, kernels or expand ratios, or make"
+                    " two stages of it"
                 )
             canonical = self.canonical_codes(s)
             codes = np.flatnonzero(canonical == np.arange(len(canonical)))

@@ -214,12 +214,12 @@ def test_errors_name_value_and_way_out():
         Stage(8, 1, (1,), kernels=(4,))
     with pytest.raises(ValueError, match="ascending"):
         Stage(8, 1, (2, 1))
-    with pytest.raises(ValueError, match=r"positive whole numbers and ascending, got \(0, 16\)"):
+    with pytest.raises(ValueError, match=r"whole numbers from 1 .* and ascending, got \(0, 16\)"):
         SearchSpace(
             "flat", (0, 16), (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8
         )
     for stride in (2.0, True, 3):
-        with pytest.raises(ValueError, match=f"stride {stride}: want >= 1 and 1 or 2"):
+        with pytest.raises(ValueError, match=f"stride {stride}: want 1 to 1,000,000 and 1 or 2"):
             Stage(8, stride, (1,))
     with pytest.raises(ValueError, match=r"stage expands must be whole numbers, got \(2.5, 3\)"):
         Stage(8, 1, (1,), expands=(2.5, 3))
@@ -235,26 +235,80 @@ def test_errors_name_value_and_way_out():
         ),
         ("head_act", "swish", "head_act: unknown activation"),
         ("first_act", None, "first_act: unknown activation None"),
-        ("stem_width", 0, "space 'odd': stem_width must be a whole number of at least 1, got 0"),
+        (
+            "stem_width",
+            0,
+            "space 'odd': stem_width must be a whole number from 1 to 1,.* got 0",
+        ),
         ("in_channels", None, "in_channels must be .* got None"),
         ("num_classes", 2.0, "num_classes must be .* got 2.0"),
         ("bn_eps", -1.0, "bn_eps must be a number between 0 and 1, got -1.0"),
         ("bn_eps", True, "bn_eps .* got True"),
         ("final_width", -8, "final_width must be .* got -8"),
         ("stem_stride", 0, "stem_stride must be .* got 0"),
+        ("in_channels", 10**400, "in_channels must be a whole number from 1 to 1,000,000"),
+        ("resolutions", (12, 2**31), "resolutions must be .* got .*2147483648"),
     ],
 )
 def test_what_no_network_can_have_is_refused_when_the_space_is_made(field, value, message):
     fields = {"in_channels": 1, "num_classes": 2, "stem_width": np.int64(8), "first_width": None}
-    SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **fields)
+    fields |= {"name": "odd", "resolutions": (16,), "stages": (Stage(8, 1, (1,)),)}
+    SearchSpace(**fields)
     with pytest.raises(ValueError, match=message):
-        SearchSpace("odd", (16,), (Stage(8, 1, (1,)),), **{**fields, field: value})
+        SearchSpace(**{**fields, field: value})
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        # Rounded, the stem has as many channels as the fixed block's output at one width only.
+        (
+            {"stem_width": 16, "first_width": 8, "widths": (0.5, 1.0)},
+            "other blocks have a shortcut at width 0.5 than at 1",
+        ),
+        (
+            {"stem_width": 10, "first_width": 7, "divisor": 5, "widths": (0.3, 0.9, 2.5)},
+            "other blocks have a shortcut at width 0.3 than at 2.5",
+        ),
+        (
+            {"stem_width": 12, "widths": (0.75, 1.0)},
+            r"stem_width is 16 at width 0.75 and 12 at 1, .* multiples of 8 \(divisor\)",
+        ),
+        (
+            {"stem_width": 16, "stages": (Stage(20, 1, (1,)),), "widths": (0.9, 1.0)},
+            "the width of stage 0 is 24 at width 0.9 and 20 at 1",
+        ),
+    ],
+)
+def test_a_narrow_network_is_part_of_the_widest_one_or_no_space(fields, message):
+    common = {"name": "odd", "resolutions": (16,), "in_channels": 1, "num_classes": 2}
+    with pytest.raises(ValueError, match=message):
+        SearchSpace(**{**common, "stages": (Stage(64, 2, (1,)),), **fields})
+
+
+def test_the_size_of_tables_counts_resolutions_and_widths():
+    stages, common = (Stage(64, 2, (7,)),), {"in_channels": 1, "num_classes": 2, "stem_width": 64}
+    assert SearchSpace("deep", (16,), stages, **common).stage_configs(0).shape[0] == 9**7
+    many = SearchSpace("deep", (16, 20, 24, 28, 32), stages, **common)
+    with pytest.raises(ValueError, match="with 5 resolutions and widths, .* at most 4,000,000"):
+        many.stage_configs(0)
+
+
+def test_choices_have_a_limit():
+    with pytest.raises(ValueError, match="stage depths must be ascending, from 1 to 100, got"):
+        Stage(8, 1, (1, 2**31))
+
+
+def test_the_text_of_an_arch_has_all_digits_of_its_width():
+    arch = Arch(12, ((Block(3, 2),),), 1 / 3)
+    assert Arch.parse(str(arch)) == arch and str(replace(arch, width=2.0)) == "12px x2 k3e2"
 
 
 @pytest.mark.parametrize("resolutions", [(), (24, 20), (20, 20), (0, 20), (20.5,), (True,)])
 def test_resolutions_are_positive_whole_numbers_and_ascend(resolutions):
     with pytest.raises(
-        ValueError, match="space 'odd': resolutions must be positive whole numbers and ascending"
+        ValueError,
+        match="space 'odd': resolutions must be whole numbers from 1 to .* and ascending",
     ):
         SearchSpace(
             "odd", resolutions, (Stage(8, 1, (1,)),), in_channels=1, num_classes=2, stem_width=8
@@ -269,7 +323,7 @@ def test_a_stage_of_more_configurations_than_memory_holds_is_named(depth):
         depth + 1
     )
     with pytest.raises(
-        ValueError, match=f"stage 1 of space 'deep' has {9**depth:,} configurations, .*make two"
+        ValueError, match=f"stage 1 of space 'deep' has {9**depth:,} configurations; .*make two"
     ):
         macs_table(space)(space.sample(np.random.default_rng(0), 3))
 
@@ -325,7 +379,7 @@ def test_a_width_in_text_and_json_only_where_it_is_not_1():
     assert Arch.from_json(full.to_json()) == full
     with pytest.raises(ValueError, match="width 0.6 is not in space 'wide'; .* 0.5, 0.75, 1.0"):
         WIDE.validate(replace(arch, width=0.6))
-    for wrong in ("0.5", True, None):
+    for wrong in ("0.5", True, None, 10**400):
         with pytest.raises(ValueError, match="an arch looks like"):
             Arch.from_json({**arch.to_json(), "width": wrong})
 
@@ -338,7 +392,7 @@ def test_widths_are_positive_and_ascend(widths):
 
 def test_no_width_makes_or_breaks_a_shortcut():
     """8 and 16 channels are both 8 at half the width, where multiples of 8 are asked for."""
-    with pytest.raises(ValueError, match="shortcut at width 0.5 than at width 1"):
+    with pytest.raises(ValueError, match="shortcut at width 0.5 than at 1"):
         SearchSpace("odd", (16,), (Stage(16, 1, (1,)),), 1, 2, 8, widths=(0.5, 1.0))
     SearchSpace("even", (16,), (Stage(16, 1, (1,)),), 1, 2, 8, widths=(0.5, 1.0), divisor=4)
 
