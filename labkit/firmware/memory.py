@@ -34,7 +34,7 @@ from labkit.space import Arch, SearchSpace, network
 from labkit.space.operators import Operator
 from labkit.tables.arena import ArenaTable
 from labkit.tables.costs import AdditiveTable, MaxTable
-from labkit.tables.separable import StageTable, highest
+from labkit.tables.separable import StageTable, highest, lowest
 
 
 class Function(NamedTuple):
@@ -117,7 +117,8 @@ def firmware_arena(space: SearchSpace, core: str) -> ArenaTable:
     def planned(space: SearchSpace, arch: Arch) -> int:
         return planned_sram(space, arch, core)
 
-    return ArenaTable(MaxTable.of_operators(space, least_arena), stack, planned, True)
+    excess = highest(stacks) - lowest(stacks)
+    return ArenaTable(MaxTable.of_operators(space, least_arena), stack, planned, True, excess)
 
 
 def planned_sram(space: SearchSpace, arch: Arch, core: str) -> int:

@@ -42,8 +42,9 @@ def search_subnet(
     fits; archs between may be missed.
 
     A budget on the flash of firmware holds for the code that is linked in exact search; with the
-    other methods for the code of all functions, except that where no arch is within that the exact
-    answer is returned.
+    other methods for the code of all functions. One on its SRAM holds for the stack of the arch in
+    exact search, with the other methods for the largest of all archs. Where no arch is within that,
+    the exact answer is returned.
 
     Raises InfeasibleBudget with the smallest achievable value where no arch meets the budgets; with
     the smallest value found where some do by prediction, and none of those found by the planner.
@@ -78,17 +79,20 @@ def search_subnet(
         result = None
         if method == "exact":
             passes = fits_as_planned(budgets)
+            loosened = [*others, replace(arena, limit=arena.limit + arena.cost.excess)]
             result = best_linked(
-                space, accuracy, budgets, lambda each: best_passing(space, accuracy, each, passes)
+                space, accuracy, loosened, lambda each: best_passing(space, accuracy, each, passes)
             )
         result = result or run(budgets)
     except InfeasibleBudget as refusal:
-        if refusal.budget is not arena:
+        if refusal.budget.cost is not arena.cost:
             raise
+        if method != "exact" and arena.cost.excess:  # the plan may need less than is predicted
+            return search_subnet(space, accuracy, budgets, method="exact")
         # What the planner needs for the arch with the smallest predicted arena can be met.
         least = run([*others, replace(arena, limit=refusal.smallest)])
         needed = arena.cost.planned(least.genes)
-        proven = needed <= refusal.smallest
+        proven = needed <= refusal.smallest - arena.cost.excess
         raise InfeasibleBudget(arena, needed, refusal.others, proven=proven) from None
     planned_bytes = [arena.cost.planned(result.genes)]
     while planned_bytes[-1] > arena.limit:

@@ -194,16 +194,22 @@ class PeakTable(MaxTable):
 
 
 class ArenaTable(MaxPlusSum):
-    """An arena as exact search can take it: at most what its planner, `plan`, needs.
+    """An arena as exact search can take it: at most `excess` bytes more than its planner, `plan`,
+    needs.
 
     `by_kernel` says whether kernel sizes matter to the planner.
     """
 
     def __init__(
-        self, maximum: MaxTable, total: AdditiveTable, plan: Planner, by_kernel: bool = False
+        self,
+        maximum: MaxTable,
+        total: AdditiveTable,
+        plan: Planner,
+        by_kernel: bool = False,
+        excess: float = 0.0,
     ) -> None:
         super().__init__(maximum, total)
-        self.plan, self.by_kernel = plan, by_kernel
+        self.plan, self.by_kernel, self.excess = plan, by_kernel, excess
 
     def planned(self, genes: np.ndarray) -> int:
         """Bytes that the planner needs for the arch of genes (G,)."""

@@ -51,7 +51,7 @@ def test_the_table_has_what_the_largest_layer_needs_in_any_space(space, seed):
 
 @pytest.mark.parametrize("space", spaces.values(), ids=lambda space: space.name)
 def test_in_spaces_that_ship_the_plan_takes_no_more(space):
-    """So exact search within a limit on it is exact but for the stack."""
+    """So exact search within a limit meets few archs that do not fit."""
     genes, table = space.sample(np.random.default_rng(2), 15), firmware_arena(space, "cortex-m4")
     for arch, row, bytes_ in zip(space.decode(genes), genes, table(genes)):
         least = least_arena(network.operators(space, arch))

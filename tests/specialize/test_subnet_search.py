@@ -7,8 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from labkit.firmware.memory import firmware_arena
 from labkit.latency.devices import get_device
-from labkit.search import InfeasibleBudget, best
+from labkit.search import Budget, InfeasibleBudget, best
+from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.subnet_search import METHODS, search_subnet
@@ -89,3 +91,30 @@ def test_where_the_planner_holds_nothing_the_refusal_says_what_it_needs(costs, m
         **SMALL,
     )
     assert table(found.genes[None])[0] == smallest
+
+
+def test_firmware_is_searched_exactly_up_to_the_last_byte():
+    """Stacks differ by what kernels call, and the table has the largest: it may exceed the plan."""
+    stages = (
+        Stage(8, 2, (1, 2), kernels=(1, 3, 9), expands=(1,)),
+        Stage(16, 2, (1,), (3, 5), (2,)),
+    )
+    space = SearchSpace("by-byte", (12, 16), stages, in_channels=1, num_classes=2, stem_width=8)
+    table, accuracy = firmware_arena(space, "cortex-m4"), synthetic_accuracy(space, "rough")
+    genes = space.encode(list(space.enumerate()))
+    planned, values = np.array([table.planned(row) for row in genes]), accuracy(genes)
+    assert table.excess > 0 and (table(genes) > planned).any()
+    assert (table(genes) <= planned + table.excess).all()
+    for limit in np.unique(planned):
+        found = search_subnet(
+            space, accuracy, [Budget(table, float(limit), "SRAM", "bytes")], method="exact"
+        )
+        assert found.accuracy == pytest.approx(values[planned <= limit].max())
+        assert table.planned(found.genes) <= limit
+    for method in METHODS:
+        budget = Budget(table, float(planned.min()), "SRAM", "bytes")
+        found = search_subnet(space, accuracy, [budget], method=method, **SMALL)
+        assert table.planned(found.genes) <= planned.min()
+        with pytest.raises(InfeasibleBudget, match="smallest value found is 1[0-9]* bytes"):
+            below = Budget(table, float(planned.min() - 1), "SRAM", "bytes")
+            search_subnet(space, accuracy, [below], method=method, **SMALL)
