@@ -21,7 +21,7 @@ from labkit.data.record import ImageForm
 from labkit.space import Arch, SearchSpace
 from labkit.storage.atomic_write import write_atomic, write_json
 from labkit.storage.errors import LabError
-from labkit.storage.json_fields import Fields, parse_json
+from labkit.storage.json_fields import Fields, is_number, parse_json
 
 SCHEMA = "labkit-model-1"
 KEY = "labkit"  # under which the metadata of a model's file hold its record
@@ -123,7 +123,7 @@ class ModelRecord:
             raise LabError(f"{source}: field arch: {error}; deploy the subnet again") from None
         picture = ImageForm.from_fields(entry.object("picture"))
         mean, std = (tuple(entry.get(name, list)) for name in ("mean", "std"))
-        numbers = all(isinstance(v, (int, float)) for v in mean + std)
+        numbers = all(map(is_number, mean + std))
         if not numbers or not len(mean) == len(std) == picture.channels or min(std) <= 0:
             entry.fail("std", f"{picture.channels} positive numbers, and as many of mean")
         layout, shape = entry.choice("layout", LAYOUTS), tuple(entry.get("shape", list))

@@ -44,6 +44,11 @@ def classify(model: Path, images: Sequence[Path]) -> list[Classification]:
         raise LabError(
             f"{model} is damaged: its logits are NaN or infinite; deploy the subnet again"
         )
+    if logits.shape[1] != len(record.output.classes):
+        raise LabError(
+            f"{model} has {logits.shape[1]} outputs, and its record names"
+            f" {len(record.output.classes)} classes; deploy the subnet again"
+        )
     probabilities = logits.softmax(1)
     results = []
     for path, row in zip(images, probabilities):

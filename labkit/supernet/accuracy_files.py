@@ -21,7 +21,7 @@ import numpy as np
 
 from labkit.space import SearchSpace
 from labkit.space.binding import require_space, space_fields
-from labkit.storage.json_fields import Fields
+from labkit.storage.json_fields import Fields, is_number
 from labkit.storage.npz_file import ArtifactError, read_npz, write_npz
 from labkit.storage.provenance import sha256
 from labkit.supernet.weights_file import WEIGHTS
@@ -178,6 +178,8 @@ def read_predictor(folder: Path, space: SearchSpace) -> AccuracyModel:
 def _shift(fields: Fields) -> Shift:
     fields.amount("rmse")
     intercept = fields.get("intercept", (float, int))
+    if not is_number(intercept):
+        fields.fail("intercept", "a finite number")
     images = int(fields.positive("images"))
     return Shift(intercept, fields.positive("slope"), fields.amount("noise"), images)
 

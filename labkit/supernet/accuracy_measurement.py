@@ -53,6 +53,11 @@ def measure(
     from labkit.runtime.distributed import world  # torch is for making pairs, not for reading them
 
     count = min(archs, trained.space.size())
+    if count < min(archs, FEWEST_PAIRS):
+        raise ArtifactError(
+            f"space {trained.space.name!r} has only {count} subnets, and a predictor takes"
+            f" {FEWEST_PAIRS} at least; `labkit evaluate --arch` measures each of them"
+        )
     if count < FEWEST_PAIRS:
         raise ArtifactError(
             f"{count} pairs of {trained.name!r} are too few to fit a predictor and to judge it; it"

@@ -55,6 +55,8 @@ class Evaluator:
 
         train, test = dataset.splits["train"], dataset.splits[split]
         calibration = spread(len(train.images), recalibration_images)
+        if len(calibration) % batch == 1:
+            calibration = calibration[:-1]  # alone in a batch, an image may have no variance
         self._calibration = normalized(train.images[calibration])
         evaluated = spread(len(test.images), len(test.images) if images is None else images)
         self.labels = test.labels[evaluated].to(self.device)

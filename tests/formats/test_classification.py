@@ -119,6 +119,18 @@ def test_a_model_of_somebody_else_is_named(tmp_path, model, photos):
         classify(tmp_path / "empty", photos)
 
 
+def test_a_record_of_other_classes_is_named(tmp_path, model, photos):
+    import onnx
+
+    edited = onnx.load(model)
+    for entry in edited.metadata_props:
+        if "dark" in entry.value:
+            entry.value = entry.value.replace('"dark","bright"', '"dark"')
+    onnx.save(edited, tmp_path / "edited.onnx")
+    with pytest.raises(LabError, match="edited.onnx has 2 outputs, and its record names 1 classes"):
+        classify(tmp_path / "edited.onnx", photos[:1])
+
+
 def test_a_model_with_damaged_weights_is_named(tmp_path, model, photos):
     import onnx
 

@@ -11,6 +11,7 @@ from trained_for_tests import again, trained_copy  # noqa: F401  (a fixture)
 
 from labkit.adopt.space_proposal import propose
 from labkit.adopt.space_template import write_space
+from labkit.space import SearchSpace, Stage
 from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST
 from labkit.storage.npz_file import ArtifactError, write_npz
@@ -128,6 +129,13 @@ def test_too_few_pairs_leave_those_that_are_there(trained, monkeypatch, archs):
     ):
         measure(trained, archs)
     assert pairs_file.read_bytes() == before
+
+
+def test_a_space_of_few_archs_has_no_predictor_and_says_what_to_do(trained, monkeypatch):
+    space = SearchSpace("two", (12, 16), (Stage(8, 2, (1,), (3,), (2,)),), 1, 10, 8)
+    monkeypatch.setattr(trained, "space", space)
+    with pytest.raises(ArtifactError, match="'two' has only 2 subnets, .*labkit evaluate --arch"):
+        measure(trained, 30)
 
 
 def test_as_few_pairs_as_are_let_through_can_be_fitted(trained):

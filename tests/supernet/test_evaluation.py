@@ -4,7 +4,7 @@ import torch
 from spaces_for_tests import WIDE, make_it_bite
 
 from labkit.data import datasets as data
-from labkit.space import Arch, Block
+from labkit.space import Arch, Block, SearchSpace, Stage
 from labkit.space.presets import FMNIST
 from labkit.supernet.evaluation import Evaluator, spread
 from labkit.supernet.supernet import Supernet
@@ -59,6 +59,19 @@ def test_archs_of_different_widths_share_nothing_but_images():
     together = evaluator.accuracies(archs)
     assert together == [evaluator.accuracy(arch) for arch in archs]
     assert together[:6] == together[6:]
+
+
+def test_an_image_alone_in_the_last_batch_is_left_out_of_the_statistics():
+    """Where the last map is one pixel, it has no variance."""
+    stages = tuple(Stage(8, 2, (1,), kernels=(3,), expands=(2,)) for _ in range(3))
+    space = SearchSpace("pixel", (16,), stages, 1, 10, 8, final_width=16)
+    few = {"images": 20, "batch": 20}
+    supernet = make_it_bite(Supernet(space))
+    odd, even = (
+        Evaluator(supernet, data.load(), "val", recalibration_images=n, **few) for n in (41, 40)
+    )
+    assert np.isfinite(odd.accuracy(space.largest()))
+    assert len(odd._calibration) == len(even._calibration) == 40
 
 
 def test_spread_reaches_from_end_to_end():
