@@ -101,9 +101,10 @@ def text(result: dict) -> str:
         ],
     )
     return (
-        f"{table}\n\nArena: {min(arenas):.2f} to {max(arenas):.2f} of the interpreter's, median"
-        f" {np.median(arenas):.2f}. Flash with all code: {min(flash):.2f} to {max(flash):.2f} of"
-        f" the model file alone, median {np.median(flash):.2f}. Instructions for a multiply-add:"
+        f"{table}\n\nArena: {min(arenas):.2f} to {max(arenas):.2f} of the interpreter's on a"
+        f" 64-bit machine, median {np.median(arenas):.2f}. Flash with all code:"
+        f" {min(flash):.2f} to {max(flash):.2f} of the model file alone, median"
+        f" {np.median(flash):.2f}. Instructions for a multiply-add:"
         f" {min(counts):.2f} to {max(counts):.2f}, median {np.median(counts):.2f}. Stack at most"
         f" {max(row['stack'] for row in rows)} bytes, code at most"
         f" {max(row['code'] for row in rows):,}. Search predicts {min(flash_errors)} to"

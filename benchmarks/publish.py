@@ -35,7 +35,7 @@ from labkit.course.pictures.style import save_figure
 SEARCH, TRAINING, IMAGENET = "SEARCH.md", "TRAINING.md", "IMAGENET.md"
 TITLES = {
     SEARCH: "Search: speed, exactness, Pareto fronts, and what searching gains",
-    TRAINING: "Training: what a supernet is worth, four recipes, and the cost of a step",
+    TRAINING: "Training: what a supernet is worth, how archs are drawn, and the cost of a step",
     IMAGENET: "The paper's own subnets beside the exact optimum",
 }
 
@@ -112,8 +112,8 @@ def search_speed(report: dict) -> str:
             (
                 "our predictor",
                 "CPU s",
-                "ratio",
-                "our result better by, median (worst), same predictor",
+                "`ofa`'s time with its MLP, times ours",
+                "our result better by, points, median (worst), same predictor",
             ),
             rows,
         )

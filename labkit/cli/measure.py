@@ -28,7 +28,7 @@ from labkit.cli.options import (
 @click.option(
     "--pairs",
     type=click.IntRange(1, 10**6),
-    default=2000,
+    default=1000,
     show_default=True,
     help="Random archs whose accuracy is measured.",
 )

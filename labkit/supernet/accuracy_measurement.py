@@ -28,7 +28,7 @@ from labkit.tables.predictor_quality import agreement, cross_validate
 if TYPE_CHECKING:
     from labkit.runtime.distributed import World
 
-ARCHS, HELD_OUT, SEED = 2000, 0.2, 0
+ARCHS, HELD_OUT, SEED = 1000, 0.2, 0
 SHIFT_ARCHS = 100  # that are measured on all image sets; their mean is known to 0.05 points
 FEWEST_PAIRS = 12  # without the held-out ones, as few as a fit takes
 ARCHS_AT_ONCE = 50  # measured between two saves: a minute or two of work
