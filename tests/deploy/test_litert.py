@@ -115,6 +115,31 @@ def test_ranges_are_those_of_all_images_in_any_order():
 
 
 @needs_mcu
+def test_what_a_hard_swish_reads_is_kept_from_minus_three_on():
+    """Below it hard swish is 0: those values share one integer, the others get the finer steps."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    from labkit.deploy.litert.conversion import float_model, quantize
+
+    subnet, images = subnet_and_images()
+    int8 = quantize(float_model(TINY, subnet, images), 9 * images)  # far below -3
+    content = flatbuffer_utils.convert_bytearray_to_object(bytearray(int8))
+    (graph,), codes = content.subgraphs, [code.builtinCode for code in content.operatorCodes]
+    swish = codes.index(BuiltinOperator.HARD_SWISH)
+    read = {op.inputs[0] for op in graph.operators if op.opcodeIndex == swish}
+    written = {int(tensor) for op in graph.operators for tensor in op.outputs}
+    lows, steps = {}, {}
+    for tensor in written:
+        scale = graph.tensors[tensor].quantization
+        steps[tensor] = float(scale.scale[0])
+        lows[tensor] = (-128 - int(scale.zeroPoint[0])) * steps[tensor]
+    assert len(read) == 4  # of the stem, of the block with h_swish twice, of the final layer
+    assert all(lows[tensor] == pytest.approx(-3, abs=steps[tensor]) for tensor in read)
+    assert min(lows[tensor] for tensor in written - read) < -6  # of a projection
+
+
+@needs_mcu
 def test_arena_is_within_a_tenth_and_what_the_interpreter_needs(converted):
     from labkit.deploy.litert import micro_interpreter as micro
 
