@@ -278,9 +278,11 @@ def build_matrix(
             accuracies.append([choice.predicted_accuracy for choice in choices])
         else:
             accuracies.append([100 * row[d].mean() for row in right])
-    accuracy_is = f"measured on {SPLIT}, in the device's precision"
-    if deployed is None:
-        accuracy_is = f"predicted ({model.label})"
+    accuracy_is = f"predicted ({model.label})"
+    if right is not None:
+        counts = sorted({len(cell) for row in right for cell in row})  # interpreters get fewer
+        images = " or ".join(f"{count:,}" for count in counts)
+        accuracy_is = f"measured on {images} images of {SPLIT}, in the device's precision"
     return DeploymentMatrix(
         space=space,
         targets=targets,

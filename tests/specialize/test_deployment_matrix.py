@@ -255,6 +255,7 @@ def test_devices_take_the_accuracy_of_their_precision_and_this_machine_what_was_
         np.testing.assert_allclose(result.loss_error[:, d], paired, atol=1e-9)
         binomial = 100 * np.sqrt(result.accuracy[:, d] / 1e2 * (1 - result.accuracy[:, d] / 1e2))
         np.testing.assert_allclose(result.accuracy_error[:, d], binomial / np.sqrt(200))
+    assert result.accuracy_is == "measured on 200 images of val, in the device's precision"
     host = names.index("host")
     assert result.latency_ms[:, host].tolist() == [5.0 - i for i in range(len(choices))]
     assert result.latency_is[host] == "measured end to end"
@@ -499,7 +500,7 @@ def test_a_real_run_deploys_what_it_chose(tmp_path, monkeypatch):
         TrainedSupernet(FMNIST), [Request("pi4", 4.5), Request("mcu-64k", 250)], tmp_path
     )
     value = json.loads((tmp_path / "specialize.json").read_text())
-    assert value["accuracy_is"].startswith("measured on val")
+    assert value["accuracy_is"].startswith("measured on ")
     assert (found.accuracy > 80).all() and (np.diag(found.over_budget) <= 1).all()
     assert found.too_slow[0, 1] and found.loss[1, 0] > 0  # each is wrong on the other's device
     for choice in found.choices:
