@@ -310,7 +310,7 @@ def test_devices_are_listed_with_how_they_are_known(capsys, monkeypatch, tmp_pat
             "'pi4=4' is no device and budget; write them like pi4:4",
         ),
         (["specialize", "--device", "pi4:0", "--device", "host:1"], "want more than 0 ms"),
-        (["specialize", "--device", "pi4:4"], "takes two devices or more"),
+        (["specialize", "--device", "pi4:4", "--device", "pi4:5"], "'pi4' is given twice"),
         (
             ["specialize", "--device", "pi4:4", "--device", "pi5:4"],
             "unknown device 'pi5', known: host",

@@ -271,7 +271,7 @@ def test_a_download_outlives_a_conversion_that_was_cut_short(
         raise stop
 
     with monkeypatch.context() as patch, pytest.raises(type(stop)):
-        patch.setattr(weights.pretrained, "save", fail)
+        patch.setattr(weights.weights_file, "save", fail)
         weights.fetch("ofa-mbv3", progress=False)
     asked = len(published.requests)
     weights.fetch("ofa-mbv3", progress=False)
