@@ -99,7 +99,7 @@ def dataset_of(path: Path, record: Mapping, images: Path | None = None) -> DataS
     if dataset.record != recorded and (recorded.content or "none") != dataset.content:
         before, now = recorded._asdict(), dataset.record._asdict()
         telling = ("classes", "splits", "channels", "mean", "std", "form", "content")
-        name = next(name for name in telling if before[name] != now[name])
+        name = next((name for name in telling if before[name] != now[name]), "name")
         raise CheckpointError(
             f"{path} was trained on other images than those of {images or recorded.name}:"
             f" {name} {before[name]}, here {now[name]}; restore the images, or train again"
