@@ -17,7 +17,8 @@ class BuildWithData(build_py):
         super().run()
         if not self.editable_mode:
             packed = Path(self.build_lib) / "labkit" / "shipped"
-            keep_back = shutil.ignore_patterns("training")  # weights to go on from, which nothing reads
+            # Weights to go on from stay back: nothing reads them.
+            keep_back = shutil.ignore_patterns("training")
             shutil.copytree(ROOT / "data", packed, ignore=keep_back, dirs_exist_ok=True)
 
 

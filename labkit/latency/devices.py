@@ -179,11 +179,16 @@ class MeasuredDevice(Device):
     def known_part(self, space: SearchSpace) -> SearchSpace:
         if file_stem(space) in self.files:
             return space
-        measured = [recorded_space(path) for path in self.files.values()]
-        if any(other is not None and other.covers(space) for other in measured):
+        measured = self._recorded_spaces().values()
+        if any(other.covers(space) for other in measured):
             return space
-        parts = [other for other in measured if other is not None and space.covers(other)]
+        parts = [other for other in measured if space.covers(other)]
         return max(parts, key=lambda part: len(part.resolutions), default=space)
+
+    def _recorded_spaces(self) -> dict[Path, SearchSpace]:
+        """The space of each file that says it."""
+        spaces = {path: recorded_space(path) for path in self.files.values()}
+        return {path: space for path, space in spaces.items() if space is not None}
 
     def _file(self, space: SearchSpace) -> tuple[Path, SearchSpace]:
         """The latency file for `space`, and the space that was measured: `space` itself, or one
@@ -191,16 +196,16 @@ class MeasuredDevice(Device):
         """
         if file_stem(space) in self.files:
             return self.files[file_stem(space)], space
-        measured = {path: recorded_space(path) for path in self.files.values()}
+        measured = self._recorded_spaces()
         for path, other in measured.items():
-            if other is not None and other.covers(space):
+            if other.covers(space):
                 return path, other
         if space.name in self.files:  # reading it says which version of the space it is for
             return self.files[space.name], space
         parts = [
             f"{other.name} at {', '.join(map(str, other.resolutions))} px"
             for other in measured.values()
-            if other is not None and space.covers(other)
+            if space.covers(other)
         ]
         raise DeviceError(
             f"device {self.name!r} has no latency table for space {space.name!r}, only for "

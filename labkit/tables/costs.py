@@ -84,7 +84,7 @@ class BlockTable(Separable):
 
     def part(self, space: SearchSpace) -> BlockTable:
         """The table of `space`, which this one's space covers."""
-        rows = list(map(self.space.global_choices.index, space.global_choices))
+        rows = self.rows_of(space)
         return type(self)(space, self.base[rows], self.blocks[rows])
 
     def stage_values(self, s: int) -> np.ndarray:

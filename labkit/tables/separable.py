@@ -41,6 +41,10 @@ class Separable:
         """
         raise NotImplementedError
 
+    def rows_of(self, part: SearchSpace) -> list[int]:
+        """The rows of the global choices of `part`, which this one's space covers."""
+        return list(map(self.space.global_choices.index, part.global_choices))
+
     @cached_property
     def _flat(self) -> np.ndarray:
         """(sum over s of R * C_s,) the terms of all stages.
@@ -99,7 +103,7 @@ class StageTable(Separable):
 
     def part(self, space: SearchSpace) -> StageTable:
         """The table of `space`, which this one's space covers."""
-        rows = list(map(self.space.global_choices.index, space.global_choices))
+        rows = self.rows_of(space)
         return StageTable(space, self.base[rows], [s[rows] for s in self.stages], self.link)
 
     def stage_values(self, s: int) -> np.ndarray:
