@@ -19,6 +19,7 @@ from PIL import Image
 from labkit.data.record import DataError
 
 PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "eval", "dev")  # how others' names for them begin
 FORMATS = {*"AVIF BMP GIF JPEG JPEG2000 MPO PNG PPM TGA TIFF WEBP".split()}
 ENDINGS = tuple(e for e, name in Image.registered_extensions().items() if name in FORMATS)
 SURVEYED = 200  # pictures that are looked at to know their size and colors
@@ -169,9 +170,13 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _refuse_splits_of_other_names(path: Path, names: set[str]) -> None:
-    """Raise DataError where every folder holds the same classes: not each of them is a class."""
+    """Raise DataError where folders are called like splits and all hold the same classes.
+
+    The same folders alone say nothing: every class may have its pictures from the front and back.
+    """
     below = [_sub_folders(path / name) for name in sorted(names)]
-    if len(below) > 1 and len(below[0]) > 1 and all(each == below[0] for each in below):
+    alike = len(below) > 1 and len(below[0]) > 1 and all(each == below[0] for each in below)
+    if alike and any(name.lower().startswith(SPLITS) for name in names):
         raise DataError(
             f"{path} has the sub-folders {', '.join(sorted(names))}, each with the folders"
             f" {', '.join(sorted(below[0])[:3])}: if they are splits, call them train, val and test"

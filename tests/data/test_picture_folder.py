@@ -104,6 +104,12 @@ def test_what_is_no_data_set_is_an_error_that_says_what_is_wanted(tmp_path, chan
         PictureFolder(tmp_path)
 
 
+def test_classes_may_have_the_same_folders(tmp_path):
+    for label in ("cat", "dog"):
+        write_pictures(tmp_path / label, classes=2, per_class=1)
+    assert PictureFolder(tmp_path).classes == ("cat", "dog")
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="gone is no folder"):
         PictureFolder(tmp_path / "gone")
