@@ -108,13 +108,13 @@ figures: mcu
 
 # How the code is written and who may import whom; `make format` mends the first.
 lint: $(STAMP)
-	$(BIN)/ruff format --check labkit tests benchmarks
-	$(BIN)/ruff check labkit tests benchmarks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP)
-	$(BIN)/ruff format labkit tests benchmarks
-	$(BIN)/ruff check --fix labkit tests benchmarks
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 # The environment is made again when the list of dependencies changes. Where Debian's python3-venv is missing, or a
 # first run was stopped, a python without pip may be there.
