@@ -1,20 +1,29 @@
-"""Memory of a process that trains on a folder of many images: `python benchmarks/image_memory.py`
+"""Memory of a process that trains on a folder of many images.
+
+    python benchmarks/image_memory.py [--images 2000 20000 200000]
 
 Generates small pictures (two classes, each of its own content), reads them as `labkit train` would,
 streamed, draws batches for some steps, and prints the peak resident memory of the process for each
-number of images. The images themselves would take images x 3 x side^2 bytes in memory.
+number of images. The images themselves would take images x 3 x side^2 bytes in memory. The last
+line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
+
+import page
+
+from labkit.runtime.machine import machine
 
 SIDE, BATCH, STEPS = 32, 128, 100
 
@@ -46,6 +55,20 @@ def read(folder: Path) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
+def text(report: dict) -> str:
+    """The report as a section of a page."""
+    rows = [
+        (f"{row['images']:,}", f"{row['pixels_mb']:.0f}", f"{row['peak_mb']:.0f}")
+        for row in report["rows"]
+    ]
+    return (
+        f"**Memory of a process that trains on a folder of images** (`image_memory.py`; pictures of"
+        f" {report['side']} pixels in color, streamed as sets that are too large for memory are;"
+        f" peak after {report['steps']} batches of {report['batch']}, torch itself included)\n\n"
+        + page.table(("images", "their pixels, MB", "peak of the process, MB"), rows)
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, nargs="*", default=[2_000, 20_000, 200_000])
@@ -54,6 +77,7 @@ def main() -> None:
     if arguments.read:
         read(arguments.read)
         return
+    rows = []
     for count in arguments.images:
         with tempfile.TemporaryDirectory() as place:
             generate(Path(place) / "pictures", count)
@@ -66,11 +90,22 @@ def main() -> None:
                 check=True,
             )
             seconds = time.perf_counter() - start
-            pixels = count * 3 * SIDE**2 / 1e6
-            print(
-                f"{count:>9,} images: {float(done.stdout):.0f} MB at most, {seconds:.0f} s; their"
-                f" pixels alone are {pixels:.0f} MB"
-            )
+        pixels, peak = count * 3 * SIDE**2 / 1e6, float(done.stdout)
+        rows.append({"images": count, "pixels_mb": pixels, "peak_mb": peak})
+        print(
+            f"{count:>9,} images: {peak:.0f} MB at most, {seconds:.0f} s; their pixels alone are"
+            f" {pixels:.0f} MB"
+        )
+    report = {
+        "benchmark": "image_memory",
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "side": SIDE,
+        "batch": BATCH,
+        "steps": STEPS,
+        "rows": rows,
+    }
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import answers
 import arch_sampling
 import fine_tuning
+import image_memory
 import imagenet
 import measured_search
 import page
@@ -415,6 +416,7 @@ SECTIONS = {
     "fine_tuning": Section(TRAINING, fine_tuning.text),
     "arch_sampling": Section(TRAINING, arch_sampling.text),
     "step_memory": Section(TRAINING, step_memory),
+    "image_memory": Section(TRAINING, image_memory.text),
     "step_speed": Section(TRAINING, step_speed),
     "step_profile": Section(TRAINING, step_profile.text),
     "shared_prefixes": Section(TRAINING, shared_prefixes),

@@ -25,7 +25,9 @@ from labkit.storage.tensor_file import CheckpointError
 
 SCHEMA = "labkit-images-1"
 RESIDENT_BYTES = 2**29  # the largest array of images that is kept in memory; others are streamed
-WORKERS = min(8, os.cpu_count() or 1)
+# Processes that read images: one for each core that this process may use, where the system tells.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WORKERS = min(8, CORES)
 SHOWN_PROBLEMS = 5
 IMAGES_AT_ONCE = 64
 

@@ -8,7 +8,6 @@ cheap.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
+from labkit.data.image_index import WORKERS
 from labkit.data.record import DataError
 from labkit.space import Arch
 from labkit.supernet.batch_norm import Recorder
@@ -30,7 +30,6 @@ from labkit.supernet.supernet import Supernet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of each channel, for pixels in [0, 1]
 CROP = 0.875  # the middle of the image that is judged: 224 of 256 pixels
-WORKERS = min(8, os.cpu_count() or 1)  # processes that read images
 _to_tensor = v2.Compose(
     [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
 )
