@@ -166,10 +166,10 @@ BAD = {
     "throttles": lambda v: v.update(anchor_ms=[0.1, 0.1, 0.15]),
     "measured while the board changed speed": lambda v: v.update(drifted=[FIRST]),
     "this is what an unfinished run has kept": lambda v: v.update(rounds={}),
-    "holds 7 whole subnets, .* at least 8; measure again with a kit of more": lambda v: v.update(
+    "holds 7 whole subnets, .* at least 8; measure more of them": lambda v: v.update(
         subnets=v["subnets"][:7]
     ),
-    "of 20 whole subnets 1 are distinct, .* at least 6; measure again": lambda v: v.update(
+    "of 20 whole subnets 1 are distinct, .* at least 6; measure more": lambda v: v.update(
         subnets=v["subnets"][:1] * 20
     ),
     "of 8 whole subnets 2 are distinct": lambda v: v.update(subnets=v["subnets"][:2] * 4),

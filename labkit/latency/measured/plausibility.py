@@ -49,7 +49,10 @@ ANCHOR_RATIO = 1.5
 MIN_SHARE, MAX_SHARE = 0.002, 1.1
 
 RUN_AGAIN = "run the kit again, on an idle board"
-MORE_SUBNETS = "measure again with a kit of more: `labkit lut pack` puts 20 into one"
+MORE_SUBNETS = (
+    "measure more of them (a kit of `labkit lut pack` has 20); a table of another program may also"
+    " be without any"
+)
 
 
 def check_plausible(value: dict, path: Path, space: SearchSpace) -> None:
