@@ -84,8 +84,9 @@ def once(path: Path, options: dict, make: Callable[[], dict]) -> dict:
 
 
 def parameters(genotype: Genotype, config: DerivedTrainingConfig) -> int:
+    arguments = stack_arguments(config, data.load(config.dataset))
     with torch.device("meta"):
-        network = DerivedNetwork(genotype, **stack_arguments(config, data.load(config.dataset)))
+        network = DerivedNetwork(genotype, **arguments)
     return sum(p.numel() for p in network.parameters())
 
 

@@ -2,8 +2,9 @@
 
 A record is a dict of `what` (a key of `MEASURED_COSTS`), `space`, `cpu_hours` or `gpu_hours`,
 `machine` (a name, or what `labkit.train` notes about it), `date` (YYYY-MM-DD) and `source`;
-`energy_kwh` only where it was measured. They are in data/records.json and in the headers of the
-weights and pairs in data/.
+`energy_kwh` only where it was measured; `whole`, which is False, only where the run took hours of
+the other kind as well. They are in data/records.json and in the headers of the weights and pairs in
+data/.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ def records(space: str = "fmnist", folder: Path | None = None) -> list[dict]:
         shipped = path.is_relative_to(data_dir())
         source = (path.relative_to(data_dir()) if shipped else path).as_posix()
         hours = {unit: header.pop(unit) for unit in HOURS if unit in header}
-        # A run that began on a GPU and went on on a CPU is a record of each.
+        # A run that began on a GPU and went on on a CPU is a record of each, neither of them whole.
+        whole = {} if len(hours) == 1 else {"whole": False}
         for unit, value in hours.items():
             record = {**header, unit: value, "what": what, "space": space, "source": source}
-            ledger.append(validated(Fields(record, path, RecordError, prefix="header")))
+            ledger.append(validated(Fields(record, path, RecordError, prefix="header")) | whole)
     return ledger
 
 
@@ -89,7 +91,8 @@ def _headers(folder: Path) -> Iterator[tuple[Path, str, dict]]:
     """Path, what and header of each file of a trained supernet that may say what it cost."""
     path = folder / WEIGHTS
     if path.is_file():
-        yield path, "supernet", read_header(path, RESTORE)
+        header = read_header(path, RESTORE)
+        yield path, "stand-alone" if "only" in header else "supernet", header
     path = folder / PAIRS
     if path.is_file():
         yield path, "pairs", read_npz(path, PAIRS_SCHEMA, (), RESTORE)[0]

@@ -21,6 +21,7 @@ from labkit.storage.json_fields import Fields, read_json
 from labkit.storage.paths import data_dir
 
 NOT_MEASURED = "not measured"
+MIXED = "run on GPUs and on CPUs, whose hours do not add up"
 UNITS = {"cpu_hours": "CPU hours", "gpu_hours": "GPU hours"}
 ONCE_FOR_ALL = "OFA with progressive shrinking"  # the published row that others are compared with
 
@@ -166,6 +167,8 @@ def _mean(what: str, runs: Sequence[dict], key: str) -> Part:
     """A part from the records of its runs: their mean."""
     if not runs:
         return Part(what, None)
+    if not all(run.get("whole", True) for run in runs):
+        return Part(what, None, MIXED)
     how = "; ".join(dict.fromkeys(f"{machine_text(run['machine'])}, {run['date']}" for run in runs))
     energy = [run.get("energy_kwh") for run in runs]
     return Part(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labkit.space import Arch, SearchSpace
-from labkit.space.presets import get_space
+from labkit.space.presets import get_space, spaces
 from labkit.storage.errors import LabError
 from labkit.storage.json_fields import Fields, read_json
 from labkit.storage.paths import data_dir
@@ -55,6 +55,7 @@ def published_subnets(path: Path | None = None) -> list[PublishedSubnet]:
 
 def _subnet(fields: Fields, sources: Fields) -> PublishedSubnet:
     latency = None if fields.value.get("latency_ms") is None else fields.positive("latency_ms")
+    fields.choice("space", tuple(spaces))
     try:
         subnet = PublishedSubnet(
             fields.text("name"),

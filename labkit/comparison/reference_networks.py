@@ -9,13 +9,14 @@ kinds and sizes count here; what an operator `reads` is not filled in.
 from __future__ import annotations
 
 from functools import cache, partial
+from types import NoneType
 
 from labkit.comparison.nas_bench_201 import classifier, nas_bench_201, residual
 from labkit.comparison.published_subnets import published_subnets
 from labkit.space import Arch, BlockShape, SearchSpace, make_divisible, network
 from labkit.space.operators import Operator, convolution, global_pool, out_side
 from labkit.storage.errors import LabError
-from labkit.storage.json_fields import read_json
+from labkit.storage.json_fields import Fields, read_json
 from labkit.storage.paths import data_dir
 
 
@@ -107,7 +108,24 @@ def mobilenet_v2(resolution: int, width: float = 1.0) -> list[Operator]:
 @cache
 def mcunet_definitions() -> dict[str, dict]:
     """MCUNet's networks, and the MobileNetV2 that they are compared with."""
-    return read_json(data_dir() / "published" / "mcunet.json", LabError)["networks"]
+    path = data_dir() / "published" / "mcunet.json"
+    file = Fields(
+        read_json(path, LabError), path, LabError, advice="restore it from the repository"
+    )
+    file.require_schema("labkit-published-networks-1")
+    networks = file.object("networks")
+    for definition in map(networks.object, networks.value):
+        for name in ("resolution", "stem", "classes"):
+            definition.positive(name)
+        definition.get("final", (int, NoneType))
+        for block in definition.get("blocks", list):
+            if not isinstance(block, list) or len(block) != 4 or not all(map(_is_size, block)):
+                definition.fail("blocks", "four sizes for each block")
+    return networks.value
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def mcunet(name: str) -> list[Operator]:

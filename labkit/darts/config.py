@@ -50,6 +50,11 @@ class DartsConfig:
         check_not_negative(
             self, "min_learning_rate", "momentum", "weight_decay", "arch_weight_decay"
         )
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate must be at most learning_rate, {self.learning_rate:g}, got"
+                f" {self.min_learning_rate:g}"
+            )
 
 
 @dataclass(frozen=True)

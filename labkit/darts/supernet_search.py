@@ -1,7 +1,7 @@
 """Gradient search over a trained supernet's own space, with expected cost in the loss.
 
 The supernet's weights stay as they are; only the architecture weights learn. A step draws relaxed
-choices (Gumbel softmax, FBNet, arXiv 1812.03443, section 3.2), lowers the mixture's loss on images
+choices (Gumbel softmax, FBNet, arXiv 1812.03443, section 3.3), lowers the mixture's loss on images
 of `val-search`, and pays a price for expected cost over budget (the differentiable latency term of
 ProxylessNAS, arXiv 1812.00332, section 3.3). The price is not a constant to be tuned for each
 budget: it rises while the expected cost is over budget and falls while it is under, together with a
@@ -49,8 +49,8 @@ DRAWS = 10_000  # from the final distribution, for candidates within budget
 class GradientConfig:
     """How a gradient search runs.
 
-    With the defaults it takes about a minute of one CPU core on `fmnist`. The price is in nats of
-    cross entropy for an expected cost of twice the budget.
+    With the defaults it takes about a minute and a half of one CPU core on `fmnist`. The price is
+    in nats of cross entropy for an expected cost of twice the budget.
     """
 
     steps: int = 100
@@ -68,6 +68,8 @@ class GradientConfig:
         check_whole(self, "seed", least=0)
         check_positive(self, "learning_rate", "hot", "cold", "price_rate")
         check_not_negative(self, "penalty")
+        if self.cold > self.hot:
+            raise ValueError(f"cold must be at most hot, {self.hot:g}, got {self.cold:g}")
 
 
 @dataclass(frozen=True, eq=False)

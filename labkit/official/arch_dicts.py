@@ -47,7 +47,7 @@ def arch_from_official(space: SearchSpace, config: Mapping) -> Arch:
 
 def _list_of(space: SearchSpace, config: Mapping, key: str, count: int, each: str) -> list[int]:
     values = _integers(key, config.get(key))
-    if len(values) == 1:
+    if not isinstance(config.get(key), Iterable):
         return values * count
     if len(values) != count:
         raise ValueError(

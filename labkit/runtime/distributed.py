@@ -7,6 +7,7 @@ and runs the same code; only one that torchrun did not start has nobody to talk 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -37,6 +38,17 @@ class World(NamedTuple):
     def alone(self) -> bool:
         """Whether there is no group of processes to talk to, not even of this one."""
         return not dist.is_initialized()
+
+    @property
+    def kind(self) -> str:
+        """What its hours are hours of: "gpu" or "cpu"."""
+        return "gpu" if self.device.type == "cuda" else "cpu"
+
+    def seconds(self) -> float:
+        """What this process has taken of it, from some moment on: a GPU is taken all the time, a
+        CPU core while it computes.
+        """
+        return time.perf_counter() if self.kind == "gpu" else time.process_time()
 
     def part(self, samples: Tensor) -> Tensor:
         """This rank's part of the samples of a batch, (B,) -> (B / size,)."""

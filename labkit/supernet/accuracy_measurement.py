@@ -6,7 +6,6 @@ say how much more difficult the images are than those of val-search.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ ARCHS, HELD_OUT, SEED = 1000, 0.2, 0
 SHIFT_ARCHS = 100  # that are measured on all image sets; their mean is known to 0.05 points
 FEWEST_PAIRS = 12  # without the held-out ones, as few as a fit takes
 ARCHS_AT_ONCE = 50  # measured between two saves: a minute or two of work
-PARTIAL_SCHEMA = "labkit-pairs-partial-3"
+PARTIAL_SCHEMA = "labkit-pairs-partial-4"
 
 
 def measure(
@@ -92,9 +91,10 @@ def measure_pairs(
     splits = (SEARCHED, *UNSEARCHED)
     counts = [len(genes), *[min(SHIFT_ARCHS, len(genes))] * len(UNSEARCHED)]
     partial = _partial_file(trained, archs, seed)
-    accuracy, cpu_seconds = np.full((len(splits), len(genes)), np.nan), 0.0
+    accuracy, seconds = np.full((len(splits), len(genes)), np.nan), {ranks.kind: 0.0}
     if ranks.leads and partial.is_file():
-        accuracy, cpu_seconds = _measured_before(partial, space, genes)
+        accuracy, before = _measured_before(partial, space, genes)
+        seconds |= before
     # Processes on other machines have another cache: what the first one has is what counts.
     accuracy = ranks.from_first(accuracy)
     order, images = np.lexsort(genes.T[::-1]), {}
@@ -113,17 +113,17 @@ def measure_pairs(
             images[split] = len(evaluator.labels)
             remaining = order[(order < count) & np.isnan(row[order])]
             for begin in range(0, len(remaining), archs_at_once):
-                batch, start = remaining[begin : begin + archs_at_once], time.process_time()
+                batch, start = remaining[begin : begin + archs_at_once], ranks.seconds()
                 part = np.array_split(batch, ranks.size)[ranks.rank]
                 measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
                 row[batch] = ranks.gather(measured)
-                cpu_seconds += ranks.size * ranks.mean(time.process_time() - start)
+                seconds[ranks.kind] += ranks.size * ranks.mean(ranks.seconds() - start)
                 bar.update(len(batch))
                 if not ranks.leads:
                     continue
                 write_npz(
                     partial,
-                    {"schema": PARTIAL_SCHEMA, **space_fields(space), "cpu_seconds": cpu_seconds},
+                    {"schema": PARTIAL_SCHEMA, **space_fields(space), "seconds": seconds},
                     {"genes": genes, "accuracy": accuracy},
                 )
     if not ranks.leads:
@@ -133,8 +133,8 @@ def measure_pairs(
         "split": SEARCHED,
         "images": images,
         "recalibration_images": RECALIBRATION_IMAGES,
-        "cpu_hours": round(cpu_seconds / 3600, 3),
-        "machine": machine(),
+        **{f"{kind}_hours": round(taken / 3600, 3) for kind, taken in seconds.items()},
+        "machine": machine(ranks.device),
     }
     searched, *others = (row[:count] for row, count in zip(accuracy, counts))
     pairs = Pairs(genes, searched, header, dict(zip(UNSEARCHED, others)))
@@ -155,9 +155,9 @@ def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
 
 def _measured_before(
     partial: Path, space: SearchSpace, genes: np.ndarray
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, dict[str, float]]:
     """Accuracies (3, N) so far on val-search, val and test, NaN where there is none yet, and the
-    CPU seconds that they took.
+    seconds of CPUs or GPUs that they took.
     """
     advice = "remove it to measure from the start"
 
@@ -168,7 +168,7 @@ def _measured_before(
         header, (rows, accuracy) = read_npz(
             partial, PARTIAL_SCHEMA, ["genes", "accuracy"], advice, check_header
         )
-        cpu_seconds = float(header["cpu_seconds"])
+        seconds = {kind: float(header["seconds"][kind]) for kind in header["seconds"]}
     except (ArtifactError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"what an interrupted run left in {partial} cannot be used"
@@ -176,7 +176,7 @@ def _measured_before(
         ) from None
     if not np.array_equal(rows, genes) or accuracy.shape != (1 + len(UNSEARCHED), len(genes)):
         raise ArtifactError(f"{partial} holds other archs than this run measures; {advice}")
-    return accuracy, cpu_seconds
+    return accuracy, seconds
 
 
 def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[str, float]]:

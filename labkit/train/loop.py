@@ -173,7 +173,7 @@ def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:
     hours = {
         f"{kind}_hours": round(seconds / 3600, 3)
         for kind, seconds in state.seconds.items()
-        if seconds or kind != ("cpu" if ranks.device.type == "cuda" else "gpu")
+        if seconds or kind in (ranks.kind, "wall")
     }
     origin = {"teacher_sha256": state.teacher_sha256, "initial": state.initial}
     return {

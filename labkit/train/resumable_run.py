@@ -237,12 +237,9 @@ class Run:
             self.state.seconds[kind] += seconds - clock[kind]
 
     def _read_clocks(self) -> dict[str, float]:
-        # A GPU is taken all the time, a CPU core while it computes. All processes take about as
-        # much as this one.
-        wall = time.perf_counter()
-        if self.ranks.device.type == "cuda":
-            return {"gpu": self.ranks.size * wall, "wall": wall}
-        return {"cpu": self.ranks.size * time.process_time(), "wall": wall}
+        # All processes take about as much as this one.
+        taken = self.ranks.size * self.ranks.seconds()
+        return {self.ranks.kind: taken, "wall": time.perf_counter()}
 
     def _save_checkpoint(self) -> None:
         state, path = self.state, self.path

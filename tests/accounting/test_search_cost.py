@@ -228,6 +228,14 @@ def test_a_run_on_a_gpu_and_then_on_a_cpu_is_a_record_of_each(data):
         (2.5, None),
         (None, 0.5),
     ]
+    for method in measured(ledger.records()):
+        assert "supernet" in method.missing and method.total(40) is None
+        assert method.once[0].how == "run on GPUs and on CPUs, whose hours do not add up"
+
+
+def test_a_network_trained_alone_is_no_supernet(data):
+    write_weights(data / "supernets" / "fmnist", cpu_hours=2.5, only={"resolution": 12})
+    assert [record["what"] for record in ledger.records()] == ["stand-alone"]
 
 
 ADD_TWENTY = """

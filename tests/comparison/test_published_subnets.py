@@ -57,7 +57,7 @@ def test_subnets_by_source():
     [
         ("arch", "224px k3e5 k3e3 | k3e3", "arch"),
         ("arch", "a net", "arch"),
-        ("space", "ofa-mbv4", "unknown space"),
+        ("space", "ofa-mbv4", r"subnets\[3\]\.space: want one of .*got 'ofa-mbv4'"),
         ("latency_ms", "11", "latency_ms"),
         ("source", "hearsay", "hearsay"),
     ],

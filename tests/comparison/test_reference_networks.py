@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import torchvision
@@ -11,6 +13,8 @@ from fvcore.nn import FlopCountAnalysis
 from labkit.comparison import reference_networks as references
 from labkit.comparison.published_subnets import published_subnets
 from labkit.latency.devices import get_device
+from labkit.storage.errors import LabError
+from labkit.storage.paths import data_dir
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
@@ -22,6 +26,25 @@ def test_torchvision_layers_have_the_macs_that_fvcore_counts(name):
         references.macs_of(references.torchvision_operators(name, 64))
         == by_operator["conv"] + by_operator["linear"]
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda net: net.update(stem="24"), r"field networks.mcunet-in0.stem: want a positive"),
+        (lambda net: net["blocks"].append([3, 4, 5]), "mcunet-in0.blocks: want four sizes"),
+        (lambda net: net.pop("blocks"), "mcunet-in0.blocks: want list, got None"),
+    ],
+)
+def test_damaged_definitions_are_named(tmp_path, monkeypatch, change, message):
+    path = tmp_path / "published" / "mcunet.json"
+    content = json.loads((data_dir() / "published" / "mcunet.json").read_text(encoding="utf-8"))
+    change(content["networks"]["mcunet-in0"])
+    path.parent.mkdir()
+    path.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    with pytest.raises(LabError, match=message):
+        references.mcunet_definitions.__wrapped__()
 
 
 def test_our_mobilenet_v2_is_torchvisions():

@@ -157,6 +157,7 @@ def test_impossible_settings():
         ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
         ({"nodes": 2.5}, "at least one node, got 2.5"),
         ({"cells": 0}, "cells must be positive, got 0"),
+        ({"min_learning_rate": 1.0}, "min_learning_rate must be at most learning_rate, .*, got 1"),
         ({"epochs": 1.5}, "epochs must be whole, got 1.5"),
         ({"channels": True}, "channels must be whole, got True"),
         ({"steps_per_epoch": -3}, "steps_per_epoch must be positive, got -3"),

@@ -224,6 +224,8 @@ def test_impossible_searches(supernet, dataset):
         )
     with pytest.raises(ValueError, match="batch 65 is larger than the 64 images"):
         gradient_search(supernet, dataset, budget_at(1), replace(SHORT, batch=65), progress=False)
+    with pytest.raises(ValueError, match="cold must be at most hot, 2, got 3"):
+        GradientConfig(cold=3.0)
     with pytest.raises(ValueError, match="steps must be positive, got 0"):
         replace(SHORT, steps=0)
     with pytest.raises(ValueError, match="penalty must be at least 0, got nan"):

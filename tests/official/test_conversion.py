@@ -330,6 +330,7 @@ def test_one_number_for_a_whole_list():
         ({"ks": 7, "e": 6, "d": 4}, "'r' must be an integer"),
         ({"ks": [7] * 15, "e": 6, "d": 3, "r": 224}, "'ks' has 15 entries, 'ofa-mbv3' wants 20"),
         ({"ks": 7, "e": 6, "d": [4] * 6, "r": 224}, "'d' has 6 entries"),
+        ({"ks": 7, "e": [6], "d": 4, "r": 224}, "'e' has 1 entries"),  # there, of block 1 only
         ({"ks": 9, "e": 6, "d": 4, "r": 224}, "kernel size 9"),
         ({"ks": 7, "e": 6, "d": 1, "r": 224}, "depth 1"),
         ({"ks": 7, "e": "six", "d": 4, "r": 224}, "'e' must be an integer"),

@@ -91,10 +91,14 @@ def test_partial_pairs_of_other_archs_are_refused(tmp_path):
     path = tmp_path / "partial.npz"
     write_npz(
         path,
-        {"schema": accuracy_measurement.PARTIAL_SCHEMA, **space_fields(FMNIST), "cpu_seconds": 1.0},
+        {
+            "schema": accuracy_measurement.PARTIAL_SCHEMA,
+            **space_fields(FMNIST),
+            "seconds": {"cpu": 1.0},
+        },
         {"genes": rows, "accuracy": np.full((3, 5), np.nan)},
     )
-    assert accuracy_measurement._measured_before(path, FMNIST, rows)[1] == 1.0
+    assert accuracy_measurement._measured_before(path, FMNIST, rows)[1] == {"cpu": 1.0}
     with pytest.raises(ArtifactError, match="partial.npz holds other archs"):
         accuracy_measurement._measured_before(path, FMNIST, random_genes(FMNIST, 5, seed=1))
 
