@@ -14,9 +14,9 @@ from labkit.comparison.prediction_error import spearman
 from labkit.latency.devices import Device
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.table_files import HOST, has_host_table, table_files
-from labkit.latency.measured.untrusted_json import read_json
+from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.space import Arch, SearchSpace
-from labkit.space.binding import file_stem
+from labkit.space.binding import file_stem, space_of
 from labkit.tables.costs import macs_table
 
 RANKED_ARCHS = 2000  # rank correlation is taken over
@@ -58,6 +58,8 @@ def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -
     that were measured there (each predicted from the other ones), and how many blocks were measured
     while the machine changed speed.
     """
+    for device in devices:
+        space = device.known_part(space)
     archs = representative_archs(space, seed)
     genes = space.encode(list(archs.values()))
     random_genes = space.sample(np.random.default_rng(seed), RANKED_ARCHS)
@@ -76,14 +78,19 @@ def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -
             "ratio": dict(zip(archs, (latency / latencies[0]).tolist())),
         }
         path = device.latency_file(space)
-        rows.append(row if path is None else {**row, **_measurement(space, path)})
+        rows.append(row if path is None else {**row, **_measurement(path)})
     shapes = {name: arch.to_json() for name, arch in archs.items()}
-    return {"space": space.name, "archs": shapes, "devices": rows}
+    return {
+        "space": space.name,
+        "resolutions": list(space.resolutions),
+        "archs": shapes,
+        "devices": rows,
+    }
 
 
-def _measurement(space: SearchSpace, path: Path) -> dict:
+def _measurement(path: Path) -> dict:
     value = read_json(path)
-    lut = build_table(value, space)
+    lut = build_table(value, space_of(value, path, TableError, "measure again"))
     return {
         "state": {key: value["made"].get(key) for key in STATE},
         "calibration": lut.calibration._asdict(),

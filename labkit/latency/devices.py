@@ -16,7 +16,7 @@ Loading a device and computing its table needs neither torch nor a runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labkit.latency.measured.latency_file import recorded_provenance, recorded_space
@@ -179,11 +179,11 @@ class MeasuredDevice(Device):
     def known_part(self, space: SearchSpace) -> SearchSpace:
         if file_stem(space) in self.files:
             return space
-        measured = self._recorded_spaces().values()
-        if any(other.covers(space) for other in measured):
-            return space
-        parts = [other for other in measured if space.covers(other)]
-        return max(parts, key=lambda part: len(part.resolutions), default=space)
+        for other in self._recorded_spaces().values():
+            known = tuple(side for side in space.resolutions if side in other.resolutions)
+            if known and space.resembles(other):
+                return replace(space, resolutions=known)
+        return space
 
     def _recorded_spaces(self) -> dict[Path, SearchSpace]:
         """The space of each file that says it."""

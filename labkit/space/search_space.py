@@ -145,8 +145,11 @@ class SearchSpace(StageCodes):
         >>> space.covers(replace(space, resolutions=(20, 28)))
         True
         """
-        is_part = set(other.resolutions) <= set(self.resolutions)
-        return is_part and replace(other, resolutions=self.resolutions) == self
+        return set(other.resolutions) <= set(self.resolutions) and self.resembles(other)
+
+    def resembles(self, other: SearchSpace) -> bool:
+        """Whether `other` differs from this space in nothing but its resolutions, if at all."""
+        return replace(other, resolutions=self.resolutions) == self
 
     @property
     def fixed_block(self) -> BlockShape | None:

@@ -16,13 +16,15 @@ from latency_for_tests import TINY, made_up, own_cache  # noqa: F401  (a fixture
 from spaces_for_tests import WIDE
 
 from labkit.cli.latency.lut import lut
+from labkit.comparison.side_by_side import side_by_side
 from labkit.latency.devices import device_names, get_device
 from labkit.latency.kit import block_times
 from labkit.latency.kit.block_times import read_csv, read_object, write_keys
-from labkit.latency.kit.board_import import import_table
+from labkit.latency.kit.board_import import import_table, remove_tables
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.untrusted_json import TableError
+from labkit.latency.table_export import export_table
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
 from labkit.tables.costs import macs_table
@@ -102,6 +104,40 @@ def test_what_was_not_timed_may_stay_blank(tmp_path):
     np.testing.assert_array_equal(device.latency_table(part)(genes), table.table(genes))
     assert device.known_part(WIDE) == device.known_part(part) == part
     assert device.known_part(TINY) == TINY  # nothing is known of it, and using it says so
+
+
+def test_a_board_has_one_table_for_a_space(tmp_path):
+    """Whatever resolutions it is for: of two, a search could only take one."""
+    times = times_of(made_up(WIDE))
+    part = replace(WIDE, resolutions=WIDE.resolutions[:1])
+    slow = {key: 3 * times[key] for key in timed_blocks(part)}
+    (tmp_path / "all.json").write_text(json.dumps(times))
+    (tmp_path / "part.json").write_text(json.dumps(slow))
+    genes = part.sample(np.random.default_rng(0), 9)
+    for name in ("all", "part", "all"):
+        table = import_table(tmp_path / f"{name}.json", "my-phone", WIDE, read_times=read_object)
+        device = get_device("my-phone")
+        assert list(device.files.values()) == [device.latency_file(table.table.space)]
+        np.testing.assert_array_equal(
+            device.latency_table(part)(genes), table.table.part(part)(genes)
+        )
+    remove_tables("my-phone", part)
+    assert "my-phone" not in device_names()
+
+
+def test_a_table_without_subnets_for_some_resolutions_travels_as_a_file(tmp_path, monkeypatch):
+    times = times_of(made_up(WIDE))
+    part = replace(WIDE, resolutions=WIDE.resolutions[:1])
+    (tmp_path / "part.json").write_text(json.dumps({key: times[key] for key in timed_blocks(part)}))
+    import_table(tmp_path / "part.json", "mine", WIDE, read_times=read_object)
+    device = get_device("mine")
+    shared = export_table(device.known_part(WIDE), device, tmp_path / "shared.json")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "other"))
+    table = import_table(shared, "theirs")
+    genes = part.sample(np.random.default_rng(0), 9)
+    np.testing.assert_array_equal(table.table(genes), device.latency_table(part)(genes))
+    shown = side_by_side(WIDE, [get_device("pi4"), get_device("theirs")])
+    assert shown["resolutions"] == [*part.resolutions] and shown["devices"][1]["subnets"] == 0
 
 
 @given(st.data())

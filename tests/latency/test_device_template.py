@@ -61,6 +61,13 @@ def test_a_device_like_one_of_firmware_has_its_engine_core_and_cycles(tmp_path):
     assert get_device(str(faster)).cycles.clock_mhz == 96
 
 
+def test_a_memory_smaller_than_what_is_reserved_of_it_is_refused(tmp_path):
+    path = tmp_path / "small.json"
+    said = new(path, "--like", "mcu-64k", "--sram", "36", "--flash", "56")
+    assert said.exit_code and not path.exists()
+    assert "flash of 57344 bytes: mcu-64k reserves 57344 of it" in str(said.exception)
+
+
 def test_a_device_file_is_taken_wherever_a_device_is_named(tmp_path):
     path = tmp_path / "my-board.json"
     new(path, "--like", "pixel1")

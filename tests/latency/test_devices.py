@@ -146,6 +146,10 @@ MICRO = {"sram": MEMORY, "flash": MEMORY}
         ),
         (lambda v: v["parameters"]["dense"].pop("source"), "parameters.dense.source"),
         (
+            lambda v: v["parameters"]["dense"].update(value=45.0),
+            "parameters.dense.value: want a share of the peak, at most 1, got 45.0",
+        ),
+        (
             lambda v: v["references"][0].update(role="guess"),
             "references.0..role: want one of fit, held-out, other, got 'guess'",
         ),

@@ -15,7 +15,6 @@ from labkit.cli.options import (
     show,
     supernet_option,
 )
-from labkit.space.binding import file_stem
 from labkit.space.presets import spaces
 from labkit.storage.paths import data_dir
 
@@ -188,23 +187,26 @@ def pack(trained, out, subnets) -> None:
 def import_(file, name, trained, form, board) -> None:
     """Make a board's latency.json a device like any other, after validating all of it.
 
-    A table that the board has for the same space is replaced.
+    A table that the board has for the same space is replaced, also one for other resolutions.
     """
-    from labkit.latency.kit.board_import import import_table, replaced_tables
+    from labkit.latency.kit.board_import import described_tables, import_table
     from labkit.latency.kit.import_report import facts, nearest_device, warnings
+    from labkit.latency.measured.table_files import table_path
 
     if form != "kit" and trained is None:
         raise click.UsageError(f"--format {form} does not say its space; add --supernet")
     if form == "kit" and board is not None:
         raise click.UsageError("a kit's file says its board itself; leave --board out")
-    before, space = replaced_tables(name), trained and trained.space
+    before, space = described_tables(name), trained and trained.space
     read_times = resolve_name(FORMATS[form]) if form in FORMATS else None
     table = import_table(file, name, space, read_times=read_times, board=board)
     whole, space = space, table.table.space
-    if replaced := before.get(file_stem(space)):
-        click.echo(
-            f"this replaces the table that {name!r} had for space {space.name!r} ({replaced})"
-        )
+    for path, description in before.items():
+        if path == table_path(name, space) or not path.is_file():
+            click.echo(
+                f"this replaces the table that {name!r} had for space {space.name!r}"
+                f" ({description})"
+            )
     nearest = nearest_device(table)
     for line in facts(table, nearest):
         click.echo(line)
@@ -260,7 +262,8 @@ def export(trained, device, out) -> None:
 
     # Every machine has a `host`, and the tables that ship: those names cannot be imported.
     reserved = device.name == "host" or (data_dir() / "latency" / device.name).is_dir()
-    path, name = export_table(trained.space, device, out), "NAME" if reserved else device.name
+    space = device.known_part(trained.space)
+    path, name = export_table(space, device, out), "NAME" if reserved else device.name
     click.echo(f"written to {path}; on another machine: labkit lut import {out.name} --name {name}")
 
 
@@ -286,4 +289,10 @@ def compare(trained, names, as_json) -> None:
             " devices"
         )
     comparison = side_by_side(space, [get_device(name) for name in names])
-    show(comparison, as_json, [comparison_text(comparison)])
+    sides = comparison["resolutions"]
+    part = (
+        ""
+        if len(sides) == len(space.resolutions)
+        else (f"at {', '.join(map(str, sides))} px, which all of these tables have")
+    )
+    show(comparison, as_json, [comparison_text(comparison), *filter(None, [part])])

@@ -40,8 +40,8 @@ def describe(runtime: Runtime) -> str:
     """What a latency is measured with: runtime, threads, batch and processor."""
     plural = "" if runtime.threads == 1 else "s"
     return (
-        f"{runtime.name} {runtime.version}, {runtime.threads} thread{plural}, batch"
-        f" {runtime.batch}, on {machine_state()['cpu']}"
+        f"{runtime.name} {runtime.version}, {runtime.threads} thread{plural}, batch 1, on"
+        f" {machine_state()['cpu']}"
     )
 
 

@@ -22,6 +22,7 @@ from labkit.space import Arch, SearchSpace, network
 from labkit.storage.atomic_write import write_atomic
 
 COLUMNS = ("key", "milliseconds")
+TABLE_OF_TIMES = "table of times"  # what a latency file of these names as its runtime
 
 
 def read_csv(path: Path, space: SearchSpace) -> dict[str, float]:
@@ -97,7 +98,7 @@ def content_of_times(
             " `labkit lut keys` writes all keys"
         )
     run.anchor_ms.append(times_ms[anchor_block(part).key])
-    return latency_file(contents(part, archs), run, {"cpu": board, "runtime": "table of times"})
+    return latency_file(contents(part, archs), run, {"cpu": board, "runtime": TABLE_OF_TIMES})
 
 
 def write_keys(space: SearchSpace, path: Path, subnets: int) -> Path:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from labkit.latency.kit.block_times import content_of_times
-from labkit.latency.measured.latency_file import recorded_provenance, validate
+from labkit.latency.kit.block_times import TABLE_OF_TIMES, content_of_times
+from labkit.latency.measured.latency_file import recorded_provenance, recorded_space, validate
 from labkit.latency.measured.lookup_table import LatencyTable, write_table
 from labkit.latency.measured.measurement import measure
 from labkit.latency.measured.plausibility import check_plausible
@@ -19,7 +19,6 @@ from labkit.latency.measured.table_files import HOST, shipped_path, table_files,
 from labkit.latency.measured.untrusted_json import read_json
 from labkit.latency.simulated.device_file import CORES
 from labkit.space import SearchSpace
-from labkit.space.binding import file_stem
 from labkit.storage.atomic_write import check_room
 from labkit.storage.paths import cache_dir, data_dir
 
@@ -40,8 +39,9 @@ def import_table(
     `space` is the one that it was measured for; None takes the one that the file defines or names.
     A table of another form, which `read_times` reads, says neither its space nor its `board`; it
     may be for some of the space's resolutions only.
-    Nothing is kept unless all of it is sound. Raises TableError, or ValueError for a name that
-    cannot be.
+    A board has one table for a space: one for other resolutions is removed. Nothing is kept, and
+    nothing removed, unless all of the file is sound. Raises TableError, or ValueError for a name
+    that cannot be.
     """
     check_board_name(name)
     if (data_dir() / "latency" / name).exists():
@@ -52,9 +52,14 @@ def import_table(
         value = content_of_times(read_times(path, space), path, space, board)
         space = None  # its own, which may have fewer resolutions
     space = validate(value, path, space)
-    if value["subnets"] or read_times is None:  # others may have timed nothing but blocks
-        check_plausible(value, path, space)
-    return write_table(value, table_path(name, space), space)
+    if value["subnets"] or value["made"].get("runtime") != TABLE_OF_TIMES:
+        check_plausible(value, path, space)  # other programs may have timed nothing but blocks
+    kept = table_path(name, space)
+    table = write_table(value, kept, space)
+    for other in _tables_for(name, space):
+        if other != kept:
+            other.unlink()
+    return table
 
 
 def ship_table(
@@ -74,16 +79,27 @@ def ship_table(
     return write_table(measure(space, runtime, progress=progress), path, space)
 
 
-def replaced_tables(name: str) -> dict[str, str]:
-    """File stem -> date and processor of a board's table, which an import of it replaces."""
+def described_tables(name: str) -> dict[Path, str]:
+    """Resolutions, date and processor of each table of a board, which an import may replace."""
     tables = {}
-    for stem, path in table_files().get(name, {}).items():
-        provenance = recorded_provenance(path)
-        tables[stem] = "damaged"
-        if provenance is not None:
+    for path in table_files().get(name, {}).values():
+        provenance, space = recorded_provenance(path), recorded_space(path)
+        tables[path] = "damaged"
+        if provenance is not None and space is not None:
+            sides = ", ".join(map(str, space.resolutions))
             date, cpu = provenance.get("date"), provenance.get("cpu")
-            tables[stem] = f"{date or 'unknown date'}, {cpu or 'unknown processor'}"
+            tables[path] = f"{sides} px, {date or 'unknown date'}, {cpu or 'unknown processor'}"
     return tables
+
+
+def _tables_for(name: str, space: SearchSpace) -> list[Path]:
+    """The tables of an imported board, or of this machine, for a space at whatever resolutions."""
+    return [
+        path
+        for path in sorted((cache_dir() / "latency" / name).glob("[!.]*.json"))
+        if path == table_path(name, space)
+        or ((other := recorded_space(path)) is not None and space.resembles(other))
+    ]
 
 
 def remove_tables(name: str, space: SearchSpace | None = None) -> list[Path]:
@@ -91,9 +107,9 @@ def remove_tables(name: str, space: SearchSpace | None = None) -> list[Path]:
 
     Raises ValueError where there is none, also for a device that ships.
     """
-    folder = cache_dir() / "latency" / name
-    stem = "[!.]*" if space is None else file_stem(space)
-    paths = sorted(folder.glob(f"{stem}.json")) if re.fullmatch(BOARD_NAME, name) else []
+    folder, paths = cache_dir() / "latency" / name, []
+    if re.fullmatch(BOARD_NAME, name):
+        paths = _tables_for(name, space) if space else sorted(folder.glob("[!.]*.json"))
     if not paths:
         imported = [path.name for path in sorted((cache_dir() / "latency").glob("*/"))]
         suffix = "" if space is None else f" for space {space.name!r}"

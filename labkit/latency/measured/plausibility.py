@@ -50,8 +50,8 @@ MIN_SHARE, MAX_SHARE = 0.002, 1.1
 
 RUN_AGAIN = "run the kit again, on an idle board"
 MORE_SUBNETS = (
-    "measure more of them (a kit of `labkit lut pack` has 20); a table of another program may also"
-    " be without any"
+    "measure more of them (`labkit lut pack` and `labkit lut keys` take --subnets); a table of"
+    " another program may also be without any"
 )
 
 

@@ -1,8 +1,8 @@
 """Latency by regression on measured whole subnets.
 
-A lookup table needs every block once; a regression needs whole subnets, many of them, and nothing
-of how they are built: it also works where blocks cannot be timed alone. Each of its features
-belongs to one block, so what it has learned is a table too, and every search takes either.
+A lookup table needs every block once; a regression needs whole subnets, many of them, and no
+block's own time. Each of its features belongs to one block, so what it has learned is a table too,
+and every search takes either.
 """
 
 from __future__ import annotations

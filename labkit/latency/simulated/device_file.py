@@ -132,7 +132,11 @@ def _parameters(fields: Fields) -> dict[str, Parameter]:
     for name in fields.value:
         if name not in names:
             fields.fail(name, f"no more parameters than {', '.join(REQUIRED + OPTIONAL)}")
-    return {name: _parameter(fields.object(name)) for name in names}
+    parameters = {name: _parameter(fields.object(name)) for name in names}
+    for name in EFFICIENCIES:
+        if parameters[name].value > 1:
+            fields.object(name).fail("value", "a share of the peak, at most 1")
+    return parameters
 
 
 def _parameter(fields: Fields) -> Parameter:

@@ -26,7 +26,8 @@ def write_device(
 
     What is not said is that of `like`, and its source says so; nothing published is claimed for it.
     Returns the fields of the device. Raises DeviceError for an unknown `like`, ValueError for a
-    path that is there already or no .json file.
+    path that is there already or no .json file, and for a memory no larger than what `like`
+    reserves of it.
     """
     source = data_dir() / "devices" / f"{like}.json"
     known = sorted(each.stem for each in source.parent.glob("*.json"))
@@ -48,9 +49,11 @@ def write_device(
         value["parameters"][name] = said if name in rates else copied
     for memory, size in memories.items():
         reserved = value.get(memory, {}).get("reserved_bytes", 0)
+        if reserved >= size:
+            raise ValueError(f"{memory} of {size} bytes: {like} reserves {reserved} of it")
         value[memory] = {
             "device_bytes": size,
-            "reserved_bytes": reserved if reserved < size else 0,
+            "reserved_bytes": reserved,
             "source": f"size said when this file was written; what is reserved as of {like}",
         }
     write_json(path, value)

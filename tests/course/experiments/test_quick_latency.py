@@ -13,6 +13,7 @@ from labkit.course.pictures.display import png
 from labkit.latency.devices import get_device
 from labkit.latency.measured.blocks import timed_blocks
 from labkit.latency.measured.latency_file import whole_subnets
+from labkit.latency.measured.runtimes import get_runtime
 from labkit.runtime.machine_lock import LOCK
 from labkit.space import network
 
@@ -22,7 +23,7 @@ fcntl = pytest.importorskip("fcntl")
 class Scripted:
     """A runtime in which a block's call takes 0.2 ms and a subnet's 0.1 ms for each block."""
 
-    name, version, threads, batch = "scripted", "1", 1, 1
+    name, version, threads = "scripted", "1", 1
 
     def __init__(self):
         self.now = 0.0
@@ -41,6 +42,14 @@ class Scripted:
 
     def subnet(self, space, arch):
         return self._takes(1e-4 * sum(arch.depths))
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_runtimes_say_what_they_measure_with(name):
+    if name == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    text = quick_latency.describe(get_runtime(name))
+    assert text.startswith(name) and "1 thread, batch 1, on " in text
 
 
 @pytest.fixture
