@@ -238,7 +238,7 @@ def _read_plan(path: Path) -> Plan:
     fields.require_schema(SCHEMA)
     try:
         config = TrainConfig(**fields.get("config", dict))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise PlanError(f"{path}: config: {error}; {advice}") from None
     seconds = fields.positive("epoch_seconds"), fields.amount("deploying_seconds")
     return Plan(config, *seconds, pairs=fields.get("pairs", int))

@@ -13,6 +13,8 @@ from click.core import ParameterSource
 
 from labkit.space import Arch, SearchSpace
 from labkit.space.presets import get_space, spaces
+from labkit.storage.errors import LabError
+from labkit.storage.json_fields import parse_json
 from labkit.supernet.folder import PREDICTORS, TrainedSupernet, load
 
 MOST_THREADS = 1024
@@ -84,6 +86,7 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
     """
     if text in ("largest", "smallest"):
         return getattr(space, text)()
+    source = "arch"
     if not text.lstrip().startswith("{"):
         if not os.path.isfile(text):
             excerpt = text if len(text) <= 100 else text[:100] + "..."
@@ -91,16 +94,13 @@ def read_arch(space: SearchSpace, text: str) -> Arch:
                 f"arch {excerpt!r} is neither 'largest', 'smallest', JSON nor a file that is there"
             )
         try:
-            text = Path(text).read_text(encoding="utf-8-sig")  # some editors begin it with a mark
+            source, text = text, Path(text).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(
                 f"{text} is not a text file; an arch file holds JSON, as `labkit search --json`"
                 " prints it"
             ) from None
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"arch is not valid JSON: {error}") from None
+    value = parse_json(text, source, LabError, "it is what `labkit search --json` prints")
     if isinstance(value, dict) and "arch" in value:
         value = value["arch"]
     if isinstance(value, dict) and "ks" in value:  # the official package's form

@@ -271,7 +271,8 @@ def train(
             err=True,
         )
         raise
+    folder = out if len(out.parts) > 1 else f"./{out}"  # and not a supernet that ships
     click.echo(
-        f"weights are in {out / 'supernet.safetensors'}; `labkit measure --supernet {out}` adds"
+        f"weights are in {out / 'supernet.safetensors'}; `labkit measure --supernet {folder}` adds"
         " pairs and an accuracy predictor"
     )

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from labkit.data.decoding import moments, pixels_of
 from labkit.data.record import DataError, ImageForm
 from labkit.storage import tensor_file
-from labkit.storage.atomic_write import one_at_a_time
+from labkit.storage.atomic_write import naming_errors, one_at_a_time
 from labkit.storage.paths import cache_dir
 from labkit.storage.tensor_file import CheckpointError
 
@@ -75,7 +75,8 @@ def index_of(source: ImageSource, form: ImageForm, *, strict: bool = False) -> I
     With `strict`, raises DataError at the first image that cannot be read.
     """
     folder = cache_dir() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     place = hashlib.sha256(str(source.path).encode()).hexdigest()[:12]
     shape = "-".join(map(str, form))
     path = folder / f"{place}-{shape}-{source.version[:16]}.safetensors"
@@ -111,22 +112,31 @@ def _read(path: os.PathLike, images: int, form: ImageForm) -> ImageIndex | None:
         )
     except (CheckpointError, KeyError, TypeError):
         return None
-    resident = index.pixels is not None
-    if header.get("schema") != SCHEMA or resident != is_resident(images, form):
+    if header.get("schema") != SCHEMA or _shapes(index) != _shapes(_blank(images, form, "meta")):
         return None
-    return index if len(index.labels) == images else None
+    return index if index.moments.isfinite().all() and (index.labels >= -1).all() else None
+
+
+def _shapes(index: ImageIndex) -> list[tuple[torch.Size, torch.dtype] | None]:
+    return [part if part is None else (part.shape, part.dtype) for part in index[:4]]
+
+
+def _blank(count: int, form: ImageForm, device: str = "cpu") -> ImageIndex:
+    """The index of so many images of which none has been read."""
+    shape = (count, form.channels, form.side, form.side)
+    with torch.device(device):
+        return ImageIndex(
+            torch.full((count,), -1),
+            torch.zeros(count, 16, dtype=torch.uint8),
+            torch.zeros(count, form.channels, 2, dtype=torch.float64),
+            torch.zeros(shape, dtype=torch.uint8) if is_resident(count, form) else None,
+            (),
+        )
 
 
 def _scan(source: ImageSource, form: ImageForm, strict: bool) -> ImageIndex:
     count, resident = len(source), is_resident(len(source), form)
-    shape = (form.channels, form.side, form.side)
-    index = ImageIndex(
-        torch.full((count,), -1),
-        torch.zeros(count, 16, dtype=torch.uint8),
-        torch.zeros(count, form.channels, 2, dtype=torch.float64),
-        torch.zeros(count, *shape, dtype=torch.uint8) if resident else None,
-        (),
-    )
+    index = _blank(count, form)
     loader = DataLoader(
         _Scanned(source, form, resident),
         batch_size=IMAGES_AT_ONCE,

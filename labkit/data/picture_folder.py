@@ -30,7 +30,7 @@ def require_outside(out: Path, images: Path) -> None:
     """Raise DataError where `out`, into which files are to be written, lies in a folder of images:
     its own folder would be taken for a class.
     """
-    if out.resolve().is_relative_to(images.resolve()):
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(images)):
         raise DataError(
             f"{out} lies in the folder of images {images}, where it would count as a class of them;"
             " choose a folder elsewhere (--out DIR)"

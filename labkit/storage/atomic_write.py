@@ -16,8 +16,8 @@ from labkit.storage.paths import cache_dir
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold a lock on `folder` that at most one process has, and wait for it.
+def one_at_a_time(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on `folder` that at most one process has; wait for it, or raise BlockingIOError.
 
     Where the platform has no such locks (Windows) this does nothing.
     """
@@ -28,7 +28,13 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # released if the process dies
+        try:  # released if the process dies
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"another process writes into {folder}; wait until it has ended, or choose another"
+                " folder"
+            ) from None
         yield
     finally:
         # Not by closing alone: processes that were forked meanwhile have the handle as well.

@@ -5,10 +5,7 @@ Reading a header alone imports no torch.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,22 +33,14 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
 
     Raises OSError, and leaves the file that was there before, where that is not possible.
     """
+    from safetensors.torch import save as serialized
 
-    from safetensors.torch import save_file
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                metadata={"header": json.dumps(header)},
-            )
-        except SafetensorError as error:  # how its Rust reports a full disk
-            number = re.search(r"os error (\d+)", str(error))
-            code = int(number[1]) if number else errno.EIO
-            raise OSError(code, os.strerror(code) if number else str(error)) from error
-
-    write_atomic(path, write)
+    # Not by its `save_file`, which leaves a temporary file of its own when it is killed.
+    content = serialized(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={"header": json.dumps(header)},
+    )
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))
 
 
 def remove_unfinished(path: Path) -> None:

@@ -55,7 +55,7 @@ def read_additive_predictor(folder: Path, space: SearchSpace) -> AccuracyModel:
     try:
         arrays = [np.array(fields.get(name, list), dtype=float) for name in ("base", "blocks")]
         table = AdditiveTable(part, *arrays)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ArtifactError(f"{path}: {error}; {ADVICE}") from None
     rmse = None if fields.value.get("rmse") is None else fields.amount("rmse")
     return AccuracyModel(table, fields.text("label"), rmse, value)

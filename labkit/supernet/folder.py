@@ -57,7 +57,9 @@ def load(
         return TrainedSupernet(get_space(str(name)), shipped / name, **options)
     if str(name).endswith(SUFFIX):
         return TrainedSupernet(get_space(str(name)), Path(name).with_suffix(""), **options)
-    for folder in (shipped / name, Path(name)):
+    # A name with a slash or a dot in front is a path: a training of one's own may be called fmnist.
+    is_name = Path(name).name == str(name) and not str(name).startswith(".")
+    for folder in (shipped / name, Path(name)) if is_name else (Path(name),):
         if folder.is_dir():
             space, _ = weights_file.read_record(folder / WEIGHTS)
             return TrainedSupernet(space, folder, **options)

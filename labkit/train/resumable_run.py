@@ -19,7 +19,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from tqdm.auto import tqdm
 
 from labkit.runtime.distributed import World
 from labkit.storage import tensor_file
+from labkit.storage.atomic_write import check_room, one_at_a_time
 from labkit.storage.errors import LabError
 from labkit.storage.tensor_file import CheckpointError
 
@@ -160,6 +162,7 @@ class Run:
     loss_name: str = "loss"
     progress: bool = True
     clock: Callable[[], float] | None = None
+    _lock: ExitStack = field(default_factory=ExitStack, init=False)  # on the folder, while it runs
 
     def begin(self, *, resume: bool, outputs: Sequence[str] = ()) -> None:
         """Load the checkpoint if there is one, else start, and write a first one.
@@ -167,11 +170,19 @@ class Run:
         `outputs` are the names of the files that a run leaves beside its checkpoints. Raises,
         before any work is done, FileExistsError if there is a checkpoint and `resume` is not asked
         for or if there are outputs without a checkpoint, CheckpointError if the checkpoint is
-        another run's, and OSError if checkpoints cannot be written.
+        another run's, and OSError if checkpoints cannot be written, or another process runs there.
         """
-        state, path = self.state, self.path
-        if path is None:
+        if self.path is None:
             return
+        with ExitStack() as lock:
+            if self.ranks.leads:
+                check_room(self.path, 0)
+                lock.enter_context(one_at_a_time(self.path.parent, wait=False))
+            self._begin(self.path, resume, outputs)
+            self._lock = lock.pop_all()
+
+    def _begin(self, path: Path, resume: bool, outputs: Sequence[str]) -> None:
+        state = self.state
         if path.exists():
             if not resume:
                 raise FileExistsError(
@@ -201,7 +212,8 @@ class Run:
         self._clock = self._read_clocks()
         # Not by tqdm's `unit_scale`, with which the bar of a notebook hardly moves.
         each, bar = self.images, {"desc": self.name, "disable": not self.progress, "unit": "image"}
-        with tqdm(total=each * self.total, initial=each * state.step, **bar) as self.bar:
+        count = {"total": each * self.total, "initial": each * state.step}
+        with self._lock, tqdm(**count, **bar) as self.bar:
             self._advance()
             while self.position < self.total:
                 yield state.step

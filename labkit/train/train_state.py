@@ -165,6 +165,11 @@ class TrainState(RunState):
                 f"the images in {self.config.dataset} are not those that {path} was made with;"
                 " restore them, or use another folder for --out"
             )
+        curve = header.get("curve") or []
+        if any(not isinstance(row, dict) or row.keys() != curve[0].keys() for row in curve):
+            raise CheckpointError(
+                f"{path}: header field 'curve' is not what labkit writes; {START_OVER}"
+            )
         if (header.get("scaler") or {}).keys() != self.scaler.keys():
             raise CheckpointError(
                 f"{path}: header field 'scaler' is not what labkit writes; {START_OVER}"

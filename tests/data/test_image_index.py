@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from pictures_for_tests import write_pictures
@@ -7,6 +9,7 @@ from labkit.data.decoding import pixels_of
 from labkit.data.image_index import index_of
 from labkit.data.picture_folder import PictureFolder
 from labkit.data.record import DataError, ImageForm
+from labkit.storage import tensor_file
 
 FORM = ImageForm(3, 8, "crop")
 
@@ -77,6 +80,16 @@ def test_a_damaged_cache_is_made_again(folder):
     for content in (b"half", file.read_bytes()[:-100]):
         file.write_bytes(content)
         assert torch.equal(index_of(PictureFolder(folder), FORM).pixels, expected.pixels)
+    tensors, header = tensor_file.read(file)
+    for name, unsound in {
+        "labels": tensors["labels"][:, None],
+        "digests": tensors["digests"][:3],
+        "moments": tensors["moments"] * math.nan,
+        "pixels": tensors["pixels"][:, :1],
+    }.items():
+        tensor_file.save(file, {**tensors, name: unsound}, header)
+        index = index_of(PictureFolder(folder), FORM)
+        assert all(torch.equal(index._asdict()[part], tensors[part]) for part in tensors)
 
 
 def test_a_set_that_is_too_large_keeps_no_pixels(folder, monkeypatch):

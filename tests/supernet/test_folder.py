@@ -57,6 +57,15 @@ def test_a_folder_is_a_supernet_like_a_shipped_one(trained, tmp_path, monkeypatc
         value.predictor  # noqa: B018
 
 
+@pytest.mark.parametrize("name", ["./fmnist", "fmnist/", "."])
+def test_a_path_is_never_what_ships_under_that_name(trained, tmp_path, monkeypatch, name):
+    mine = tmp_path / "fmnist"
+    shutil.copytree(trained.path, mine)
+    monkeypatch.chdir(mine if name == "." else tmp_path)
+    assert load(name).path.resolve() == mine
+    assert load("fmnist").path == trained.path
+
+
 def test_a_supernet_that_ships_under_a_name_of_its_own_is_loaded_by_it(trained):
     shutil.copytree(trained.path, trained.path.with_name("wide"))
     assert load("wide").space == FMNIST and load("wide").name == "wide"

@@ -17,6 +17,7 @@ from labkit.data.record import DataError
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage import tensor_file as checkpoint
+from labkit.storage.atomic_write import one_at_a_time
 from labkit.storage.tensor_file import CheckpointError
 from labkit.train import TrainConfig, resumable_run, train
 from labkit.train.step import training_step
@@ -28,17 +29,18 @@ TINY = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import torch
-import safetensors.torch, labkit.train.loop
+import labkit.train.loop
+from pathlib import Path
 from labkit.train import TrainConfig, resumable_run, train
 torch.set_num_threads(1)
 labkit.train.loop.CURVE_IMAGES = 100
-save_file = safetensors.torch.save_file
-def half(tensors, path, metadata):
-    save_file(tensors, path, metadata)
-    if '"step": 4' in metadata["header"]:
-        os.truncate(path, os.path.getsize(path) // 2)
+write_bytes = Path.write_bytes
+def half(path, content):
+    if rb'step\\": 4' in content:
+        write_bytes(path, content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
-safetensors.torch.save_file = half
+    return write_bytes(path, content)
+Path.write_bytes = half
 config = TrainConfig(epochs=1, steps_per_epoch=6, batch=8)
 train(config, sys.argv[1], progress=False, checkpoint_every=2)
 """
@@ -170,6 +172,27 @@ def test_a_run_that_has_ended_keeps_its_weights_as_they_are(own, tmp_path):
     (out / "supernet.safetensors").unlink()  # as where it was killed before they were written
     train(own, out, resume=True, progress=False)
     assert checkpoint.read(out / "supernet.safetensors")[1]["config"]["epochs"] == 2
+
+
+def test_two_runs_do_not_share_a_folder(own, tmp_path):
+    out = tmp_path / "run"
+    train(replace(own, epochs=1), out, progress=False)
+    with (
+        one_at_a_time(out),
+        pytest.raises(BlockingIOError, match="another process writes into .*run; wait"),
+    ):
+        train(replace(own, epochs=1), out, resume=True, progress=False)
+    train(replace(own, epochs=1), out, resume=True, progress=False)
+
+
+def test_a_curve_that_is_none_is_named(own, tmp_path):
+    train(replace(own, epochs=1), tmp_path / "run", progress=False)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, header = checkpoint.read(path)
+    for curve in ([1], [{"epoch": 1}, {}]):
+        checkpoint.save(path, tensors, {**header, "curve": curve})
+        with pytest.raises(CheckpointError, match="header field 'curve' is not what labkit writes"):
+            train(replace(own, epochs=1), tmp_path / "run", resume=True, progress=False)
 
 
 def test_a_run_does_not_write_among_its_images(own):

@@ -61,4 +61,5 @@ def _cell(cell: object) -> tuple[str, str] | None:
     if not isinstance(source, str):
         return None
     source = source.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    source = source.encode("utf-8", "replace").decode()  # half of an emoji can be in no report
     return str(cell.get("cell_type")), source

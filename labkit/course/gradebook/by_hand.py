@@ -7,16 +7,16 @@ its points here.
 
 from __future__ import annotations
 
-import csv
-import math
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
+from labkit.course.hand_ins.csv_table import read_rows
 from labkit.course.handout.free_text import written_tasks
 from labkit.course.judges.registry import get_exercise
 
 COLUMNS = ("student", "exercise", "points", "comment", "late_days")
+MOST = 100_000  # points, or days
 
 
 class ByHand(NamedTuple):
@@ -31,22 +31,19 @@ class ByHand(NamedTuple):
 
 def read_by_hand(path: Path) -> list[ByHand]:
     """The lines that give something; raises ValueError that names the line and what is wrong."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        text = file.read()
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
-    missing = {"student", "points", "comment"} - set(reader.fieldnames or ())
+    (_, header), *rows = read_rows(path) or [(0, [])]
+    missing = {"student", "points", "comment"} - set(header)
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}; see {COLUMNS}")
     lines = []
-    for row in reader:
-        cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    for number, row in rows:
+        cells = dict.fromkeys(COLUMNS, "") | dict(zip(header, row))
         if not (cells["points"] or cells["comment"] or cells["late_days"]):
             continue
         try:
             lines.append(_line(cells))
         except ValueError as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+            raise ValueError(f"{path}, line {number}: {error}") from None
     return lines
 
 
@@ -57,12 +54,14 @@ def _line(cells: dict[str, str]) -> ByHand:
     if cells["exercise"] and task is None:
         get_exercise(cells["exercise"])
     points = float(cells["points"].replace(",", ".") or 0)
-    if not math.isfinite(points):
+    if not abs(points) <= MOST:
         raise ValueError(f"{cells['points']!r} are no points")
     if task is not None and not (cells["points"] and 0 <= points <= task.points):
         worth = f"task {task.id} is worth 0 to {task.points} points"
         raise ValueError(f"{worth}, not {cells['points'] or 'a comment alone'}")
     late_days = int(cells["late_days"]) if cells["late_days"] else None
+    if not 0 <= (late_days or 0) <= MOST:
+        raise ValueError(f"{late_days} is no number of late days")
     return ByHand(cells["student"], cells["exercise"], points, cells["comment"], late_days)
 
 

@@ -8,6 +8,7 @@ one download. It silently ignores a grade above the assignment's maximum, so tha
 from __future__ import annotations
 
 import io
+import math
 import re
 import zipfile
 
@@ -48,7 +49,7 @@ def moodle_table(students: list[dict], of: float, roster: Roster | None) -> str:
                 "Maximum grade": of,
             }
         maximum = row.get("Maximum grade") or row.get("Maximum Grade") or of
-        if float(str(maximum).replace(",", ".")) < of:
+        if not _number(str(maximum)) >= of:
             raise ValueError(
                 f"the worksheet's maximum grade is {maximum}, and there are {of} points; set the"
                 " assignment's maximum grade in Moodle and export the worksheet again"
@@ -56,6 +57,14 @@ def moodle_table(students: list[dict], of: float, roster: Roster | None) -> str:
         cells = row | {"Grade": student["total"], "Feedback comments": _comment(student)}
         rows.append([cells.get(name, "") for name in header])
     return csv_text(rows)
+
+
+def _number(text: str) -> float:
+    """A number with a comma or a point; NaN for what is none."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def _comment(student: dict) -> str:

@@ -29,6 +29,7 @@ from labkit.course.confinement.limits import RunLimits, processors
 from labkit.course.confinement.orderly_end import be_a_worker, end_workers, ends_in_order
 from labkit.course.confinement.walls import Walls
 from labkit.course.exercises.exercise import notebook_number
+from labkit.course.gradebook.by_hand import lines_by_student, read_by_hand
 from labkit.course.gradebook.terms import Terms
 from labkit.course.grading.grade_files import keep_seed, read_seed, write_reports
 from labkit.course.grading.graded_run import GradingPlan, add_failure, grade_hand_in
@@ -100,6 +101,10 @@ def grade(
     hand_ins, students = collection.hand_ins, set(students)
     if not hand_ins:
         raise ValueError("no notebooks were found; give files, or folders that hold them")
+    by_hand = lines_by_student(
+        read_by_hand(terms.by_hand) if terms.by_hand else [],
+        [(hand_in.student, hand_in.id) for hand_in in hand_ins],
+    )
     unknown = students - {hand_in.student for hand_in in hand_ins}
     if unknown:
         raise ValueError(f"no student is called {', '.join(map(repr, sorted(unknown)))}")
@@ -140,6 +145,7 @@ def grade(
         ids,
         written=written,
         terms=terms,
+        by_hand=by_hand,
         seed=seed,
         grader=grader,
         limits=asdict(limits),

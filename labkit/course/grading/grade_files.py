@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from labkit import __version__
-from labkit.course.gradebook.by_hand import ByHand, lines_by_student, read_by_hand
+from labkit.course.gradebook.by_hand import ByHand
 from labkit.course.gradebook.canvas import canvas_table
 from labkit.course.gradebook.moodle import feedback_zip, moodle_table
 from labkit.course.gradebook.tables import csv_text
@@ -58,7 +58,7 @@ def read_seed(out: Path) -> int | None:
                 return int(grades["seed"])
         except FileNotFoundError:
             path = out
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
             pass  # not written by a grading
         if path.exists():
             raise FileExistsError(
@@ -77,16 +77,13 @@ def write_reports(
     *,
     written: bool,
     terms: Terms,
+    by_hand: dict[str, list[ByHand]],
     seed: int,
     grader: str,
     limits: dict,
 ) -> dict:
     """Write all reports; returns what the JSON holds."""
     hand_ins = collection.hand_ins
-    by_hand = lines_by_student(
-        read_by_hand(terms.by_hand) if terms.by_hand else [],
-        [(hand_in.student, hand_in.id) for hand_in in hand_ins],
-    )
     students = [
         _student(hand_in, results[hand_in.student], ids, terms, by_hand[hand_in.student], written)
         for hand_in in hand_ins

@@ -7,7 +7,6 @@ with a column `student` and perhaps `id`, `email`, `submitted`.
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections import Counter
@@ -16,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from labkit.course.hand_ins.csv_table import read_rows
+
 # What Moodle shows a reader of English; other languages' times are left to the column's reader.
 MOODLE_TIME = "%A, %d %B %Y, %I:%M %p"
-MOODLE_LATE = re.compile(r"(?:(\d+) days? ?)?(?:(\d+) hours? ?)?(?:\d+ mins? ?)?late")
+MOODLE_LATE = re.compile(r"(?:(\d{1,5}) days? ?)?(?:(\d+) hours? ?)?(?:\d+ mins? ?)?late")
 
 
 class Columns(NamedTuple):
@@ -88,14 +89,7 @@ class Roster:
 
 def read_roster(path: Path) -> Roster:
     """The class list in the file at `path`; raises ValueError for one that cannot be read."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text in UTF-8; export it again as CSV UTF-8") from None
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    table = list(csv.reader(text.splitlines(keepends=True), delimiter=separator))
-    header = [name.strip() for name in table[0]] if table else []
+    (_, header), *table = read_rows(path) or [(0, [])]
     for columns in TABLES:
         if columns.name in header and (columns.id in header or columns.platform == "plain"):
             break
@@ -105,10 +99,8 @@ def read_roster(path: Path) -> Roster:
             " has those of Canvas, Moodle or GitHub Classroom, or a column `student`"
         )
     lines = [
-        {name: "" for name in [*header, columns.id, *columns.aliases]}
-        | dict(zip(header, (cell.strip() for cell in cells)))
-        for cells in table[1:]
-        if any(cell.strip() for cell in cells)
+        {name: "" for name in [*header, columns.id, *columns.aliases]} | dict(zip(header, cells))
+        for _, cells in table
     ]
     rows = [row for row in lines if _is_student(row, columns)]
     ids = Counter(plain_id(row[columns.id]) for row in rows if row[columns.id])
@@ -154,7 +146,9 @@ def _time(text: str) -> str:
     """A time in ISO 8601; empty where there is none, or it is in words that are not English."""
     for read in (datetime.fromisoformat, lambda text: datetime.strptime(text, MOODLE_TIME)):
         try:
-            return read(text.strip().replace(" UTC", "+00:00")).isoformat()
+            time = read(text.strip().replace(" UTC", "+00:00"))
         except ValueError:
             continue
+        if time.year > 1970:  # else it is the "never" of some program
+            return time.isoformat()
     return ""

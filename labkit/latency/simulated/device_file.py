@@ -173,6 +173,8 @@ def _reference(reference: Fields) -> dict:
     reference.text("source")
     if "resolution" in reference:
         reference.positive("resolution")
+    if "title" in reference:
+        reference.text("title")
     return dict(reference.value)
 
 

@@ -66,6 +66,12 @@ def test_sources_as_one_string_and_cells_that_are_none_are_read():
     assert find_answers(parse(as_bytes(book))).answers == ANSWERS
 
 
+def test_half_an_emoji_becomes_a_question_mark():
+    text = json.dumps(notebook([("markdown", "HALF an emoji")]))
+    (cell,) = parse(text.replace("HALF", "\\ud800").encode())
+    assert cell == ("markdown", "? an emoji")
+
+
 def test_ten_thousand_cells_are_read():
     cells = [("code", "x = 1")] * 5000 + cells_of(ANSWERS) + [("code", ANSWERS["1.1"])] * 5000
     assert find_answers(parse(as_bytes(notebook(cells)))).answers == ANSWERS

@@ -34,6 +34,10 @@ def test_lines_give_points_comments_and_extensions(tmp_path):
         ("anna,1.3,nan,,", "no points"),
         ("anna,,1,,soon", "line 2"),
         (",1.3,1,,", "no student"),
+        ("anna,,1e308,,", "no points"),
+        ("anna,,1,,-9", "-9 is no number of late days"),
+        ('anna,,1,"good work,\nben,,2,ok,', "line 3: unexpected end of data; is a quotation"),
+        ("anna,,1," + 200_000 * "x", "line 2: field larger"),
     ],
 )
 def test_lines_that_say_nothing_clear_are_refused(line, message, tmp_path):
@@ -41,6 +45,12 @@ def test_lines_that_say_nothing_clear_are_refused(line, message, tmp_path):
         read(tmp_path, f"{HEADER}{line}\n")
     with pytest.raises(ValueError, match="lacks the columns"):
         read(tmp_path, "name,points\n")
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "by-hand.csv").write_bytes((HEADER + "jörg,,1,,\n").encode("cp1252"))
+    with pytest.raises(ValueError, match="by-hand.csv is not text in UTF-8; export it again"):
+        read_by_hand(tmp_path / "by-hand.csv")
 
 
 def test_a_written_task_gets_points_up_to_its_own(tmp_path, monkeypatch):
