@@ -706,8 +706,8 @@ def test_an_import_says_which_table_it_replaces(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, *command)
     assert code == 0 and "device 'my-board' is ready" in out
     assert (
-        "replaces the table that 'my-board' had for space 'tiny' (12, 16 px, 2026-03-01T10:00:00Z, Cortex-A72)"
-        in out
+        "replaces the table that 'my-board' had for space 'tiny' (12, 16 px, 2026-03-01T10:00:00Z,"
+        " Cortex-A72)" in out
     )
     table_path("my-board", TINY).write_text("{")
     assert "(damaged)" in run(capsys, *command)[1]
