@@ -289,10 +289,7 @@ def compare(trained, names, as_json) -> None:
             " devices"
         )
     comparison = side_by_side(space, [get_device(name) for name in names])
-    sides = comparison["resolutions"]
-    part = (
-        ""
-        if len(sides) == len(space.resolutions)
-        else (f"at {', '.join(map(str, sides))} px, which all of these tables have")
-    )
-    show(comparison, as_json, [comparison_text(comparison), *filter(None, [part])])
+    sides, lines = comparison["resolutions"], [comparison_text(comparison)]
+    if len(sides) < len(space.resolutions):
+        lines.append(f"at {', '.join(map(str, sides))} px, which all of these tables have")
+    show(comparison, as_json, lines)
