@@ -56,5 +56,9 @@ def measure(trained, images, pairs, device, threads, as_json) -> None:
         f"{name:<12} RMSE {scores['rmse']:.3f} points, Kendall tau {scores['kendall_tau']:.3f}"
         for name, scores in errors.items()
     ]
-    lines.append(f"pairs and predictor are in {trained.path}")
+    if errors["separable"]["rmse"] >= errors["constant"]["rmse"]:
+        lines.append(
+            "the predictor knows no more than the mean: train longer, or measure more pairs"
+        )
+    lines.append(f"pairs and the predictor, which is the separable one, are in {trained.path}")
     show({"path": str(trained.path), "held_out": errors}, as_json, lines)

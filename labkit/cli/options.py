@@ -153,7 +153,10 @@ def device_option(what: str) -> Callable:
         type=_Device(),
         default="host",
         show_default=True,
-        help=f"{what}: a name (`labkit devices` lists them) or a device file.",
+        help=(
+            f"{what}: a name (`labkit devices` lists them) or a device file; `host` is this"
+            " machine, which is measured at first use."
+        ),
     )
 
 

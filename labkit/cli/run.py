@@ -23,7 +23,7 @@ def run(model, images, as_json) -> None:
     results = classify(model, images)
     width = max(len(result.image) for result in results)
     lines = [
-        f"{result.image:<{width}}  {result.name}  {result.probabilities[result.name]:.1%}"
+        f"{result.image:<{width}}  {result.name}  {100 * result.probabilities[result.name]:.1f} %"
         for result in results
     ]
     show({"model": str(model), "images": [r._asdict() for r in results]}, as_json, lines)

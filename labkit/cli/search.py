@@ -47,8 +47,8 @@ LIMIT = Number(0, 1e9)
     "--max-sram",
     type=LIMIT,
     help=(
-        "Limit on memory, in kB: activations, on a microcontroller all that its engine takes."
-        " Its own limit holds anyway."
+        "Limit on memory, in kB (1,000 bytes): activations, on a microcontroller all that its"
+        " engine takes. Its own limit holds anyway."
     ),
 )
 @click.option("--max-flash", type=LIMIT, help="Limit on stored weights, in kB; likewise.")

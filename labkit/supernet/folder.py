@@ -124,13 +124,15 @@ class TrainedSupernet:
 
     def missing(self) -> dict[str, str]:
         """What the folder lacks, and how to make it."""
-        space = self.space.name if self.space.name in spaces else "FILE.toml"
-        train = f"make it with `labkit train --space {space} --out {self.path}`"
+        named = self.space.name in spaces
+        space = self.space.name if named else f"{self.path}.toml --data FOLDER"
+        out = f"runs/{self.path.name}"  # not where the package's data or somebody's images may be
+        train = f"make it with `labkit train --space {space} --out {out}`, and name that folder"
         if self.space.num_classes == IMAGENET_CLASSES:
             train = (
                 f"{train}, with --data FOLDER for ImageNet's images, which takes many GPUs; or get"
                 f" the official weights with `labkit weights fetch {self.space.name}`, then `labkit"
-                f" evaluate --supernet {self.path} --arch largest --data imagenet --path FOLDER`"
+                f" evaluate --supernet {self.name} --arch largest --data imagenet --path FOLDER`"
                 " judges them (more in docs/coming-from-ofa.md)"
             )
         measure = f"make it with `labkit measure --supernet {self.path}`"

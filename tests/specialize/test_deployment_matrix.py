@@ -368,7 +368,7 @@ def test_devices_that_choose_the_same_subnet_each_have_its_model(tmp_path, expor
     names = {s["for"]: s["model"] for s in subnets}
     assert names.pop("stm32h743") == "stm32h743.int8.onnx"
     assert names == {"pi4": "pi4.onnx", "pixel1": "pixel1.onnx"}
-    assert "ONNX stands in for LiteRT: deploying to a microcontroller needs" in found.text()
+    assert "ONNX stands in for LiteRT: a .tflite file or a folder of firmware needs" in found.text()
 
 
 def test_models_of_an_earlier_run_do_not_stay_under_a_devices_name(tmp_path, exported):

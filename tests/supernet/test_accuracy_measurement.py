@@ -199,7 +199,7 @@ def test_two_processes_measure_what_one_does(tmp_path, monkeypatch):
     ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     command = ("-m", "labkit", "measure", "--supernet", "two", "--pairs", "30", "--device", "cpu")
     out = labkit(tmp_path, sys.executable, *ranks, *command)
-    assert out.count("pairs and predictor are in two") == 1  # the first process says it
+    assert out.count("which is the separable one, are in two") == 1  # the first process says it
     assert not list((tmp_path / "cache" / "pairs").iterdir())  # nothing is left of partial pairs
     one, two = load(tmp_path / "one"), load(tmp_path / "two")
     np.testing.assert_array_equal(two.pairs.genes, one.pairs.genes)

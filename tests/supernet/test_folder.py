@@ -257,7 +257,7 @@ def test_a_space_file_is_a_value_without_weights(tmp_path):
     value = load(tmp_path / "mine.toml")
     assert value.space == OWN and not value.is_trained
     assert value.missing()["supernet.safetensors"].startswith(
-        "make it with `labkit train --space FILE.toml"
+        f"make it with `labkit train --space {tmp_path}/mine.toml --data FOLDER --out runs/mine`"
     )
 
 

@@ -97,10 +97,11 @@ def show_(space, picture, as_json) -> None:
         low, high = (value / 1000 for value in bounds)
         lines.append(f"{f'memory, {name}':<14} {low:>9.4g} kB {high:>9.4g} kB")
     lines.append("")
+    width = max([14, *(len(row["name"]) for row in ranges["devices"])])
     for row in ranges["devices"]:
         low, high = row["latency_ms"]
         fits = FITS[row["largest_fits"], row["smallest_fits"]]
-        line = f"{row['name']:<14} {low:>9.4g} ms {high:>9.4g} ms  {row['latency_is']}{fits}"
+        line = f"{row['name']:<{width}} {low:>9.4g} ms {high:>9.4g} ms  {row['latency_is']}{fits}"
         lines.append(line)
     show(
         {"space": space.name, "digest": space.digest, "subnets": space.size(), **ranges},

@@ -34,14 +34,16 @@ def devices(context, check, as_json) -> None:
         }
         for d in listed
     ]
-    lines = [f"{'name':<20} {'latency is':<32} {'precision':<9} {'SRAM':>8} {'flash':>8}  device"]
+    lines = [
+        f"{'name':<20} {'latency is':<32} {'precision':<9} {'free SRAM':>9} {'flash':>8}  device"
+    ]
     for row in rows:
         sram, flash = (
             f"{row[key] / 1000:.0f} kB" if row[key] else "-"
             for key in ("sram_bytes", "flash_bytes")
         )
         lines.append(
-            f"{row['name']:<20} {row['latency_is']:<32} {row['precision']:<9} {sram:>8} {flash:>8} "
+            f"{row['name']:<20} {row['latency_is']:<32} {row['precision']:<9} {sram:>9} {flash:>8} "
             f" {row['title']}"
         )
     if check:

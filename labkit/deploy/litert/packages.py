@@ -11,10 +11,10 @@ from labkit.storage.errors import MissingPackage
 
 PACKAGES = ("litert_torch", "ai_edge_quantizer", "tflite_micro")
 MISSING_LITERT = (
-    "deploying to a microcontroller needs litert-torch, ai-edge-quantizer and tflite-micro, which"
-    " want other versions of some packages than Jupyter does: pip install -e '.[mcu]' in the"
-    " checkout, in an environment of its own (`make test-mcu` makes one, .venv-mcu, which has"
-    " labkit too)"
+    "a .tflite file or a folder of firmware needs litert-torch, ai-edge-quantizer and"
+    " tflite-micro, which want other versions of some packages than Jupyter does: pip install -e"
+    " '.[mcu]' in the checkout, in an environment of its own (`make mcu` makes one, .venv-mcu,"
+    " which has labkit too)"
 )
 
 

@@ -39,7 +39,7 @@ def write_device(
     for claim in ("held_out", "series"):
         value.pop(claim, None)
     value.update(name=path.stem, references=[])
-    value.update(title=title or f"{path.stem}, like {value['title']}", note=f"Made from {like!r}.")
+    value.update(title=title or f"{path.stem}, made from {like}", note=f"Made from {like!r}.")
     value.update({"precision": precision} if precision else {})
     if clock_mhz and "cycles" in value:
         value["cycles"].update(clock_mhz=clock_mhz, source="clock said when this file was written")
