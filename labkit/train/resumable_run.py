@@ -19,7 +19,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,6 +130,11 @@ def first_difference(current: Mapping, recorded: Mapping) -> tuple[str, object, 
     return None
 
 
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def _object(value: object) -> Mapping | None:
     if isinstance(value, str) and value.startswith("{"):
         value = json.loads(value)
@@ -176,6 +181,8 @@ class Run:
             return
         with ExitStack() as lock:
             if self.ranks.leads:
+                if not self.path.parent.exists():  # nor shall it where nothing comes of the run
+                    lock.callback(_remove_if_empty, self.path.parent)
                 check_room(self.path, 0)
                 lock.enter_context(one_at_a_time(self.path.parent, wait=False))
             self._begin(self.path, resume, outputs)
