@@ -91,10 +91,9 @@ def measure_pairs(
     splits = (SEARCHED, *UNSEARCHED)
     counts = [len(genes), *[min(SHIFT_ARCHS, len(genes))] * len(UNSEARCHED)]
     partial = _partial_file(trained, archs, seed)
-    accuracy, seconds = np.full((len(splits), len(genes)), np.nan), {ranks.kind: 0.0}
+    accuracy, seconds = np.full((len(splits), len(genes)), np.nan), {}
     if ranks.leads and partial.is_file():
-        accuracy, before = _measured_before(partial, space, genes)
-        seconds |= before
+        accuracy, seconds = _measured_before(partial, space, genes)
     # Processes on other machines have another cache: what the first one has is what counts.
     accuracy = ranks.from_first(accuracy)
     order, images = np.lexsort(genes.T[::-1]), {}
@@ -117,7 +116,8 @@ def measure_pairs(
                 part = np.array_split(batch, ranks.size)[ranks.rank]
                 measured = evaluator.accuracies(space.decode(genes[part])) if len(part) else []
                 row[batch] = ranks.gather(measured)
-                seconds[ranks.kind] += ranks.size * ranks.mean(ranks.seconds() - start)
+                taken = ranks.size * ranks.mean(ranks.seconds() - start)
+                seconds[ranks.kind] = seconds.get(ranks.kind, 0.0) + taken
                 bar.update(len(batch))
                 if not ranks.leads:
                     continue
