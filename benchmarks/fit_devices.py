@@ -19,8 +19,7 @@ from pathlib import Path
 import page
 
 from labkit.comparison.device_fit import Timings, fit
-from labkit.comparison.published_latencies import check, held_out_errors
-from labkit.comparison.reference_networks import operators_of
+from labkit.comparison.published_latencies import check, fitted_references, held_out_errors
 from labkit.comparison.timed_networks import public_file, read_series
 from labkit.latency.devices import SimulatedDevice, load_simulated
 from labkit.latency.measured.blocks import timed_blocks
@@ -38,16 +37,13 @@ SMALLEST_MS = 0.05  # shorter blocks are mostly the measurement's own noise
 
 def measurements(device: SimulatedDevice) -> list[Timings] | None:
     """What `device` is fitted to, None where a public file is not at hand."""
-    references = [each for each in device.references if each["role"] == "fit"]
-    series = []
-    if references:
-        networks = [operators_of(each) for each in references]
-        series.append(Timings.of(networks, [each["latency_ms"] for each in references]))
+    references = fitted_references(device)
+    series = [references] if len(references.milliseconds) else []
     if device.series is not None:
-        parts = read_series(device.series)
-        if parts is None:
+        timings = read_series(device.series)
+        if timings is None:
             return None
-        series.append(parts[0])
+        series.append(timings)
     if device.name in BLOCK_TABLES:
         folder = public_file(BLOCK_TABLES[device.name])
         if folder is None:

@@ -74,15 +74,22 @@ def fit(
 
 
 def left_out(
-    parameters: Mapping[str, Parameter], bytes_per_value: int, timings: Timings
+    parameters: Mapping[str, Parameter],
+    bytes_per_value: int,
+    timings: Timings,
+    folds: np.ndarray,
+    others: Sequence[Timings] = (),
 ) -> np.ndarray:
-    """Milliseconds (N,) of each network on the device fitted to the others."""
-    everyone = np.arange(len(timings.milliseconds))
-    simulated = []
-    for i in everyone:
-        values = fit(parameters, bytes_per_value, [timings.only(everyone != i)])
-        simulated.append(simulate(values, bytes_per_value, timings.only(everyone == i))[0])
-    return np.array(simulated)
+    """Milliseconds (N,) of each network on the device fitted to all but those of its fold.
+
+    `folds` (N,) are numbers of any kind; `others` are series that every fit sees.
+    """
+    simulated = np.empty(len(folds))
+    for fold in np.unique(folds):
+        rest, judged = timings.only(folds != fold), folds == fold
+        values = fit(parameters, bytes_per_value, [*others, rest])
+        simulated[judged] = simulate(values, bytes_per_value, timings.only(judged))
+    return simulated
 
 
 def least_squares(

@@ -53,7 +53,7 @@ def nas_bench_201(edges: str, graph: str = "needed") -> list[Operator]:
     operators, channels, side = [convolution(3, 16, 3, 32)], 16, 32
     for stage in range(3):
         if stage:
-            operators += residual(channels, 2 * channels, side, 2)
+            operators += residual(channels, 2 * channels, side, 2, pooled=True)
             channels, side = 2 * channels, side // 2
         operators += 5 * _cell(executed, channels, side, merged=graph == "merged")
     return [*operators, *classifier(channels, side, 10)]
@@ -105,10 +105,19 @@ def _edge_operator(edge: str, channels: int, count: int, side: int) -> Operator:
     return convolution(channels, count * channels, 3 if edge == "c3" else 1, side)
 
 
-def residual(channels: int, out: int, side: int, stride: int) -> list[Operator]:
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes."""
+def residual(
+    channels: int, out: int, side: int, stride: int, *, pooled: bool = False
+) -> list[Operator]:
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes; if
+    `pooled`, of the means over windows of `stride` pixels.
+    """
     small = out_side(side, stride)
-    shortcut = [convolution(channels, out, 1, side, stride)] if stride > 1 else []
+    shortcut = []
+    if stride > 1 and pooled:
+        means = Operator("pool", channels, channels, side, stride, stride)
+        shortcut = [means, convolution(channels, out, 1, small)]
+    elif stride > 1:
+        shortcut = [convolution(channels, out, 1, side, stride)]
     return [
         convolution(channels, out, 3, side, stride),
         convolution(out, out, 3, small),

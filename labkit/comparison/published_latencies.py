@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labkit.comparison.device_fit import Timings, left_out, simulate
+from labkit.comparison.device_fit import Timings, left_out
 from labkit.comparison.prediction_error import spearman
 from labkit.comparison.reference_networks import describe, operators_of
-from labkit.comparison.timed_networks import read_series
+from labkit.comparison.timed_networks import folds_of, read_series
 from labkit.latency.devices import SimulatedDevice
 from labkit.latency.simulated.device_file import HeldOut
 
@@ -46,10 +46,9 @@ def check(device: SimulatedDevice) -> list[PublishedLatency]:
     unseen = {i: simulated[i] for i, role in enumerate(roles) if role == "held-out"}
     fitted = [i for i, role in enumerate(roles) if role == "fit"]
     if fitted and device.series is None:
-        timings = Timings.of(
-            [networks[i] for i in fitted], [device.references[i]["latency_ms"] for i in fitted]
-        )
-        unseen |= zip(fitted, left_out(device.parameters, device.bytes_per_value, timings).tolist())
+        timings, each_alone = fitted_references(device), np.arange(len(fitted))
+        others = left_out(device.parameters, device.bytes_per_value, timings, each_alone)
+        unseen |= zip(fitted, others.tolist())
     return [
         PublishedLatency(
             describe(reference),
@@ -63,20 +62,29 @@ def check(device: SimulatedDevice) -> list[PublishedLatency]:
     ]
 
 
+def fitted_references(device: SimulatedDevice) -> Timings:
+    """The references that `device` is fitted to, perhaps none."""
+    references = [each for each in device.references if each["role"] == "fit"]
+    networks = [operators_of(each) for each in references]
+    return Timings.of(networks, [each["latency_ms"] for each in references])
+
+
 def held_out_errors(device: SimulatedDevice, rows: Sequence[PublishedLatency]) -> HeldOut | None:
     """How far `device` is off on networks that a fit has not seen; `rows` are those of `check`.
 
     None where there are none, and where they are of a public file that is not at hand.
     """
     if device.series is not None:
-        parts = read_series(device.series)
-        if parts is None:
+        timings = read_series(device.series)
+        if timings is None:
             return None
-        fitted, timings = parts
-        values = {name: parameter.value for name, parameter in device.parameters.items()}
-        simulated = simulate(values, device.bytes_per_value, timings)
-        share = "every fifth of the NAS-Bench-201 networks"
-        return summary(share, len(fitted.milliseconds), simulated, timings.milliseconds)
+        folds, references = folds_of(timings), fitted_references(device)
+        simulated = left_out(
+            device.parameters, device.bytes_per_value, timings, folds, [references]
+        )
+        how = "NAS-Bench-201, a fifth of its lists of operators left out in turn"
+        others = len(folds) - int(np.bincount(folds).max())
+        return summary(how, others, simulated, timings.milliseconds)
     judged = [row for row in rows if row.unseen_ms is not None]
     if not judged:
         return None

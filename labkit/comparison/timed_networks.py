@@ -16,7 +16,7 @@ from labkit.comparison.device_fit import Timings
 from labkit.comparison.nas_bench_201 import edges_of, nas_bench_201
 from labkit.latency.simulated.device_file import Series
 
-FOLD = 5  # of every five networks one is held out
+FOLDS = 5
 
 
 def public_file(name: str) -> Path | None:
@@ -26,10 +26,10 @@ def public_file(name: str) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
-def read_series(series: Series) -> tuple[Timings, Timings] | None:
-    """The networks that a device is fitted to, and every fifth one, which is held out.
+def read_series(series: Series) -> Timings | None:
+    """The networks of a series with their times; one that is not positive is none.
 
-    None where the file is not at hand. A time that is not positive is none.
+    None where the file is not at hand.
     """
     path = public_file(series.file)
     if path is None:
@@ -37,6 +37,14 @@ def read_series(series: Series) -> tuple[Timings, Timings] | None:
     with np.load(path, allow_pickle=False) as arrays:
         milliseconds, archs = arrays[series.column].astype(float), arrays["arch"].tolist()
     networks = [nas_bench_201(edges_of(arch), series.graph) for arch in archs]
-    timings = Timings.of(networks, milliseconds).only(milliseconds > 0)
-    held_out = np.arange(len(timings.milliseconds)) % FOLD == 0
-    return timings.only(~held_out), timings.only(held_out)
+    return Timings.of(networks, milliseconds).only(milliseconds > 0)
+
+
+def folds_of(timings: Timings) -> np.ndarray:
+    """One of five folds (N,) for each network, the same for those with the same operators.
+
+    These are the same network to a simulation, and many of a series are. Different ones go to the
+    folds in turn, in the order in which they appear.
+    """
+    _, first, which = np.unique(timings.counts, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which.ravel()] % FOLDS

@@ -79,7 +79,16 @@ def test_a_network_left_out_is_one_that_the_fit_has_not_seen():
     parameters = priors(spread=0.5)
     others = timings.only(np.array([0, 1, 3]))
     expected = simulate(fit(parameters, 4, [others]), 4, timings)[2]
-    assert left_out(parameters, 4, timings)[2] == pytest.approx(expected)
+    assert left_out(parameters, 4, timings, np.arange(4))[2] == pytest.approx(expected)
+
+
+def test_networks_of_one_fold_are_left_out_together_and_other_series_never():
+    timings, others = Timings.of(some_networks(4), np.ones(4)), Timings.of(some_networks(2), [1, 2])
+    timings = timings._replace(milliseconds=simulate(TRUTH, 4, timings) * [1.0, 1.1, 0.9, 1.3])
+    parameters, last = priors(spread=0.5), np.array([False, False, True, True])
+    values = fit(parameters, 4, [others, timings.only(~last)])
+    simulated = left_out(parameters, 4, timings, np.array([7, 7, 2, 2]), [others])
+    assert simulated[last] == pytest.approx(simulate(values, 4, timings.only(last)))
 
 
 def test_least_squares_agrees_with_scipy():

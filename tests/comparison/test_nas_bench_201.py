@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from labkit.comparison.nas_bench_201 import edges_of, nas_bench_201
-from labkit.comparison.reference_networks import macs_of
+from labkit.comparison.reference_networks import macs_of, operators_of
 
 
 def cell_kinds(edges, graph):
@@ -53,6 +53,14 @@ def test_what_a_runtime_executes_of_a_cell(edges, graph, expected):
 def test_nothing_is_executed_where_the_output_does_not_depend_on_the_image():
     assert [o.kind for o in nas_bench_201("c3,c3,c3,0,0,0", "needed")] == ["pool", "linear"]
     assert len(nas_bench_201("c3,c3,c3,0,0,0", "all")) > 40
+
+
+def test_the_shortcut_that_halves_a_map_averages_four_pixels_and_then_mixes_channels():
+    """Dong and Yang's residual block, unlike that of ResNet-8, whose convolution skips pixels."""
+    pools = [o for o in nas_bench_201("0,0,0,s,0,0", "all") if (o.kind, o.kernel) == ("pool", 2)]
+    assert [(o.in_channels, o.side, o.out_side) for o in pools] == [(16, 32, 16), (32, 16, 8)]
+    resnet_8 = operators_of({"network": "mlperf-tiny-ic"})
+    assert not any((o.kind, o.kernel) == ("pool", 2) for o in resnet_8)
 
 
 def test_an_unknown_graph_is_named():

@@ -92,7 +92,7 @@ def test_a_series_that_is_not_at_hand_leaves_what_was_recorded(monkeypatch, tmp_
     assert held_out_errors(device, rows) is None
     text = published_text(device, rows, device.held_out, recorded=True)
     assert (
-        "n = 1000" in text
+        "n = 5000" in text
         and "nowhere.npz is not in a folder that LABKIT_SHARED names: somebody's file" in text
     )
 

@@ -61,7 +61,7 @@ class Cycles(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Where a public file has latencies of many NAS-Bench-201 networks, some of them fitted to."""
+    """Where a public file has latencies of many NAS-Bench-201 networks that are fitted to."""
 
     file: str  # in the folder of public measurements
     column: str
