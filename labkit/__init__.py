@@ -26,9 +26,7 @@ _FACE = {
     "labkit.tables.costs": "macs_table params_table activation_table",
     "labkit.tables.accuracy_predictor": "fit_separable",
     "labkit.tables.predictor_quality": "kendall_tau",
-    "labkit.search": (
-        "Budget InfeasibleBudget evolve random_search nsga2 front certify best_arch=best"
-    ),
+    "labkit.search": "Budget InfeasibleBudget evolve random_search nsga2 front",
     "labkit.latency.devices": "get_device device_names",
     "labkit.latency.measured.runtimes": "get_runtime",
     "labkit.latency.measured.lookup_table": "build_table",
@@ -36,6 +34,7 @@ _FACE = {
     "labkit.supernet.folder": "load TrainedSupernet",
     "labkit.specialize.device_costs": "DeviceCosts",
     "labkit.specialize.subnet_search": "search_subnet",
+    "labkit.specialize.certificate": "certify",
     "labkit.comparison.hand_scaled": "hand_scaled largest_within",
     "labkit.data.datasets": "load_dataset=load normalize resize",
     "labkit.supernet.supernet": "Supernet",

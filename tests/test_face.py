@@ -35,7 +35,7 @@ budgets = costs.budgets(latency_ms=4.5)
 genes = space.sample(np.random.default_rng(0), 60)
 score = labkit.fit_separable(space, genes, 80 + 1e-6 * costs.macs(genes),
                              rng=np.random.default_rng(0))
-best = labkit.best_arch(space, score, budgets)
+best = labkit.search_subnet(space, score, budgets, method="exact")
 result = labkit.evolve(space, score, budgets, rng=np.random.default_rng(0), generations=5)
 assert result.accuracy <= best.accuracy
 print(sorted(set(sys.modules) & {"torch", "torchvision", "onnx", "onnxruntime", "matplotlib"}))

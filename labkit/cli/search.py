@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -21,18 +21,31 @@ from labkit.cli.options import (
 if TYPE_CHECKING:
     from labkit.search import SearchResult
 
-# For each budget, the option that sets it, how many of the budget's units one of the option's is,
-# and the name of that unit.
-OPTIONS = {
-    "latency": ("--max-latency-ms", 1.0, "ms"),
-    "MACs": ("--max-macs", 1e6, "million"),
-    "parameters": ("--max-params", 1e3, "thousand"),
-    "SRAM": ("--max-sram", 1e3, "kB"),
-    "flash": ("--max-flash", 1e3, "kB"),
+
+class Limit(NamedTuple):
+    """The option that sets a budget."""
+
+    option: str
+    argument: str  # of `DeviceCosts.budgets`
+    factor: float  # how many of the budget's units one of the option's is
+    unit: str  # the option's
+
+    def of_budget(self, value: float | None) -> float | None:
+        """What the user typed, in the budget's unit."""
+        # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
+        return None if value is None else round(value * self.factor, 3)
+
+
+LIMITS = {  # by the budget's name
+    "latency": Limit("--max-latency-ms", "latency_ms", 1.0, "ms"),
+    "MACs": Limit("--max-macs", "macs", 1e6, "million"),
+    "parameters": Limit("--max-params", "params", 1e3, "thousand"),
+    "SRAM": Limit("--max-sram", "sram_bytes", 1e3, "kB"),
+    "flash": Limit("--max-flash", "flash_bytes", 1e3, "kB"),
 }
 # What an engine of microcontrollers takes of SRAM besides activations.
 ENGINES = {"tflm": "with the interpreter", "firmware": "as firmware, with its stack"}
-LIMIT = Number(0, 1e9)
+AMOUNT = Number(0, 1e9)
 
 
 @click.command()
@@ -40,18 +53,18 @@ LIMIT = Number(0, 1e9)
 @images_option
 @predictor_option
 @device_option("Device to find a subnet for")
-@click.option("--max-latency-ms", type=LIMIT, help="Latency limit in milliseconds.")
-@click.option("--max-macs", type=LIMIT, help="Limit on multiply-adds, in millions.")
-@click.option("--max-params", type=LIMIT, help="Limit on parameters, in thousands.")
+@click.option("--max-latency-ms", type=AMOUNT, help="Latency limit in milliseconds.")
+@click.option("--max-macs", type=AMOUNT, help="Limit on multiply-adds, in millions.")
+@click.option("--max-params", type=AMOUNT, help="Limit on parameters, in thousands.")
 @click.option(
     "--max-sram",
-    type=LIMIT,
+    type=AMOUNT,
     help=(
         "Limit on memory, in kB (1,000 bytes): activations, on a microcontroller all that its"
         " engine takes. Its own limit holds anyway."
     ),
 )
-@click.option("--max-flash", type=LIMIT, help="Limit on stored weights, in kB; likewise.")
+@click.option("--max-flash", type=AMOUNT, help="Limit on stored weights, in kB; likewise.")
 @click.option(
     "--latency",
     type=click.Choice(["table", "regression"]),
@@ -87,11 +100,6 @@ def search(
     images,
     predictor,
     device,
-    max_latency_ms,
-    max_macs,
-    max_params,
-    max_sram,
-    max_flash,
     latency,
     method,
     measurements,
@@ -99,6 +107,7 @@ def search(
     generations,
     seed,
     as_json,
+    **limits,
 ) -> None:
     """Find the most accurate subnet that meets your limits on a device.
 
@@ -107,24 +116,18 @@ def search(
     --measure, it is the best of the subnets that were measured.
     """
     from labkit.search import InfeasibleBudget
+    from labkit.specialize.certificate import certify
     from labkit.specialize.device_costs import DeviceCosts
     from labkit.specialize.subnet_search import search_subnet
     from labkit.specialize.targets import latency_text
-
-    def scaled(value, unit):
-        # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
-        return None if value is None else round(value * unit, 3)
 
     trained = trained.using(images=images, predictor=predictor)
     space = device.known_part(trained.predictor.space)
     model = trained.predictor.at(space)
     costs = DeviceCosts(space, device, latency=latency)
+    typed = {limit: limits[limit.option.strip("-").replace("-", "_")] for limit in LIMITS.values()}
     budgets = costs.budgets(
-        latency_ms=max_latency_ms,
-        macs=scaled(max_macs, 1e6),
-        params=scaled(max_params, 1e3),
-        sram_bytes=scaled(max_sram, 1000),
-        flash_bytes=scaled(max_flash, 1000),
+        **{limit.argument: limit.of_budget(value) for limit, value in typed.items()}
     )
     _warn_of_budgets_without_effect(budgets)
     measured, accuracy_lines = {}, []
@@ -151,11 +154,12 @@ def search(
             method = "thompson"
             result, measured, accuracy_lines = _measured(trained, budgets, measurements, seed)
     except InfeasibleBudget as error:
-        if error.budget.name not in OPTIONS:  # a limit of the device itself
+        limit = LIMITS.get(error.budget.name)
+        if limit is None:  # of the device itself
             raise
-        option, unit, _ = OPTIONS[error.budget.name]
-        raise ValueError(f"{error}: {option} {error.achievable / unit:.9g}") from None
-    optimum = search_subnet(space, model.predict, budgets, method="exact")
+        advice = f"{limit.option} {error.achievable / limit.factor:.9g}"
+        raise ValueError(f"{error}: {advice}") from None
+    gap = 0.0 if method == "exact" else certify(result, model.predict, budgets).gap
     predicted, on_val = (
         float(each.predict(result.genes[None])[0]) for each in (model, model.on("val"))
     )
@@ -176,7 +180,7 @@ def search(
         "predicted_accuracy_on_val": on_val,
         "predictor": model.label,
         "predictor_rmse": model.rmse,
-        "gap_to_optimum": optimum.accuracy - predicted,
+        "gap_to_optimum": gap,
         **measured,
         **costs.of(result.arch),
         "planned_sram_bytes": costs.planned_sram_bytes(result.arch),
@@ -266,13 +270,10 @@ def _warn_of_budgets_without_effect(budgets) -> None:
     from labkit.tables.separable import highest
 
     for budget in budgets:
-        if budget.name not in OPTIONS:
-            continue
-        option, unit, unit_name = OPTIONS[budget.name]
-        highest_cost = highest(budget.cost)
-        if budget.limit >= highest_cost:  # perhaps a limit in another unit than the option's
+        limit, most = LIMITS.get(budget.name), highest(budget.cost)
+        if limit and budget.limit >= most:  # perhaps a limit in another unit than the option's
             click.echo(
-                f"labkit: {option} {budget.limit / unit:.9g} excludes no subnet; none needs more"
-                f" than {highest_cost / unit:.6g} {unit_name}",
+                f"labkit: {limit.option} {budget.limit / limit.factor:.9g} excludes no subnet; none"
+                f" needs more than {most / limit.factor:.6g} {limit.unit}",
                 err=True,
             )

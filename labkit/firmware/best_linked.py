@@ -42,9 +42,9 @@ def best_linked(
 ) -> SearchResult | None:
     """The arch of highest `accuracy` under `budgets`, with flash as it is linked, exactly.
 
-    `search` gives the best arch under budgets that exact search can take, or None where it gives
-    up; then this does, too. Raises InfeasibleBudget where no arch meets them; for one on flash with
-    what the arch links whose lower bound is smallest.
+    `search` gives the best arch under budgets that exact search can take, or None where it wants
+    none of those that meet them; then this may return None, too. Raises InfeasibleBudget where no
+    arch meets them; for one on flash with what the arch links whose lower bound is smallest.
     """
     flash = flash_budgets(budgets)
     if not flash:
@@ -52,6 +52,7 @@ def best_linked(
     others = [budget for budget in budgets if budget not in flash]
     exact = [replace(budget, cost=budget.cost.linked) for budget in flash]
     order, heap, conditions = count(), [], others  # numbers keep results from being compared
+    unwanted = False
     parts = [(frozenset(), frozenset())]  # functions that are paid for, and those to do without
     while True:
         for linked, barred in parts:
@@ -64,8 +65,11 @@ def best_linked(
                     conditions = refusal.others
                 continue
             if result is None:
-                return None
-            heapq.heappush(heap, (-result.accuracy, next(order), result.genes, linked, barred))
+                unwanted = True
+            else:
+                heapq.heappush(heap, (-result.accuracy, next(order), result.genes, linked, barred))
+        if not heap and unwanted:
+            return None
         if not heap:
             raise _refusal(space, flash, conditions)
         _, _, genes, linked, barred = heapq.heappop(heap)

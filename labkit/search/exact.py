@@ -49,7 +49,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
@@ -59,7 +58,7 @@ from labkit.search.lagrangian import best_prices, enumerate_best
 from labkit.search.scoring import SearchResult
 from labkit.search.stage_terms import is_cap, require_exact
 from labkit.search.subproblems import Subproblems
-from labkit.space import Arch, SearchSpace
+from labkit.space import SearchSpace
 from labkit.tables.separable import MaxPlusSum, Separable, StageTable
 
 
@@ -85,69 +84,6 @@ def best(space: SearchSpace, accuracy: Separable, limits: Sequence[Budget] = ())
     require_exact(space, accuracy, limits)
     check_feasible(space, limits)
     return SearchResult.of(space, _maximize(space, accuracy, limits), accuracy, limits)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Predicted accuracy, in percent, of a result and of the exact optimum under the same budgets.
-
-    `rmse`, in percentage points, is the predictor's own error on subnets it was not fitted to; it
-    is None where there is no such figure.
-    """
-
-    accuracy: float
-    optimum: float
-    optimal_arch: Arch
-    rmse: float | None = None
-
-    @property
-    def gap(self) -> float:
-        """Points of predicted accuracy that the result lacks; 0 if it is the optimum."""
-        return self.optimum - self.accuracy
-
-    def __str__(self) -> str:
-        if self.rmse is None:
-            error = "the predictor's own error is not known"
-        else:
-            error = f"the predictor's own RMSE is {self.rmse:.2f} points"
-        return (
-            f"{self.gap:.3f} points below the exact optimum of {self.optimum:.3f} % predicted;"
-            f" {error}"
-        )
-
-
-def certify(
-    result: SearchResult,
-    accuracy: Separable,
-    limits: Sequence[Budget] = (),
-    *,
-    rmse: float | None = None,
-) -> Certificate:
-    """Compare a search's result with the exact optimum under `limits`.
-
-    Raises ValueError for a result that breaks a limit, TypeError where exact search cannot work.
-
-    >>> from labkit.search import evolve
-    >>> from labkit.space.presets import get_space
-    >>> from labkit.tables.costs import macs_table
-    >>> from labkit.tables.synthetic_accuracy import synthetic_accuracy
-    >>> space = get_space("fmnist")
-    >>> accuracy, limits = synthetic_accuracy(space), [Budget(macs_table(space), 3e6, "MACs")]
-    >>> rng = np.random.default_rng(0)
-    >>> result = evolve(space, accuracy, limits, rng=rng, generations=20)
-    >>> print(f"{certify(result, accuracy, limits).gap:.3f} points below the exact optimum")
-    0.190 points below the exact optimum
-    """
-    row = result.genes[None]
-    for budget in limits:
-        cost = float(budget.cost(row)[0])
-        if cost > budget.limit:
-            raise ValueError(
-                f"the result breaks its budget: {budget.name} is {budget.show(cost)}, limit "
-                f"{budget.show(budget.limit)}"
-            )
-    optimum = best(result.space, accuracy, limits)
-    return Certificate(float(accuracy(row)[0]), optimum.accuracy, optimum.arch, rmse)
 
 
 def cheapest(

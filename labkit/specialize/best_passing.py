@@ -37,6 +37,10 @@ class ByKernel(NamedTuple):
         return self.passes(genes)
 
 
+class TooManyFailures(Exception):
+    """More archs failed the check than may, all of them better than any that passes."""
+
+
 class _ExclusionTable(StageTable):
     """1 for an arch with a global choice or a stage configuration that is ruled out, else 0."""
 
@@ -56,10 +60,9 @@ def best_passing(
     `excluded`, canonical genes (G,), exactly.
 
     `passes` must not depend on kernel sizes unless it is a `ByKernel`. Returns None where no arch
-    passes, and where more than `failures` archs fail that are better than any that passes. Each
-    failure, and each excluded arch that is better than the result, takes as many searches as an
-    arch has stages, and one more.
-    Raises as `best` does.
+    passes. Each failure, and each excluded arch that is better than the result, takes as many
+    searches as an arch has stages, and one more. Raises TooManyFailures where more than `failures`
+    archs fail that are better than any that passes, and what `best` raises.
     """
     skipped = {genes.tobytes() for genes in excluded}
     optimum = best(space, accuracy, limits)
@@ -67,12 +70,14 @@ def best_passing(
     # For the global choice, then each stage: which choices are ruled out.
     ruled_out = [np.zeros(size, bool) for size in (len(accuracy.base), *space.stage_sizes)]
     heap = [(-optimum.accuracy, next(order), optimum, ruled_out)]
-    while heap and failures >= 0:
+    while heap:
         _, _, candidate, ruled_out = heapq.heappop(heap)
         known = candidate.genes.tobytes() in skipped
         if not known and passes(candidate.genes):
             return candidate
         failures -= not known
+        if failures < 0:
+            raise TooManyFailures
         alone = known or isinstance(passes, ByKernel)
         matching = _choices_of(space, candidate.genes, len(accuracy.base), alone)
         for i, choices in enumerate(matching):

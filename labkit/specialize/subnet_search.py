@@ -4,16 +4,17 @@ microcontroller's planner decides. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from labkit.firmware.best_linked import best_linked, flash_budgets
+from labkit.firmware.best_linked import best_linked
+from labkit.firmware.memory import FirmwareFlash
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
 from labkit.space import SearchSpace
-from labkit.specialize.best_passing import ByKernel, Check, best_passing
+from labkit.specialize.best_passing import ByKernel, Check, TooManyFailures, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
 from labkit.tables.arena import ArenaTable
@@ -26,7 +27,7 @@ Method = Literal["evolution", "exact", "random"]
 def search_subnet(
     space: SearchSpace,
     accuracy: Separable,
-    budgets: list[Budget],
+    budgets: Sequence[Budget],
     *,
     method: Method = "evolution",
     seed: int = 0,
@@ -43,67 +44,76 @@ def search_subnet(
 
     A budget on the flash of firmware holds for the code that is linked in exact search; with the
     other methods for the code of all functions. One on its SRAM holds for the stack of the arch in
-    exact search, with the other methods for the largest of all archs. Where no arch is within that,
-    the exact answer is returned.
+    exact search, with the other methods for the largest of all archs. Where the other methods find
+    no arch within that, the exact answer is returned.
 
     Raises InfeasibleBudget with the smallest achievable value where no arch meets the budgets; with
     the smallest value found where some do by prediction, and none of those found by the planner.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}, known: {', '.join(METHODS)}")
+    if method == "exact":
+        result = exact_subnet(space, accuracy, budgets)
+        return result or _until_planned(_loosened(budgets), budgets, _linked(space, accuracy))
 
-    def exact(budgets: list[Budget]) -> SearchResult:
-        return best_linked(space, accuracy, budgets, lambda each: best(space, accuracy, each))
-
-    def run(budgets: list[Budget]) -> SearchResult:
-        if method == "exact":
-            return exact(budgets)
+    def run(budgets: Sequence[Budget]) -> SearchResult:
         rng = np.random.default_rng(seed)
-        try:
-            if method == "random":
-                evaluations = population * (generations + 1)
-                return random_search(space, accuracy, budgets, rng=rng, evaluations=evaluations)
-            return evolve(
-                space, accuracy, budgets, rng=rng, population=population, generations=generations
-            )
-        except InfeasibleBudget as refusal:
-            if refusal.budget not in flash_budgets(budgets):
-                raise
-            return exact(budgets)
+        if method == "random":
+            evaluations = population * (generations + 1)
+            return random_search(space, accuracy, budgets, rng=rng, evaluations=evaluations)
+        return evolve(
+            space, accuracy, budgets, rng=rng, population=population, generations=generations
+        )
 
-    arena = _arena(budgets)
-    if arena is None:
-        return run(budgets)
-    others = [budget for budget in budgets if budget is not arena]
     try:
-        result = None
-        if method == "exact":
-            passes = fits_as_planned(budgets)
-            loosened = [*others, replace(arena, limit=arena.limit + arena.cost.excess)]
-            result = best_linked(
-                space, accuracy, loosened, lambda each: best_passing(space, accuracy, each, passes)
-            )
-        result = result or run(budgets)
+        return _until_planned(budgets, budgets, run)
     except InfeasibleBudget as refusal:
-        if refusal.budget.cost is not arena.cost:
+        if not isinstance(refusal.budget.cost, FirmwareFlash | ArenaTable):
             raise
-        if method != "exact" and arena.cost.excess:  # the plan may need less than is predicted
-            return search_subnet(space, accuracy, budgets, method="exact")
+    return search_subnet(space, accuracy, budgets, method="exact")
+
+
+def exact_subnet(
+    space: SearchSpace,
+    accuracy: Separable,
+    budgets: Sequence[Budget],
+    *,
+    failures: int = 10,
+    excluded: Sequence[np.ndarray] = (),
+) -> SearchResult | None:
+    """The arch of highest `accuracy` under `budgets` that is none of `excluded`, canonical genes
+    (G,), exactly; of firmware's flash it takes what is linked, of an arena what is planned.
+
+    None where no arch is left, and where more than `failures` kinds of better ones do not fit an
+    arena. Raises InfeasibleBudget where no arch meets the budgets.
+    """
+    passes = fits_as_planned(budgets)
+
+    def search(budgets: Sequence[Budget]) -> SearchResult | None:
+        return best_passing(space, accuracy, budgets, passes, failures=failures, excluded=excluded)
+
+    try:
+        return best_linked(space, accuracy, _loosened(budgets), search)
+    except TooManyFailures:
+        return None
+    except InfeasibleBudget as refusal:
+        arena = _arena(budgets)
+        if arena is None or refusal.budget.cost is not arena.cost:
+            raise
         # What the planner needs for the arch with the smallest predicted arena can be met.
-        least = run([*others, replace(arena, limit=refusal.smallest)])
-        needed = arena.cost.planned(least.genes)
-        proven = needed <= refusal.smallest - arena.cost.excess
-        raise InfeasibleBudget(arena, needed, refusal.others, proven=proven) from None
-    planned_bytes = [arena.cost.planned(result.genes)]
-    while planned_bytes[-1] > arena.limit:
-        predicted_bytes = float(arena.cost(result.genes[None])[0])
-        try:
-            result = run([*budgets, replace(arena, limit=predicted_bytes - 1)])  # bytes are whole
-        except InfeasibleBudget:
-            smallest = min(planned_bytes)
-            raise InfeasibleBudget(arena, smallest, others, proven=False) from None
-        planned_bytes.append(arena.cost.planned(result.genes))
-    return result
+        smallest = replace(arena, limit=refusal.smallest)
+        least = _linked(space, accuracy)([*_others(budgets, arena), smallest])
+        planned = arena.cost.planned(least.genes)
+        proven = planned <= refusal.smallest - arena.cost.excess
+        raise InfeasibleBudget(arena, planned, refusal.others, proven=proven) from None
+
+
+def needed(budget: Budget, genes: np.ndarray) -> float:
+    """What the arch (G,) needs of a budget once it is deployed: linked flash, a planned arena."""
+    if isinstance(budget.cost, ArenaTable):
+        return budget.cost.planned(genes)
+    cost = budget.cost.linked if isinstance(budget.cost, FirmwareFlash) else budget.cost
+    return float(cost(genes[None])[0])
 
 
 def fits_as_planned(budgets: Sequence[Budget]) -> Check:
@@ -120,10 +130,51 @@ def fits_as_planned(budgets: Sequence[Budget]) -> Check:
     return ByKernel(passes) if arena.cost.by_kernel else passes
 
 
+def _linked(space: SearchSpace, accuracy: Separable) -> Callable[[Sequence[Budget]], SearchResult]:
+    """Exact search by predicted arenas, with flash as it is linked."""
+    return lambda budgets: best_linked(
+        space, accuracy, budgets, lambda each: best(space, accuracy, each)
+    )
+
+
+def _until_planned(
+    loose: Sequence[Budget],
+    budgets: Sequence[Budget],
+    search: Callable[[Sequence[Budget]], SearchResult],
+) -> SearchResult:
+    """The result of `search` under `loose` budgets; while it does not fit the arena in `budgets` as
+    it is planned, that under a limit below what is predicted for it.
+    """
+    result, arena = search(loose), _arena(budgets)
+    if arena is None:
+        return result
+    others, planned = _others(budgets, arena), [arena.cost.planned(result.genes)]
+    while planned[-1] > arena.limit:
+        predicted = float(arena.cost(result.genes[None])[0])
+        try:
+            result = search([*others, replace(arena, limit=predicted - 1)])  # bytes are whole
+        except InfeasibleBudget:
+            raise InfeasibleBudget(arena, min(planned), others, proven=False) from None
+        planned.append(arena.cost.planned(result.genes))
+    return result
+
+
 def _arena(budgets: Sequence[Budget]) -> Budget | None:
     """The tightest budget on an arena, if there is one."""
     arenas = [budget for budget in budgets if isinstance(budget.cost, ArenaTable)]
     return min(arenas, key=lambda budget: budget.limit, default=None)
+
+
+def _others(budgets: Sequence[Budget], arena: Budget) -> list[Budget]:
+    return [budget for budget in budgets if budget is not arena]
+
+
+def _loosened(budgets: Sequence[Budget]) -> list[Budget]:
+    """The limit on an arena raised by as much as is predicted too much at most."""
+    arena = _arena(budgets)
+    if arena is None:
+        return [*budgets]
+    return [*_others(budgets, arena), replace(arena, limit=arena.limit + arena.cost.excess)]
 
 
 def searches_at_limits(

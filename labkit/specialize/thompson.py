@@ -13,7 +13,7 @@ Searching needs no torch: how an arch is measured is an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,7 @@ from tqdm.auto import tqdm
 
 from labkit.search import Budget, SearchResult
 from labkit.space.binding import file_stem
-from labkit.specialize.best_passing import best_passing
-from labkit.specialize.subnet_search import fits_as_planned
+from labkit.specialize.subnet_search import exact_subnet
 from labkit.storage.atomic_write import write_json
 from labkit.storage.json_fields import Fields, read_json
 from labkit.storage.npz_file import ArtifactError
@@ -92,16 +91,17 @@ def thompson_search(
         raise ValueError(f"measurements {measurements}: want at least 1")
     space, posterior = prior.space, prior
     before = {row.tobytes(): value for row, value in zip(prior.genes, prior.accuracy)}
-    passes, looked_at, accuracy, count = fits_as_planned(budgets), [], [], 0
+    found, accuracy, count = [], [], 0
     with tqdm(total=measurements, desc="measuring", unit="arch", disable=not progress) as bar:
         while count < measurements:
-            function = posterior.sample(rng) if looked_at else posterior.mean
-            candidate = best_passing(
-                space, function, budgets, passes, failures=FAILURES, excluded=looked_at
+            function = posterior.sample(rng) if found else posterior.mean
+            looked_at = [each.genes for each in found]
+            candidate = exact_subnet(
+                space, function, budgets, failures=FAILURES, excluded=looked_at
             )
             if candidate is None:
                 break
-            looked_at.append(candidate.genes)
+            found.append(candidate)
             value = before.get(candidate.genes.tobytes())
             if value is None:
                 value = measure(candidate.genes)
@@ -109,18 +109,15 @@ def thompson_search(
                 count += 1
                 bar.update()
             accuracy.append(value)
-    if not looked_at:
+    if not found:
         raise ValueError(
             "none of the archs that were tried fits as the interpreter's planner places it; lower"
             " the limit on SRAM"
         )
-    genes, accuracy = np.stack(looked_at), np.array(accuracy)
-    winner = genes[accuracy.argmax()]
-    best = SearchResult.of(
-        space,
-        winner,
-        lambda _: accuracy[[accuracy.argmax()]],
-        budgets,
+    genes, accuracy = np.stack([each.genes for each in found]), np.array(accuracy)
+    best = replace(
+        found[accuracy.argmax()],
+        accuracy=float(accuracy.max()),
         evaluations=len(genes),
         history=np.maximum.accumulate(accuracy),
     )

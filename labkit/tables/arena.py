@@ -195,7 +195,7 @@ class PeakTable(MaxTable):
 
 class ArenaTable(MaxPlusSum):
     """An arena as exact search can take it: at most `excess` bytes more than its planner, `plan`,
-    needs.
+    needs, and perhaps less than that.
 
     `by_kernel` says whether kernel sizes matter to the planner.
     """

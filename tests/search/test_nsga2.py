@@ -1,4 +1,4 @@
-"""NSGA-II and certificates on spaces where the truth is known."""
+"""NSGA-II on spaces where the truth is known."""
 
 import itertools
 
@@ -12,12 +12,9 @@ from labkit.search import (
     Budget,
     InfeasibleBudget,
     best,
-    certify,
-    evolve,
     front,
     hypervolume,
     nsga2,
-    random_search,
 )
 from labkit.search.nsga2 import _crowding, _rank
 from labkit.search.pareto import nondominated
@@ -141,40 +138,6 @@ def test_wrong_questions():
         nsga2(TINY, accuracy, [macs_table(FMNIST)], rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="infinite or NaN for some archs"):
         nsga2(TINY, lambda genes: np.full(len(genes), np.nan), [macs], rng=np.random.default_rng(0))
-
-
-def test_a_certificate_gives_the_gap_and_what_it_is_worth():
-    accuracy, macs = synthetic_accuracy(FMNIST), macs_table(FMNIST)
-    limits = [
-        Budget(macs, float(np.median(macs(FMNIST.sample(np.random.default_rng(0), 1000)))), "MACs")
-    ]
-    by_chance = random_search(
-        FMNIST, accuracy, limits, rng=np.random.default_rng(0), evaluations=100
-    )
-    certificate = certify(by_chance, accuracy, limits, rmse=0.31)
-    exact = front(FMNIST, accuracy, macs)
-    optimum = exact.accuracy[exact.best(limits[0].limit)]
-    assert certificate.optimum == pytest.approx(optimum, abs=1e-12)
-    assert (
-        certificate.gap == pytest.approx(optimum - by_chance.accuracy, abs=1e-12)
-        and certificate.gap > 0
-    )
-    assert "RMSE is 0.31" in str(certificate) and f"{certificate.gap:.3f} points" in str(
-        certificate
-    )
-    assert accuracy(FMNIST.encode([certificate.optimal_arch]))[0] == certificate.optimum
-
-
-def test_an_optimum_has_no_gap():
-    accuracy = synthetic_accuracy(TINY)
-    assert certify(evolve(TINY, accuracy, rng=np.random.default_rng(0)), accuracy).gap == 0
-
-
-def test_no_certificate_for_a_result_that_breaks_its_budget():
-    accuracy, macs = synthetic_accuracy(TINY), macs_table(TINY)
-    loose = evolve(TINY, accuracy, rng=np.random.default_rng(0), generations=5)
-    with pytest.raises(ValueError, match="MACs is"):
-        certify(loose, accuracy, [Budget(macs, float(macs(loose.genes[None])[0] - 1), "MACs")])
 
 
 def test_synthetic_accuracies_span_what_they_say():

@@ -5,6 +5,7 @@ import pytest
 from spaces_for_tests import BROAD, WIDE
 from trained_for_tests import trained_copy  # noqa: F401  (a fixture)
 
+from labkit.firmware.memory import firmware_arena, firmware_flash
 from labkit.search import Budget, InfeasibleBudget, best
 from labkit.space import SearchSpace, Stage
 from labkit.specialize.thompson import MeasuredAccuracies, thompson_search
@@ -64,6 +65,23 @@ def test_it_ends_when_every_arch_within_the_budgets_was_looked_at():
     assert search.best.accuracy == max(truth.values[i] for i in within)
     assert search.best.costs["MACs"] <= limit and search.best.history[-1] == search.best.accuracy
     assert len(search.posterior.genes) == 12 + search.measurements and search.prior is prior
+
+
+def test_of_firmware_it_looks_at_every_arch_whose_code_and_memory_fit():
+    """Their code as it is linked and their SRAM as it is planned, whatever the tables bound."""
+    truth, rng = Truth(FEW), np.random.default_rng(0)
+    flash, sram = firmware_flash(FEW, "cortex-m3"), firmware_arena(FEW, "cortex-m3")
+    linked = flash.linked(truth.genes)
+    planned = np.array([sram.planned(row) for row in truth.genes])
+    limits = float(np.quantile(linked, 0.4)), float(np.quantile(planned, 0.6))
+    within = set(np.flatnonzero((linked <= limits[0]) & (planned <= limits[1])).tolist())
+    assert 0 < len(within) < len(truth.genes)
+    assert (flash(truth.genes[[*within]]) > limits[0]).any()
+    _, prior = truth.posterior(FEW, 12, rng)
+    budgets = [Budget(flash, limits[0], "flash"), Budget(sram, limits[1], "SRAM")]
+    search = thompson_search(prior, truth, budgets, measurements=1000, rng=rng)
+    assert {row.tobytes() for row in search.genes} == {truth.genes[i].tobytes() for i in within}
+    assert search.best.costs["flash"] == flash.linked(search.best.genes[None])[0]
 
 
 def test_it_measures_the_predictors_optimum_first_and_repeats_itself():
