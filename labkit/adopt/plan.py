@@ -5,8 +5,6 @@ Speeds are measured here, by short trainings with the images themselves, before 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -192,11 +190,7 @@ def step_seconds(
         times.append(time.perf_counter())
         return float(len(times) > 1 and times[-1] - times[0] >= seconds)
 
-    with (
-        tempfile.TemporaryDirectory() as place,
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),  # where the curve of a training is printed
-    ):
+    with tempfile.TemporaryDirectory() as place:
         train(config, Path(out or place), progress=False, device=device, clock=clock)
     first = 1 if len(times) > 2 else 0  # the first step takes longer than the others
     return (times[-1] - times[first]) / (len(times) - 1 - first)

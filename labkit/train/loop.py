@@ -128,6 +128,7 @@ def train(
             state.update(rate, config.ema_decay)
             if run.ends_epoch(step) and ranks.leads:
                 state.curve.append(_curve_row(run, loss, evaluator, config))
+                run.say(_curve_text(run, state.curve[-1]))
         # A run that had ended keeps its file: what was measured with it holds for no other.
         if ranks.leads and (state.step > began_at or not (out / WEIGHTS).is_file()):
             config = replace(config, epochs=max(1, round(state.step / run.steps_per_epoch)))
@@ -152,20 +153,24 @@ def _load_dataset(config: TrainConfig, space: SearchSpace, strict: bool) -> data
 
 
 def _curve_row(run: Run, loss: float, evaluator: Evaluator, config: TrainConfig) -> dict:
-    """What the curve says of the epoch that has just ended; also written above the progress bar."""
-    images_per_second = round(run.bar.format_dict["rate"] or 0)
+    """What the curve says of the epoch that has just ended."""
+    images_per_second = round(run.images_per_second())
     archs = {"alone": config.only}
     if config.only is None:
         space = config.trained_space
         archs = {"largest": space.largest(), "smallest": space.smallest()}
     accuracies = {name: round(evaluator.accuracy(arch), 2) for name, arch in archs.items()}
     epoch, loss = run.state.step // run.steps_per_epoch + 1, round(loss, 4)
-    epochs = round(run.bar.total / (run.steps_per_epoch * run.images))
-    run.bar.write(
-        f"epoch {epoch}/{epochs}: loss {loss}, val-search accuracy "
-        + ", ".join(f"{name} {accuracy} %" for name, accuracy in accuracies.items())
-    )
     return {"epoch": epoch, "loss": loss, "images_per_second": images_per_second, **accuracies}
+
+
+def _curve_text(run: Run, row: dict) -> str:
+    # By a clock, nobody knows how many epochs there will be.
+    epochs = f"/{run.total // run.steps_per_epoch}" if run.clock is None else ""
+    accuracies = ", ".join(
+        f"{name} {row[name]} %" for name in ("alone", "largest", "smallest") if name in row
+    )
+    return f"epoch {row['epoch']}{epochs}: loss {row['loss']}, val-search accuracy {accuracies}"
 
 
 def record_of(config: TrainConfig, state: TrainState, ranks: World) -> dict:

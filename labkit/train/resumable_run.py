@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -222,6 +223,7 @@ class Run:
         count = {"total": each * self.total, "initial": each * state.step}
         with self._lock, tqdm(**count, **bar) as self.bar:
             self._advance()
+            self._since = state.step, time.perf_counter()
             while self.position < self.total:
                 yield state.step
                 state.step += 1
@@ -230,6 +232,8 @@ class Run:
                 due = often or self.ends_epoch(state.step - 1) or self.position >= self.total
                 if due and self.path and self.ranks.leads:
                     self._save_checkpoint()
+                if self.ends_epoch(state.step - 1):
+                    self._since = state.step, time.perf_counter()
         self.count_time()
 
     def _advance(self) -> None:
@@ -248,6 +252,16 @@ class Run:
             raise self._diverged(f"{self.loss_name} is {loss} at step {self.state.step}")
         self.bar.update(self.images)
         self.bar.set_postfix(loss=f"{loss:.3f}", **figures, refresh=False)
+
+    def images_per_second(self) -> float:
+        """Since the epoch began, or this process went on in it; the step that runs is counted."""
+        step, seconds = self._since
+        return self.images * (self.state.step + 1 - step) / (time.perf_counter() - seconds)
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar; nothing where none is shown."""
+        if self.progress:
+            self.bar.write(text, file=sys.stderr)
 
     def count_time(self) -> None:
         """Add the time since this was last called to the state's seconds."""

@@ -307,4 +307,19 @@ def test_the_bar_counts_the_images_of_every_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resumable_run, "tqdm", Bar)
     train(replace(TINY, epochs=2, steps_per_epoch=2), tmp_path)
     assert bars[0] == (32, 32, "image", False)
-    assert "epoch 2/2: loss" in capsys.readouterr().out
+    assert "epoch 2/2: loss" in capsys.readouterr().err
+
+
+def test_a_run_that_shows_no_progress_is_silent_and_knows_its_speed(tmp_path, capfd):
+    train(replace(TINY, epochs=2, steps_per_epoch=2), tmp_path, progress=False)
+    assert capfd.readouterr() == ("", "")
+    rows = (tmp_path / "curve.csv").read_text().splitlines()
+    column = rows[0].split(",").index("images_per_second")
+    assert all(int(row.split(",")[column]) > 0 for row in rows[1:])
+
+
+def test_a_run_by_the_clock_names_no_last_epoch(tmp_path, capsys):
+    shares = iter([0, 0.2, 0.4, 0.6, 1])
+    train(replace(TINY, epochs=3, steps_per_epoch=2), tmp_path, clock=lambda: next(shares))
+    text = capsys.readouterr().err
+    assert "epoch 1: loss" in text and "epoch 2: loss" in text
