@@ -206,16 +206,3 @@ class GeneMatrices:
         redraw = rng.random((2, len(choices))) < rate
         resolution, width = np.where(redraw, np.divmod(drawn, widths), np.divmod(choices, widths))
         return resolution * widths + width
-
-    def crossover(
-        self, rng: np.random.Generator, mothers: np.ndarray, fathers: np.ndarray
-    ) -> np.ndarray:
-        """Take each gene from either parent with equal chance; returns new genes, (N, G).
-
-        A block that only one parent has comes from that parent: the other's genes for it mean
-        nothing.
-        """
-        from_mother = rng.random(mothers.shape, dtype=np.float32) < 0.5
-        from_mother |= ~self.gene_mask(fathers)
-        from_mother &= self.gene_mask(mothers)
-        return self.canonical(np.where(from_mother, mothers, fathers))

@@ -315,3 +315,16 @@ def test_variation_redraws_resolution_and_width_independently():
     resolution, width = np.divmod(mutants[:, 0], 3) != np.array(divmod(parents[0, 0], 3))[:, None]
     assert abs(resolution.mean() - 0.4 / 2) < 0.02 and abs(width.mean() - 0.4 * 2 / 3) < 0.02
     assert abs((resolution & width).mean() - resolution.mean() * width.mean()) < 0.02
+
+
+def test_children_mix_genes_or_whole_stages_of_two_parents():
+    parents = np.stack([np.zeros(FMNIST.num_genes), np.ones(FMNIST.num_genes)]).astype(np.int8)
+    children = Variation(FMNIST, np.random.default_rng(3), 0.1, 0.5).crossed(parents, 4000)
+    assert set(np.unique(children)) == {0, 1} and abs(children.mean() - 0.5) < 0.02
+    starts = [0, *FMNIST.depth_columns]  # the global choice, then each stage
+    switches = np.diff(children, axis=1) != 0
+    between = np.isin(np.arange(1, FMNIST.num_genes), starts)
+    # Half of the pairs are of two parents, and half of their neighboring genes of different ones.
+    assert abs(switches[::2].mean() - 0.25) < 0.02
+    assert not switches[1::2][:, ~between].any()
+    assert abs(switches[1::2][:, between].mean() - 0.25) < 0.02

@@ -597,7 +597,7 @@ EXERCISES = (
         cross_inputs,
         cross_run,
         cross_judge,
-        ("labkit.space.genes.GeneMatrices.crossover", "labkit.search.evolution.Variation.crossed"),
+        ("labkit.search.evolution.Variation.crossed",),
     ),
     Exercise(
         "4.6",
