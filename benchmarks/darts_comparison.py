@@ -51,6 +51,7 @@ from labkit.runtime.machine import machine
 from labkit.search import Budget, evolve, random_search
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
+from labkit.specialize.standard_error import standard_error
 from labkit.storage.atomic_write import write_atomic
 from labkit.storage.provenance import code_revision, sha256
 from labkit.supernet.evaluation import Evaluator
@@ -342,7 +343,7 @@ def compare_searches(
 
 
 def cells_text(report: dict) -> str:
-    derived, error = report["derived"], standard_error(report["derived"]["accuracy"])
+    derived, error = report["derived"], standard_error(report["derived"]["accuracy"], VAL_IMAGES)
     rows = [
         (
             name,
@@ -394,16 +395,11 @@ def space_text(report: dict) -> str:
         " (`darts_comparison.py space`): gradient search decides the time, then evolution and"
         " random search measure as many archs on val-search as fit into it. One standard error of"
         " an accuracy on val is"
-        f" {standard_error(report['mean_accuracy']['gradient']):.2f} points.\n\n"
+        f" {standard_error(report['mean_accuracy']['gradient'], VAL_IMAGES):.2f} points.\n\n"
         + page.table(
             ("budget", *methods, "measured by evolution", "by random search", "CPU s each"), rows
         )
     )
-
-
-def standard_error(percent: float) -> float:
-    """Of an accuracy on val, in points."""
-    return 100 * (percent / 100 * (1 - percent / 100) / VAL_IMAGES) ** 0.5
 
 
 TEXTS = {"cells": cells_text, "space": space_text}

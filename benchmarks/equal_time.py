@@ -67,7 +67,7 @@ def trained_macs(config: TrainConfig) -> float:
     teacher.
     """
     space, recipe = get_space(config.space), config.resolved_recipe
-    total, macs = config.epochs * config.steps_per_epoch, macs_table(get_space(config.space))
+    total, macs = config.epochs * config.steps_per_epoch, macs_table(space)
     archs = [arch for step in range(total) for arch in archs_of_step(config, step, total)]
     taught = total - recipe.teacher_from(total) if recipe.phases else 0
     return config.batch * float(

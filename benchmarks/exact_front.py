@@ -15,7 +15,7 @@ import json
 import sys
 
 import numpy as np
-from search_problems import cpu_time, latency, one_thread, record
+from search_problems import cpu_time, latency, record, require_one_thread
 
 from labkit.search import Budget, InfeasibleBudget, best, evolve, front, random_search
 from labkit.space.presets import get_space
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, default=50)
     parser.add_argument("--pairs", type=int, default=20)
     args = parser.parse_args()
-    one_thread()
+    require_one_thread()
     figures = {}
     for name, space, accuracy in problems():
         table = latency(space)

@@ -38,7 +38,7 @@ import numpy as np
 from fit_imagenet_predictor import between_resolutions, published_in
 from matplotlib.figure import Figure
 from page import table
-from search_problems import cpu_time, one_thread
+from search_problems import cpu_time, require_one_thread
 
 from labkit.comparison.published_subnets import PublishedSubnet, published_subnets
 from labkit.course.pictures.style import BLUE, GRAY, ORANGE, log_axis, row_of_panels
@@ -440,7 +440,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--limits", type=float, nargs="+", default=[20, 30, 40], help="in ms")
     options = parser.parse_args()
-    one_thread()
+    require_one_thread()
     mlp, header = load_mlp(), load(TRAINED_SPACE).predictor.header
     report = {
         "benchmark": "imagenet",

@@ -24,7 +24,7 @@ from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
-from search_problems import cpu_time, latency, one_thread, record
+from search_problems import cpu_time, latency, record, require_one_thread
 
 from labkit.search import front, hypervolume, nsga2
 from labkit.space.presets import get_space
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     args = parser.parse_args()
-    one_thread()
+    require_one_thread()
     space = get_space("ofa-mbv3")
     table = latency(space)
     figures = {}

@@ -88,8 +88,7 @@ def write(name: str, report: dict) -> None:
         picture = page.FOLDER.parent / "docs" / f"{name}.png"
         save_figure(section.picture(report), picture)
         text = f"![{section.caption}](../docs/{picture.name})\n\n{text}"
-    cpu = machine.get("cpu") if isinstance(machine, dict) else machine
-    text += f"\n\n{cpu or 'unknown processor'}, one thread, {report['date'][:10]}."
+    text += f"\n\n{machine['cpu'] or 'unknown processor'}, one thread, {report['date'][:10]}."
     page.put(page.FOLDER / section.page, name, text, TITLES[section.page])
 
 

@@ -5,19 +5,18 @@ accuracies.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from labkit.latency.devices import get_device
+from labkit.runtime.timing import machine_state
 from labkit.search import Budget
 from labkit.space import SearchSpace
 from labkit.space.presets import get_space
@@ -45,7 +44,7 @@ def latency_budget(space: SearchSpace, quantile: float) -> Budget:
     return Budget(table, float(np.quantile(sample, quantile)), "latency", "ms")
 
 
-def one_thread() -> None:
+def require_one_thread() -> None:
     """Stop unless numpy's libraries were loaded with one thread; it is too late to change that from
     here.
     """
@@ -66,22 +65,12 @@ def record(claim: str, peer: str | None = None, **figures: Any) -> dict[str, Any
     """
     if peer is not None:
         figures["peer"] = f"{peer} {version(peer)}"
-    model = (
-        [
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        if Path("/proc/cpuinfo").is_file()
-        else []
-    )
     return {
         "claim": claim,
         **figures,
         "clock": "CPU seconds, one thread",
         "latency": f"simulated, {DEVICE}",
-        "machine": model[0] if model else platform.processor(),
-        "python": platform.python_version(),
+        "machine": machine_state(),
         "numpy": np.__version__,
         "date": date.today().isoformat(),
     }

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from ofa.tutorial import AccuracyPredictor, EvolutionFinder, LatencyTable
 from ofa.tutorial.latency_table import LatencyEstimator
-from search_problems import cpu_time, latency_budget, one_thread, record, tutorial_space
+from search_problems import cpu_time, latency_budget, record, require_one_thread, tutorial_space
 
 from labkit.official.accuracy_mlp import AccuracyMlp
 from labkit.search import evolve
@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    one_thread()
+    require_one_thread()
     torch.set_num_threads(1)
     space = tutorial_space()
     budget = latency_budget(space, QUANTILE)

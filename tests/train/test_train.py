@@ -22,7 +22,7 @@ from labkit.storage import tensor_file as checkpoint
 from labkit.supernet import weights_file as pretrained
 from labkit.supernet.subnet import Subnet
 from labkit.supernet.supernet import Supernet
-from labkit.train import RECIPES, Recipe, TrainConfig, train
+from labkit.train import RECIPES, Recipe, TrainConfig, loop, train
 from labkit.train.config import arch_text, learning_rate, quick_precision
 from labkit.train.cuda_graphs import can_replay
 from labkit.train.loop import record_of
@@ -97,10 +97,11 @@ def test_what_a_run_refuses(tmp_path):
             TrainConfig(**broken)
 
 
-def test_an_unwritable_folder_is_an_error_before_training(tmp_path):
+def test_an_unwritable_folder_is_an_error_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "training_step", lambda *_, **__: pytest.fail("a step was taken"))
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder should be")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=str(blocked)):
         train(TINY, blocked / "run", progress=False)
 
 
