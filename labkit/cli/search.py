@@ -32,8 +32,9 @@ class Limit(NamedTuple):
 
     def of_budget(self, value: float | None) -> float | None:
         """What the user typed, in the budget's unit."""
-        # To whole thousandths: 64.746 * 1e3 is a hair below the 64746 that is meant.
-        return None if value is None else round(value * self.factor, 3)
+        if value is None or self.factor == 1:
+            return value
+        return round(value * self.factor, 3)  # 64.746 * 1e3 is a hair below 64746
 
 
 LIMITS = {  # by the budget's name
@@ -116,9 +117,8 @@ def search(
     --measure, it is the best of the subnets that were measured.
     """
     from labkit.search import InfeasibleBudget
-    from labkit.specialize.certificate import certify
     from labkit.specialize.device_costs import DeviceCosts
-    from labkit.specialize.subnet_search import search_subnet
+    from labkit.specialize.subnet_search import certify, search_subnet
     from labkit.specialize.targets import latency_text
 
     trained = trained.using(images=images, predictor=predictor)
@@ -145,6 +145,11 @@ def search(
         else:
             if click.get_current_context().get_parameter_source("method").name == "COMMANDLINE":
                 raise ValueError("--measure is a method of its own; leave out --method")
+            if predictor == "synthetic":
+                raise ValueError(
+                    "--measure begins with what was measured before, not with synthetic"
+                    " accuracies; leave out one of --measure and --predictor"
+                )
             if space != trained.space:
                 sides = ", ".join(map(str, space.resolutions))
                 raise ValueError(

@@ -8,11 +8,13 @@ import numpy as np
 def standard_error(accuracy: float, images: int) -> float:
     """Standard error, in points, of an accuracy in percent that was measured on `images` images.
 
-    Each image is taken to be drawn by itself, so that the number of right answers is binomial.
+    Each image is taken to be drawn by itself, so that the number of right answers is binomial. An
+    accuracy counts as at least half an image away from 0 and 100 %.
 
     >>> round(standard_error(90.0, 5000), 3)
     0.424
     """
+    accuracy = np.clip(accuracy, 50 / images, 100 - 50 / images)
     return float(np.sqrt(accuracy * (100 - accuracy) / images))
 
 

@@ -5,7 +5,7 @@ microcontroller's planner decides. No torch here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from labkit.firmware.best_linked import best_linked
 from labkit.firmware.memory import FirmwareFlash
 from labkit.search import Budget, InfeasibleBudget, SearchResult, best, evolve, random_search
-from labkit.space import SearchSpace
+from labkit.space import Arch, SearchSpace
 from labkit.specialize.best_passing import ByKernel, Check, TooManyFailures, best_passing
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.supernet.accuracy_files import AccuracyModel
@@ -116,6 +116,70 @@ def needed(budget: Budget, genes: np.ndarray) -> float:
     return float(cost(genes[None])[0])
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Predicted accuracy, in percent, of a result and of the exact optimum under the same budgets.
+
+    `rmse`, in percentage points, is the predictor's own error on subnets it was not fitted to; it
+    is None where there is no such figure.
+    """
+
+    accuracy: float
+    optimum: float
+    optimal_arch: Arch
+    rmse: float | None = None
+
+    @property
+    def gap(self) -> float:
+        """Points of predicted accuracy that the result lacks; 0 if it is the optimum."""
+        return self.optimum - self.accuracy
+
+    def __str__(self) -> str:
+        if self.rmse is None:
+            error = "the predictor's own error is not known"
+        else:
+            error = f"the predictor's own RMSE is {self.rmse:.2f} points"
+        return (
+            f"{self.gap:.3f} points below the exact optimum of {self.optimum:.3f} % predicted;"
+            f" {error}"
+        )
+
+
+def certify(
+    result: SearchResult,
+    accuracy: Separable,
+    budgets: Sequence[Budget] = (),
+    *,
+    rmse: float | None = None,
+) -> Certificate:
+    """Compare a search's result with the exact optimum under `budgets`.
+
+    Raises ValueError for a result that breaks one, TypeError where exact search cannot work.
+
+    >>> import numpy as np
+    >>> from labkit.search import evolve
+    >>> from labkit.space.presets import get_space
+    >>> from labkit.tables.costs import macs_table
+    >>> from labkit.tables.synthetic_accuracy import synthetic_accuracy
+    >>> space = get_space("fmnist")
+    >>> accuracy, budgets = synthetic_accuracy(space), [Budget(macs_table(space), 3e6, "MACs")]
+    >>> rng = np.random.default_rng(0)
+    >>> result = evolve(space, accuracy, budgets, rng=rng, generations=20)
+    >>> print(f"{certify(result, accuracy, budgets).gap:.3f} points below the exact optimum")
+    0.190 points below the exact optimum
+    """
+    for budget in budgets:
+        cost = needed(budget, result.genes)
+        if cost > budget.limit:
+            raise ValueError(
+                f"the result breaks its budget: {budget.name} is {budget.show(cost)}, limit "
+                f"{budget.show(budget.limit)}"
+            )
+    optimum = search_subnet(result.space, accuracy, budgets, method="exact")
+    accuracy_of_result = float(accuracy(result.genes[None])[0])
+    return Certificate(accuracy_of_result, optimum.accuracy, optimum.arch, rmse)
+
+
 def fits_as_planned(budgets: Sequence[Budget]) -> Check:
     """Whether an arch meets a budget on a microcontroller's arena as its planner places tensors; so
     does every arch where there is no such budget.
@@ -166,7 +230,8 @@ def _arena(budgets: Sequence[Budget]) -> Budget | None:
 
 
 def _others(budgets: Sequence[Budget], arena: Budget) -> list[Budget]:
-    return [budget for budget in budgets if budget is not arena]
+    """Those on other costs. A looser one on this arena, such as the device's own, says nothing."""
+    return [budget for budget in budgets if budget.cost is not arena.cost]
 
 
 def _loosened(budgets: Sequence[Budget]) -> list[Budget]:

@@ -41,11 +41,11 @@ def parse_json(data: bytes | str, source: object, error: type[LabError], advice:
         if len(value) != len(pairs):
             keys = [key for key, _ in pairs]
             repeated = next(key for key in keys if keys.count(key) > 1)
-            raise error(f"{source}: key {repeated!r} occurs twice")
+            raise error(f"{source}: key {repeated!r} occurs twice; {advice}")
         return value
 
     def refuse(text: str) -> NoReturn:
-        raise error(f"{source}: {text} is not a finite number")
+        raise error(f"{source}: {text} is not a finite number; {advice}")
 
     def finite(text: str) -> float:
         return float(text) if math.isfinite(float(text)) else refuse(text)

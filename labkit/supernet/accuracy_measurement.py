@@ -20,7 +20,7 @@ from labkit.storage.provenance import provenance, sha256
 from labkit.supernet import accuracy_files
 from labkit.supernet.accuracy_files import PAIRS, SEARCHED, UNSEARCHED, Pairs
 from labkit.supernet.folder import TrainedSupernet
-from labkit.tables.accuracy_link import Shift, fit_shift
+from labkit.tables.accuracy_link import Shift, fit_shift, imperfect
 from labkit.tables.accuracy_predictor import SeparablePredictor, fit_posterior
 from labkit.tables.predictor_quality import agreement, cross_validate
 
@@ -185,21 +185,14 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
     """
     space, (genes, accuracy, pairs_header, unsearched) = trained.space, trained.pairs
     images = pairs_header["images"]
-
-    def imperfect(percent: np.ndarray, split: str) -> np.ndarray:
-        """Without an error in few images the error is below half an image's share, but not zero,
-        which the logarithm of errors that the predictor is fitted to would take for perfection.
-        """
-        return percent.clip(max=100 * (1 - 0.5 / images[split]))
-
-    accuracy = imperfect(accuracy, SEARCHED)
+    accuracy = imperfect(accuracy, images[SEARCHED])
     order = np.random.default_rng(seed).permutation(len(genes))
     held_out, training = np.split(order, [round(HELD_OUT * len(order))])
     errors = cross_validate(space, genes, accuracy, [(training, held_out)], seed=seed)
     rng = np.random.default_rng(seed)
     posterior = fit_posterior(space, genes, accuracy, rng=rng, images=images[SEARCHED])
     shifts = {
-        split: _shift(posterior.mean, genes, imperfect(measured, split), images[split])
+        split: _shift(posterior.mean, genes, imperfect(measured, images[split]), images[split])
         for split, measured in unsearched.items()
     }
     inputs = [trained.path / PAIRS]

@@ -28,6 +28,13 @@ def accuracy_of(link: np.ndarray) -> np.ndarray:
     return 100 - np.exp(-link)
 
 
+def imperfect(accuracy: np.ndarray, images: int) -> np.ndarray:
+    """An accuracy measured on that many images, at least half an image below 100 %: that none of
+    few images was wrong does not mean that none ever is, which `log_error` would take it for.
+    """
+    return np.minimum(accuracy, 100 - 50 / images)
+
+
 def binomial_variance(accuracy: np.ndarray, images: int) -> np.ndarray:
     """Variance of `log_error` of an accuracy that is measured on that many images, by the delta
     method. An accuracy counts as at least half an image away from 0 and 100 %.

@@ -24,7 +24,13 @@ from statistics import NormalDist
 import numpy as np
 
 from labkit.space import SearchSpace
-from labkit.tables.accuracy_link import Shift, accuracy_of, binomial_variance, log_error
+from labkit.tables.accuracy_link import (
+    Shift,
+    accuracy_of,
+    binomial_variance,
+    imperfect,
+    log_error,
+)
 from labkit.tables.additive_process import (
     Kernel,
     StageGrids,
@@ -85,6 +91,7 @@ class AccuracyPosterior:
         self.space, self.kernel, self.images = space, kernel, images
         self.genes, self.accuracy = genes, accuracy
         self._parts = coordinates(space, genes)
+        self._link = log_error(imperfect(accuracy, images))  # (N,)
         self._noise = kernel.noise * binomial_variance(accuracy, images)  # (N,)
         self._grids = StageGrids(space)
 
@@ -140,7 +147,7 @@ class AccuracyPosterior:
         """A function of the prior, of which one would measure `values` (N,), moved by what these
         lack of the links that were measured.
         """
-        missing = log_error(self.accuracy) - self.kernel.level - values
+        missing = self._link - self.kernel.level - values
         weights = self._root.T @ (self._root @ missing)
         base, terms = self._grids.covariances_with(self.kernel, self.genes, weights)
         terms = [term + correction for term, correction in zip(function[1], terms)]
@@ -189,11 +196,14 @@ def fit_posterior(
         raise ValueError(f"a predictor needs at least {FEWEST_PAIRS} pairs, got {len(genes)}")
     if not (np.isfinite(accuracy).all() and (accuracy >= 0).all() and (accuracy <= 100).all()):
         raise ValueError("accuracies must be percentages between 0 and 100")
-    if (accuracy <= 1).all():
+    counts = accuracy * images / 100
+    is_counted = np.isclose(counts, counts.round()).all()  # 0.4 % is much where classes are many
+    if (accuracy <= 1).all() and not is_counted:
         raise ValueError(f"accuracies are at most {accuracy.max():g}: want percentages, not shares")
     if kernel is None:
         scatter = binomial_variance(accuracy, images)
-        kernel = fit_kernel(space, genes, log_error(accuracy), scatter, rng)
+        link = log_error(imperfect(accuracy, images))
+        kernel = fit_kernel(space, genes, link, scatter, rng)
     return AccuracyPosterior(space, kernel, genes, accuracy, images)
 
 

@@ -10,9 +10,8 @@ from labkit.latency.devices import get_device
 from labkit.search import Budget, evolve, front, random_search
 from labkit.space import Stage
 from labkit.space.presets import FMNIST
-from labkit.specialize.certificate import certify
 from labkit.specialize.device_costs import DeviceCosts
-from labkit.specialize.subnet_search import search_subnet
+from labkit.specialize.subnet_search import certify, search_subnet
 from labkit.tables.costs import macs_table
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 

@@ -27,3 +27,8 @@ def test_a_difference_on_the_same_images_spreads_as_its_standard_error_says():
 def test_networks_that_answer_alike_differ_by_nothing_for_certain():
     answers = np.random.default_rng(2).random(100) < 0.5
     assert paired_difference(answers, answers) == (0.0, 0.0)
+
+
+def test_no_error_in_few_images_is_no_certainty():
+    assert standard_error(100.0, 60) == standard_error(100 * (1 - 0.5 / 60), 60) > 1.0
+    assert standard_error(0.0, 60) == pytest.approx(standard_error(100.0, 60))

@@ -10,6 +10,7 @@ import pytest
 from labkit.firmware.memory import firmware_arena
 from labkit.latency.devices import get_device
 from labkit.search import Budget, InfeasibleBudget, best
+from labkit.search.exact import cheapest
 from labkit.space import SearchSpace, Stage
 from labkit.space.presets import FMNIST
 from labkit.specialize.device_costs import DeviceCosts
@@ -118,3 +119,16 @@ def test_firmware_is_searched_exactly_up_to_the_last_byte():
         with pytest.raises(InfeasibleBudget, match="smallest value found is 1[0-9]* bytes"):
             below = Budget(table, float(planned.min() - 1), "SRAM", "bytes")
             search_subnet(space, accuracy, [below], method=method, **SMALL)
+
+
+def test_of_two_limits_on_one_arena_the_tighter_one_is_named_with_what_is_planned():
+    """The other one, as a device has it, does not hide what the smallest arch needs."""
+    table = firmware_arena(FMNIST, "cortex-m3")
+    planned = table.planned(cheapest(FMNIST, table))
+    budgets = [Budget(table, planned - less, "SRAM", "bytes") for less in (20, 10)]
+    with pytest.raises(InfeasibleBudget) as refusal:
+        search_subnet(FMNIST, ACCURACY, budgets, method="exact")
+    assert refusal.value.budget is budgets[0] and refusal.value.others == ()
+    met = [Budget(table, refusal.value.smallest, "SRAM", "bytes")]
+    found = search_subnet(FMNIST, ACCURACY, met, method="exact")
+    assert planned <= table.planned(found.genes) <= refusal.value.smallest

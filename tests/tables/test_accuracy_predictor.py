@@ -200,6 +200,27 @@ def test_same_seed_same_predictor():
     assert (a == b).all()
 
 
+def test_an_arch_without_an_error_is_not_taken_for_perfect():
+    """60 images, of which most archs name all rightly: its chance of an error is not 0."""
+    genes, accuracy = synthetic_pairs(SMALL, 40)
+    accuracy[:] = 100.0
+    accuracy[::10] = 100 * (1 - 1 / 60)
+    posterior = fit_posterior(SMALL, genes, accuracy, rng=np.random.default_rng(0), images=60)
+    unseen = SMALL.sample(np.random.default_rng(1), 100)
+    low, high = posterior.interval(unseen)
+    assert (high - low > 0.2).all() and (posterior.mean(unseen) < 99.5).all()
+    more = posterior.condition(unseen[:5], np.full(5, 100.0))
+    assert (more.mean(unseen) < 99.6).all()
+
+
+def test_few_percent_of_many_classes_are_percentages():
+    """0.4 % is four times what guessing among 1,000 classes brings."""
+    genes, _ = synthetic_pairs(SMALL, 30)
+    counts = np.random.default_rng(0).integers(10, 30, 30)
+    predictor = fit_separable(SMALL, genes, counts / 50, rng=np.random.default_rng(0))
+    assert 0.1 < predictor(genes).mean() < 0.7
+
+
 def test_what_cannot_be_fitted():
     genes, accuracy = synthetic_pairs(SMALL, 30)
     with pytest.raises(ValueError, match="at least 10 pairs, got 5"):
