@@ -257,13 +257,17 @@ def figure(report: dict) -> Figure:
         gain = f"{by_hand['points']:+.1f} points over scaling by hand" if by_hand else ""
         panel.set(
             title=f"{study['supernet']} on {study['device']}: {gain}",
-            xlabel="latency budget, ms",
+            xlabel=f"latency budget, ms ({study['latency_is']})",
             ylabel="measured accuracy, %",
         )
         panel.title.set_fontsize(10)
     for panel in panels[len(report["studies"]) :]:
         panel.remove()
-    panels[0].legend(loc="lower right", title="bars: two standard errors", title_fontsize=8)
+    panels[0].legend(
+        loc="lower right",
+        title="bars: two standard errors\nof the difference to searched",
+        title_fontsize=8,
+    )
     return drawing
 
 

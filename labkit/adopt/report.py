@@ -14,7 +14,7 @@ from labkit.adopt.report_page import Section, escaped, picture, prose, table, wr
 from labkit.course.exercises.exercise import notebook_number
 from labkit.course.handout.free_text import FreeText, written_tasks
 from labkit.space import Arch, get_space
-from labkit.specialize.targets import latency_text
+from labkit.specialize.targets import latency_text, milliseconds
 from labkit.storage.errors import UNREADABLE, LabError
 from labkit.storage.json_fields import Fields, read_json
 from labkit.supernet.folder import TrainedSupernet
@@ -180,7 +180,7 @@ class ProjectReport:
                     subnet.value.get("model") or "",
                     f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} ± {error:.2f} %",
                     latency_text(latency, label),
-                    f"{devices[d].positive('budget_ms'):.3g} ms",
+                    f"{milliseconds(devices[d].positive('budget_ms'), label)} ms",
                     str(Arch.from_json(subnet.get("arch", dict))),
                 ]
             )

@@ -38,7 +38,9 @@ def write_page(path: Path, title: str, lacks: Sequence[str], sections: Sequence[
     box = f'<div class="missing"><p>Not in this report:</p><ul>{items}</ul></div>' if lacks else ""
     parts = "".join(f"<h2>{escaped(section.title)}</h2>{section.body}" for section in sections)
     page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escaped(title)}</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escaped(title)}</title>"
         f"<style>{STYLE}</style><h1>{escaped(title)}</h1>{box}{parts}</html>\n"
     )
     write_atomic(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))

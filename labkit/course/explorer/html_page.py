@@ -43,6 +43,7 @@ def html_page(supernets: Sequence[TrainedSupernet], device_names: Sequence[str])
     data = {
         "version": __version__,
         "spaces": spaces,
+        "asked": asked and asked.name,
         "predictions": [asdict(one) for one in predictions(asked)] if asked else [],
     }
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")  # no tag begins in a script

@@ -110,17 +110,23 @@ class LivePicture:
 
     def __init__(self, explorer: Recommender, device: str) -> None:
         self.explorer, self.figure = explorer, frame(explorer, device)
+        self.front = explorer.front(device, int(explorer.memories(device)[-1]))
         self.figure.set_dpi(LIVE_DPI)
         self.canvas = FigureCanvasAgg(self.figure)
         self.canvas.draw()
         self.width = self.canvas.get_width_height()[0]  # pixels
         self.shared = self.canvas.copy_from_bbox(self.figure.bbox)
 
-    def png(self, recommendation: Recommendation | None) -> bytes:
-        """The picture of a recommendation, or of none."""
+    def png(self, recommendation: Recommendation | None, limit_ms: float = 0.0) -> bytes:
+        """The picture of a recommendation, or of none within this latency limit."""
         self.canvas.restore_region(self.shared)
         if recommendation is None:
-            artists = [title(self.figure, "no subnet meets these limits")]
+            below = self.figure.axes[1]
+            artists = [
+                title(self.figure, "no subnet meets these limits"),
+                *below.plot(self.front.cost, self.front.accuracy, **FRONT_STYLE),
+                below.axvline(limit_ms, **LIMIT_STYLE),
+            ]
         else:
             artists = draw_recommendation(self.figure, self.explorer, recommendation)
         for artist in artists:

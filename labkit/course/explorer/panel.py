@@ -12,7 +12,7 @@ from labkit.course.explorer.live_picture import LivePicture
 from labkit.latency.devices import get_device
 from labkit.latency.measured.table_files import HOST
 from labkit.search import InfeasibleBudget
-from labkit.specialize.targets import latency_text
+from labkit.specialize.targets import milliseconds
 
 if TYPE_CHECKING:
     from labkit.course.explorer.recommendations import Recommendation, Recommender
@@ -22,7 +22,7 @@ WIDE = {"description_width": "80px"}
 
 def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widget:
     """Controls above a picture and a text, which follow them; `recommendation` is shown first."""
-    layout = widgets.Layout(width="560px")
+    layout = widgets.Layout(width="560px", max_width="100%")
     device = widgets.Dropdown(
         options=[(get_device(name).title, name) for name in explorer.devices],  # measures nothing
         description="device",
@@ -46,7 +46,7 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
         try:
             result = explorer.recommend(device.value, latency.value, memory.value)
         except InfeasibleBudget as error:
-            picture.value = live(device.value).png(None)
+            picture.value = live(device.value).png(None, latency.value)
             text.value = as_html(str(error))
             return
         picture.value, text.value = live(device.value).png(result), as_html(result.text())
@@ -57,7 +57,8 @@ def panel(explorer: Recommender, recommendation: Recommendation) -> widgets.Widg
             text.value = as_html("This machine is measured once, which takes some seconds.")
         steps = [float(ms) for ms in explorer.latencies(device.value)]
         label = explorer.costs(device.value).device.label
-        latency.options = [(latency_text(ms, label), ms) for ms in steps]
+        kind = label.partition(",")[0]  # the picture says how far a simulation is to be trusted
+        latency.options = [(f"{milliseconds(ms, label)} ms {kind}", ms) for ms in steps]
         latency.value = steps[len(steps) // 2]
         sizes = [int(size) for size in explorer.memories(device.value)]
         memory.options = [(f"{size / 1024:.1f} KiB", size) for size in sizes]

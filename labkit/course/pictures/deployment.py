@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,7 @@ from labkit.specialize.choices import ALL
 from labkit.specialize.deployment_matrix import DeploymentMatrix
 from labkit.specialize.targets import milliseconds
 
+LETTERS_PER_INCH = 14  # of a caption
 LOSS_COLORS = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
 
 
@@ -55,12 +57,14 @@ def deployment_matrix(matrix: DeploymentMatrix) -> Figure:
         title = "One network for all devices is too slow somewhere, or worse somewhere"
     figure.suptitle(title, fontsize=13, fontweight="bold")
     errors = "" if matrix.loss_error is None else ", ± one standard error"
-    figure.supxlabel(
+    caption = (
         "Rows: subnets of one supernet. Columns: the devices that they are put on, each with a"
-        f" budget. Framed: the device's own subnet.\nAccuracy: {matrix.accuracy_is}{errors};"
-        " elsewhere points above or below the device's own subnet.",
-        fontsize=9,
+        " budget. Framed: the device's own subnet.",
+        f"Accuracy: {matrix.accuracy_is}{errors}; elsewhere points above or below the device's own"
+        " subnet.",
     )
+    lines = [textwrap.fill(line, round(LETTERS_PER_INCH * width)) for line in caption]
+    figure.supxlabel("\n".join(lines), fontsize=9)
     return figure
 
 
@@ -80,7 +84,7 @@ def _draw_cell(panel: Axes, matrix: DeploymentMatrix, s: int, d: int) -> None:
         points = f"{-loss:+.1f}".replace("-", "−")
         text = f"{points}{_error(matrix.loss_error, s, d)}"
         if points[1:] == "0.0":
-            text = "same accuracy"
+            text = f"0.0{_error(matrix.loss_error, s, d)}"
     style = {"edgecolor": "black", "linewidth": 2.5} if is_owner else {"edgecolor": "white"}
     rectangle = Rectangle((d + 0.03, s + 0.04), 0.94, 0.92, facecolor=color, hatch=hatch, **style)
     panel.add_patch(rectangle)

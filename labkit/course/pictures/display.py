@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import PathCollection
+from matplotlib.container import ErrorbarContainer
 
 from labkit.storage.atomic_write import write_atomic
 
@@ -49,6 +54,22 @@ def alternative_text(figure: Figure) -> str:
     return "; ".join(filter(None, map(_text_of_panel, figure.axes))) or "a picture"
 
 
+def _series(panel: Axes) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and values of lines, of dots, and of dots with error bars; a limit has one value."""
+    for line in panel.lines:
+        across, heights = map(np.asarray, line.get_data())
+        is_limit = len(heights) == 2 and (heights == (0, 1)).all() and across[0] == across[1]
+        is_level = len(across) == 2 and (across == (0, 1)).all() and heights[0] == heights[1]
+        values = across[:1] if is_limit else heights[:1] if is_level else heights
+        yield line.get_label(), values
+    for bars in panel.containers:
+        if isinstance(bars, ErrorbarContainer) and bars.lines[0] is not None:
+            yield bars.get_label(), np.asarray(bars.lines[0].get_ydata())
+    for dots in panel.collections:
+        if isinstance(dots, PathCollection):
+            yield dots.get_label(), np.asarray(dots.get_offsets())[:, 1]
+
+
 def _text_of_panel(panel: Axes) -> str:
     titles = [panel.get_title(loc) for loc in ("left", "center", "right")]
     axes = [
@@ -60,15 +81,16 @@ def _text_of_panel(panel: Axes) -> str:
         if label
     ]
     series = [
-        f"{line.get_label()}: {heights[0]:.4g} to {heights[-1]:.4g}"
-        for line in panel.lines
-        if not line.get_label().startswith("_") and len(heights := line.get_ydata())
+        f"{label}: {values[0]:.4g}" + (f" to {values[-1]:.4g}" if len(values) > 1 else "")
+        for label, values in _series(panel)
+        if not label.startswith("_") and len(values)
     ]
     legend = panel.get_legend_handles_labels()[1]
     others = [label for label in legend if not any(each.startswith(label) for each in series)]
     names = []
     for axis in (panel.xaxis, panel.yaxis):
         ticks = [text.get_text() for text in axis.get_ticklabels()]
+        ticks = [text for text in ticks if "$" not in text]  # a power of ten
         if any(map(str.isalpha, "".join(ticks))):  # else they are numbers
             names += ticks
     written = [text.get_text() for text in panel.texts]

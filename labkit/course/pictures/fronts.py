@@ -206,7 +206,8 @@ def search_histories(
     for (name, histories), (color, _) in zip(runs.items(), LINE_STYLES):
         for i, (subnets, history) in enumerate(histories):
             label = None if i else name
-            panel.plot(subnets, history, color=color, alpha=0.8, linewidth=1.2, label=label)
+            style = {"color": color, "alpha": 0.8, "linewidth": 1.2, "where": "post"}
+            panel.step(subnets, history, label=label, **style)
     looked_at = np.concatenate([subnets for histories in runs.values() for subnets, _ in histories])
     log_axis(panel, looked_at.min(), looked_at.max())
     panel.set(xlabel="subnets looked at", ylabel="best predicted accuracy, %")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labkit.accounting.search_cost import Method, break_even
-from labkit.course.pictures.style import GRAY, PALETTE, one_panel, row_of_panels
+from labkit.course.pictures.style import GRAY, PALETTE, log_height, one_panel, row_of_panels
 
 LABEL_GAP = 0.055  # of the panel's height, between two labels
 
@@ -87,7 +87,7 @@ def draw_totals(
     panel.grid(alpha=0.3)
     if measured:
         if panel.get_ylim()[1] < 1e4:
-            panel.yaxis.set_major_formatter("{x:g}")
+            log_height(panel, *panel.get_ylim())
         _end_labels(panel, ends)
     else:
         panel.set(xticks=[], yticks=[])
@@ -124,6 +124,5 @@ def _end_labels(panel: Axes, ends: Mapping[float, Sequence[tuple[str, str]]]) ->
                 textcoords="axes fraction",
                 va="center",
                 fontsize=9,
-                color=color,
-                arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6},
+                arrowprops={"arrowstyle": "-", "color": color, "linewidth": 2.5, "shrinkA": 1},
             )

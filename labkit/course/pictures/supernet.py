@@ -26,6 +26,7 @@ from labkit.specialize.choices import ALL, Choice
 from labkit.specialize.targets import Target, latency_text
 
 KERNEL_COLORS = {3: SKY, 5: BLUE, 7: PURPLE}
+DARK = (BLUE, GRAY)  # on which a label is white
 BLOCK_WIDTH = 0.84  # blocks are 1 apart
 LABEL_HEIGHT = 0.8  # of the lowest block that a label fits into, in expand ratios at full width
 
@@ -132,10 +133,11 @@ def draw_blocks(panel: Axes, space: SearchSpace, arch: Arch) -> list[Artist]:
             artists.append(panel.add_patch(block))
             label, middle = f"{kernel}×{kernel}", x_left + BLOCK_WIDTH / 2
             if height < LABEL_HEIGHT:
-                style = {"color": color, "ha": "center", "va": "bottom", "fontsize": 8}
+                style = {"ha": "center", "va": "bottom", "fontsize": 8}
                 artists.append(panel.text(middle, height / 2 + 0.1, label, **style))
             else:
-                style = {"color": "white", "fontsize": 8, **CENTERED}
+                ink = "white" if color in DARK else "black"
+                style = {"color": ink, "fontsize": 8, **CENTERED}
                 artists.append(panel.text(middle, 0, label, **style))
     return artists
 

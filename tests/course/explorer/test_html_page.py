@@ -175,3 +175,24 @@ def test_results_show_once_a_guess_is_entered(browser):
     assert [row.text.split(" ")[0] for row in rows] == [one.name.split(" ")[0] for one in asked]
     browser.execute_script("arguments[0].scrollIntoView()", rows[0])
     photograph(browser, "page-4-predictions")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1024, 1400])
+def test_nothing_leaves_its_card_or_the_page(browser, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    card, *controls = browser.execute_script(
+        "return [...document.querySelectorAll('#controls, #controls select, #controls input')]"
+        ".map((each) => each.getBoundingClientRect().right)"
+    )
+    assert max(controls) <= card
+    photograph(browser, f"page-{width}")
+
+
+def test_the_questions_are_not_answered_before_they_are_asked():
+    page = (PARTS / "page.js").read_text(encoding="utf-8")
+    assert "front.length}" not in page, "the size of the front is a question"

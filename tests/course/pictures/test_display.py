@@ -6,6 +6,7 @@ from html import unescape
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from labkit.course import pictures, show
 from labkit.course.pictures.display import alternative_text, png
@@ -66,3 +67,17 @@ def test_samples_are_read_out_with_their_names():
     samples = {"7": np.array([0.2, 0.4, 0.6]), "13\n(2 min)": np.array([0.4, 0.5, 0.5])}
     text = drawn(pictures.spreads(samples, 0.5, x_label="subnets", y_label="tau"))
     assert "median: 0.4 to 0.5" in text and text.endswith("7, 13 (2 min)")
+
+
+def test_limits_dots_and_powers_of_ten_are_read_out_as_what_they_are():
+    figure = Figure()
+    panel = figure.subplots()
+    panel.loglog([1, 10], [100, 1000], label="cost")
+    panel.axvline(4.5, label="limit")
+    panel.axhline(300, label="aim")
+    panel.scatter([2, 3], [200, 250], label="measured")
+    panel.errorbar([2, 3], [150, 175], [5, 5], linestyle="none", label="counted")
+    text = drawn(figure)
+    assert "limit: 4.5," in text and "aim: 300" in text
+    assert "measured: 200 to 250" in text and "counted: 150 to 175" in text
+    assert "$" not in text

@@ -105,8 +105,8 @@ function show() {
   $("arch-text").textContent = text;
   $("arch").replaceChildren(drawArch(space, arch, text));
   $("front").replaceChildren(drawFront(device, front, limit, subnet));
-  $("source").textContent = `${front.length} subnets are on the front: no other one is nowhere `
-    + `worse and somewhere better. Latency on ${device.title}: ${device.label}. Accuracy: `
+  $("source").textContent = "On the front are the subnets for which no other one is nowhere worse "
+    + `and somewhere better. Latency on ${device.title}: ${device.label}. Accuracy: `
     + `${space.accuracy.label}.`;
 }
 
@@ -186,7 +186,7 @@ function drawFront(device, front, limit, subnet) {
     box.bottom - ((accuracy - bottom) / (top - bottom)) * (box.bottom - box.top);
   const best = `${subnet.accuracy.toFixed(2)} % at ${milliseconds(subnet.latency, device)}`;
   const svg = element("svg", { viewBox: "0 0 960 352", role: "img", "aria-label":
-    `Predicted accuracy against latency (${device.label}): ${front.length} subnets from `
+    `Predicted accuracy against latency (${device.label}): from `
     + `${accuracies[0].toFixed(2)} % at ${milliseconds(front[0].latency, device)} to `
     + `${accuracies[1].toFixed(2)} % at ${milliseconds(front.at(-1).latency, device)}; `
     + `the best within ${milliseconds(limit, device)} has ${best}` });
@@ -298,6 +298,8 @@ for (const type of ["dragover", "dragleave", "drop"]) {
 const answers = {};
 $("questions").append(...data.predictions.map((each, i) => ask(each, i, answers)));
 $("predictions").hidden = !data.predictions.length;
+$("asked").textContent = `Three experiments with the supernet ${data.asked}. The result of each shows `
+  + "once you have committed to a number.";
 $("made").textContent = `Made by labkit ${data.version}. Every latency says whether it was measured `
   + "or simulated. What was chosen by prediction still has to be measured, on images that did not "
   + "choose it.";
