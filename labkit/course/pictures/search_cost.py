@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -111,18 +112,39 @@ def _mark_break_even(
 def _end_labels(panel: Axes, ends: Mapping[float, Sequence[tuple[str, str]]]) -> None:
     """Names beside the ends of their lines, moved apart where they would cover each other."""
     low, high = map(math.log, panel.get_ylim())
-    label_height = -math.inf
-    for value in sorted(ends):
-        height = (math.log(value) - low) / (high - low)  # as a share of the panel's height
-        for name, color in ends[value]:
-            label_height = max(height, label_height + LABEL_GAP)
-            panel.annotate(
-                name,
-                (1, height),
-                xycoords="axes fraction",
-                xytext=(1.03, label_height),
-                textcoords="axes fraction",
-                va="center",
-                fontsize=9,
-                arrowprops={"arrowstyle": "-", "color": color, "linewidth": 2.5, "shrinkA": 1},
-            )
+    labels = [(value, *label) for value in sorted(ends) for label in ends[value]]
+    # As shares of the panel's height.
+    heights = [(math.log(value) - low) / (high - low) for value, _, _ in labels]
+    for height, at, (_, name, color) in zip(heights, moved_apart(heights, LABEL_GAP), labels):
+        panel.annotate(
+            name,
+            (1, height),
+            xycoords="axes fraction",
+            xytext=(1.06, at),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 2,
+                "relpos": (0, 0.5),
+                "shrinkB": 0,
+            },
+        )
+
+
+def moved_apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Ascending heights moved at least `gap` apart, each as little as the others allow: groups that
+    would overlap are spread around the mean of where they belong.
+
+    >>> [round(height, 2) for height in moved_apart([0.1, 0.5, 0.5, 0.52], 0.1)]
+    [0.1, 0.41, 0.51, 0.61]
+    """
+    groups: list[list[float]] = []  # of what would be the heights if labels took no room
+    for i, height in enumerate(heights):
+        groups.append([height - i * gap])
+        while len(groups) > 1 and fmean(groups[-2]) > fmean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    places = [fmean(group) for group in groups for _ in group]
+    return [place + i * gap for i, place in enumerate(places)]
