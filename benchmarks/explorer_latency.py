@@ -3,8 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/explorer_latency.py [--moves 200]
 
 Moves go to random settings of the latency slider, the memory slider and the list of devices; the
-aim is 150 ms. Prints a table of median, 95th percentile and worst in milliseconds, and one JSON
-object last.
+aim is 150 ms. The last line printed is the report as one JSON object.
 """
 
 from __future__ import annotations
@@ -12,11 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from datetime import date
 
 import numpy as np
+import page
 
 from labkit.course.explorer.explorer import Explorer
 from labkit.course.explorer.panel import panel
+from labkit.runtime.machine import machine
 from labkit.space.presets import get_space
 from labkit.supernet.folder import TrainedSupernet
 
@@ -43,18 +45,38 @@ def main() -> None:
     arguments = parser.parse_args()
     space = get_space("fmnist")
     milliseconds = moves(Explorer(space, TrainedSupernet(space).predictor), arguments.moves)
-    rows = {
-        name: {
+    rows = [
+        {
+            "control": name,
             "median_ms": float(np.median(ms)),
             "p95_ms": float(np.percentile(ms, 95)),
             "worst_ms": max(ms),
         }
         for name, ms in milliseconds.items()
+    ]
+    report = {
+        "benchmark": "explorer_latency",
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "supernet": "fmnist",
+        "moves": arguments.moves,
+        "aim_ms": 150,
+        "rows": rows,
     }
-    print(f"{'control':<10} {'median':>8} {'95 %':>8} {'worst':>8}")
-    for name, row in rows.items():
-        print(f"{name:<10} {row['median_ms']:>8.1f} {row['p95_ms']:>8.1f} {row['worst_ms']:>8.1f}")
-    print(json.dumps({"moves": arguments.moves, "aim_ms": 150, **rows}))
+    print(json.dumps(report))
+
+
+def text(report: dict) -> str:
+    rows = [
+        (row["control"], *(f"{row[name]:.0f}" for name in ("median_ms", "p95_ms", "worst_ms")))
+        for row in report["rows"]
+    ]
+    return (
+        f"**From a move of the explorer's controls to the new picture** (`explorer_latency.py`; in"
+        f" the kernel, `{report['supernet']}`, {report['moves']} moves of each control to random"
+        f" settings, milliseconds; the aim is {report['aim_ms']})\n\n"
+        + page.table(("control", "median", "95 % within", "slowest"), rows)
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import answers
 import arch_sampling
+import explorer_latency
 import fine_tuning
 import image_memory
 import imagenet
@@ -394,6 +395,7 @@ SECTIONS = {
         thompson.figure,
         "Regret over the number of measured archs, of four searches on three known truths",
     ),
+    "explorer_latency": Section(SEARCH, explorer_latency.text),
     "imagenet": Section(
         IMAGENET,
         imagenet.text,
