@@ -95,6 +95,7 @@ class Confined:
 @contextmanager
 def confined():
     with ForkServer({"LABKIT_DATA": str(data_dir())}) as server:
+        server.wait()
         yield Confined(server, server.folder / "copies")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.course.checking.marking import Mark, make_job, mark, not_judged
+from labkit.course.checking.marking import Mark, make_job, mark, not_judged, out_of_time
 from labkit.course.checking.stripped_copy import PACKAGE, write_copies
 from labkit.course.checking.submission import Submission
 from labkit.course.confinement.file_view import FileView, python_view
@@ -24,6 +24,7 @@ from labkit.course.judges.registry import TOPICS, exercises_of
 from labkit.storage.paths import data_dir
 
 WIDER_LIMIT_S = 60.0  # of a second run
+LONGER = 3  # times the limit of a cell, for an answer that runs again because it was held up
 FAILURE = "could not be graded because of a failure in the grader; this is no fault of yours"
 
 
@@ -57,10 +58,11 @@ def marks_of(
     """The marks of the answers to `ids` of one notebook, and the replies of their runs.
 
     Each runs in a confined process of its own, forked by the server at `address`, so nothing that
-    an answer does can reach another one. An answer that is not right runs once more, if it has one
-    of the wider programs. Where the answer could not be looked for, inputs cannot be made, no
-    process comes up or a judge fails, that is no fault of the answer: it gets no mark, and its
-    reply holds "failure".
+    an answer does can reach another one. One that ran out of time and hardly had the processor runs
+    once more: limits are wall time, which also passes while the machine does something else. An
+    answer that is not right runs once more, if it has one of the wider programs. Where the answer
+    could not be looked for, inputs cannot be made, no process comes up or a judge fails, that is no
+    fault of the answer: it gets no mark, and its reply holds "failure".
     """
     end = time.monotonic() + plan.limits.submission_s
     marks, replies = {}, {}
@@ -68,6 +70,11 @@ def marks_of(
         limit_s = end - time.monotonic()
         marks[id], replies[id] = _marked(submission, id, plan, address, limit_s)
     # Only then, so that no answer can take the time of another one.
+    held_up = [id for id in marks if was_held_up(id, replies[id], plan.limits)]
+    end = max(end, time.monotonic() + plan.limits.submission_s) if held_up else end
+    for id in held_up:
+        limit_s = end - time.monotonic()
+        marks[id], replies[id] = _marked_again(submission, id, plan, address, limit_s, replies[id])
     for id, first in marks.items():
         limit_s = min(end - time.monotonic(), WIDER_LIMIT_S)
         # A module that is not found may be one that another of the student's statements writes.
@@ -94,6 +101,37 @@ def _marked(
         return not_judged(id, FAILURE, f"{id} not graded: run again"), failure
 
 
+def was_held_up(id: str, reply: dict, limits: RunLimits) -> bool:
+    """Whether an answer ran out of time and had the processor for less than half of a cell's limit:
+    it waits for something, or the machine was busy. One that was never called had none.
+    """
+    return out_of_time(id, reply) and reply.get("cpu_s", 0.0) < limits.cell_s / 2
+
+
+def _marked_again(
+    submission: Submission, id: str, plan: RunPlan, address: str, limit_s: float, first: dict
+) -> tuple[Mark, dict]:
+    """The mark of an answer whose run was held up, from another one with more time. What does not
+    come to an end then either is wrong, so that an answer that sleeps is.
+    """
+    longer = replace(plan.limits, cell_s=LONGER * plan.limits.cell_s)
+    mark, reply = _marked(submission, id, replace(plan, limits=longer), address, limit_s)
+    if "failure" in reply:
+        return mark, reply
+    flag = f"{id} ran twice, since at first it was out of time"
+    if was_held_up(id, reply, plan.limits):
+        flag = (
+            f"{id} out of time twice; {_shares(first)}, then {_shares(reply)}: it waits for"
+            " something, or this machine is busy, and then grade it again when it is not"
+        )
+    return replace(mark, flag="; ".join(filter(None, (mark.flag, flag)))), reply
+
+
+def _shares(reply: dict) -> str:
+    cpu_s, seconds = (reply.get(name, 0.0) for name in ("cpu_s", "seconds"))
+    return f"it had the processor for {cpu_s:.1f} of {seconds:.0f} s"
+
+
 def run_answer(
     submission: Submission, id: str, plan: RunPlan, address: str, limit_s: float
 ) -> dict:
@@ -105,7 +143,8 @@ def run_answer(
         return {}
     if limit_s < 1:
         whole_s = plan.limits.submission_s
-        return {"ended": f"the exercises before it took more than {whole_s:g} s"}
+        ended = f"the exercises before it took more than {whole_s:g} s"
+        return {"ended": ended, "out_of_time": True}
     limits = replace(plan.limits, submission_s=limit_s)
     view = plan.view.with_trees(plan.labkit_paths[id])
     reply = run_job(address, job, limits, view, plan.namespaces)

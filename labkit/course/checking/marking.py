@@ -238,6 +238,12 @@ def _failed_cells(id: str, result: dict) -> list[dict]:
     ]
 
 
+def out_of_time(id: str, result: dict) -> bool:
+    """Whether the run of an answer was cut short by a limit of time."""
+    in_a_cell = any(cell.get("how") == "timeout" for cell in _failed_cells(id, result))
+    return in_a_cell or result.get("out_of_time") is True
+
+
 def _is_hidden(id: str, cell: dict) -> bool:
     return cell.get("inputs") == f"{id}-{HIDDEN}"
 

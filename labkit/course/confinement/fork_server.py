@@ -85,18 +85,32 @@ class ForkServer:
         os.close(self._lock)
 
     def wait(self) -> None:
-        """Wait until it has imported everything."""
-        _connect(self.address).close()
+        """Wait until it has imported everything, which a busy machine may take minutes for. Raises
+        LabError where it ends before.
+        """
+        while True:
+            with suppress(FileNotFoundError, ConnectionRefusedError):
+                _connect(self.address).close()
+                return
+            if self.process.poll() is not None:
+                raise LabError(
+                    "the process that runs answers ended before it could begin (exit status"
+                    f" {self.process.returncode}); it says above why, and where it says nothing,"
+                    " there was perhaps too little memory: about 1 GiB has to be free"
+                )
+            time.sleep(0.1)
 
 
 def run_job(
     address: str, job: dict, limits: RunLimits, view: FileView, namespaces: bool = True
 ) -> dict:
-    """Have the server at `address` run a job (see `labkit.course.execution.job`), confined to
-    `view`, in namespaces or without them (see `try_walls`), on the processors of whoever asks.
+    """Have the server at `address`, which has been waited for, run a job (see
+    `labkit.course.execution.job`), confined to `view`, in namespaces or without them (see
+    `try_walls`), on the processors of whoever asks.
 
     The reply is the job's result with "walls", "seconds", "cpu_s", and perhaps "ended" (it was cut
-    short, and why) or "failure" (the job could not be run, which is no fault of whoever answered).
+    short, and why; "out_of_time" is true if it was for that) or "failure" (the job could not be
+    run, which is no fault of whoever answered).
     """
     instructions = {name: part for name, part in job.items() if name != "inputs"}
     return _ask(address, instructions, job["inputs"], limits, view, namespaces)
@@ -107,6 +121,7 @@ def try_walls(server: ForkServer, view: FileView) -> Walls:
 
     Raises LabError where a run would not even find what it needs.
     """
+    server.wait()
     bait = server.folder / "bait"
     bait.write_text("to be read by the grader only")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -166,16 +181,13 @@ def _ask(
 
 
 def _connect(address: str) -> socket.socket:
-    """A connection, once the server has imported everything."""
-    for _ in range(1800):
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(address)
-            return connection
-        except (FileNotFoundError, ConnectionRefusedError):
-            connection.close()
-            time.sleep(0.1)
-    raise RuntimeError("the process that runs submissions did not start within 3 minutes")
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 # ---- the process ---------------------------------------------------------------------------------

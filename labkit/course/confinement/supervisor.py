@@ -99,7 +99,7 @@ def _run(request: dict, folder: Path, connection: socket.socket) -> dict:
     end_all(child)
     reply = _result(content)
     if ended or reply is None:
-        reply = (reply or {}) | {"ended": ended or "nothing came back"}
+        reply = ended or {"ended": "nothing came back"}
     return reply | {"walls": asdict(walls)}
 
 
@@ -123,8 +123,8 @@ def _result(content: bytes) -> dict | None:
     return result if isinstance(result, dict) else None
 
 
-def _watch(receiving: int, limits: RunLimits, started: float) -> tuple[bytes, str]:
-    """What the child sends, and why it was cut short, if it was."""
+def _watch(receiving: int, limits: RunLimits, started: float) -> tuple[bytes, dict]:
+    """What the child sends, and what the reply says of why it was cut short, if it was."""
     chunks, size = [], 0
     while True:
         ready, _, _ = select.select([receiving], [], [], WATCH_S)
@@ -133,14 +133,17 @@ def _watch(receiving: int, limits: RunLimits, started: float) -> tuple[bytes, st
             chunks.append(chunk)
             size += len(chunk)
             if not chunk:
-                return b"".join(chunks), ""
+                return b"".join(chunks), {}
             if size > MAX_RESULT_BYTES:
-                return b"", "more was returned than can be read"
+                return b"", {"ended": "more was returned than can be read"}
             continue
         if time.monotonic() - started > limits.submission_s:
-            return b"", f"the notebook did not come to an end within {limits.submission_s:.0f} s"
+            ended = f"the notebook did not come to an end within {limits.submission_s:.0f} s"
+            return b"", {"ended": ended, "out_of_time": True}
         below = descendants(os.getpid())
         if memory_above(below, limits.all_memory_mib):
-            return b"", f"the notebook used more than {limits.all_memory_mib} MiB of memory"
+            ended = f"the notebook used more than {limits.all_memory_mib} MiB of memory"
+            return b"", {"ended": ended}
         if open_files_above(below, limits.open_files):
-            return b"", f"the notebook had more than {limits.open_files} files and sockets open"
+            ended = f"the notebook had more than {limits.open_files} files and sockets open"
+            return b"", {"ended": ended}

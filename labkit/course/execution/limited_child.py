@@ -5,6 +5,7 @@ time and memory: what is too much for it stops that process, and no other.
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import select
@@ -20,6 +21,7 @@ from labkit.storage.errors import LabError
 MIB = 2**20
 MAX_RESULT_BYTES = 512 * MIB
 MAX_TRACEBACK = 4000  # characters
+WALL = 4  # times what the work may compute is what it may take on a busy machine
 
 
 class LimitExceeded(LabError):
@@ -31,8 +33,9 @@ def in_limited_child(
 ) -> object:
     """What `work` returns, as JSON gives it back: lists for tuples, and names as texts.
 
-    `memory_mib` is what it may use on top of what this process has. Raises LimitExceeded; what
-    `work` raises comes back as RuntimeError, with its traceback as the message.
+    `seconds` is what it may compute, and `memory_mib` what it may use on top of what this process
+    has. Raises LimitExceeded; what `work` raises comes back as RuntimeError, with its traceback as
+    the message.
     """
     receiving, sending = os.pipe()
     child = os.fork()
@@ -40,7 +43,7 @@ def in_limited_child(
         os.close(receiving)
         _work(work, sending, seconds, memory_mib)
     os.close(sending)
-    content = _receive(receiving, time.monotonic() + seconds)
+    content = _receive(receiving, time.monotonic() + WALL * seconds)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -69,7 +72,7 @@ def _work(work: Callable[[], object], sending: int, seconds: float, memory_mib: 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         limit_memory(memory_mib)
-        cpu_s = int(seconds) + 2
+        cpu_s = math.ceil(seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
         try:
             reply = {"result": work()}

@@ -31,6 +31,10 @@ def recurse():
     return repr(deep)
 
 
+def test_time_that_the_machine_takes_for_something_else_does_not_count():
+    assert in_limited_child(lambda: time.sleep(1.5), seconds=1) is None
+
+
 @pytest.mark.parametrize(
     "work", [grow, lambda: time.sleep(60), recurse], ids=["memory", "time", "deep"]
 )
