@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import numpy as np
 
 from labkit.course.exercises.exercise import Wrong
+from labkit.course.exercises.plain_values import own_number
 from labkit.course.exercises.witness import Note, parts
 
 # The chance to reject a right answer at each frequency; a judge looks at a few hundred at most.
@@ -50,6 +51,9 @@ def require_fields(
 def as_array(value: object, shape: tuple[int, ...], what: str = "the result") -> np.ndarray:
     """`value` as a float64 array of `shape`, or Wrong."""
     require_value(value, what)
+    none = _place_of_none(value)
+    if none is not None:
+        raise Wrong(f"{what} is None at {none}")
     try:
         result = np.asarray(value, dtype=float)
         if np.asarray(value).dtype.kind in "US":  # which numpy reads as numbers
@@ -114,9 +118,9 @@ def as_number(value: object, what: str = "the result") -> float:
 
 def _scalar(value: object) -> object:
     """What numpy and torch make of a number, whatever its dtype, as Python's own."""
-    return (
-        value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
-    )
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())[()]
+    return own_number(value) if isinstance(value, np.generic) else value
 
 
 def as_items(value: object, count: int, what: str = "the result") -> list:
@@ -139,15 +143,20 @@ def told_cases(
 
 
 def require_frequency(count: int, trials: int, chance: float, what: str) -> None:
-    """Wrong unless `count` of `trials` independent events of this `chance` is a plausible count.
+    """Wrong unless `count` of `trials` independent events of this `chance` is a plausible count."""
+    if not is_plausible(count, trials, chance):
+        raise Wrong(
+            f"{what} in {100 * count / trials:.1f} % of {trials} draws; expected about"
+            f" {100 * chance:.1f} %"
+        )
+
+
+def is_plausible(count: int, trials: int, chance: float) -> bool:
+    """Whether `count` of `trials` independent events may have this `chance`.
 
     Chernoff's bound: a right answer is rejected with a probability of at most `FALSE_REJECTION`.
     """
-    share = count / trials
-    if trials * _divergence(share, chance) > math.log(2 / FALSE_REJECTION):
-        raise Wrong(
-            f"{what} in {100 * share:.1f} % of {trials} draws; expected about {100 * chance:.1f} %"
-        )
+    return trials * _divergence(count / trials, chance) <= math.log(2 / FALSE_REJECTION)
 
 
 def _divergence(p: float, q: float) -> float:
@@ -157,6 +166,17 @@ def _divergence(p: float, q: float) -> float:
         return 0.0 if a == 0 else math.inf if b == 0 else a * math.log(a / b)
 
     return term(p, q) + term(1 - p, 1 - q)
+
+
+def _place_of_none(value: object) -> tuple[int, ...] | None:
+    """Where in lists in each other the first None is, which numpy would read as NaN."""
+    if not isinstance(value, list):
+        return None
+    for i, item in enumerate(value):
+        rest = () if item is None else _place_of_none(item)
+        if rest is not None:
+            return (i, *rest)
+    return None
 
 
 def _short(value: object) -> str:

@@ -41,7 +41,7 @@ def plain(value: object, depth: int = 0) -> Plain:
     if hasattr(value, "detach"):  # a torch tensor, without importing torch
         value = value.detach().cpu().numpy()
     if isinstance(value, np.generic):
-        return value.item()
+        return own_number(value)
     if isinstance(value, (Fraction, Decimal)):
         near = float(value)
         is_whole = near.is_integer() and int(value) == value  # such numbers stay exact
@@ -55,6 +55,15 @@ def plain(value: object, depth: int = 0) -> Plain:
     if depth < MAX_RETURNED_DEPTH and isinstance(value, Mapping):
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     raise Wrong(f"expected numbers or arrays, got a value of type {type(value).__name__}")
+
+
+def own_number(value: np.generic) -> bool | int | float:
+    """A numpy scalar as Python's own number, also one of a dtype that Python has no number for;
+    raises Wrong for what is none.
+    """
+    if value.dtype.kind not in NUMBER_KINDS:
+        raise Wrong(f"expected a number, got one of {value.dtype}")
+    return float(value) if value.dtype.kind == "f" else value.item()
 
 
 def dumps(value: object) -> str:
@@ -101,7 +110,7 @@ def _packed(value: object) -> object:
             "shape": list(value.shape),
         }
     if isinstance(value, np.generic):
-        return value.item()
+        return own_number(value)
     if isinstance(value, dict):
         return {"dict": {str(key): _packed(item) for key, item in value.items()}}
     return [_packed(item) for item in value] if isinstance(value, (list, tuple)) else value

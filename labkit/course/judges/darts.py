@@ -289,8 +289,8 @@ def product_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None
 
 
 def _has_nan(value: object) -> bool:
-    try:
-        return bool(np.isnan(np.asarray(value, dtype=float)).any())
+    try:  # None is NaN only for dtype=float
+        return bool(np.isnan(np.asarray(value)).any())
     except (TypeError, ValueError):
         return False
 
@@ -420,6 +420,7 @@ def latency_run(function: Callable, inputs: dict) -> object:
 
 
 def latency_judge(inputs: dict, returned: object) -> None:
+    """Tolerances are those of float32, of which weights near 1000 leave four decimals."""
     for case, answer in zip(inputs["cases"], as_items(returned, len(inputs["cases"]))):
         alphas, latencies = case["alphas"], case["latencies"]
         require_fields(answer, {"answer", "alphas", "latencies"})
@@ -435,15 +436,11 @@ def latency_judge(inputs: dict, returned: object) -> None:
             )
         total = as_number(total, "the expected latency")
         expected = math.fsum(map(_mean_latency, alphas, latencies))
-        if abs(total - expected) > 1e-6 * expected:
+        if abs(total - expected) > 3e-5 * expected:
             raise Wrong(
                 f"the expected latency of the {len(alphas)} blocks is {expected:.9g} ms, got"
-                f" {total:.9g} ms; "
-                + (
-                    "that is rounding: compute in float64"
-                    if abs(total - expected) < 1e-4 * expected
-                    else "each block adds its choices' latencies, weighted by their softmax"
-                )
+                f" {total:.9g} ms; each block adds its choices' latencies, weighted by their"
+                " softmax"
             )
         for b, got in enumerate(
             as_items(gradients, len(alphas), "the gradients, one array a block:")
@@ -467,8 +464,8 @@ def latency_judge(inputs: dict, returned: object) -> None:
                 ),
                 (-numeric, "the negative of the gradient"),
             ):
-                if np.allclose(got, other, atol=1e-6) and not np.allclose(
-                    other, numeric, atol=1e-6
+                if np.allclose(got, other, atol=3e-5) and not np.allclose(
+                    other, numeric, atol=3e-5
                 ):
                     raise Wrong(f"the gradient of block {b} is {mistake}")
             require_close(
@@ -476,7 +473,7 @@ def latency_judge(inputs: dict, returned: object) -> None:
                 numeric,
                 f"the gradient of block {b} (compared with differences of the expected latency)",
                 rtol=1e-5,
-                atol=1e-6,
+                atol=3e-5,
             )
 
 

@@ -383,7 +383,9 @@ def layer_judge(inputs: dict, returned: object) -> None:
         raise Wrong(
             "values beyond the range wrap around; clip to 0 and 255 before the cast to uint8"
         )
-    if (np.abs(result - np.clip(np.floor(exact), 0, 255)) < 1e-3).all():
+    # Below zero, a cast to integers before the zero point of the output is added cuts upwards.
+    cut_off = (np.floor(exact), np.trunc(exact - y_zero) + y_zero)
+    if any((np.abs(result - np.clip(codes, 0, 255)) < 1e-3).all() for codes in cut_off):
         raise Wrong(
             "each code is off by less than 1: round to the nearest whole number, a cast to integers"
             " cuts off"

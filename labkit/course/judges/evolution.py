@@ -332,7 +332,7 @@ def select_judge(inputs: dict, returned: object) -> None:
         if not isinstance(answer, dict) or len(answer) != 1:
             raise Wrong("the result could not be read")
         if not expected:
-            _judge_refusal(answer, limit, latency.min())
+            _judge_refusal(answer, limit, latency)
             continue
         if "refused" in answer:
             raise Wrong(
@@ -359,13 +359,20 @@ def select_judge(inputs: dict, returned: object) -> None:
             raise Wrong("the right subnets are chosen, but the most accurate should come first")
 
 
-def _judge_refusal(answer: dict, limit: float, smallest: float) -> None:
+def _judge_refusal(answer: dict, limit: float, latency: np.ndarray) -> None:
+    smallest = latency.min()
     message = answer.get("refused")
     if not isinstance(message, str):
         raise Wrong(
             f"no subnet meets {limit:g} ms, so a ValueError is asked for; got a choice instead"
         )
-    if not any(_names(text, smallest) for text in re.findall(r"\d+(?:\.\d+)?", message)):
+    numbers = re.findall(r"\d+(?:\.\d+)?", message)
+    # The limit, a count and an index may be somebody's latency, too.
+    if sum(any(_names(text, value) for text in numbers) for value in latency) > 5:
+        raise Wrong(
+            f"the error lists the latencies; it should name the smallest, {smallest:g} ms, alone"
+        )
+    if not any(_names(text, smallest) for text in numbers):
         raise Wrong(
             f"the error should name the smallest latency there is, {smallest:g} ms; it says:"
             f" {message!r}"

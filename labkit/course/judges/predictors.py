@@ -13,6 +13,7 @@ from labkit.course.exercises.judging import (
     as_integer,
     as_items,
     as_number,
+    is_plausible,
     require_close,
     require_fields,
     require_frequency,
@@ -133,18 +134,23 @@ def _rms(values: np.ndarray) -> float:
 # ---- 5.7 Thompson sampling -----------------------------------------------------------------------
 
 SHORT_SEARCHES = 1500  # of two measurements, to see how often a candidate is measured
+KIN_SEARCHES = 500  # the same, of candidates of which one stays the best
 
 
 def thompson_inputs(seed: int) -> dict:
-    """A belief about many candidates for one long search, and one about three, two of which are
-    nearly alike and the third about a standard deviation better: draws that are too wide show.
+    """A belief about many candidates for one long search, and two about three candidates. Of the
+    `few`, two are nearly alike and the third is about a standard deviation better: draws that are
+    too wide show. Of the `kin`, one is probably the best also when it has been measured, and where
+    the next is good, it is too: whoever draws again until another one is the best, instead of
+    taking the best of the others, will hardly measure its kin.
     """
     rng = np.random.default_rng(seed)
     count = 9 + seed % 3
     roots = rng.normal(0, 0.5, (count, count))
     few = np.array([[0.5, 0.47, -0.1], [0.47, 0.5, -0.1], [-0.1, -0.1, 0.3]])
+    kin = np.array([[0.5, 0.47, 0.0], [0.47, 0.5, 0.0], [0.0, 0.0, 0.5]])
     order = rng.permutation(3)
-    return {
+    inputs = {
         "mean": rng.uniform(88, 90, count),
         "covariance": roots @ roots.T / 4 + 0.05 * np.eye(count),
         "measured": rng.uniform(88, 90, count),
@@ -155,6 +161,14 @@ def thompson_inputs(seed: int) -> dict:
         "few_measured": np.array([88.4, 88.5, 88.7])[order],  # worse than believed: twins fall
         "seed": int(rng.integers(2**31)),
     }
+    order = rng.permutation(3)
+    kin_mean = np.array([90.0, 89.6, 89.6])[order] + rng.uniform(-0.02, 0.02, 3)
+    return inputs | {
+        "kin_mean": kin_mean,
+        "kin_covariance": kin[np.ix_(order, order)],
+        "kin_measured": kin_mean,  # as believed
+        "kin_noise": 2.0,  # one measurement tells little
+    }
 
 
 def thompson_run(function: Callable, inputs: dict) -> object:
@@ -162,10 +176,8 @@ def thompson_run(function: Callable, inputs: dict) -> object:
     a part of what is measured.
     """
 
-    def search(
-        mean: str, covariance: str, measured: str, steps: int, seed: int, long: int | None = None
-    ) -> dict:
-        values, calls = inputs[measured], []
+    def search(prefix: str, noise: float, steps: int, seed: int, long: int | None = None) -> dict:
+        values, calls = inputs[f"{prefix}measured"], []
 
         def measure(i: int) -> float:
             if len(calls) >= 10 * len(values):
@@ -175,10 +187,8 @@ def thompson_run(function: Callable, inputs: dict) -> object:
                 return float(values[i])
             return float(values[i]) + _unknown_part(long, tell("measure", int(i)))
 
-        arguments = [inputs[mean].copy(), inputs[covariance].copy()]
-        returned = function(
-            *arguments, inputs["noise"], measure, steps, np.random.default_rng(seed)
-        )
+        arguments = [inputs[f"{prefix}{name}"].copy() for name in ("mean", "covariance")]
+        returned = function(*arguments, noise, measure, steps, np.random.default_rng(seed))
         what = (
             "the candidates that were measured, in their order, and the mean of what is believed in"
             " the end"
@@ -188,16 +198,18 @@ def thompson_run(function: Callable, inputs: dict) -> object:
 
     def long_search(number: int, seed: int) -> dict:
         ask("search")
-        found = search("mean", "covariance", "measured", inputs["steps"], seed, number)
+        found = search("", inputs["noise"], inputs["steps"], seed, number)
         del found["calls"]
         return found
 
     first = inputs["seed"]
     return {
         "searches": [long_search(i, seed) for i, seed in enumerate((first, first, first + 1))],
-        "short": [
-            search("few_mean", "few_covariance", "few_measured", 2, first + i)["calls"]
-            for i in range(SHORT_SEARCHES)
+        "few": [
+            search("few_", inputs["noise"], 2, first + i)["calls"] for i in range(SHORT_SEARCHES)
+        ],
+        "kin": [
+            search("kin_", inputs["kin_noise"], 2, first + i)["calls"] for i in range(KIN_SEARCHES)
         ],
     }
 
@@ -208,14 +220,19 @@ def _unknown_part(search: int, number: float) -> float:
 
 
 def thompson_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
-    require_fields(returned, {"searches", "short"})
+    require_fields(returned, {"searches", "few", "kin"})
     told = parts(notes, "search", 3)
     for i, search in enumerate(as_items(returned["searches"], 3)):
         unknown_parts = [_unknown_part(i, note.number) for note in told[i]]
         _judge_long_search(inputs, search, _calls(told[i]), unknown_parts)
     if _calls(told[0]) != _calls(told[1]):
         raise Wrong("the same seed gave another search: draw from `rng` only")
-    _judge_short_searches(inputs, returned["short"])
+    few, kin = (
+        [inputs[f"{prefix}_{name}"] for name in ("mean", "covariance", "measured")]
+        for prefix in ("few", "kin")
+    )
+    _judge_short_searches(*few, inputs["noise"], as_items(returned["few"], SHORT_SEARCHES))
+    _judge_short_searches(*kin, inputs["kin_noise"], as_items(returned["kin"], KIN_SEARCHES))
 
 
 def _calls(told: Sequence[Note]) -> list[int]:
@@ -251,14 +268,13 @@ def _judge_long_search(
     )
 
 
-def _judge_short_searches(inputs: dict, short: Sequence) -> None:
+def _judge_short_searches(
+    mean: np.ndarray, covariance: np.ndarray, measured: np.ndarray, noise: float, searches: list
+) -> None:
     """Three candidates, each of which is measured first and second as often as it is the best of a
     draw from what is believed then.
     """
-    mean, covariance, measured = (
-        inputs[name] for name in ("few_mean", "few_covariance", "few_measured")
-    )
-    pairs = [tuple(calls) for calls in as_items(short, SHORT_SEARCHES)]
+    pairs = [tuple(calls) for calls in searches]
     if any(len(pair) != 2 for pair in pairs):
         raise Wrong("2 measurements were asked for, and not always made")
     for first in range(3):
@@ -269,13 +285,20 @@ def _judge_short_searches(inputs: dict, short: Sequence) -> None:
             f"of three candidates number {first} was measured first",
         )
         a, b = (i for i in range(3) if i != first)
-        after = conditioned(mean, covariance, inputs["noise"], [first], measured)
-        require_frequency(
-            sum(pair == (first, a) for pair in pairs),
-            max(1, sum(pair[0] == first for pair in pairs)),
-            _chance_above(*after, a, b),
-            f"after candidate {first}, number {a} was measured before number {b}",
-        )
+        after = conditioned(mean, covariance, noise, [first], measured)
+        count = sum(pair == (first, a) for pair in pairs)
+        trials = max(1, sum(pair[0] == first for pair in pairs))
+        what = f"after candidate {first}, number {a} was measured before number {b}"
+        try:
+            require_frequency(count, trials, _chance_above(*after, a, b), what)
+        except Wrong as wrong:
+            of_a, of_b = (_chance_of_best(*after, i) for i in (a, b))
+            if is_plausible(count, trials, of_a / (of_a + of_b)):
+                raise Wrong(
+                    f"{wrong}. It looks as if a draw whose best was measured already is drawn"
+                    " again; measure the best of the other candidates in the same draw"
+                ) from None
+            raise
 
 
 def conditioned(

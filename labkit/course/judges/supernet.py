@@ -373,12 +373,19 @@ def model_judge(inputs: dict, returned: object, notes: Sequence[Note]) -> None:
         for layer, layer_stats in zip(layers, batch_stats):
             x = _convolved(x, layer["conv"].astype(float))
             x = _normalized(x, layer["scale"], layer["offset"], layer_stats)
-    for i, (got, batches) in enumerate(zip(as_items(returned["norms"], len(layers)), batch_stats)):
+    norms = [as_items(got, 2) for got in as_items(returned["norms"], len(layers))]
+    old = [[layer["old_mean"], layer["old_variance"]] for layer in layers]
+    if all(np.array_equal(a, b) for got, was in zip(norms, old) for a, b in zip(got, was)):
+        raise Wrong(
+            "the running statistics of the given model are still the old ones, all of them: it is"
+            " this model that has to change, not a copy of it, and it has to see the batches in"
+            " training mode"
+        )
+    for i, ((mean, variance), batches) in enumerate(zip(norms, batch_stats)):
         where = (
             f"of batch norm {i + 1} of {len(layers)} in the model, averaged over {len(batches)}"
             " batches,"
         )
-        mean, variance = as_items(got, 2)
         require_close(
             mean,
             np.mean([m for m, _ in batches], axis=0),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labkit.course.exercises.exercise import Wrong
-from labkit.course.exercises.judging import as_items
+from labkit.course.exercises.judging import as_array, as_items
 
 
 def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
@@ -17,3 +17,10 @@ def test_rows_of_an_array_are_counted_before_they_are_taken_apart():
     assert [row.tolist() for row in as_items(np.eye(2), 2)] == [[1, 0], [0, 1]]
     with pytest.raises(TypeError):
         as_items(np.array(2.0), 2)
+
+
+def test_none_is_not_read_as_a_number_that_is_none():
+    with pytest.raises(Wrong, match=r"^the rows is None at \(1, 0\)$"):
+        as_array([[1.0, 2.0], [None, 3.0]], (2, 2), "the rows")
+    with pytest.raises(Wrong, match=r"has NaN at \(1,\)"):
+        as_array([1.0, float("nan")], (2,))

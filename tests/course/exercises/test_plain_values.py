@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from labkit.course.checking.marking import _verdict
 from labkit.course.exercises import plain_values
+from labkit.course.exercises.exercise import Wrong
+from labkit.course.exercises.judging import as_number
 from labkit.course.judges.registry import get_exercise
 
 NUMBERS = arrays.arrays(
@@ -117,3 +119,14 @@ def test_only_what_a_student_may_have_written_is_bounded():
     assert len(plain_values.loads(text, of_a_student=False)) == plain_values.MAX_CHARACTERS
     with pytest.raises(plain_values.BadValue, match="returned values of 16 MiB"):
         plain_values.loads(text)
+
+
+def test_numbers_of_every_dtype_are_numbers_and_what_is_none_is_wrong():
+    for kind in (np.longdouble, np.float16, np.int8, np.bool_):
+        value = plain_values.plain(kind(1))
+        assert type(value) in (float, int, bool) and value == 1
+        assert plain_values.loads(plain_values.dumps(value)) == 1
+        assert as_number(np.array([1.5 * kind(1)])) == 1.5
+    for none in (np.complex128(1j), np.datetime64("2026-01-01")):
+        with pytest.raises(Wrong, match="expected a number, got one of"):
+            plain_values.plain(none)

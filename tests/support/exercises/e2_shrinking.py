@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 
 # ---- 2.1 -----------------------------------------------------------------------------------------
 
@@ -36,6 +37,27 @@ def _distill(student, teacher, labels, temperature, share, scale, reduction):
 
 def distill_no_square(student, teacher, labels, temperature, share):
     return _distill(student, teacher, labels, temperature, share, 1, "batchmean")
+
+
+def distill_factor_not_squared(student, teacher, labels, temperature, share):
+    return _distill(student, teacher, labels, temperature, share, temperature, "batchmean")
+
+
+def distill_logits_not_divided(student, teacher, labels, temperature, share):
+    return _distill(student, teacher, labels, 1.0, share, temperature**2, "batchmean")
+
+
+def distill_without_share(student, teacher, labels, temperature, share):
+    return 2 * _distill(student, teacher, labels, temperature, 0.5, temperature**2, "batchmean")
+
+
+def distill_softmax_over_images(student, teacher, labels, temperature, share):
+    soft = F.kl_div(
+        (student / temperature).log_softmax(0),
+        (teacher.detach() / temperature).softmax(0),
+        reduction="batchmean",
+    )
+    return (1 - share) * F.cross_entropy(student, labels) + share * temperature**2 * soft
 
 
 def distill_mean_over_classes(student, teacher, labels, temperature, share):
@@ -348,6 +370,30 @@ def gradients_autograd(model, images, labels, archs):
     for parameter, total in zip(parameters, sums):
         parameter.grad = total
     return torch.stack(losses).sum()
+
+
+def gradients_checkpointed(model, images, labels, archs):
+    """The model is called again in each backward."""
+    total = 0.0
+    model.zero_grad()
+    for arch in archs:
+        logits = torch.utils.checkpoint.checkpoint(model, images, arch, use_reentrant=False)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def gradients_checkpointed_and_summed(model, images, labels, archs):
+    model.zero_grad()
+    total = sum(
+        F.cross_entropy(
+            torch.utils.checkpoint.checkpoint(model, images, arch, use_reentrant=False), labels
+        )
+        for arch in archs
+    )
+    total.backward()
+    return total.item()
 
 
 def gradients_sum_then_backward(model, images, labels, archs):
@@ -693,7 +739,12 @@ RIGHT = {
     "2.1": [distill_entropies, distill_kl_div, distill_by_hand],
     "2.2": [sandwich_columns, sandwich_stack, sandwich_lists],
     "2.3": [schedule_loop, schedule_latest_first, schedule_uses_up_the_phases],
-    "2.4": [gradients_by_hooks, gradients_backward_each, gradients_autograd],
+    "2.4": [
+        gradients_by_hooks,
+        gradients_backward_each,
+        gradients_autograd,
+        gradients_checkpointed,
+    ],
     "2.5": [step_backward_each, step_one_backward, step_autograd],
 }
 WRONG = {
@@ -703,6 +754,10 @@ WRONG = {
         distill_without_labels,
         distill_every_image,
         distill_no_square,
+        distill_factor_not_squared,
+        distill_logits_not_divided,
+        distill_without_share,
+        distill_softmax_over_images,
         distill_mean_over_classes,
         distill_sum,
         distill_not_detached,
@@ -750,6 +805,7 @@ WRONG = {
         gradients_total_of_means,
         gradients_without_old_norm,
         gradients_sum_then_backward,
+        gradients_checkpointed_and_summed,
         gradients_averaged,
         gradients_zeroed_each_time,
         gradients_added_to_old_ones,

@@ -807,6 +807,10 @@ def where_milliseconds(layers, peak, bandwidth, overhead):
     return total, compute / 1e3, memory / 1e3
 
 
+def where_seconds(layers, peak, bandwidth, overhead):
+    return [time / 1e6 for time in where_loop(layers, peak, bandwidth, overhead)]
+
+
 def where_nanoseconds(layers, peak, bandwidth, overhead):
     total, compute, memory = where_loop(layers, peak, bandwidth, overhead)
     return total, compute * 1e3, memory * 1e3
@@ -953,6 +957,7 @@ WRONG = {
         calibrate_zeroes_what_was_measured,
     ],
     "3.5": [
+        where_seconds,
         where_equal_counts_nowhere,
         where_equal_counts_twice,
         where_layers_without_macs_left_out,

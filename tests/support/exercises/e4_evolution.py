@@ -440,6 +440,12 @@ def select_names_the_second(accuracy, latency, limit, n):
     return select_mask(accuracy, latency, limit, n)
 
 
+def select_lists_all(accuracy, latency, limit, n):
+    if latency.min() > limit:
+        raise ValueError(f"none of {latency.tolist()} meets {limit}")
+    return select_mask(accuracy, latency, limit, n)
+
+
 def select_all(accuracy, latency, limit, n):
     return select_mask(accuracy, latency, limit, len(accuracy))
 
@@ -775,6 +781,7 @@ WRONG = {
         select_another_error,
         select_names_no_decimal,
         select_names_the_second,
+        select_lists_all,
         select_all,
         select_fails_if_there_are_fewer,
         select_fastest,

@@ -386,6 +386,11 @@ def layer_cuts_off(x, x_zero, weight, bias, multiplier, y_zero):
     return np.clip(sums * multiplier + y_zero, 0, 255).astype(np.uint8)
 
 
+def layer_cuts_off_before_zero(x, x_zero, weight, bias, multiplier, y_zero):
+    sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
+    return np.clip((sums * multiplier).astype(int) + y_zero, 0, 255).astype(np.uint8)
+
+
 def layer_unrounded(x, x_zero, weight, bias, multiplier, y_zero):
     sums = (x.astype(int) - x_zero) @ weight.T.astype(int) + bias
     return np.clip(sums * multiplier + y_zero, 0, 255)
@@ -922,6 +927,7 @@ WRONG = {
         layer_zero_before_scale,
         layer_wraps,
         layer_cuts_off,
+        layer_cuts_off_before_zero,
         layer_unrounded,
         layer_zero_on_weights,
         layer_signed,

@@ -198,6 +198,21 @@ def thompson_old_draws(mean, covariance, noise, measure, steps, rng):
     )
 
 
+def thompson_draws_again(mean, covariance, noise, measure, steps, rng):
+    """Draws until the best is a candidate that is not measured yet."""
+    order = []
+    for _ in range(steps):
+        for _t in range(10000):
+            i = int(rng.multivariate_normal(mean, covariance).argmax())
+            if i not in order:
+                break
+        order.append(i)
+        gain = covariance[:, i] / (covariance[i, i] + noise)
+        mean = mean + gain * (measure(i) - mean[i])
+        covariance = covariance - np.outer(gain, covariance[i])
+    return order, mean
+
+
 def thompson_one_step_more(mean, covariance, noise, measure, steps, rng):
     return searching(mean, covariance, noise, measure, steps + 1, rng)
 
@@ -271,6 +286,7 @@ WRONG = {
         thompson_without_noise,
         thompson_noise_squared,
         thompson_old_draws,
+        thompson_draws_again,
         thompson_one_step_more,
         thompson_measures_twice,
         thompson_best_only,

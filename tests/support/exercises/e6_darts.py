@@ -421,10 +421,28 @@ def latency_numpy(alphas, latencies):
     return total, gradients
 
 
-def latency_autograd(alphas, latencies):
-    leaves = [torch.tensor(a, requires_grad=True) for a in alphas]
-    total = sum(leaf.softmax(0) @ torch.tensor(t) for leaf, t in zip(leaves, latencies))
+def latency_autograd(alphas, latencies, dtype=torch.float64):
+    leaves = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in alphas]
+    total = sum(
+        leaf.softmax(0) @ torch.tensor(t, dtype=dtype) for leaf, t in zip(leaves, latencies)
+    )
     return total, list(torch.autograd.grad(total, leaves))
+
+
+def latency_float32(alphas, latencies):
+    return latency_autograd(alphas, latencies, dtype=torch.float32)
+
+
+def latency_longdouble(alphas, latencies):
+    """With more digits than Python's numbers have."""
+    total, gradients = np.longdouble(0), []
+    for a, t in zip(alphas, latencies):
+        e = np.exp(np.asarray(a, dtype=np.longdouble) - a.max())
+        p = e / e.sum()
+        mean = (p * t).sum()
+        total += mean
+        gradients.append(p * (t - mean))
+    return total, gradients
 
 
 def latency_jacobian(alphas, latencies):
@@ -541,7 +559,14 @@ RIGHT = {
     "6.1": [node_sum, node_stacked, node_by_hand, node_unnormalized],
     "6.2": [product_central, product_unit_vector, product_in_place, product_with_torch],
     "6.3": [derive_zeroed, derive_sorted, derive_one_by_one],
-    "6.4": [latency_numpy, latency_autograd, latency_jacobian, latency_pairs],
+    "6.4": [
+        latency_numpy,
+        latency_autograd,
+        latency_float32,
+        latency_longdouble,
+        latency_jacobian,
+        latency_pairs,
+    ],
 }
 WRONG = {
     "6.1": [
