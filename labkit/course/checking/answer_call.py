@@ -18,6 +18,7 @@ from labkit.course.exercises.trial import attempt
 from labkit.course.exercises.witness import SOCKET, connect
 from labkit.course.judges.registry import get_exercise
 
+NOT_DEFINED = "is not defined by the cell"
 FOLDER = "LABKIT_EXCHANGE"  # environment variable: the folder of inputs and returned values
 
 
@@ -28,7 +29,7 @@ def call_answer(id: str, input_set: str) -> None:
     exercise, folder = get_exercise(id), Path(os.environ[FOLDER])
     function = get_ipython().user_ns.get(exercise.function)
     if function is None:
-        raise NameError(f"{exercise.function} is not defined by the cell of exercise {id}")
+        raise NameError(f"{exercise.function} {NOT_DEFINED} of exercise {id}")
     connect(folder / SOCKET)
     outcomes = []
     stored_inputs = (folder / f"{id}-{input_set}.json").read_bytes()

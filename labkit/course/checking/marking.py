@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.course.checking.answer_call import NOT_DEFINED
 from labkit.course.checking.answer_notebook import answer_notebook
 from labkit.course.checking.emptied_functions import OWN_ANSWER
 from labkit.course.checking.submission import Submission
@@ -35,6 +36,7 @@ JUDGE_LIMIT_S = 30.0  # of one verdict, whatever values come back
 VISIBLE, HIDDEN = "visible", "hidden"
 MAX_MESSAGE = 600  # characters
 OWN_CALL = re.compile(rf"([\w.]+) {OWN_ANSWER} [\d.]+")
+DEFINED = re.compile(r"^def +(\w+)|^(\w+) *= *lambda\b", re.MULTILINE)
 MISSING_PACKAGE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 WRONG_FOR_HIDDEN = (
     "right for the inputs of the notebook's check, but not for others that are drawn in the same"
@@ -113,6 +115,8 @@ def mark(id: str, submission: Submission, result: dict, seed: int) -> Mark:
         points = worst((visible, hidden)).points
     if visible is not None and not visible.passed:
         message = visible.message
+    elif any(f"{exercise.function} {NOT_DEFINED}" in str(error)[:MAX_MESSAGE] for error in errors):
+        message = _other_name(exercise, submission.answers[id])
     else:
         message = WRONG_FOR_HIDDEN if visible and hidden else _what_happened(id, result)
     return _wrong(exercise, message, errors, hidden_errors, points)
@@ -159,6 +163,19 @@ def _wrong(
     if "NameError" in message:
         message += NAME_ERROR_ADVICE
     return Mark(exercise.id, points, exercise.points, message)
+
+
+def _other_name(exercise: Exercise, source: str) -> str:
+    """What is said of a cell that runs and does not define the function. It is searched and not
+    parsed: what students made is parsed in a process of its own.
+    """
+    names = list(dict.fromkeys(found[1] or found[2] for found in DEFINED.finditer(source)))
+    named = ", ".join(names[:3]) + (" and others" if names[3:] else "")
+    where, function = f"the cell of exercise {exercise.id}", exercise.function
+    if not names:
+        return f"{where} defines no function; it should define {function}"
+    its = "its name" if len(names) == 1 else "the name of the answer"
+    return f"{where} defines {named}; {its} must be {function}"
 
 
 def _is_installed(name: str) -> bool:

@@ -33,7 +33,10 @@ def parse(content: bytes) -> list[tuple[str, str]]:
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise NotANotebook("not a notebook: the file is not text in UTF-8") from None
+        raise NotANotebook(
+            "not a notebook: the file is not text in UTF-8; save it again from Jupyter and hand"
+            " that in"
+        ) from None
     except (ValueError, RecursionError):
         raise NotANotebook(
             "not a notebook: the file is not valid JSON; save it again and hand that in"

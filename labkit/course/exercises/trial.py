@@ -22,7 +22,8 @@ def attempt(exercise: Exercise, function: Callable, seed: int) -> Outcome:
         return Outcome(plain(exercise.run(function, exercise.inputs(seed))), notes=notes)
     except Wrong as wrong:
         return Outcome(error=str(wrong))
-    except Exception as error:  # whatever the student's code raises is an answer, and a wrong one
+    # Whatever the student's code raises is an answer, and a wrong one; sys.exit is no way out.
+    except (Exception, SystemExit) as error:
         # One with a message is torch's, which raises it for a wrong dtype.
         if isinstance(error, NotImplementedError) and not str(error):
             return Outcome(error="not solved yet: the body still raises NotImplementedError")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from itertools import groupby
 from statistics import mean
 
@@ -81,7 +82,7 @@ def class_report(grades: dict) -> str:
     grading cost.
     """
     students = grades["students"]
-    runs = [run for student in students for run in student["runs"].values() if run.get("seconds")]
+    runs = [run for student in students for run in student["runs"].values() if run.get("walls")]
     average, total = mean(s["total"] for s in students), points_possible(grades)
     lines = [
         "# Class report",
@@ -94,7 +95,7 @@ def class_report(grades: dict) -> str:
         "",
         "| exercise | right | commonest mistakes |",
         "|---|---|---|",
-        *(_exercise_line(id, students) for id in grades["exercises"]),
+        *_exercise_lines(grades["exercises"], students),
     ]
     waiting = [task for s in students for task in s["tasks"] if task["points"] is None]
     if grades["tasks"]:
@@ -180,12 +181,17 @@ def points_possible(grades: dict) -> int:
     return sum(grades["exercises"].values()) + sum(grades["tasks"].values())
 
 
-def _exercise_line(id: str, students: list[dict]) -> str:
-    marks = [mark for student in students for mark in student["marks"] if mark["id"] == id]
-    wrong = [mark for mark in marks if mark["points"] != mark["of"]]
-    mistakes = Counter(_kind(mark["message"]) for mark in wrong)
-    common = "; ".join(f"{count}× {_inline(kind)}" for kind, count in mistakes.most_common(3))
-    return f"| {id} | {len(marks) - len(wrong)} of {len(marks)} | {common} |"
+def _exercise_lines(ids: Iterable[str], students: list[dict]) -> list[str]:
+    """Rows of a table, of the exercises that have marks: `--exercise` asks for some only."""
+    lines = []
+    for id in ids:
+        marks = [mark for student in students for mark in student["marks"] if mark["id"] == id]
+        wrong = [mark for mark in marks if mark["points"] != mark["of"]]
+        mistakes = Counter(_kind(mark["message"]) for mark in wrong)
+        common = "; ".join(f"{count}× {_inline(kind)}" for kind, count in mistakes.most_common(3))
+        if marks:
+            lines.append(f"| {id} | {len(marks) - len(wrong)} of {len(marks)} | {common} |")
+    return lines
 
 
 def _kind(message: str) -> str:

@@ -65,3 +65,20 @@ def test_what_helpers_call_of_labkits_own_is_flagged():
     told = "RuntimeError: SearchSpace.size is labkit's own answer to exercise 1.3"
     graded = mark("1.3", SUBMISSION, reply("other", told), 0)
     assert graded.points == 0 and graded.flag == "1.3 calls labkit's own SearchSpace.size"
+
+
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("def count_all(r, s):\n    return 1", "defines count_all; its name must be count_subnets"),
+        ("count_all = lambda r, s: 1", "defines count_all; its name must be count_subnets"),
+        ("def a(): pass\ndef b(): pass", "defines a, b; the name of the answer must be count_sub"),
+        ("resolutions = 3", "defines no function; it should define count_subnets"),
+    ],
+)
+def test_an_answer_of_another_name_is_told_its_name(source, said):
+    submission = find_answers([("code", f"# Exercise 1.3\n{source}")])
+    told = "NameError: count_subnets is not defined by the cell of exercise 1.3"
+    graded = mark("1.3", submission, reply("call", told, "1.3-visible"), 0)
+    assert graded.points == 0 and graded.message.startswith("the cell of exercise 1.3 " + said)
+    assert "helper functions" not in graded.message

@@ -26,7 +26,7 @@ def as_bytes(value):
     [
         (b"", "JSON"),
         (b"{", "JSON"),
-        (b"\x89PNG\r\n\x1a\n\xff", "UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\xff", "UTF-8; save it again from Jupyter"),
         (b"[" * 200_000, "JSON"),
         (b"[]", "no cells"),
         (b'"text"', "no cells"),

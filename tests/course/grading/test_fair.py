@@ -198,6 +198,18 @@ def test_what_no_cell_defines_is_explained(grader):
     )
 
 
+def test_an_answer_of_another_name_and_one_that_leaves_python_are_explained(grader):
+    renamed = ANSWERS["1.3"].replace("def count_subnets(", "def count_all(")
+    leaves = "# Exercise 1.3\nimport sys\ndef count_subnets(r, s): sys.exit(0)"
+    messages = [
+        grader.marks([("code", source)], ["1.3"])["1.3"].message for source in (renamed, leaves)
+    ]
+    assert messages[0] == (
+        "the cell of exercise 1.3 defines count_all; its name must be count_subnets"
+    )
+    assert messages[1].startswith("count_subnets raised SystemExit: 0")
+
+
 def test_an_answer_may_use_another_answer(grader):
     cells = [
         (

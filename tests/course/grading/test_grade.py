@@ -73,6 +73,7 @@ def test_json_and_class_report_have_the_seed_and_the_walls(graded):
     assert all(
         text in report for text in ("Seed 7", "walls:", "| 1.3 | 1 of 3 |", "kernel's start took")
     )
+    assert "(2 notebooks)" in report and "- 2 notebooks ran" in report  # of carl's nothing ran
 
 
 def test_feedback_says_what_failed_and_nothing_of_the_grader(graded):
@@ -163,6 +164,15 @@ def test_a_mark_holds_for_one_seed_one_grader_and_one_hand_in(tmp_path):
     for other in (("1.3", 5, "grader"), ("1.3", 4, "x"), ("1.1", 4, "grader")):
         assert not is_current(result, *other)
     assert grader_hash(RunLimits()) == grader_hash(RunLimits()) != grader_hash(RunLimits(cell_s=1))
+
+
+def test_the_class_report_has_no_line_for_what_was_not_asked_for(graded):
+    students = [
+        one | {"marks": [mark for mark in one["marks"] if mark["id"] == "1.3"]}
+        for one in graded[1]["students"]
+    ]
+    report = class_report(graded[1] | {"students": students})
+    assert "| 1.3 | 1 of 3 |" in report and "| 1.1 |" not in report
 
 
 def test_a_failure_of_ours_is_said_and_tried_again(tmp_path, monkeypatch):

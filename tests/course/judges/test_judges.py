@@ -1,5 +1,6 @@
 """Every exercise's check accepts several right answers and rejects plausible wrong ones."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,12 @@ def test_exceptions_name_the_line_and_do_not_escape():
     exercise = get_exercise("1.1")
     message = attempt(exercise, lambda *a: broken(*a), 0).error
     assert "AttributeError" in message and "no_such_method" in message
+
+
+def test_leaving_python_is_an_error_like_others(capsys, monkeypatch):
+    monkeypatch.delenv("PYTEST_VERSION")
+    check("1.3", lambda resolutions, stages: sys.exit(0))
+    assert "count_subnets raised SystemExit: 0" in capsys.readouterr().out
 
 
 def test_an_error_that_torch_calls_not_implemented_is_not_called_an_unsolved_body():
