@@ -3,6 +3,9 @@
 They are read from the TFLite model that the subnet was converted to, whose operators must be those
 of the network in their order. An activation that the converter made an operator of its own (hard
 swish, hard sigmoid) becomes a table of 256 bytes inside the convolution before it.
+
+A mean over one pixel is that pixel: the converter leaves it out, or writes the classifier's as a
+sum. A classifier that reads one channel gets a reshape before it, which moves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ KINDS = {
     "pointwise": CONVOLUTIONS,
     "depthwise": CONVOLUTIONS,
     "linear": CONVOLUTIONS,
-    "pool": ("MEAN",),
+    "pool": ("MEAN", "SUM"),
     "scale": ("MUL",),
     "add": ("ADD",),
 }
@@ -108,10 +111,17 @@ def quantized_network(model: bytes, operators: Sequence[Operator]) -> QuantizedN
     graph = TfliteGraph(model)
     layers, tensors, number = [], [graph.input], 0
     for operator in operators:
+        if _is_reshape(graph, number, tensors[-1]):
+            tensors[-1], number = graph.operators[number].output, number + 1
         if number == len(graph.operators):
             raise ExportError(f"the model ends before {operator.place!r} of the network")
         node = graph.operators[number]
         inputs = [tensors[i] for i in operator.reads]
+        if operator.kind == "pool" and operator.side == 1 and node.kind not in KINDS["pool"]:
+            zero = graph.tensors[inputs[0]].zero
+            layers.append(MeanLayer(operator, mean_factor(1.0, 1), zero, zero))
+            tensors.append(inputs[0])
+            continue
         _check_kind(graph, operator, node, inputs)
         output, table, number = node.output, None, number + 1
         while operator.weight_shape and _is_activation(graph, number, output):
@@ -135,8 +145,15 @@ def _check_kind(
             f"{operator.place!r} ({operator.kind}) was converted to {node.kind} of tensors"
             f" {sorted(variables)}; the engine has {', '.join(KINDS)}"
         )
-    if operator.kind == "pool" and operator.kernel != operator.side:
+    sums_up = node.kind == "SUM" and operator.side > 1
+    if operator.kind == "pool" and (operator.kernel != operator.side or sums_up):
         raise ExportError(f"{operator.place!r}: the engine has means over whole maps only")
+
+
+def _is_reshape(graph: TfliteGraph, number: int, tensor: int) -> bool:
+    """Whether the next operator gives `tensor` another shape."""
+    nodes = graph.operators[number : number + 1]
+    return any(node.kind == "RESHAPE" and node.inputs[0] == tensor for node in nodes)
 
 
 def _is_activation(graph: TfliteGraph, number: int, tensor: int) -> bool:

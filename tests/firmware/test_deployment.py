@@ -20,11 +20,13 @@ from firmware_for_tests import (
 )
 from networks_for_tests import shake
 
+from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.firmware import deployment, emulated_board
 from labkit.firmware.deployment import check_equal, deploy
 from labkit.firmware.emulated_board import Board
 from labkit.firmware.library import RECORD
 from labkit.firmware.memory import planned_sram
+from labkit.firmware.tflite_graph import TfliteGraph
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.folder import load
 from labkit.supernet.subnet import Subnet
@@ -35,6 +37,11 @@ needs_mcu = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, PACKAGES)),
     reason=f"{', '.join(PACKAGES)} are not all installed; run `make test-firmware`",
 )
+
+
+# A squeeze-excite unit and the classifier's mean see one pixel, or a single channel.
+ONE_PIXEL = replace(SPACE, name="pixel", resolutions=(2,))
+ONE_CHANNEL = replace(SPACE, name="channel", final_width=1, divisor=1)
 
 
 def subnet(space=SPACE) -> Subnet:
@@ -61,10 +68,25 @@ def test_a_subnet_becomes_a_library(tmp_path, capfd):
         assert len(model.board.instructions) == len(model.layers)
 
 
+@needs_mcu
+@needs_interpreter
+@pytest.mark.parametrize(("space", "kind"), [(ONE_PIXEL, "SUM"), (ONE_CHANNEL, "RESHAPE")])
+def test_a_layer_that_the_converter_writes_in_another_form(tmp_path, monkeypatch, space, kind):
+    """deploy compares every logit with the interpreter's."""
+    models = []
+
+    def noted(model):
+        models.append(model)
+        return MicroInterpreter(model)
+
+    monkeypatch.setattr(deployment, "MicroInterpreter", noted)
+    report = deploy(space, subnet(space), tiny_data(), tmp_path / "fw", board="none", images=30)
+    assert kind in [operator.kind for operator in TfliteGraph(models[0]).operators]
+    assert report.images == 30 and (tmp_path / "fw" / "net.c").is_file()
+
+
 @needs_interpreter
 def test_logits_that_differ_are_reported():
-    from labkit.deploy.litert.micro_interpreter import MicroInterpreter
-
     (arch,) = GRAY.decode(GRAY.sample(np.random.default_rng(0), 1))
     written, model = random_library(GRAY, arch)
     images = torch.randn(4, 1, arch.resolution, arch.resolution)
