@@ -129,7 +129,7 @@ def run_on_board(
         command = emulator_command(MACHINES[board.core], "-icount", f"shift={SHIFT}")
         run_tool(command, EMULATE_SECONDS, folder)
         logits = np.fromfile(folder / "logits.bin", np.int8)
-        counts = np.fromfile(folder / "counts.bin", np.uint32).astype(np.int64)
+        counts = np.fromfile(folder / "counts.bin", np.int64)
         sections = _sections(folder)
     if logits.size != len(pixels) * classes or (counts.size - 2) % len(pixels):
         raise ExportError(f"the board wrote {logits.size} logits for {len(pixels)} images")

@@ -38,6 +38,22 @@ def test_instructions_are_counted_one_by_one(core):
 
 
 @needs_board
+def test_a_layer_that_takes_longer_than_the_timer_goes_is_counted_one_by_one():
+    """Its 32 bits are 2^32 ticks of 40 ns, 168 million instructions of 1,024 ns."""
+    turns = 90_000_000
+    loop = (
+        f"""__asm__ volatile("ldr r3, ={turns}\\n 1: subs r3, r3, #1\\n bne 1b" ::: "r3", "cc");"""
+    )
+    assert 2 * turns > 2**32 * 40 / 1024
+    pixels, sizes = np.zeros((1, 2, 2, 1), np.uint8), {"classes": 4, "arena_bytes": 16}
+    short, long = (
+        run_on_board(synthetic(second), "cortex-m4", pixels, **sizes)[1].instructions
+        for second in ("", loop)
+    )
+    assert long[0] == short[0] and long[1] - short[1] == 1 + 2 * turns
+
+
+@needs_board
 @needs_interpreter
 @pytest.mark.parametrize(
     "core",

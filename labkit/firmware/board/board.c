@@ -1,11 +1,12 @@
 /* Runs a network on an emulated board and measures it.
  *
  * Images come from the file images.bin in the emulator's folder, bytes as net_read_pixels takes
- * them. Written are logits.bin, int8, and counts.bin, words: the ticks that a call of the hook takes;
- * for every image the ticks of each layer, with one such call; the bytes of stack that net_run took
- * at most. Files and the end of the program go through Arm's semihosting, which emulators and
- * debuggers offer. Time is that of a timer of the board, which the emulator moves on by a fixed
- * amount with every instruction.
+ * them. Written are logits.bin, int8, and counts.bin, words of 64 bits: the ticks that a call of the
+ * hook takes; for every image the ticks of each layer, with one such call; the bytes of stack that
+ * net_run took at most. Files and the end of the program go through Arm's semihosting, which
+ * emulators and debuggers offer. Time is that of a timer of the board, which the emulator moves on
+ * by a fixed amount with every instruction. Its 32 bits go round every 172 seconds; how often they
+ * did, a counter of seconds says.
  */
 #include <stdint.h>
 
@@ -13,6 +14,8 @@
 #include "net.h"
 
 #define TIMER ((volatile uint32_t *)0x40000000) /* a CMSDK APB timer: control, value, reload */
+#define SECONDS (*(volatile uint32_t *)0x40028010)
+#define TICKS_A_SECOND 25000000u
 #define FILL 0xA5A5A5A5u
 
 enum { SYS_OPEN = 1, SYS_CLOSE = 2, SYS_WRITE = 5, SYS_READ = 6, SYS_EXIT = 0x18 };
@@ -62,9 +65,12 @@ static int transfer(int operation, int file, const void *data, int bytes) {
     return (int)semihosting(operation, arguments);
 }
 
-static uint32_t ticks[NET_LAYERS + 1];
+static uint64_t ticks[NET_LAYERS + 1];
 
-static uint32_t now(void) { return ~TIMER[1]; } /* the timer counts down */
+static uint64_t now(void) {
+    const uint64_t about = (uint64_t)SECONDS * TICKS_A_SECOND;
+    return about + (int32_t)(~TIMER[1] - (uint32_t)about); /* the timer counts down */
+}
 
 __attribute__((noinline)) void board_layer_done(int layer) { ticks[layer + 1] = now(); }
 
@@ -80,8 +86,8 @@ int main(void) {
     /* Between two calls of the hook lies nothing but the call itself. */
     board_layer_done(-1);
     board_layer_done(0);
-    const uint32_t call = ticks[1] - ticks[0];
-    if (transfer(SYS_WRITE, counts, &call, 4))
+    const uint64_t call = ticks[1] - ticks[0];
+    if (transfer(SYS_WRITE, counts, &call, sizeof call))
         return 1;
     /* What lies below the stack pointer is free: fill it, and see later how far it was used. */
     uint32_t *top;
@@ -95,14 +101,14 @@ int main(void) {
         for (int i = 1; i <= NET_LAYERS; i++)
             ticks[i - 1] = ticks[i] - ticks[i - 1];
         if (transfer(SYS_WRITE, outputs, logits, NET_CLASSES) ||
-            transfer(SYS_WRITE, counts, ticks, 4 * NET_LAYERS))
+            transfer(SYS_WRITE, counts, ticks, NET_LAYERS * sizeof *ticks))
             return 1;
     }
     const uint32_t *used = stack_begin;
     while (used < top && *used == FILL)
         used++;
-    const uint32_t stack = (uint32_t)((const char *)top - (const char *)used);
-    if (transfer(SYS_WRITE, counts, &stack, 4))
+    const uint64_t stack = (uint64_t)((const char *)top - (const char *)used);
+    if (transfer(SYS_WRITE, counts, &stack, sizeof stack))
         return 1;
     const intptr_t files[] = {images, outputs, counts};
     for (int i = 0; i < 3; i++)
