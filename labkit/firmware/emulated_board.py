@@ -6,7 +6,8 @@ every instruction moves its clock on by the same time, 1.024 us, which a timer o
 of cycles, which depend on the core's pipeline and on the memory.
 
 A board can stand for a microcontroller of data/devices whose engine is firmware: the linker is then
-given that device's memories, and a library that does not fit is not linked.
+given that device's memories, and a library that does not fit is not linked. Sizes are those of the
+library as a user compiles it; it is linked once more with a call after every layer, to be measured.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labkit.firmware.host_build import SOURCES, run_tool
+from labkit.firmware.host_build import run_tool
 from labkit.firmware.library import write_files
 from labkit.latency.devices import device_names, get_device
 from labkit.latency.simulated.device_file import CORES
@@ -32,8 +33,9 @@ COMPILER, SIZE, EMULATOR = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-syst
 FLAGS = (
     *("-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding"),
     *("-fno-tree-loop-distribute-patterns", "-ffunction-sections", "-fdata-sections"),
-    *("-include", "board.h"),
 )
+MEASURED, UNMEASURED = ("-include", "board.h"), ("-DNET_DONE(layer)=",)  # of net.c
+OBJECTS = ("net.o", "net_kernels.o", "board.o")
 PROGRAM_STACK_BYTES = 16384  # of the program that measures, net_run's inside
 LIBRARY_ADDRESS = 0x10000  # where board.ld puts the library's code and constants
 # Of a board that stands for none.
@@ -157,19 +159,31 @@ def run_on_board(
 
 
 def build_image(folder: Path, files: dict[str, str], board: Board) -> None:
-    """`folder`/board.elf from a library's files and the board's program.
+    """`folder`/board.elf from a library's files and the board's program, and library.elf: the same
+    without what measures, which alone has to fit the board's flash.
 
     Raises ExportError where they are not compiled, or do not fit the board.
     """
     write_files(folder, {Path(path).name: text for path, text in files.items()})
     for path in FOLDER.iterdir():
         shutil.copy(path, folder)
-    sources = (*SOURCES, "board.c")
-    for source in sources:
-        target = Path(source).with_suffix(".o")
-        command = [COMPILER, f"-mcpu={board.core}", *FLAGS, "-c", source, "-o", target]
-        run_tool(command, COMPILE_SECONDS, folder)
-    objects = [Path(source).with_suffix(".o") for source in sources]
+    for source in ("net_kernels.c", "board.c"):
+        _compile(folder, board, source)
+    for image, flags, flash_bytes in (
+        ("library.elf", UNMEASURED, board.flash_bytes),
+        ("board.elf", MEASURED, FLASH_BYTES),
+    ):
+        _compile(folder, board, "net.c", *flags)
+        _link(folder, board._replace(flash_bytes=flash_bytes), image)
+
+
+def _compile(folder: Path, board: Board, source: str, *flags: str) -> None:
+    command = [COMPILER, f"-mcpu={board.core}", *FLAGS, *flags, "-c", source]
+    run_tool(command, COMPILE_SECONDS, folder)
+
+
+def _link(folder: Path, board: Board, image: str) -> None:
+    """`folder`/`image`; raises ExportError where the board's memory does not hold the library."""
     symbols = {
         "stack_bytes": PROGRAM_STACK_BYTES,
         "flash_bytes": board.flash_bytes,
@@ -177,7 +191,7 @@ def build_image(folder: Path, files: dict[str, str], board: Board) -> None:
     }
     options = "".join(f",--defsym={name}={size}" for name, size in symbols.items())
     link = [COMPILER, f"-mcpu={board.core}", "-mthumb", "-nostdlib", "-T", "board.ld"]
-    link += [f"-Wl,--gc-sections{options}", *objects, "-lgcc", "-o", "board.elf"]
+    link += [f"-Wl,--gc-sections{options}", *OBJECTS, "-lgcc", "-o", image]
     try:
         run_tool(link, COMPILE_SECONDS, folder)
     except ExportError as error:
@@ -203,8 +217,8 @@ def emulator_command(machine: str, *options: str) -> list[str]:
 
 
 def _sections(folder: Path) -> dict[str, int]:
-    """Bytes of every section of the linked image."""
-    text = run_tool([SIZE, "-A", "board.elf"], COMPILE_SECONDS, folder)
+    """Bytes of every section of the library's image."""
+    text = run_tool([SIZE, "-A", "library.elf"], COMPILE_SECONDS, folder)
     return {name: int(size) for name, size in re.findall(r"^(\.\S+)\s+(\d+)", text, re.MULTILINE)}
 
 

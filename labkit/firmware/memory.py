@@ -61,7 +61,7 @@ FUNCTIONS = {
 RUN_STACK_BYTES = 48  # of net_run itself, at most
 # What net_run takes at most, on any core.
 STACK_BYTES = RUN_STACK_BYTES + max(max(function.stack) for function in FUNCTIONS.values())
-CALL_BYTES = 24  # of net_run, for each layer
+CALL_BYTES = 24  # of net_run, for each layer, at most
 START_BYTES = 96  # of functions around net_run, and what aligns them
 STRUCTURE_BYTES = {"pool": 16, "scale": 20, "add": 36}  # what a kernel is told; a convolution's:
 CONVOLUTION_BYTES = 36
