@@ -64,7 +64,7 @@ FLAGS = {"images": "count"}  # options that have another name here
     help=(
         "Where a C library is emulated: cortex-m3, -m4 or -m7, a device whose engine is firmware,"
         " such as mcu-20k, whose memory has to hold it, or none. cortex-m4 where the tools are"
-        " installed."
+        " installed and the library fits its emulator."
     ),
 )
 @json_option

@@ -24,7 +24,6 @@ from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.deploy.litert.packages import require_packages
 from labkit.deploy.model_record import Opened, model_record, require_class_names
 from labkit.firmware.emulated_board import (
-    Board,
     BoardReport,
     find_board,
     missing_tools,
@@ -41,13 +40,14 @@ from labkit.firmware.library import (
     write_files,
     write_library,
 )
-from labkit.firmware.memory import STACK_BYTES, planned_sram
+from labkit.firmware.memory import STACK_BYTES, least_flash, planned_sram
 from labkit.firmware.plan import arena_plan
 from labkit.space import Arch, SearchSpace, network
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.subnet import Subnet
 
 BOARD_IMAGES = 20
+DEFAULT_BOARD = "cortex-m4"
 
 __all__ = ["deploy", "open_model", "require_packages"]
 
@@ -57,8 +57,9 @@ class FirmwareDeployment(Deployment):
     """A subnet as a C library, sizes in bytes.
 
     `accuracy` is torch's in float32; both are of the first `images` of the split. `board` is what
-    was measured on the emulated board, None where there was none. `interpreter_*` are TensorFlow
-    Lite Micro's sizes for the same model on this machine.
+    was measured on the emulated board, None where there was none; `not_run` says why, if nobody
+    chose that. `interpreter_*` are TensorFlow Lite Micro's sizes for the same model on this
+    machine.
     """
 
     images: int
@@ -69,6 +70,7 @@ class FirmwareDeployment(Deployment):
     layers: tuple[str, ...]
     macs: int
     board: BoardReport | None
+    not_run: str = ""
 
     @property
     def memory_bytes(self) -> int:
@@ -91,8 +93,7 @@ class FirmwareDeployment(Deployment):
         ]
         board = self.board
         if board is None:
-            reason = ", ".join(missing_tools())
-            return [*lines, "board  not run" + (f": {reason} not installed" if reason else "")]
+            return [*lines, "board  not run" + (f": {self.not_run}" if self.not_run else "")]
         total = board.total_instructions
         return [
             *lines,
@@ -131,24 +132,19 @@ def deploy(
     """Convert `subnet` to int8, write it as C, and compare it with TensorFlow Lite Micro.
 
     The library is built here and run on the first `images` of the split (None: all); `board`
-    ('cortex-m4', or a device whose engine is firmware; None: one if the tools are installed,
-    'none': none) has it built, run and measured on an emulated board, too, on 20 of them. Nothing
-    is written unless all logits are equal to the bit. `supernet` is the SHA-256 of the weights that
-    the subnet was taken from. Raises LabError for a folder that holds something else, without a
-    compiler or, with a board, without its tools or for an arch that its SRAM does not hold;
-    ExportError where logits differ or the engine lacks what the network has; MissingPackage without
-    the extra `mcu`; ValueError for less than one image.
+    ('cortex-m4', or a device whose engine is firmware; None: one if the tools are installed and it
+    has room, 'none': none) has it built, run and measured on an emulated board, too, on 20 of them.
+    Nothing is written unless all logits are equal to the bit. `supernet` is the SHA-256 of the
+    weights that the subnet was taken from. Raises LabError for a folder that holds something else,
+    without a compiler or, with a board, without its tools or for an arch that its memory does not
+    hold; ExportError where logits differ or the engine lacks what the network has; MissingPackage
+    without the extra `mcu`; ValueError for less than one image.
     """
     folder = Path(folder)
     require_folder(folder)
     require_class_names(space, dataset)
     compiler()
-    if board is None and not missing_tools():
-        board = "cortex-m4"
-    elif board == "none":
-        board = None
-    if board is not None:
-        require_room(space, subnet.arch, find_board(board))
+    board, not_run = choose_board(space, subnet.arch, board)
     resolution = subnet.arch.resolution
     inputs, labels = split_images(dataset, split, resolution, images)
     model = converted(space, subnet, dataset, inputs, "int8")
@@ -195,18 +191,34 @@ def deploy(
         layers=tuple(operator.place for operator in library.network.operators),
         macs=sum(operator.macs for operator in library.network.operators),
         board=measured,
+        not_run=not_run,
     )
 
 
-def require_room(space: SearchSpace, arch: Arch, board: Board) -> None:
-    """Raise LabError unless the board's SRAM holds the arena and the stack."""
-    needed = planned_sram(space, arch, board.core)
-    if needed > board.sram_bytes:
-        raise LabError(
-            f"{board.name!r} has {board.sram_bytes:,} bytes of SRAM for the network, and {arch}"
-            f" takes {needed:,} for its arena and the stack; choose a smaller subnet (labkit search"
-            f" --device {board.name})"
-        )
+def choose_board(space: SearchSpace, arch: Arch, name: str | None) -> tuple[str | None, str]:
+    """The board to run it on, None for none, and why none where no `name` chose that.
+
+    Raises LabError unless the memory of a board with a name holds the arena, the stack, constants
+    and kernels.
+    """
+    if name == "none":
+        return None, ""
+    if name is None and missing_tools():
+        return None, f"{', '.join(missing_tools())} not installed"
+    board = find_board(name or DEFAULT_BOARD)
+    for memory, needed, size in (
+        ("SRAM", planned_sram(space, arch, board.core), board.sram_bytes),
+        ("flash", least_flash(space, arch, board.core), board.flash_bytes),
+    ):
+        if needed > size:
+            problem = (
+                f"{board.name!r} has {size:,} bytes of {memory} for the network, and {arch} takes"
+                f" {needed:,}"
+            )
+            if name is None:
+                return None, problem
+            raise LabError(f"{problem}; {board.advice}")
+    return name or DEFAULT_BOARD, ""
 
 
 def c_library(

@@ -53,6 +53,12 @@ class Board(NamedTuple):
     sram_bytes: int = SRAM_BYTES
     flash_bytes: int = FLASH_BYTES
 
+    @property
+    def advice(self) -> str:
+        """The way out for a library that its memory does not hold."""
+        device = f"choose a smaller subnet (labkit search --device {self.name}) or "
+        return f"{device * (self.name != self.core)}leave the board out (--board none)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BoardReport:
@@ -204,8 +210,8 @@ def _link(folder: Path, board: Board, image: str) -> None:
 
 def _does_not_fit(board: Board, sizes: str) -> ExportError:
     return ExportError(
-        f"the library does not fit {board.name!r}: it exceeds {sizes} bytes; nothing was written,"
-        " choose a smaller subnet (labkit search --device)"
+        f"the library does not fit {board.name!r}: it exceeds {sizes} bytes; nothing was written;"
+        f" {board.advice}"
     )
 
 

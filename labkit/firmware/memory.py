@@ -127,6 +127,15 @@ def planned_sram(space: SearchSpace, arch: Arch, core: str) -> int:
     return arena_plan(operators).arena_bytes + stack_bytes(operators, core)
 
 
+def least_flash(space: SearchSpace, arch: Arch, core: str) -> int:
+    """Bytes of flash that the firmware of `arch` takes at least: without what calls its functions,
+    which the linker knows.
+    """
+    operators, number = network.operators(space, arch), CORES.index(core)
+    code = sum(FUNCTIONS[name].code[number] for name in set(map(kernel_function, operators)))
+    return code + sum(layer_bytes(operator) - CALL_BYTES for operator in operators)
+
+
 def stack_bytes(operators: Iterable[Operator], core: str) -> int:
     """Bytes of stack of net_run for a network of `operators`."""
     called, number = set(map(kernel_function, operators)), CORES.index(core)

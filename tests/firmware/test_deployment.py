@@ -25,7 +25,7 @@ from labkit.firmware import deployment, emulated_board
 from labkit.firmware.deployment import check_equal, deploy
 from labkit.firmware.emulated_board import Board
 from labkit.firmware.library import RECORD
-from labkit.firmware.memory import planned_sram
+from labkit.firmware.memory import least_flash, planned_sram
 from labkit.firmware.tflite_graph import TfliteGraph
 from labkit.storage.errors import ExportError, LabError
 from labkit.supernet.folder import load
@@ -117,19 +117,47 @@ def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch):
 
 
 @needs_interpreter
+@pytest.mark.parametrize("memory", ["SRAM", "flash"])
 def test_an_arch_that_the_boards_memory_does_not_hold_is_said_before_the_work(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, memory
 ):
-    needed = planned_sram(SPACE, SPACE.smallest(), "cortex-m4")
-    for free, fits in ((needed - 1, False), (needed, True)):
-        board = Board("small", "cortex-m4", sram_bytes=free)
+    needed = {"SRAM": planned_sram, "flash": least_flash}[memory](
+        SPACE, SPACE.smallest(), "cortex-m4"
+    )
+    for name, free, fits in (
+        ("small", needed - 1, False),
+        ("cortex-m4", needed - 1, False),
+        ("small", needed, True),
+    ):
+        board = Board(name, "cortex-m4", **{f"{memory.lower()}_bytes": free})
         monkeypatch.setattr(deployment, "find_board", lambda name, board=board: board)
         monkeypatch.setattr(deployment, "converted", Mock(side_effect=ZeroDivisionError))
-        words = f"'small' has {free:,} bytes of SRAM for the network, and .* takes {needed:,}"
-        expected = {} if fits else {"match": words}
-        with pytest.raises(ZeroDivisionError if fits else LabError, **expected):
-            deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", board="small")
+        with pytest.raises(ZeroDivisionError if fits else LabError) as caught:
+            deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", board=name)
+        if not fits:
+            words = str(caught.value)
+            assert f"'{name}' has {free:,} bytes of {memory} for the network" in words
+            assert f"takes {needed:,}" in words and "--board none" in words
+            # A core is no device that search knows.
+            assert ("labkit search --device small" in words) == (name == "small")
+            assert "--device cortex-m4" not in words
     assert not list(tmp_path.iterdir())
+
+
+@needs_mcu
+@needs_interpreter
+def test_a_board_that_nobody_asked_for_does_not_keep_a_library_from_being_written(
+    tmp_path, monkeypatch
+):
+    board = Board("cortex-m4", "cortex-m4", sram_bytes=100)
+    monkeypatch.setattr(deployment, "find_board", lambda name: board)
+    monkeypatch.setattr(deployment, "missing_tools", list)
+    report = deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", images=5)
+    assert (tmp_path / "firmware" / "net.c").is_file() and report.board is None
+    assert report.lines()[-1].startswith("board  not run: 'cortex-m4' has 100 bytes of SRAM")
+    monkeypatch.setattr(deployment, "missing_tools", lambda: ["qemu-system-arm"])
+    report = deploy(SPACE, subnet(), tiny_data(), tmp_path / "firmware", images=5)
+    assert report.lines()[-1] == "board  not run: qemu-system-arm not installed"
 
 
 @needs_mcu
