@@ -179,7 +179,9 @@ def _scale_json(scale: IntegerScale | None) -> dict:
 def _scale_of(fields: Fields) -> IntegerScale | None:
     if fields.choice("type", ("float32", "int8")) == "float32":
         return None
-    return IntegerScale(fields.positive("scale"), fields.get("zero_point", int))
+    if not -128 <= fields.get("zero_point", int) <= 127:
+        fields.fail("zero_point", "an int from -128 to 127")
+    return IntegerScale(fields.positive("scale"), fields.value["zero_point"])
 
 
 def require_class_names(space: SearchSpace, dataset: DataSet) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from labkit.deploy.model_record import ModelRecord
 from labkit.formats.table import format_of
-from labkit.storage.errors import LabError
+from labkit.storage.errors import ExportError, LabError
 
 
 class Classification(NamedTuple):
@@ -63,9 +63,10 @@ def _errors_of(model: Path) -> Iterator[None]:
     """Each runtime has errors of its own for a damaged file; they become one."""
     try:
         yield
-    except (LabError, OSError):
-        raise
     except Exception as error:
+        # A LabError names the file and the way out already, but for that of a tool that failed.
+        if isinstance(error, (LabError, OSError)) and not isinstance(error, ExportError):
+            raise
         raise LabError(f"{model} cannot be run ({error}); deploy the subnet again") from error
 
 

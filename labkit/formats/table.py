@@ -52,5 +52,8 @@ def format_of(path: Path) -> Format:
     """The format of a file or folder; raises LabError, which lists them, for another."""
     if path.suffix not in FORMATS:
         examples = ", ".join(f"{form.example} ({form.name})" for form in FORMATS.values())
-        raise LabError(f"no format is called {str(path)!r}; name it like {examples}")
+        raise LabError(
+            f"no format is called {str(path)!r}; name it like {examples}, whose folder's name has"
+            " no dot"
+        )
     return FORMATS[path.suffix]

@@ -43,12 +43,15 @@ def test_it_is_read_as_it_was_written(tmp_path):
         (("input",), "layout", "CHWN", "field input.layout: want one of NCHW"),
         (("input",), "shape", [1, 1, 20, 20], "field input.shape: want NCHW of 1 x 12 pixels"),
         (("input",), "type", "int4", "field input.type: want one of float32, int8"),
+        (("input",), "zero_point", 1000, "field input.zero_point: want an int from -128 to 127"),
+        (("input",), "zero_point", -129, "field input.zero_point: want an int from -128 to 127"),
+        (("input",), "zero_point", 3.0, "field input.zero_point: want int"),
         (("output",), "classes", [], "field output.classes: want names"),
         (("accuracy",), "percent", "high", "field accuracy.percent: want a number"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(place, field, value, message):
-    record = tiny_record().to_json()
+    record = tiny_record(in_scale=IntegerScale(0.02, -3)).to_json()
     part = record
     for name in place:
         part = part[name]

@@ -16,6 +16,7 @@ from firmware_for_tests import (
     random_pixels,
     record_of,
 )
+from PIL import Image
 
 from labkit.firmware.host_build import HostLibrary, compiler, run_tool
 from labkit.firmware.library import (
@@ -26,6 +27,7 @@ from labkit.firmware.library import (
     write_files,
     write_library,
 )
+from labkit.formats.classification import classify
 from labkit.space import Arch
 from labkit.storage.errors import ExportError, LabError
 
@@ -73,6 +75,20 @@ def test_a_library_of_other_sizes_than_its_record_says_is_not_called(tmp_path, w
     for sizes in ({"in_values": 4 * values, "classes": 6}, {"in_values": values, "classes": 5}):
         with pytest.raises(ExportError, match="net.h has other sizes than its record"):
             HostLibrary(tmp_path, tmp_path, **sizes)
+
+
+@needs_interpreter
+def test_a_folder_that_does_not_compile_is_named(tmp_path, written):
+    library, sample = written
+    folder, picture = tmp_path / "cut", tmp_path / "image.png"
+    write_library(folder, library.files("plain", sample, record_of(library)))
+    Image.fromarray(sample.pixels[..., 0]).save(picture)
+    (result,) = classify(folder, [picture])
+    assert result.name == f"class {sample.logits.argmax()}"
+    source = (folder / "net.c").read_text()
+    (folder / "net.c").write_text(source[: len(source) // 2])
+    with pytest.raises(LabError, match="(?s)cut cannot be run .*failed.*; deploy the subnet again"):
+        classify(folder, [picture])
 
 
 @needs_interpreter

@@ -157,3 +157,5 @@ def test_a_model_that_fails_on_an_image_is_named(monkeypatch, model, photos):
 def test_an_unknown_format_lists_the_known_ones():
     with pytest.raises(LabError, match=r"model.onnx \(ONNX\), model.tflite \(LiteRT\)"):
         format_of(Path("model.keras"))
+    with pytest.raises(LabError, match=r"'fw.v2'; .* firmware/ .* whose folder's name has no dot$"):
+        format_of(Path("fw.v2"))
