@@ -2,9 +2,9 @@
 
 Two tensors that are alive at the same time lie apart, with one exception: a layer may write over an
 input that nothing reads later, as far as it has read it already. A depthwise convolution takes a
-channel out of the map before it writes the channel back; additions, products and gates go value by
-value; a pointwise convolution reads two pixels, then writes them. So an expanded map lies around
-the map it is made from, and what follows it lies in it.
+channel out of the map before it writes the channel back; gates go channel by channel, too, and
+additions value by value; a pointwise convolution reads two pixels, then writes them. So an expanded
+map lies around the map it is made from, and what follows it lies in it.
 
 >>> from labkit.space.operators import convolution
 >>> narrow, wide = convolution(8, 16, 1, side=10), convolution(16, 8, 3, side=10)
@@ -102,13 +102,13 @@ class Overlap(NamedTuple):
 def overlap(operator: Operator) -> Overlap | None:
     """How an output may lie over an input; None where it may not.
 
-    A depthwise convolution writes a channel where it has read it, so both begin at one place. A
-    pointwise convolution has written m + 2 pixels when it reads pixel m + 2, the next. They must
-    end before it.
+    A depthwise convolution writes a channel where it has read it, and so does the product of a map
+    and a gate: both tensors begin at one place. A pointwise convolution has written m + 2 pixels
+    when it reads pixel m + 2, the next. They must end before it.
     """
-    if operator.kind in ("add", "scale"):
+    if operator.kind == "add":
         return Overlap(0, math.inf)
-    if operator.kind == "depthwise":
+    if operator.kind in ("depthwise", "scale"):
         return Overlap(0, 0)
     if operator.kind == "pointwise" and is_direct(operator):
         last_read = (operator.side**2 - 1) // 2 * 2  # the pixel that is read last begins a pair
