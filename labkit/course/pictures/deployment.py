@@ -16,7 +16,7 @@ from labkit.specialize.choices import ALL
 from labkit.specialize.deployment_matrix import DeploymentMatrix
 from labkit.specialize.targets import milliseconds
 
-LETTERS_PER_INCH = 14  # of a caption
+LETTERS_PER_INCH = 15  # of a caption
 LOSS_COLORS = LinearSegmentedColormap.from_list("loss", ["#F1F8FD", "#5AAEE0"])
 
 
