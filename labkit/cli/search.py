@@ -26,7 +26,7 @@ class Limit(NamedTuple):
     """The option that sets a budget."""
 
     option: str
-    argument: str  # of `DeviceCosts.budgets`
+    argument: str  # of `DeviceCosts.budgets`, and of the command
     factor: float  # how many of the budget's units one of the option's is
     unit: str  # the option's
 
@@ -54,18 +54,21 @@ AMOUNT = Number(0, 1e9)
 @images_option
 @predictor_option
 @device_option("Device to find a subnet for")
-@click.option("--max-latency-ms", type=AMOUNT, help="Latency limit in milliseconds.")
-@click.option("--max-macs", type=AMOUNT, help="Limit on multiply-adds, in millions.")
-@click.option("--max-params", type=AMOUNT, help="Limit on parameters, in thousands.")
+@click.option("--max-latency-ms", "latency_ms", type=AMOUNT, help="Latency limit in milliseconds.")
+@click.option("--max-macs", "macs", type=AMOUNT, help="Limit on multiply-adds, in millions.")
+@click.option("--max-params", "params", type=AMOUNT, help="Limit on parameters, in thousands.")
 @click.option(
     "--max-sram",
+    "sram_bytes",
     type=AMOUNT,
     help=(
         "Limit on memory, in kB (1,000 bytes): activations, on a microcontroller all that its"
         " engine takes. Its own limit holds anyway."
     ),
 )
-@click.option("--max-flash", type=AMOUNT, help="Limit on stored weights, in kB; likewise.")
+@click.option(
+    "--max-flash", "flash_bytes", type=AMOUNT, help="Limit on stored weights, in kB; likewise."
+)
 @click.option(
     "--latency",
     type=click.Choice(["table", "regression"]),
@@ -125,10 +128,8 @@ def search(
     space = device.known_part(trained.predictor.space)
     model = trained.predictor.at(space)
     costs = DeviceCosts(space, device, latency=latency)
-    typed = {limit: limits[limit.option.strip("-").replace("-", "_")] for limit in LIMITS.values()}
-    budgets = costs.budgets(
-        **{limit.argument: limit.of_budget(value) for limit, value in typed.items()}
-    )
+    scaled = {limit.argument: limit.of_budget(limits[limit.argument]) for limit in LIMITS.values()}
+    budgets = costs.budgets(**scaled)
     _warn_of_budgets_without_effect(budgets)
     measured, accuracy_lines = {}, []
     try:

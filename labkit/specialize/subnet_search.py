@@ -87,7 +87,7 @@ def exact_subnet(
     None where no arch is left, and where more than `failures` kinds of better ones do not fit an
     arena. Raises InfeasibleBudget where no arch meets the budgets.
     """
-    passes = fits_as_planned(budgets)
+    passes = _fits_as_planned(budgets)
 
     def search(budgets: Sequence[Budget]) -> SearchResult | None:
         return best_passing(space, accuracy, budgets, passes, failures=failures, excluded=excluded)
@@ -180,7 +180,7 @@ def certify(
     return Certificate(accuracy_of_result, optimum.accuracy, optimum.arch, rmse)
 
 
-def fits_as_planned(budgets: Sequence[Budget]) -> Check:
+def _fits_as_planned(budgets: Sequence[Budget]) -> Check:
     """Whether an arch meets a budget on a microcontroller's arena as its planner places tensors; so
     does every arch where there is no such budget.
     """
