@@ -35,39 +35,46 @@ class DistributedStatistics(BatchStatistics):
 
 
 class _JointBatchNorm(torch.autograd.Function):
-    """Batch norm whose statistics, and whose gradient's two sums over the batch, go through an
-    all-reduce.
+    """Batch norm whose statistics, and whose gradient's two sums over the batch, are those of all
+    processes: one exchange each.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        # Half precision does not hold a sum over a batch.
-        wide = torch.promote_types(x.dtype, torch.float32)
-        variance, mean = torch.var_mean(x.to(wide), (0, 2, 3), correction=0)
-        joint_mean = _mean_over_ranks(mean)
+        # Half precision does not hold a sum over a batch; with these, the result is as wide as they
+        # are. As in F.batch_norm, which is ten times faster than torch.var_mean.
+        unused = torch.zeros_like(weight, dtype=torch.promote_types(x.dtype, torch.float32))
+        means, variances = _of_all_ranks(
+            torch.stack(torch.batch_norm_update_stats(x, unused, unused.clone(), 0.0))
+        ).unbind(1)  # (ranks, C) each
+        mean = means.mean(0)
         # Of squares about the joint mean: the mean of squares minus the squared mean would cancel.
-        joint_variance = _mean_over_ranks(variance + (mean - joint_mean).square())
-        ctx.save_for_backward(x, weight, joint_mean, (joint_variance + eps).rsqrt())
-        return F.batch_norm(x, joint_mean, joint_variance, weight, bias, training=False, eps=eps)
+        variance = (variances + (means - mean).square()).mean(0)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, mean, scale = ctx.saved_tensors
-        n, c, h, w = x.shape
-        wide, dims = mean.dtype, (0, 2, 3)
-        centered = x.to(wide) - mean.view(-1, 1, 1)  # (N, C, H, W)
-        unit = centered.mul_(scale.view(-1, 1, 1))  # mean 0 and variance 1
-        sums = torch.stack([grad.sum(dims, dtype=wide), (grad * unit).sum(dims, dtype=wide)])
-        along, across = (_mean_over_ranks(sums) / (n * h * w)).view(2, c, 1, 1)
-        grad_x = unit.mul_(-across).add_(grad).sub_(along).mul_((weight * scale).view(-1, 1, 1))
-        return grad_x.to(x.dtype), sums[1].to(weight.dtype), sums[0].to(weight.dtype), None
+        x, weight, mean, variance = ctx.saved_tensors
+        n, _, h, w = x.shape
+        scale, none = (variance + ctx.eps).rsqrt(), None
+        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, none, none, mean, scale, True, ctx.eps, [True, True, True]
+        )
+        # It took off the means over this process's part of the batch; those of all are to go.
+        own = torch.stack([grad_weight, grad_bias]).to(mean.dtype) / (n * h * w)
+        slope, offset = (own - _of_all_ranks(own).mean(0)) * (weight * scale)
+        grad_x += F.batch_norm(x, mean, variance, slope, offset, training=False, eps=ctx.eps)
+        return grad_x, grad_weight, grad_bias, None
 
 
-def _mean_over_ranks(value: Tensor) -> Tensor:
-    total = value.clone()
-    torch.distributed.all_reduce(total)
-    return total / torch.distributed.get_world_size()
+def _of_all_ranks(value: Tensor) -> Tensor:
+    """`value` of every process, stacked in their order."""
+    values = [torch.empty_like(value) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(values, value)
+    return torch.stack(values)
 
 
 class BatchNormStats(dict[str, tuple[Tensor, Tensor]]):
