@@ -84,6 +84,8 @@ def test_text_has_a_column_for_each_device(boards):
     assert lines[0].split() == ["space", "tiny", "a", "b", "mcu-64k"]
     assert lines[1].split("  ")[-1].strip() == "order of magnitude"
     assert lines[2].count(" ms ") == 3 and "     3x" in lines[2]
+    simulated = lines[2].split(" ms ")[2].split()[-1]
+    assert len(simulated.replace(".", "").strip("0")) <= 2  # digits, as many as it is worth
     by_title = {line[:22].strip(): line[22:].split() for line in lines if line}
     assert by_title["runtime"] == ["onnxruntime", "onnxruntime", "-"] and by_title["threads"] == [
         "2",

@@ -8,6 +8,7 @@ from labkit.comparison.published_latencies import PublishedLatency
 from labkit.comparison.side_by_side import STATE
 from labkit.latency.devices import SimulatedDevice
 from labkit.latency.simulated.device_file import HeldOut
+from labkit.specialize.targets import milliseconds
 
 TITLE_WIDTH = 22
 CALIBRATION = {
@@ -36,7 +37,11 @@ def comparison_text(comparison: dict) -> str:
         return lambda device: None if device.get(field) is None else text(device[field])
 
     def latency(name: str) -> Callable[[dict], str]:
-        return lambda d: f"{d['latency_ms'][name]:.4g} ms {_times(d['ratio'][name]):>6}"
+        def text(device: dict) -> str:
+            ms = milliseconds(device["latency_ms"][name], device["latency_is"])
+            return f"{ms} ms {_times(device['ratio'][name]):>6}"
+
+        return text
 
     shorter = ("simulated, order of magnitude", "order of magnitude")
     lines = [
