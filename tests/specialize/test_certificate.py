@@ -59,3 +59,16 @@ def test_what_firmware_links_and_plans_is_what_a_certificate_goes_by():
     result = search_subnet(FMNIST, accuracy, budgets, method="exact")
     assert any(budget.cost(result.genes[None])[0] > budget.limit for budget in budgets)
     assert certify(result, accuracy, budgets).gap == 0
+
+
+def test_what_exact_search_may_miss_is_no_negative_gap(monkeypatch):
+    """It may, where many kinds of better archs do not fit an arena as it is planned."""
+    accuracy = synthetic_accuracy(TINY)
+    found = {
+        count: random_search(TINY, accuracy, rng=np.random.default_rng(0), evaluations=count)
+        for count in (1, 200)
+    }
+    monkeypatch.setattr("labkit.specialize.subnet_search.search_subnet", lambda *_, **__: found[1])
+    certificate = certify(found[200], accuracy)
+    assert found[200].accuracy > found[1].accuracy and certificate.gap == 0
+    assert certificate.optimal_arch == found[200].arch
