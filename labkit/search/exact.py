@@ -49,6 +49,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
@@ -126,7 +127,9 @@ def _meet(space: SearchSpace, budget: Budget, others: Sequence[Budget]) -> np.nd
     return arch
 
 
+@lru_cache(maxsize=16)
 def _scaled(table: Separable, factor: float) -> StageTable:
+    """Cached so that a table's multiple is the same object the next time, and its terms known."""
     stages = [factor * table.stage_values(s) for s in range(len(table.space.stages))]
     return StageTable(table.space, factor * table.base, stages)
 

@@ -136,7 +136,9 @@ class Subproblems:
         return subproblem if subproblem.possible else None
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)
 def _thinned_terms(space: SearchSpace, tables: tuple[Separable, ...]) -> list[StageTerms]:
-    """Cached because the next question is often about the same tables with another limit."""
+    """Cached because one of the next questions is often about the same tables with other limits,
+    and they take longer than the rest of a search.
+    """
     return [terms.thinned() for terms in stage_terms(space, tables)]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from labkit.latency.measured.latency_file import read
@@ -91,10 +93,18 @@ def unsteady_spaces() -> list[str]:
     """
     names = []
     for path in sorted((cache_dir() / "latency" / HOST).glob("[!.]*.json")):
-        value = _read_host_file(path)
-        if value is not None and not _is_plausible(value, path):
-            names.append(value["space"])
-    return names
+        with suppress(FileNotFoundError):  # removed meanwhile
+            names.append(_unsteady_space(path, path.stat().st_mtime_ns))
+    return [name for name in names if name is not None]
+
+
+@lru_cache(maxsize=64)
+def _unsteady_space(path: Path, modified_ns: int) -> str | None:
+    """The space of a table of this machine if it is unsteady. Cached as long as the file is the
+    same: reading it takes a tenth of a second, and a label is read whenever a latency is shown.
+    """
+    value = _read_host_file(path)
+    return None if value is None or _is_plausible(value, path) else value["space"]
 
 
 def _read_host_file(path: Path, space: SearchSpace | None = None) -> dict | None:
