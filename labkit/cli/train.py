@@ -212,8 +212,7 @@ def train(
 
         labkit train --out runs/first --epochs 3 --steps-per-epoch 150
 
-    An interrupted run resumes with the same options and --resume. With several processes, on one
-    machine or many:
+    An interrupted run resumes with the same options and --resume. With several GPUs or machines:
 
         torchrun --nproc-per-node 2 -m labkit train --out runs/first
 
