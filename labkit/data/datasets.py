@@ -26,7 +26,7 @@ from labkit.data.fashion_mnist import unpack_fashion_mnist
 from labkit.data.image_index import ImageIndex, ImageSource, index_of
 from labkit.data.picture_folder import PictureFolder
 from labkit.data.record import DataError, DatasetRecord, ImageForm
-from labkit.data.splits import SPLITS, sortable, split_by_content, split_by_position
+from labkit.data.splits import SPLITS, mixed, sortable, split_by_content, split_by_position
 from labkit.data.streamed_images import StreamedImages
 from labkit.data.torchvision_sets import TorchvisionPictures
 
@@ -48,7 +48,7 @@ class Split(NamedTuple):
 
 
 class DataSet(NamedTuple):
-    splits: dict[str, Split]
+    splits: dict[str, Split]  # in an order in which classes are mixed
     mean: tuple[float, ...]  # of each channel, for pixels in [0, 1]
     std: tuple[float, ...]
     classes: tuple[str, ...]
@@ -169,9 +169,8 @@ def _of_pictures(name: str, class_name: str, form: ImageForm, strict: bool) -> D
     readable = np.flatnonzero(labels >= 0)
     train, test = readable[readable < first_part], readable[readable >= first_part]
     rows = [train[part] for part in split_by_position(labels[train], 2 if len(test) else 3)]
-    splits, mean, std = _assembled(
-        pictures, index, dict(zip(SPLITS, [*rows, test] if len(test) else rows)), form
-    )
+    rows = map(mixed, [*rows, test] if len(test) else rows)
+    splits, mean, std = _assembled(pictures, index, dict(zip(SPLITS, rows)), form)
     return DataSet(splits, mean, std, pictures.classes(index.labels), name, form)
 
 

@@ -29,7 +29,8 @@ def held_out_of_class(images: int, classes: int) -> int:
 
 
 def split_by_position(labels: np.ndarray, parts: int = 2) -> list[np.ndarray]:
-    """Indices of train and of `parts` held-out parts, of images whose order never changes.
+    """Ascending indices of train and of `parts` held-out parts, of images whose order never
+    changes.
 
     RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
     """
@@ -41,7 +42,16 @@ def split_by_position(labels: np.ndarray, parts: int = 2) -> list[np.ndarray]:
         *held_out, train = np.split(order, share * np.arange(1, parts + 1))
         for piece, indices in zip(pieces, (train, *held_out)):
             piece.append(indices)
-    return [_joined(piece) for piece in pieces]
+    return [np.sort(np.concatenate(piece)) if piece else np.empty(0, int) for piece in pieces]
+
+
+def mixed(indices: np.ndarray) -> np.ndarray:
+    """The same in an order that means nothing, and is always the same.
+
+    Images that lie by class would be seen by class, and batch norms would be recalibrated with
+    batches of a single class each.
+    """
+    return np.random.RandomState(SPLIT_SEED).permutation(indices)
 
 
 def split_by_content(
@@ -52,8 +62,8 @@ def split_by_content(
     The order of their `digests` (N, 16) decides, so that the same images are split alike
     everywhere, and an image that is added or removed moves hardly any other. Copies of an image
     stay together. `parts` (N,) says what the images' folder is: "train", "val" or "test", or "all"
-    where no part is separate; what is missing is cut out of train. Raises DataError for a class
-    with too few images.
+    where no part is separate; what is missing is cut out of train. Each split is in that order,
+    too, in which classes are mixed (see `mixed`). Raises DataError for a class with too few images.
     """
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     present = {part for part in (*SPLITS, "all") if (parts == part).any()}
@@ -87,7 +97,8 @@ def split_by_content(
             pieces["val"].append(rows[numbers % 2 == 1])
         if "test" in present:
             pieces["test"].append(members["test"][0])
-    return {name: _joined(piece) for name, piece in pieces.items()}
+    rows = {name: np.concatenate([[], *piece]).astype(int) for name, piece in pieces.items()}
+    return {name: _by_content(np.sort(indices), digests)[0] for name, indices in rows.items()}
 
 
 def _by_content(rows: np.ndarray, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +112,3 @@ def _by_content(rows: np.ndarray, digests: np.ndarray) -> tuple[np.ndarray, np.n
 def sortable(digests: np.ndarray) -> np.ndarray:
     """Digests (N, 16) of bytes as numbers (N, 2), which are ordered as the bytes are."""
     return np.ascontiguousarray(digests).view(">u8").astype(np.uint64)
-
-
-def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
-    return np.sort(np.concatenate(pieces)) if pieces else np.empty(0, int)

@@ -63,6 +63,19 @@ def test_content_decides_and_nothing_else(counts, seed):
     assert by_content(contents[order], labels[order]) == splits
 
 
+def test_images_that_lie_by_class_are_mixed_in_an_order_that_names_do_not_change():
+    """Batch norms are recalibrated batch after batch: not with a single class in each."""
+    labels, contents = np.repeat(np.arange(3), 400), np.arange(1200)
+    everything, order = np.array(["all"] * 1200), np.random.default_rng(0).permutation(1200)
+    digests = digests_of(contents)
+    rows = split_by_content(labels, digests, everything, CLASSES)
+    renamed = split_by_content(labels[order], digests[order], everything, CLASSES)
+    for name in SPLITS:
+        assert contents[rows[name]].tolist() == contents[order][renamed[name]].tolist()
+    for batch in labels[rows["train"]][:800].reshape(8, 100):
+        assert np.bincount(batch, minlength=3).min() > 15
+
+
 def test_an_image_more_moves_hardly_any_other():
     labels, contents = np.repeat(np.arange(3), 100), np.arange(300)
     before = by_content(contents, labels)
