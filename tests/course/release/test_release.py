@@ -230,7 +230,7 @@ def test_demo_and_a_notebook_run_in_a_release(course, tmp_path):
     ran = in_release(
         course, "-m", "labkit", "demo", cwd=tmp_path, LABKIT_CACHE=str(tmp_path / "cache")
     )
-    assert ran.returncode == 0 and "stm32f746" in ran.stdout, ran.stderr[-2000:]
+    assert ran.returncode == 0 and "mcu-20k" in ran.stdout, ran.stderr[-2000:]
     ran = in_release(
         course,
         "-m",
