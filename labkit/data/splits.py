@@ -42,7 +42,7 @@ def split_by_position(labels: np.ndarray, parts: int = 2) -> list[np.ndarray]:
         *held_out, train = np.split(order, share * np.arange(1, parts + 1))
         for piece, indices in zip(pieces, (train, *held_out)):
             piece.append(indices)
-    return [np.sort(np.concatenate(piece)) if piece else np.empty(0, int) for piece in pieces]
+    return [_joined(piece) for piece in pieces]
 
 
 def mixed(indices: np.ndarray) -> np.ndarray:
@@ -97,8 +97,7 @@ def split_by_content(
             pieces["val"].append(rows[numbers % 2 == 1])
         if "test" in present:
             pieces["test"].append(members["test"][0])
-    rows = {name: np.concatenate([[], *piece]).astype(int) for name, piece in pieces.items()}
-    return {name: _by_content(np.sort(indices), digests)[0] for name, indices in rows.items()}
+    return {name: _by_content(_joined(piece), digests)[0] for name, piece in pieces.items()}
 
 
 def _by_content(rows: np.ndarray, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +111,7 @@ def _by_content(rows: np.ndarray, digests: np.ndarray) -> tuple[np.ndarray, np.n
 def sortable(digests: np.ndarray) -> np.ndarray:
     """Digests (N, 16) of bytes as numbers (N, 2), which are ordered as the bytes are."""
     return np.ascontiguousarray(digests).view(">u8").astype(np.uint64)
+
+
+def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    return np.sort(np.concatenate(pieces)) if pieces else np.empty(0, int)

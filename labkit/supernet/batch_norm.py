@@ -59,9 +59,9 @@ class _JointBatchNorm(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, variance = ctx.saved_tensors
         n, _, h, w = x.shape
-        scale, none = (variance + ctx.eps).rsqrt(), None
+        scale = (variance + ctx.eps).rsqrt()
         grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, none, none, mean, scale, True, ctx.eps, [True, True, True]
+            grad, x, weight, None, None, mean, scale, True, ctx.eps, [True, True, True]
         )
         # It took off the means over this process's part of the batch; those of all are to go.
         own = torch.stack([grad_weight, grad_bias]).to(mean.dtype) / (n * h * w)
