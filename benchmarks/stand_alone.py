@@ -133,6 +133,9 @@ class Study:
     def _earlier(self, path: Path) -> dict:
         """The report in `path`; leaves with a message unless it is of this study."""
         report = json.loads(path.read_text(encoding="utf-8"))
+        # Its networks stay what they are when a supernet with another decay is compared with them.
+        decay = report["config"]["weight_decay"]
+        report["settings"] = [{**chosen, "weight_decay": decay} for chosen in report["settings"]]
         settings = {
             "seed": self.options.seed,
             "archs": len(self.archs),
@@ -172,9 +175,12 @@ class Study:
         """The settings among which a trial of arch i chooses: learning rates, and for small archs,
         which cannot learn images by heart, whether rectangles are erased at all.
         """
-        erase = self.trained.record["config"].get("erase", 0.0)
+        recorded = self.trained.record["config"]
+        erase, decay = recorded.get("erase", 0.0), {"weight_decay": recorded["weight_decay"]}
         shares = sorted({erase, 0.0}) if i == self.trials[0] else [erase]
-        return [{"learning_rate": r, "erase": e} for r in self.options.rates for e in shares]
+        return [
+            {"learning_rate": r, "erase": e, **decay} for r in self.options.rates for e in shares
+        ]
 
     def trial(self, i: int, settings: dict) -> tuple[TrainConfig, Path]:
         """A run of arch i that helps to choose its settings: a short one, unless it is small."""

@@ -231,6 +231,11 @@ def test_a_report_of_networks_that_are_gone_is_built_upon(tmp_path, monkeypatch)
     monkeypatch.setattr(stand_alone, "sha256", lambda path: "another supernet's")
     study = stand_alone.Study(options(earlier=tmp_path / "part.json"))
     assert [name for name, _, _ in study.runs(study.settings())] == ["alone-2", "distilled-0"]
+    # Another decay of the supernet is none of networks that were trained before.
+    decay = 2 * part["config"]["weight_decay"]
+    page.save(tmp_path / "other.json", part | {"config": part["config"] | {"weight_decay": decay}})
+    study = stand_alone.Study(options(earlier=tmp_path / "other.json"))
+    assert [run[2].weight_decay for run in study.runs(study.settings())] == [decay, decay]
     with pytest.raises(
         SystemExit, match="part.json is of another study: its epochs is 5, here it is 6"
     ):
