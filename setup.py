@@ -17,9 +17,7 @@ class BuildWithData(build_py):
         super().run()
         if not self.editable_mode:
             packed = Path(self.build_lib) / "labkit" / "shipped"
-            # Weights to go on from stay back: nothing reads them.
-            keep_back = shutil.ignore_patterns("training")
-            shutil.copytree(ROOT / "data", packed, ignore=keep_back, dirs_exist_ok=True)
+            shutil.copytree(ROOT / "data", packed, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithData})
