@@ -46,6 +46,7 @@ def measure(trained, images, pairs, device, threads, as_json) -> None:
     import torch
 
     from labkit.supernet.accuracy_measurement import measure as measure_accuracy
+    from labkit.supernet.folder import load
 
     if threads:
         torch.set_num_threads(threads)
@@ -60,5 +61,8 @@ def measure(trained, images, pairs, device, threads, as_json) -> None:
         lines.append(
             "the predictor knows no more than the mean: train longer, or measure more pairs"
         )
-    lines.append(f"pairs and the predictor, which is the separable one, are in {trained.path}")
-    show({"path": str(trained.path), "held_out": errors}, as_json, lines)
+    count = len(load(trained.path).pairs.genes)
+    lines.append(
+        f"{count:,} pairs and the predictor, which is the separable one, are in {trained.path}"
+    )
+    show({"path": str(trained.path), "pairs": count, "held_out": errors}, as_json, lines)

@@ -273,13 +273,18 @@ def _measured(trained, budgets, measurements, seed) -> tuple[SearchResult, dict,
 
 
 def _warn_of_budgets_without_effect(budgets) -> None:
+    from labkit.tables.arena import ArenaTable
     from labkit.tables.separable import highest
 
     for budget in budgets:
         limit, most = LIMITS.get(budget.name), highest(budget.cost)
         if limit and budget.limit >= most:  # perhaps a limit in another unit than the option's
+            said = f"{limit.option} {budget.limit / limit.factor:.9g}"
+            effect, needs = "excludes no subnet", "needs"
+            if isinstance(budget.cost, ArenaTable):  # its planner may need a bit more
+                effect, needs = "hardly excludes a subnet", "is predicted to need"
             click.echo(
-                f"labkit: {limit.option} {budget.limit / limit.factor:.9g} excludes no subnet; none"
-                f" needs more than {most / limit.factor:.6g} {limit.unit}",
+                f"labkit: {said} {effect}; none {needs} more than {most / limit.factor:.6g}"
+                f" {limit.unit}",
                 err=True,
             )

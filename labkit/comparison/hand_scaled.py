@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labkit.search import Budget
-from labkit.space import Arch, Block, SearchSpace
+from labkit.space import Arch, Block, SearchSpace, Stage
 from labkit.tables.costs import macs_table
 
 
@@ -38,10 +38,14 @@ def hand_scaled(
     if depth is None and not depths:
         raise ValueError(f"the stages of space {space.name!r} have no depth in common")
     depth = _middle(depths) if depth is None else depth
-    stages = tuple(
-        (Block(kernel or stage.kernels[0], expand or _middle(stage.expands)),) * depth
-        for stage in space.stages
-    )
+
+    def block(stage: Stage) -> Block:
+        usual = Block(stage.kernels[0], _middle(stage.expands))
+        return Block(
+            usual.kernel if kernel is None else kernel, usual.expand if expand is None else expand
+        )
+
+    stages = tuple((block(stage),) * depth for stage in space.stages)
     archs = [Arch(resolution, stages, width) for resolution, width in space.global_choices]
     for arch in archs:
         space.validate(arch)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from PIL import Image
 from labkit.data.record import DataError
 
 PARTS = ("train", "val", "test")
-SPLITS = ("train", "val", "test", "eval", "dev")  # how others' names for them begin
+# A word in others' names for them, as in Training, seg_test or val2017.
+SPLIT = re.compile(
+    r"(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|dev)(set|data|images|imgs)?"
+)
 FORMATS = {*"AVIF BMP GIF JPEG JPEG2000 MPO PNG PPM TGA TIFF WEBP".split()}
 ENDINGS = tuple(e for e, name in Image.registered_extensions().items() if name in FORMATS)
 SURVEYED = 200  # pictures that are looked at to know their size and colors
@@ -170,17 +174,26 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _refuse_splits_of_other_names(path: Path, names: set[str]) -> None:
-    """Raise DataError where folders are called like splits and all hold the same classes.
+    """Raise DataError where folders are called like splits and hold folders: two of them are, or
+    one, and all hold the same classes.
 
     The same folders alone say nothing: every class may have its pictures from the front and back.
+    Neither does a name: somebody's class may be called train.
     """
-    below = [_sub_folders(path / name) for name in sorted(names)]
-    alike = len(below) > 1 and len(below[0]) > 1 and all(each == below[0] for each in below)
-    if alike and any(name.lower().startswith(SPLITS) for name in names):
+    below = {name: _sub_folders(path / name) for name in names}
+    splits = [name for name in names if _is_split(name)]
+    one, *others = below.values() or [set()]
+    alike = len(one) > 1 and others and all(each == one for each in others)
+    if splits and alike or len(splits) > 1 and any(below[name] for name in splits):
         raise DataError(
-            f"{path} has the sub-folders {', '.join(sorted(names))}, each with the folders"
-            f" {', '.join(sorted(below[0])[:3])}: if they are splits, call them train, val and test"
+            f"{path} has the sub-folders {', '.join(sorted(names))}: if they are splits, call them"
+            " train, val and test, with a folder for each class directly in each of them; if they"
+            " are classes, call them otherwise"
         )
+
+
+def _is_split(name: str) -> bool:
+    return any(SPLIT.fullmatch(word) for word in re.split(r"[\W\d_]+", name.lower()))
 
 
 def _sub_folders(path: Path) -> set[str]:
@@ -194,6 +207,14 @@ def _sub_folders(path: Path) -> set[str]:
     }
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_classes(path: Path, names: Sequence[str], classes: tuple[str, ...]) -> None:
     if not names:
         raise DataError(
@@ -205,6 +226,12 @@ def _check_classes(path: Path, names: Sequence[str], classes: tuple[str, ...]) -
             f"{path} has 1 class ({names[0]}); wanted are at least two, each with a sub-folder of"
             " its images"
         )
+    for name in names:
+        if not _is_text(name):
+            raise DataError(
+                f"the name of the class {os.fsencode(name)!r} in {path} is no text in UTF-8; rename"
+                " the folder"
+            )
     different = sorted(set(names) ^ set(classes))
     if different:
         raise DataError(

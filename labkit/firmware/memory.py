@@ -95,7 +95,8 @@ class FirmwareFlash(AdditiveTable):
         there are stages, and the code of those in `without` is not counted.
         """
         stages = range(len(self.space.stages))
-        parts = {name: size / len(stages) for name, size in self.functions.items()}
+        # Whole bytes: the sum of fractions can be more than the whole.
+        parts = {name: size // len(stages) for name, size in self.functions.items()}
         terms = [
             self.constants.stage_values(s)
             + sum(

@@ -22,9 +22,9 @@ from labkit.latency.measured.blocks import TimedBlock, part_with_times, timed_bl
 from labkit.latency.measured.untrusted_json import FILE_BYTES, TableError, read_bytes
 from labkit.space import BlockShape, SearchSpace
 from labkit.space.operators import out_side
+from labkit.storage.json_fields import number_in
 
 KEY, FIELD = re.compile(r"(\S+):"), re.compile(r" +(\w+): +(\S+)")
-NUMBER = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # `float` takes more: 1_000, infinity
 
 
 class Dialect(NamedTuple):
@@ -181,7 +181,10 @@ def read_layers(path: Path) -> dict[str, float]:
 
 
 def _milliseconds(text: str, place: str) -> float:
-    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    try:
+        value = number_in(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise TableError(f"{place}: want milliseconds, got {text[:40]!r}")
     return value

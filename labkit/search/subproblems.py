@@ -51,6 +51,7 @@ class Subproblem:
         # What the stages after each one spend at least (S, L).
         self.least_after = least.sum(0) - np.cumsum(least, axis=0)
         self.span = sum(np.ptp(values) for values in self.values)
+        self._value_magnitude = sum(np.abs(values).max() for values in self.values)
         # Sums of these magnitudes (L,) are rounded, even where costs of both signs cancel.
         self._magnitude = np.maximum(np.abs(least), np.abs(largest)).sum(0)
         self.tolerance = ROUNDING * (
@@ -63,7 +64,7 @@ class Subproblem:
     def slack(self, prices: np.ndarray) -> float:
         """How far rounding may move a sum of values and of costs at prices (L,)."""
         priced = prices @ (np.abs(self.room) + self._magnitude)
-        return ROUNDING * (self.span + abs(self.base) + priced)
+        return ROUNDING * (self._value_magnitude + abs(self.base) + priced)
 
     def spent(self, picks: np.ndarray) -> np.ndarray:  # (L,)
         return sum(costs[:, i] for costs, i in zip(self.costs, picks))

@@ -24,8 +24,13 @@ from labkit.space.stage import (
     is_ascending,
     is_positive,
     is_whole,
+    store,
 )
 from labkit.space.stage_codes import StageCodes
+
+# Fields that are whole numbers, and those that may be None as well.
+WHOLE = ("in_channels", "num_classes", "stem_width", "stem_stride", "divisor")
+WHOLE_OR_NONE = ("first_width", "final_width", "feature_width")
 
 
 @dataclass(frozen=True)
@@ -68,17 +73,17 @@ class SearchSpace(StageCodes):
             check_activation(f"space {self.name!r}: {field}", getattr(self, field))
         for problem in self._problems():
             raise ValueError(f"space {self.name!r}: {problem}")
+        store(self, int, "resolutions", *WHOLE, *WHOLE_OR_NONE)
+        store(self, float, "widths")
 
     def _problems(self) -> Iterator[str]:
         """What is wrong with the values; each takes those before it to be right."""
         if not all(map(is_whole, self.resolutions)) or not is_ascending(self.resolutions):
             expected = f"resolutions must be whole numbers from 1 to {LARGEST:,} and ascending"
             yield f"{expected}, got {self.resolutions}"
-        optional = ("first_width", "final_width", "feature_width")
-        required = ("in_channels", "num_classes", "stem_width", "stem_stride", "divisor")
-        for field in (*required, *optional):
+        for field in (*WHOLE, *WHOLE_OR_NONE):
             value = getattr(self, field)
-            if not is_positive(value) and not (value is None and field in optional):
+            if not is_positive(value) and not (value is None and field in WHOLE_OR_NONE):
                 yield f"{field} must be a whole number from 1 to {LARGEST:,}, got {value!r}"
         if not (isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1):
             yield f"bn_eps must be a number between 0 and 1, got {self.bn_eps!r}"

@@ -55,6 +55,7 @@ class Stage:
                 f"stage width {self.width} and stride {self.stride}: want 1 to {LARGEST:,} and 1 or"
                 " 2"
             )
+        store(self, int, "width", "stride", "depths", "kernels", "expands")
 
     @property
     def max_depth(self) -> int:
@@ -64,6 +65,17 @@ class Stage:
     def block_choices(self) -> int:
         """Number of choices for one block."""
         return len(self.kernels) * len(self.expands)
+
+
+def store(value: object, kind: type, *fields: str) -> None:
+    """Make the numbers in fields of a frozen dataclass of one kind: JSON has none of numpy's, and a
+    space with 1 for 1.0 would be the same one with another digest.
+    """
+    for field in fields:
+        numbers = getattr(value, field)
+        if numbers is not None:
+            plain = tuple(map(kind, numbers)) if isinstance(numbers, tuple) else kind(numbers)
+            object.__setattr__(value, field, plain)
 
 
 def is_whole(value: object) -> bool:

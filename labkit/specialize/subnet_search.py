@@ -97,14 +97,16 @@ def exact_subnet(
     except TooManyFailures:
         return None
     except InfeasibleBudget as refusal:
-        arena = _arena(budgets)
-        if arena is None or refusal.budget.cost is not arena.cost:
+        arena = next((a for a in _arenas(budgets) if a.cost is refusal.budget.cost), None)
+        if arena is None:
             raise
         # What the planner needs for the arch with the smallest predicted arena can be met.
         smallest = replace(arena, limit=refusal.smallest)
-        least = _linked(space, accuracy)([*_others(budgets, arena), smallest])
+        others = [budget for budget in budgets if budget.cost is not arena.cost]
+        least = _linked(space, accuracy)([*_loosened(others), smallest])
         planned = arena.cost.planned(least.genes)
         proven = planned <= refusal.smallest - arena.cost.excess
+        proven = proven and _fits_as_planned(others)(least.genes)
         raise InfeasibleBudget(arena, planned, refusal.others, proven=proven) from None
 
 
@@ -184,17 +186,15 @@ def certify(
 
 
 def _fits_as_planned(budgets: Sequence[Budget]) -> Check:
-    """Whether an arch meets a budget on a microcontroller's arena as its planner places tensors; so
+    """Whether an arch meets budgets on microcontrollers' arenas as their planners place tensors; so
     does every arch where there is no such budget.
     """
-    arena = _arena(budgets)
-    if arena is None:
-        return lambda genes: True
+    arenas = _arenas(budgets)
 
     def passes(genes: np.ndarray) -> bool:
-        return arena.cost.planned(genes) <= arena.limit
+        return all(arena.cost.planned(genes) <= arena.limit for arena in arenas)
 
-    return ByKernel(passes) if arena.cost.by_kernel else passes
+    return ByKernel(passes) if any(arena.cost.by_kernel for arena in arenas) else passes
 
 
 def _linked(space: SearchSpace, accuracy: Separable) -> Callable[[Sequence[Budget]], SearchResult]:
@@ -209,40 +209,46 @@ def _until_planned(
     budgets: Sequence[Budget],
     search: Callable[[Sequence[Budget]], SearchResult],
 ) -> SearchResult:
-    """The result of `search` under `loose` budgets; while it does not fit the arena in `budgets` as
+    """The result of `search` under `loose` budgets; while it does not fit an arena in `budgets` as
     it is planned, that under a limit below what is predicted for it.
     """
-    result, arena = search(loose), _arena(budgets)
-    if arena is None:
-        return result
-    others, planned = _others(budgets, arena), [arena.cost.planned(result.genes)]
-    while planned[-1] > arena.limit:
-        predicted = float(arena.cost(result.genes[None])[0])
+    result, arenas = search(loose), _arenas(budgets)
+    searched, found = _arenas(loose), [np.inf] * len(arenas)
+    while True:
+        planned = [arena.cost.planned(result.genes) for arena in arenas]
+        found = np.minimum(found, planned)
+        broken = [i for i, arena in enumerate(arenas) if planned[i] > arena.limit]
+        if not broken:
+            return result
+        i = broken[0]
+        predicted = float(arenas[i].cost(result.genes[None])[0])
+        searched[i] = replace(arenas[i], limit=predicted - 1)  # bytes are whole
         try:
-            result = search([*others, replace(arena, limit=predicted - 1)])  # bytes are whole
+            result = search([*_others(budgets), *searched])
         except InfeasibleBudget:
-            raise InfeasibleBudget(arena, min(planned), others, proven=False) from None
-        planned.append(arena.cost.planned(result.genes))
-    return result
+            others = [budget for budget in budgets if budget.cost is not arenas[i].cost]
+            raise InfeasibleBudget(arenas[i], found[i], others, proven=False) from None
 
 
-def _arena(budgets: Sequence[Budget]) -> Budget | None:
-    """The tightest budget on an arena, if there is one."""
-    arenas = [budget for budget in budgets if isinstance(budget.cost, ArenaTable)]
-    return min(arenas, key=lambda budget: budget.limit, default=None)
+def _arenas(budgets: Sequence[Budget]) -> list[Budget]:
+    """The tightest budget on each arena. A looser one, such as the device's own, says nothing."""
+    tightest: dict[ArenaTable, Budget] = {}
+    for budget in budgets:
+        if isinstance(budget.cost, ArenaTable):
+            known = tightest.setdefault(budget.cost, budget)
+            tightest[budget.cost] = min(known, budget, key=lambda each: each.limit)
+    return [*tightest.values()]
 
 
-def _others(budgets: Sequence[Budget], arena: Budget) -> list[Budget]:
-    """Those on other costs. A looser one on this arena, such as the device's own, says nothing."""
-    return [budget for budget in budgets if budget.cost is not arena.cost]
+def _others(budgets: Sequence[Budget]) -> list[Budget]:
+    return [budget for budget in budgets if not isinstance(budget.cost, ArenaTable)]
 
 
 def _loosened(budgets: Sequence[Budget]) -> list[Budget]:
-    """The limit on an arena raised by as much as is predicted too much at most."""
-    arena = _arena(budgets)
-    if arena is None:
-        return [*budgets]
-    return [*_others(budgets, arena), replace(arena, limit=arena.limit + arena.cost.excess)]
+    """Limits on arenas raised by as much as is predicted too much at most."""
+    arenas = _arenas(budgets)
+    raised = (replace(arena, limit=arena.limit + arena.cost.excess) for arena in arenas)
+    return [*_others(budgets), *raised]
 
 
 def searches_at_limits(

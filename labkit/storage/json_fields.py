@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +27,19 @@ from typing import NoReturn
 from labkit.storage.errors import LabError
 
 Kind = type | tuple[type, ...]
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 HIGHEST_NUMBER = 1e15  # of any amount in a file; JSON integers may have thousands of digits
+
+
+def number_in(text: str) -> float:
+    """The number that a cell of a table holds. `float` takes more: 1_000, infinity, other digits.
+
+    >>> number_in("2.5e-1")
+    0.25
+    """
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"want a number, such as 0.25, got {text[:40]!r}")
+    return float(text)
 
 
 def parse_json(data: bytes | str, source: object, error: type[LabError], advice: str) -> object:

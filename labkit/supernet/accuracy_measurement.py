@@ -6,6 +6,7 @@ say how much more difficult the images are than those of val-search.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from labkit.supernet.accuracy_files import PAIRS, SEARCHED, UNSEARCHED, Pairs
 from labkit.supernet.folder import TrainedSupernet
 from labkit.tables.accuracy_link import Shift, fit_shift, imperfect
 from labkit.tables.accuracy_predictor import SeparablePredictor, fit_posterior
-from labkit.tables.predictor_quality import agreement, cross_validate
+from labkit.tables.predictor_quality import MODELS, agreement, cross_validate, separable
 
 if TYPE_CHECKING:
     from labkit.runtime.distributed import World
@@ -148,9 +149,17 @@ def _partial_file(trained: TrainedSupernet, archs: int, seed: int) -> Path:
 
 
 def random_genes(space: SearchSpace, count: int, seed: int) -> np.ndarray:
-    """(count, G) distinct random archs; fewer where the space has no more, or hardly more."""
+    """(count, G) distinct random archs; fewer where the space has no more."""
     genes = np.unique(space.sample(np.random.default_rng(seed), 2 * count + 100), axis=0)
-    return np.random.default_rng(seed).permutation(genes)[:count]  # np.unique sorts
+    genes = np.random.default_rng(seed).permutation(genes)[:count]  # np.unique sorts
+    lacking = min(count, space.size()) - len(genes)
+    if lacking > 0:  # only a small space repeats itself so often: take those that are drawn rarely
+        drawn = {row.tobytes() for row in genes}
+        every = space.encode(list(space.enumerate()))
+        rest = np.array([row for row in every if row.tobytes() not in drawn])
+        more = np.random.default_rng(seed).permutation(rest)[:lacking]
+        genes = np.concatenate([genes, more])
+    return genes
 
 
 def _measured_before(
@@ -188,7 +197,9 @@ def fit_predictor(trained: TrainedSupernet, seed: int = SEED) -> dict[str, dict[
     accuracy = imperfect(accuracy, images[SEARCHED])
     order = np.random.default_rng(seed).permutation(len(genes))
     held_out, training = np.split(order, [round(HELD_OUT * len(order))])
-    errors = cross_validate(space, genes, accuracy, [(training, held_out)], seed=seed)
+    models = {**MODELS, "separable": functools.partial(separable, images=images[SEARCHED])}
+    folds = [(training, held_out)]
+    errors = cross_validate(space, genes, accuracy, folds, models=models, seed=seed)
     rng = np.random.default_rng(seed)
     posterior = fit_posterior(space, genes, accuracy, rng=rng, images=images[SEARCHED])
     shifts = {

@@ -208,7 +208,12 @@ def fit_posterior(
 
 
 def fit_separable(
-    space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, *, rng: np.random.Generator
+    space: SearchSpace,
+    genes: np.ndarray,
+    accuracy: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    images: int = IMAGES,
 ) -> SeparablePredictor:
     """The predictor: the mean of `fit_posterior`, which says what it raises.
 
@@ -221,4 +226,4 @@ def fit_separable(
     >>> print(f"{np.abs(predictor(unseen) - truth(unseen)).max():.2f} points off at most")
     0.04 points off at most
     """
-    return fit_posterior(space, genes, accuracy, rng=rng).mean
+    return fit_posterior(space, genes, accuracy, rng=rng, images=images).mean

@@ -8,7 +8,7 @@ import numpy as np
 
 from labkit.space import SearchSpace
 from labkit.tables.accuracy_link import accuracy_of, log_error
-from labkit.tables.accuracy_predictor import fit_separable
+from labkit.tables.accuracy_predictor import IMAGES, fit_separable
 from labkit.tables.costs import macs_table
 
 Fit = Callable[[SearchSpace, np.ndarray, np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
@@ -36,9 +36,11 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     }
 
 
-def separable(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:
-    """The predictor that ships: `fit_separable`."""
-    return fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed))
+def separable(
+    space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int, images: int = IMAGES
+) -> Callable:
+    """The predictor that ships: `fit_separable` of accuracies on that many `images`."""
+    return fit_separable(space, genes, accuracy, rng=np.random.default_rng(seed), images=images)
 
 
 def constant(space: SearchSpace, genes: np.ndarray, accuracy: np.ndarray, seed: int) -> Callable:

@@ -200,7 +200,7 @@ def lowest(function: Separable) -> float:
     space = function.space
     stages = range(len(space.stages))
     least = [function.stage_values(s)[:, space.valid_codes(s)].min(1) for s in stages]
-    return float(function.combine(function.combine.reduce(least), function.base).min())
+    return float(function.combine(_one_by_one(function, least), function.base).min())
 
 
 def highest(function: Separable | MaxPlusSum) -> float:
@@ -219,10 +219,17 @@ def highest(function: Separable | MaxPlusSum) -> float:
         values = total.base + terms.sum(0) + np.maximum(with_peak.max(0), peak.base)  # (R,)
     else:
         terms = largest(function.stage_values)
-        values = function.combine(function.combine.reduce(terms), function.base)
+        values = function.combine(_one_by_one(function, terms), function.base)
         if function.link is not None:
             values = function.link(values)
     return float(values.max())
+
+
+def _one_by_one(function: Separable, terms: Sequence[np.ndarray]) -> np.ndarray:  # (S, R) -> (R,)
+    """The stages' terms combined in the order in which the function itself does, so that both round
+    alike: numpy's own `reduce` may do it in pairs.
+    """
+    return function.combine.accumulate(terms, axis=0)[-1]
 
 
 def check_tables(space: SearchSpace, functions: Iterable[object]) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from pictures_for_tests import write_pictures
@@ -93,10 +94,10 @@ def test_a_limit_that_excludes_nothing_is_pointed_out(capsys, device, option, co
     )
     code, out, err = run(capsys, *command, "2000000")
     assert code == 0 and json.loads(out)["limits"]
-    assert (
-        err == f"labkit: --max-{option} 2000000 excludes no subnet; none needs more than {most:.6g}"
-        f" {called}\n"
-    )
+    effect = "excludes no subnet; none needs more than"
+    if option == "sram" and device == "mcu-64k":  # where tensors lie is for the planner to say
+        effect = "hardly excludes a subnet; none is predicted to need more than"
+    assert err == f"labkit: --max-{option} 2000000 {effect} {most:.6g} {called}\n"
     assert run(capsys, *command, str(0.999 * most))[2] == ""
 
 
@@ -667,6 +668,15 @@ def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkey
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     shared = tmp_path / "shared.json"
     assert run(capsys, "lut", "export", "--device", "epyc-1core", "--out", str(shared))[0] == 0
+    if latency == "regression":  # which takes more whole subnets than a table
+        value, genes = json.loads(shared.read_text()), FMNIST.sample(np.random.default_rng(0), 100)
+        milliseconds = get_device("epyc-1core").latency_table(FMNIST)(genes).tolist()
+        value["subnets"] = [
+            {**value["subnets"][0], "arch": arch.to_json(), "median_ms": ms, "low_ms": ms}
+            | {"high_ms": ms}
+            for arch, ms in zip(FMNIST.decode(genes), milliseconds)
+        ]
+        shared.write_text(json.dumps(value))
     assert run(capsys, "lut", "import", str(shared), "--name", "my-board")[0] == 0
     found = as_json(
         capsys,
@@ -685,7 +695,8 @@ def test_a_board_is_searched_by_table_and_by_regression(capsys, tmp_path, monkey
     assert found["latency_ms"] == pytest.approx(predicted) and predicted <= 0.11
     assert found["latency_is"].startswith("measured") and found["latency_by"] == latency
     compared = as_json(capsys, "lut", "compare", "epyc-1core", "my-board")
-    assert [set(device["ratio"].values()) for device in compared["devices"]] == [{1.0}, {1.0}]
+    for device in compared["devices"]:
+        assert [*device["ratio"].values()] == pytest.approx([1.0] * len(device["ratio"]))
 
 
 def test_an_import_says_which_table_it_replaces(capsys, tmp_path, monkeypatch):

@@ -58,6 +58,8 @@ def test_a_space_may_begin_with_another_or_a_known_data_set(capsys, tmp_path):
         (["new", "my.json"], "a space is a .toml file, got 'my.json'"),
         (["new", "my space.toml"], "my space.toml: field name: want 1 to 60 letters"),
         (["new", "my.toml", "--data", "gone"], "unknown data set 'gone'"),
+        (["new", "my.toml", "--like", "fmnist", "--side", "64"], "--side is for a space that is"),
+        (["new", "my.toml", "--like", "fmnist", "--width", "9"], "--width is for a space that is"),
         (["show", "gone.toml"], "gone.toml does not exist; `labkit space new gone.toml`"),
         (["show", "moon"], "unknown space 'moon', known: fmnist"),
     ],

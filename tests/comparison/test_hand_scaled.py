@@ -25,6 +25,9 @@ def test_choices_can_be_named_and_must_be_there():
     assert arch.stages == (((5, 2),), ((5, 2),))
     with pytest.raises(ValueError, match="kernel size 7 is not in space 'wide'"):
         hand_scaled(WIDE, kernel=7)
+    for nothing in ({"kernel": 0}, {"expand": 0}, {"depth": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(nothing))}.* 0 is not in space 'wide'"):
+            hand_scaled(WIDE, **nothing)
     with pytest.raises(ValueError, match="stage 0: depth 1 is not in space 'ofa-mbv3'"):
         hand_scaled(MOBILENET_V3, depth=1)
     with pytest.raises(ValueError, match="'ofa-proxyless' have no depth in common"):

@@ -85,10 +85,41 @@ def splits_of_other_names(path):
         shutil.rmtree(path / f"class{i}")
 
 
+def split_without_a_class(path):
+    splits_of_other_names(path)
+    (path / "Training").rename(path / "Train")
+    (path / "Testing").rename(path / "Test")
+    shutil.rmtree(path / "Test" / "class1")
+
+
+def splits_in_a_wrapper(path):
+    splits_of_other_names(path)
+    for old, new in (("Training", "seg_train"), ("Testing", "seg_test")):
+        (path / new).mkdir()
+        (path / old).rename(path / new / new)
+
+
+def one_split_of_another_name(path):
+    splits_of_other_names(path)
+    (path / "Training").rename(path / "training")
+    (path / "Testing").rename(path / "holdout")
+
+
+def no_text(path):
+    try:
+        (path / "class0").rename(path / os.fsdecode(b"caf\xe9"))
+    except OSError:
+        pytest.skip("names of files are always text here")
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
-        (splits_of_other_names, "Testing, Training, each with .*: if they are splits, call them"),
+        (splits_of_other_names, "Testing, Training: if they are splits, call them train, val"),
+        (split_without_a_class, "Test, Train: if they are splits, call them train, val"),
+        (splits_in_a_wrapper, "seg_test, seg_train: if they are splits, call them train, val"),
+        (one_split_of_another_name, "holdout, training: if they are splits, call them train, val"),
+        (no_text, r"class b'caf.xe9' in .* is no text in UTF-8; rename"),
         (empty_class, "class 'class9' has no images in .*class9; add some"),
         (one_class, r"has 1 class \(class0\); wanted are at least two"),
         (stray_part, "has the sub-folders class1, class2, train; wanted are train"),

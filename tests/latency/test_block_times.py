@@ -170,7 +170,10 @@ BAD_CSV = {
     f"'{FIRST}' is -1.0; want milliseconds between": (
         lambda text: "\n".join([*text.splitlines()[:1], f"{FIRST},-1", *text.splitlines()[2:]])
     ),
-    f"'{FIRST}' is nan": (
+    f"row 2, key '{FIRST}': want milliseconds, such as 0.25, got '1_000'": (
+        lambda text: "\n".join([*text.splitlines()[:1], f"{FIRST},1_000", *text.splitlines()[2:]])
+    ),
+    f"row 2, key '{FIRST}': want milliseconds, such as 0.25, got 'nan'": (
         lambda text: "\n".join([*text.splitlines()[:1], f"{FIRST},nan", *text.splitlines()[2:]])
     ),
     "row 2 has 3 cells, want 2": lambda text: text.replace(f"{FIRST},", f"{FIRST},0,"),

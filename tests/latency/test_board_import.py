@@ -26,7 +26,7 @@ from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
 from labkit.space.binding import file_stem
-from labkit.space.presets import FMNIST, get_space
+from labkit.space.presets import FMNIST, get_space, spaces
 from labkit.storage.paths import data_dir
 
 
@@ -329,6 +329,18 @@ def test_no_block_takes_less_than_no_time(tmp_path):
     ):
         board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     assert lut.build_table(value, TINY).table(TINY.encode(list(TINY.enumerate()))).min() > 0
+
+
+def test_where_no_subnet_is_deeper_no_block_needs_a_time_of_its_own(tmp_path, monkeypatch):
+    """Each block's time includes a call, which a whole subnet has only once."""
+    space = replace(
+        FMNIST, name="flat", stages=tuple(replace(s, depths=(1,)) for s in FMNIST.stages)
+    )
+    monkeypatch.setitem(spaces, "flat", space)
+    value = made_up(space, intercept=0.05, per_block=-0.05)
+    assert np.nanmin(lut.build_table(value, space).table.blocks) < 0
+    board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
+    assert "my-board" in device_names()
 
 
 def test_no_whole_subnet_takes_less_than_no_time(tmp_path):

@@ -19,6 +19,7 @@ from latency_for_tests import COARSE, TINY, own_cache  # noqa: F401  (a fixture)
 from labkit.latency.devices import get_device
 from labkit.latency.kit import board_import
 from labkit.latency.kit import packing as kit
+from labkit.latency.measured import regression
 from labkit.latency.measured.latency_file import validate
 from labkit.latency.measured.untrusted_json import climbs_out, parse
 from labkit.runtime.timing import Timing, TimingLimits
@@ -257,6 +258,8 @@ def test_a_kit_of_more_subnets_feeds_a_regression(tmp_path, monkeypatch):
     assert run_kit(program, tmp_path / "board").returncode == 0
     # Two repeats of each model are not to be trusted.
     monkeypatch.setattr(board_import, "check_plausible", lambda *_: None)
+    monkeypatch.setattr(regression, "MIN_BOARD_SAMPLES", 30)
+    monkeypatch.setattr(regression, "lowest", lambda table: 1.0)
     board_import.import_table(tmp_path / "board" / "latency.json", "my-board")
     genes = TINY.sample(np.random.default_rng(0), 20)
     assert np.isfinite(get_device("my-board").latency_regression(TINY)(genes)).all()

@@ -24,7 +24,7 @@ from labkit.space.binding import file_stem
 from labkit.space.network import block_sides
 from labkit.space.presets import FMNIST, spaces
 from labkit.storage.errors import MissingPackage
-from labkit.tables.costs import macs_table
+from labkit.tables.costs import AdditiveTable, macs_table
 
 
 @pytest.mark.parametrize("space", [ONE_WIDTH, FMNIST], ids=lambda space: space.name)
@@ -117,10 +117,10 @@ def test_without_scikit_learn_nothing_is_measured(monkeypatch):
 
 
 def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkeypatch):
-    """A linear latency, 60 subnets without noise: other subnets are predicted."""
+    """A linear latency, 100 subnets without noise: other subnets are predicted."""
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(spaces, "tiny", TINY)
-    value = made_up(subnets=60)
+    value = made_up(subnets=100)
     genes = TINY.encode([Arch.from_json(subnet["arch"]) for subnet in value["subnets"]])
     weights = 1e-4 * np.random.default_rng(0).random(features(TINY, genes).shape[1])
     for subnet, ms in zip(value["subnets"], features(TINY, genes) @ weights + 0.2):
@@ -141,11 +141,34 @@ def test_a_boards_regression_comes_from_the_subnets_in_its_file(tmp_path, monkey
 def test_a_board_with_few_subnets_has_no_regression(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(spaces, "tiny", TINY)
-    board_import.import_table(save(made_up(subnets=9), tmp_path / "latency.json"), "my-board")
+    board_import.import_table(save(made_up(subnets=20), tmp_path / "latency.json"), "my-board")
     with pytest.raises(
-        TableError, match="holds 9 whole subnets.*at least 10.*lut pack --subnets 200"
+        TableError, match="holds 20 whole subnets.*at least 100.*lut pack --subnets 200"
     ):
         get_device("my-board").latency_regression(TINY)
+
+
+def test_a_board_whose_subnets_would_take_less_than_no_time_has_no_regression(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(spaces, "tiny", TINY)
+    board_import.import_table(save(made_up(subnets=100), tmp_path / "latency.json"), "my-board")
+    zero = AdditiveTable.of_operators(TINY, lambda operators: 0)
+    monkeypatch.setattr(regression, "fit_regression", lambda *_: zero.scaled(1, -2.0))
+    with pytest.raises(TableError, match="the regression predicts -2 ms for a subnet; measure"):
+        get_device("my-board").latency_regression(TINY)
+
+
+@pytest.mark.parametrize("slowness", [0.01, 1000.0])
+def test_a_board_that_is_so_many_times_slower_is_predicted_so_many_times_slower(slowness):
+    rng = np.random.default_rng(0)
+    genes, others = FMNIST.sample(rng, 100), FMNIST.sample(rng, 50)
+    milliseconds = get_device("stm32f746").latency_table(FMNIST)(genes)
+    milliseconds *= np.exp(0.01 * rng.standard_normal(100))
+    usual = fit_regression(FMNIST, genes, milliseconds)(others)
+    slow = fit_regression(FMNIST, genes, slowness * milliseconds)(others)
+    np.testing.assert_allclose(slow, slowness * usual, rtol=1e-6)
 
 
 def test_a_simulated_device_has_no_regression():

@@ -96,6 +96,22 @@ def test_differences_as_small_as_what_is_allowed_for_rounding_count(seed):
     )
 
 
+def test_values_that_are_large_beside_their_differences():
+    space = plain_space((Stage(8, 1, (1,), (3, 5, 7), (2,)),) * 3, resolutions=(8,))
+    genes, rng = space.encode(list(space.enumerate())), np.random.default_rng(0)
+    for _ in range(150):
+        accuracy = stage_table(
+            space, lambda s: 1e3 * rng.random() + 3.3e-13 * rng.integers(0, 4, s)
+        )
+        cost = stage_table(space, lambda s: rng.integers(0, 6, s).astype(float))
+        limit = float(np.median(cost(genes)))
+        meets = cost(genes) <= limit
+        found = best(space, accuracy, [Budget(cost, limit, "cost")])
+        assert found.accuracy == accuracy(genes)[meets].max()
+        least = Budget(accuracy, float(accuracy(genes)[meets].min()), "value")
+        best(space, cost, [Budget(cost, limit, "cost"), least])  # an arch meets both
+
+
 @pytest.mark.parametrize("offset", [1e4, 1e8])
 def test_costs_that_are_large_beside_their_differences(offset):
     space = plain_space((Stage(8, 1, (1,), (3, 5), (2, 3)),) * 2, resolutions=(8,))

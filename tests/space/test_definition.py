@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from spaces_for_tests import WIDE, small_spaces
 
+from labkit.space import SearchSpace, Stage
 from labkit.space.definition import SpaceError, definition, space_from
 from labkit.space.presets import FMNIST, spaces
 
@@ -21,6 +23,18 @@ def test_json_holds_all_that_a_space_is(space):
 def test_shipped_spaces_are_equal_to_their_definitions(space):
     again = space_from(definition(space), "here")
     assert again == space and again.digest == space.digest
+
+
+def test_a_space_of_other_kinds_of_numbers_is_the_same_one():
+    def space(whole, width):
+        stage = Stage(whole(8), whole(2), (whole(1), whole(2)), [whole(3)], [whole(2), whole(3)])
+        fixed = {"in_channels": whole(3), "num_classes": whole(2), "stem_width": whole(8)}
+        resolutions = [whole(16), whole(24)]
+        return SearchSpace("mine", resolutions, [stage], **fixed, widths=(width(1), width(2)))
+
+    plain, other = space(int, float), space(np.int64, int)
+    assert other == plain and other.digest == plain.digest
+    assert json.dumps(definition(other)) == json.dumps(definition(plain))
 
 
 def test_what_is_left_out_has_its_default():

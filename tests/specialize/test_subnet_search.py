@@ -11,11 +11,12 @@ from labkit.firmware.memory import firmware_arena
 from labkit.latency.devices import get_device
 from labkit.search import Budget, InfeasibleBudget, best
 from labkit.search.exact import cheapest
-from labkit.space import SearchSpace, Stage
+from labkit.space import Arch, SearchSpace, Stage
 from labkit.space.presets import FMNIST
 from labkit.specialize.device_costs import DeviceCosts
-from labkit.specialize.subnet_search import METHODS, search_subnet
-from labkit.tables.arena import ArenaTable, planned_bytes
+from labkit.specialize.subnet_search import METHODS, certify, needed, search_subnet
+from labkit.tables.arena import ArenaTable, arena_table, planned_bytes
+from labkit.tables.separable import StageTable
 from labkit.tables.synthetic_accuracy import synthetic_accuracy
 
 SMALL = {"population": 50, "generations": 40}
@@ -119,6 +120,29 @@ def test_firmware_is_searched_exactly_up_to_the_last_byte():
         with pytest.raises(InfeasibleBudget, match="smallest value found is 1[0-9]* bytes"):
             below = Budget(table, float(planned.min() - 1), "SRAM", "bytes")
             search_subnet(space, accuracy, [below], method=method, **SMALL)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_two_arenas_both_hold_what_is_found(method):
+    """One subnet for an interpreter and for firmware, where the best one misses the looser limit by
+    the interpreter's plan.
+    """
+    interpreter, firmware = arena_table(FMNIST), firmware_arena(FMNIST, "cortex-m3")
+    row = FMNIST.encode([Arch.parse("12px k5e3 k5e4 | k3e3 | k5e6 k7e6 k5e6 k7e3")])[0]
+    assert interpreter(row[None])[0] < 70_170 < interpreter.planned(row) and (
+        firmware.planned(row) < 8396
+    )
+    terms = [np.zeros((len(FMNIST.global_choices), size)) for size in FMNIST.stage_sizes]
+    for s, term in enumerate(terms):
+        term[row[0], FMNIST.stage_codes(row[None])[0, s]] = 1
+    favorite = StageTable(FMNIST, np.zeros(len(FMNIST.global_choices)), terms)
+    budgets = [
+        Budget(interpreter, 70_170.0, "SRAM of one", "bytes"),
+        Budget(firmware, 8396.0, "SRAM of the other", "bytes"),
+    ]
+    found = search_subnet(FMNIST, favorite, budgets, method=method, population=20, generations=40)
+    assert all(needed(budget, found.genes) <= budget.limit for budget in budgets)
+    certify(found, favorite, budgets)
 
 
 def test_of_two_limits_on_one_arena_the_tighter_one_is_named_with_what_is_planned():

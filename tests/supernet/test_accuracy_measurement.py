@@ -15,7 +15,7 @@ from labkit.space import SearchSpace, Stage
 from labkit.space.binding import space_fields
 from labkit.space.presets import FMNIST
 from labkit.storage.npz_file import ArtifactError, write_npz
-from labkit.supernet import accuracy_measurement
+from labkit.supernet import accuracy_files, accuracy_measurement
 from labkit.supernet.accuracy_measurement import fit_predictor, measure, measure_pairs, random_genes
 from labkit.supernet.folder import load
 
@@ -121,6 +121,35 @@ def test_a_damaged_partial_file_says_to_remove_it(tmp_path):
         with pytest.raises(ArtifactError, match="partial.npz cannot be used .*remove it") as error:
             accuracy_measurement._measured_before(path, FMNIST, rows)
         assert "restore" not in str(error.value)
+
+
+def test_a_small_space_gives_all_the_archs_that_it_has():
+    stages = (Stage(8, 2, (1, 2, 3), kernels=(3, 5), expands=(2,)),)
+    space = SearchSpace("small", (8, 16), stages, in_channels=3, num_classes=2, stem_width=8)
+    for count, found in ((20, 20), (28, 28), (1000, 28)):
+        genes = random_genes(space, count, seed=0)
+        assert len(genes) == len(np.unique(genes, axis=0)) == found <= space.size() == 28
+
+
+def test_a_predictor_is_judged_by_as_many_images_as_were_measured_on(trained, monkeypatch):
+    """300 images of many classes, of which none, one or two are named rightly."""
+    genes, _, header, _ = trained.pairs
+    genes = genes[:60]
+    counts = np.random.default_rng(0).integers(0, 3, len(genes))
+    header = {**header, "images": {"val-search": 300, "val": 300, "test": 300}}
+    few = accuracy_files.Pairs(
+        genes, counts / 3, header, {"val": counts[:20] / 3, "test": counts[:20] / 3}
+    )
+    accuracy_files.write_pairs(trained.path, trained.space, few)
+    judged = []
+    real = accuracy_measurement.separable
+    monkeypatch.setattr(
+        accuracy_measurement,
+        "separable",
+        lambda *pairs, images: judged.append(images) or real(*pairs, images=images),
+    )
+    errors = fit_predictor(again(trained))
+    assert judged == [300] and errors["separable"]["rmse"] < 1
 
 
 @pytest.mark.parametrize("archs", [11, -5])

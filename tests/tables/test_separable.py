@@ -8,7 +8,7 @@ from spaces_for_tests import plain_space
 
 from labkit.space import SearchSpace, Stage
 from labkit.tables.costs import AdditiveTable, MaxTable, block_table_mask, block_table_shape
-from labkit.tables.separable import Joint, MaxPlusSum, StageTable, highest
+from labkit.tables.separable import Joint, MaxPlusSum, StageTable, highest, lowest
 
 SPACE = SearchSpace(
     "mixed",
@@ -68,6 +68,18 @@ def test_the_highest_value_is_that_of_all_archs(seed):
     )
     for function in (total, largest, linked, MaxPlusSum(largest, total)):
         assert highest(function) == pytest.approx(function(genes).max(), rel=1e-12, abs=1e-12)
+
+
+def test_the_ends_are_exact_where_there_is_one_global_choice_and_many_stages():
+    """numpy adds nine numbers in pairs, a table one after another."""
+    stages = tuple(Stage(8, 1, (1,), (3, 5), (2,)) for _ in range(9))
+    space = SearchSpace("long", (8,), stages, in_channels=1, num_classes=2, stem_width=8)
+    genes = space.encode(list(space.enumerate()))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        terms = [rng.normal(size=(1, size)) for size in space.stage_sizes]
+        table = StageTable(space, rng.normal(size=1), terms)
+        assert (lowest(table), highest(table)) == (table(genes).min(), table(genes).max())
 
 
 def test_stage_table_adds_its_free_form_terms():

@@ -30,7 +30,8 @@ def space() -> None:
     "--data",
     "images",
     metavar="NAME|FOLDER",
-    help="Images to fit the space to (classes, colors, size), as in `labkit train`.",
+    help="Images to fit the space to (classes, colors, and without --like size), as in `labkit"
+    " train`.",
 )
 @click.option("--like", type=SpaceType(), help="Start from this space instead of a proposed one.")
 @click.option(
@@ -41,9 +42,7 @@ def space() -> None:
 @click.option(
     "--width",
     type=click.IntRange(8, 1024),
-    default=16,
-    show_default=True,
-    help="Channels of the first stage; MACs grow with its square.",
+    help="Channels of the first stage; MACs grow with its square.  [default: 16]",
 )
 def new(file, images, like, side, width) -> None:
     """Write a commented space to FILE, for you to edit.
@@ -56,12 +55,18 @@ def new(file, images, like, side, width) -> None:
     from labkit.adopt.space_template import write_space
 
     classes, channels, described = 10, 3, ""
+    if like is not None and (side or width):
+        option = "--side" if side else "--width"
+        raise click.UsageError(
+            f"{option} is for a space that is proposed, not for one like {like.name!r}; leave it"
+            f" out, and edit {file} afterwards"
+        )
     if images is not None:
         count, classes, channels, usual_side = _described(images)
         side = side or usual_side
         described = f" for {count} images in {classes} classes"
     if like is None:
-        shape = {"classes": classes, "channels": channels, "side": side or 64, "width": width}
+        shape = {"classes": classes, "channels": channels, "side": side or 64, "width": width or 16}
         value = propose(file.stem, **shape)
     else:
         fields = {"in_channels": channels, "num_classes": classes} if images is not None else {}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from labkit.course.hand_ins.csv_table import read_rows
 from labkit.course.handout.free_text import written_tasks
 from labkit.course.judges.registry import get_exercise
+from labkit.storage.json_fields import number_in
 
 COLUMNS = ("student", "exercise", "points", "comment", "late_days")
 MOST = 100_000  # points, or days
@@ -53,7 +54,7 @@ def _line(cells: dict[str, str]) -> ByHand:
     task = written_tasks().get(cells["exercise"])
     if cells["exercise"] and task is None:
         get_exercise(cells["exercise"])
-    points = float(cells["points"].replace(",", ".") or 0)
+    points = number_in(cells["points"].replace(",", ".") or "0")
     if not abs(points) <= MOST:
         raise ValueError(f"{cells['points']!r} are no points")
     if task is not None and not (cells["points"] and 0 <= points <= task.points):

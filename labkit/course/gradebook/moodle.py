@@ -14,6 +14,7 @@ import zipfile
 
 from labkit.course.gradebook.tables import csv_text
 from labkit.course.hand_ins.roster import Roster
+from labkit.storage.json_fields import number_in
 
 COLUMNS = (
     "Identifier",
@@ -62,7 +63,7 @@ def moodle_table(students: list[dict], of: float, roster: Roster | None) -> str:
 def _number(text: str) -> float:
     """A number with a comma or a point; NaN for what is none."""
     try:
-        return float(text.replace(",", "."))
+        return number_in(text.strip().replace(",", "."))
     except ValueError:
         return math.nan
 

@@ -20,6 +20,7 @@ from labkit.latency.measured.untrusted_json import TableError, read_bytes, read_
 from labkit.runtime.timing import Timing, TimingRun, latency_file
 from labkit.space import Arch, SearchSpace, network
 from labkit.storage.atomic_write import write_atomic
+from labkit.storage.json_fields import number_in
 
 COLUMNS = ("key", "milliseconds")
 TABLE_OF_TIMES = "table of times"  # what a latency file of these names as its runtime
@@ -55,7 +56,7 @@ def read_csv(path: Path, space: SearchSpace) -> dict[str, float]:
         if not text:  # not timed: `labkit lut keys` writes all that could be
             continue
         try:
-            times[key] = float(text)
+            times[key] = number_in(text)
         except ValueError:
             raise TableError(
                 f"{path}: row {line}, key {key!r}: want milliseconds, such as 0.25, got {text!r}"

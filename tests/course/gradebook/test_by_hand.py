@@ -31,7 +31,8 @@ def test_lines_give_points_comments_and_extensions(tmp_path):
     [
         ("anna,1.99,1,,", r"line 2: there is no exercise '1\.99'"),
         ("anna,1.3,much,,", "line 2"),
-        ("anna,1.3,nan,,", "no points"),
+        ("anna,1.3,nan,,", "want a number, such as 0.25, got 'nan'"),
+        ("anna,1.3,1_0,,", "want a number, such as 0.25, got '1_0'"),
         ("anna,,1,,soon", "line 2"),
         (",1.3,1,,", "no student"),
         ("anna,,1e308,,", "no points"),
