@@ -134,12 +134,14 @@ class SimulatedDevice(Device):
         simulated = "simulated" if is_trusted(self.held_out) else "simulated, order of magnitude"
         if not self.emulated:
             return simulated
-        return f"{cycles_label(self.core)} in {', '.join(self.emulated)}, else {simulated}"
+        spaces = f"{', '.join(self.emulated)} (whole or in part)"
+        return f"{cycles_label(self.core)} in {spaces}, else {simulated}"
 
     def latency_table(self, space: SearchSpace, progress: Progress = None) -> AdditiveTable:
-        if file_stem(space) not in self.emulated:
+        covering = _covering_file(self.emulated, space)
+        if covering is None:
             return self.roofline.table(space)
-        table = load_table(self.emulated[file_stem(space)], space).table
+        table = load_table(*covering).table.part(space)
         return table.scaled(EMULATED_MHZ / self.cycles.clock_mhz * self.cycles.factor)
 
 
@@ -179,32 +181,24 @@ class MeasuredDevice(Device):
     def known_part(self, space: SearchSpace) -> SearchSpace:
         if file_stem(space) in self.files:
             return space
-        for other in self._recorded_spaces().values():
+        for other in _recorded_spaces(self.files).values():
             known = tuple(side for side in space.resolutions if side in other.resolutions)
             if known and space.resembles(other):
                 return replace(space, resolutions=known)
         return space
 
-    def _recorded_spaces(self) -> dict[Path, SearchSpace]:
-        """The space of each file that says it."""
-        spaces = {path: recorded_space(path) for path in self.files.values()}
-        return {path: space for path, space in spaces.items() if space is not None}
-
     def _file(self, space: SearchSpace) -> tuple[Path, SearchSpace]:
         """The latency file for `space`, and the space that was measured: `space` itself, or one
         that has it at more resolutions.
         """
-        if file_stem(space) in self.files:
-            return self.files[file_stem(space)], space
-        measured = self._recorded_spaces()
-        for path, other in measured.items():
-            if other.covers(space):
-                return path, other
+        covering = _covering_file(self.files, space)
+        if covering is not None:
+            return covering
         if space.name in self.files:  # reading it says which version of the space it is for
             return self.files[space.name], space
         parts = [
             f"{other.name} at {', '.join(map(str, other.resolutions))} px"
-            for other in measured.values()
+            for other in _recorded_spaces(self.files).values()
             if space.covers(other)
         ]
         raise DeviceError(
@@ -314,6 +308,24 @@ def is_trusted(held_out: HeldOut | None) -> bool:
         and held_out.median_error <= TRUSTED_ERROR
         and (held_out.count < RANKED or held_out.spearman >= TRUSTED_RANKS)
     )
+
+
+def _recorded_spaces(files: Mapping[str, Path]) -> dict[Path, SearchSpace]:
+    """The space of each file that says it."""
+    spaces = {path: recorded_space(path) for path in files.values()}
+    return {path: space for path, space in spaces.items() if space is not None}
+
+
+def _covering_file(
+    files: Mapping[str, Path], space: SearchSpace
+) -> tuple[Path, SearchSpace] | None:
+    """The latency file among `files` for `space`, and the space that was measured, which may have
+    more resolutions.
+    """
+    if file_stem(space) in files:
+        return files[file_stem(space)], space
+    spaces = _recorded_spaces(files).items()
+    return next(((path, other) for path, other in spaces if other.covers(space)), None)
 
 
 def _simulated_files() -> dict[str, Path]:

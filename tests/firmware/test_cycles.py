@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,15 @@ def test_devices_of_the_core_have_its_table_at_their_clock(counts):
     assert device.latency_table(GRAY) and not np.allclose(
         device.latency_table(TINY)(genes), simulated
     )
+
+
+def test_devices_of_the_core_have_its_table_at_some_resolutions_too(counts):
+    core_table(TINY, "cortex-m3")
+    part, device = replace(TINY, resolutions=TINY.resolutions[:1]), get_device("mcu-20k")
+    genes = part.sample(np.random.default_rng(0), 50)
+    emulated = get_device("cortex-m3").latency_table(part)(genes)
+    np.testing.assert_allclose(device.latency_table(part)(genes), emulated * 100 / 72)
+    assert "(whole or in part), else simulated" in device.label
 
 
 def test_an_interrupted_count_goes_on_where_it_stopped(counts, monkeypatch):
