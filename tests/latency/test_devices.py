@@ -213,6 +213,10 @@ MICRO = {"sram": MEMORY, "flash": MEMORY}
             "held_out.spearman: want int or float, got 'high'",
         ),
         (
+            lambda v: v["held_out"].update(count=2, spearman=None),
+            "held_out.spearman: want int or float, got None",
+        ),
+        (
             lambda v: v["held_out"].update(count=0),
             "held_out.count: want a positive number, got 0",
         ),

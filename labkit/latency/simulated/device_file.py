@@ -155,14 +155,14 @@ def _series(fields: Fields) -> Series:
 
 
 def _held_out(fields: Fields) -> HeldOut:
-    ranks = fields.value.get("spearman")
+    count, ranks = int(fields.positive("count")), fields.value.get("spearman")
     return HeldOut(
         fields.text("networks"),
         fields.get("fitted", int),
-        int(fields.positive("count")),
+        count,
         fields.amount("median_error"),
         fields.amount("p90_error"),
-        None if ranks is None else float(fields.get("spearman", (int, float))),
+        None if ranks is None and count < 2 else float(fields.get("spearman", (int, float))),
     )
 
 
