@@ -49,6 +49,17 @@ def test_what_is_said_is_in_the_file_and_in_the_simulation(tmp_path):
     assert device.parameters["peak_gmacs"].source == "said when this file was written"
 
 
+@pytest.mark.parametrize("like", ["mcu-64k", "stm32h743", "pi4-int8"])
+@pytest.mark.parametrize("said", [("depthwise",), ("dense", "pointwise", "depthwise")])
+def test_a_share_that_is_said_is_what_is_used(tmp_path, like, said):
+    """Whatever the runtime's factor, which takes copied shares of pi4-int8 above the peak."""
+    options = [f"--{kind}={share}" for kind, share in zip(said, (1, 0.5, 0.25))]
+    assert new(tmp_path / "mine.json", "--like", like, *options).exit_code == 0
+    used = get_device(str(tmp_path / "mine.json")).roofline.efficiency
+    expected = {**get_device(like).roofline.efficiency, **dict(zip(said, (1, 0.5, 0.25)))}
+    assert used == pytest.approx(expected)
+
+
 def test_a_device_like_one_of_firmware_has_its_engine_core_and_cycles(tmp_path):
     path, like = tmp_path / "my-board.json", get_device("mcu-20k")
     assert new(path, "--like", "mcu-20k", "--sram", "16").exit_code == 0

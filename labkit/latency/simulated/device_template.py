@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.latency.simulated.device_file import DeviceError, read_device_file
+from labkit.latency.simulated.device_file import EFFICIENCIES, DeviceError, read_device_file
 from labkit.storage.atomic_write import write_json
 from labkit.storage.json_fields import read_json
 from labkit.storage.paths import data_dir
@@ -47,6 +47,7 @@ def write_device(
         said = {"value": rates.get(name), "source": "said when this file was written"}
         copied = {"value": parameter["value"], "source": f"as of {like}: {parameter['source']}"}
         value["parameters"][name] = said if name in rates else copied
+    _use_shares_as_said(value["parameters"], rates)
     for memory, size in memories.items():
         reserved = value.get(memory, {}).get("reserved_bytes", 0)
         if reserved >= size:
@@ -62,3 +63,19 @@ def write_device(
     except DeviceError:
         path.unlink()  # or the corrected command would find a file there
         raise
+
+
+def _use_shares_as_said(parameters: Mapping[str, dict], rates: Mapping[str, float]) -> None:
+    """Make the roofline use shares of the peak as `rates` say them, and the others as copied."""
+    said = [parameters[name] for name in EFFICIENCIES if name in rates]
+    copied = [parameters[name] for name in EFFICIENCIES if name not in rates]
+    runtime = parameters["runtime_factor"]
+    factor = runtime["value"]
+    if not said or factor == 1:
+        return
+    # A file's shares are at most 1: a factor that takes a copied one above the peak has to stay.
+    folds = all(share["value"] <= factor for share in copied)
+    for parameter in [runtime, *copied] if folds else said:
+        how = f"{parameter['value']} {'over' if folds else 'times'} a runtime_factor of {factor}"
+        parameter["source"] += f"; {how}"
+        parameter["value"] /= factor if folds else 1 / factor
