@@ -24,6 +24,7 @@ from labkit.deploy.litert.micro_interpreter import MicroInterpreter
 from labkit.deploy.litert.packages import require_packages
 from labkit.deploy.model_record import Opened, model_record, require_class_names
 from labkit.firmware.emulated_board import (
+    Board,
     BoardReport,
     find_board,
     missing_tools,
@@ -123,7 +124,7 @@ def deploy(
     folder: Path,
     *,
     layout: str = "plain",
-    board: str | None = None,
+    board: str | Board | None = None,
     split: str = "test",
     images: int | None = None,
     supernet: str | None = None,
@@ -195,7 +196,9 @@ def deploy(
     )
 
 
-def choose_board(space: SearchSpace, arch: Arch, name: str | None) -> tuple[str | None, str]:
+def choose_board(
+    space: SearchSpace, arch: Arch, name: str | Board | None
+) -> tuple[Board | None, str]:
     """The board to run it on, None for none, and why none where no `name` chose that.
 
     Raises LabError unless the memory of a board with a name holds the arena, the stack, constants
@@ -218,7 +221,7 @@ def choose_board(space: SearchSpace, arch: Arch, name: str | None) -> tuple[str 
             if name is None:
                 return None, problem
             raise LabError(f"{problem}; {board.advice}")
-    return name or DEFAULT_BOARD, ""
+    return board, ""
 
 
 def c_library(
@@ -300,7 +303,7 @@ def check_equal(
 
 
 def check_board(
-    library: Library, board: str, pixels: np.ndarray, expected: np.ndarray
+    library: Library, board: Board, pixels: np.ndarray, expected: np.ndarray
 ) -> BoardReport:
     """What is measured on the board; ExportError where its logits are not those `expected`."""
     logits, report = run_on_board(
@@ -310,7 +313,7 @@ def check_board(
         classes=len(library.classes),
         arena_bytes=library.plan.arena_bytes,
     )
-    _require_equal(logits, expected, f"the library on {board}", "the library on this machine")
+    _require_equal(logits, expected, f"the library on {board.name}", "the library on this machine")
     return report
 
 

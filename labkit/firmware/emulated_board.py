@@ -23,7 +23,7 @@ import numpy as np
 
 from labkit.firmware.host_build import run_tool
 from labkit.firmware.library import write_files
-from labkit.latency.devices import device_names, get_device
+from labkit.latency.devices import Device, device_names, get_device
 from labkit.latency.simulated.device_file import CORES
 from labkit.storage.errors import ExportError, LabError
 
@@ -95,12 +95,21 @@ def missing_tools() -> list[str]:
     return [name for name in (COMPILER, SIZE, EMULATOR) if shutil.which(name) is None]
 
 
-def find_board(name: str) -> Board:
-    """The board of a core, or of a device whose engine is firmware.
+def board_of(device: Device) -> Board:
+    """The board of a device whose engine is firmware; a core itself limits no memory."""
+    if device.sram_bytes is None:
+        return Board(device.name, device.core)
+    return Board(device.name, device.core, device.sram_bytes, device.flash_bytes)
+
+
+def find_board(name: str | Board) -> Board:
+    """The board of a core, or of a device whose engine is firmware; a board itself as it is.
 
     Raises ValueError for another name, LabError where tools are missing.
     """
-    if name in MACHINES:
+    if isinstance(name, Board):
+        board = name
+    elif name in MACHINES:
         board = Board(name, name)
     else:
         known = device_names()
@@ -111,7 +120,7 @@ def find_board(name: str) -> Board:
                 f"no board is called {name!r}, known: {', '.join([*MACHINES, *firmware])}, and"
                 ' device files of the engine "firmware"'
             )
-        board = Board(device.name, device.core, device.sram_bytes, device.flash_bytes)
+        board = board_of(device)
     if missing_tools():
         raise LabError(
             f"{', '.join(missing_tools())} not installed; running on an emulated board needs"
@@ -121,7 +130,7 @@ def find_board(name: str) -> Board:
 
 
 def run_on_board(
-    files: dict[str, str], name: str, pixels: np.ndarray, *, classes: int, arena_bytes: int
+    files: dict[str, str], name: str | Board, pixels: np.ndarray, *, classes: int, arena_bytes: int
 ) -> tuple[np.ndarray, BoardReport]:
     """Build a library's files for board `name`, run it on images (N, r, r, C) of bytes, measure it.
 

@@ -28,6 +28,7 @@ from labkit.supernet.folder import TrainedSupernet
 
 if TYPE_CHECKING:
     from labkit.deploy.deployment import Deployment
+    from labkit.firmware.emulated_board import Board
 
 SPLIT = "val"
 JUDGED_IMAGES = 1000  # by interpreters, which are slow
@@ -43,7 +44,7 @@ class Kind(NamedTuple):
 
     ending: str
     precision: str
-    board: str | None = None
+    board: Board | str | None = None
 
 
 class Deployed(NamedTuple):
@@ -70,10 +71,10 @@ def kind_of(device: Device) -> tuple[Kind, str | None]:
     return Kind(ending, PRECISIONS[device.precision], None if ending else _board(device)), None
 
 
-def _board(device: Device) -> str:
-    from labkit.firmware.emulated_board import missing_tools
+def _board(device: Device) -> Board | str:
+    from labkit.firmware.emulated_board import board_of, missing_tools
 
-    return "none" if missing_tools() else device.name
+    return "none" if missing_tools() else board_of(device)
 
 
 def deploy_all(

@@ -18,13 +18,16 @@ from labkit.course.pictures.deployment import deployment_matrix
 from labkit.course.pictures.style import save_figure
 from labkit.deploy.deployment import Deployment
 from labkit.deploy.onnx.deployment import OnnxDeployment
+from labkit.firmware import emulated_board
+from labkit.firmware.emulated_board import Board, board_of, find_board
 from labkit.firmware.library import RECORD, write_library
 from labkit.formats import table
 from labkit.latency.devices import get_device
+from labkit.latency.simulated.device_template import write_device
 from labkit.space import Arch
 from labkit.space.presets import FMNIST
 from labkit.specialize.choices import ALL, Choice, choose_subnets
-from labkit.specialize.deployed_models import Deployed
+from labkit.specialize.deployed_models import Deployed, kind_of
 from labkit.specialize.deployment_matrix import NOISE, DeploymentMatrix, build_matrix, specialize
 from labkit.specialize.device_costs import DeviceCosts
 from labkit.specialize.targets import Request, Target, targets
@@ -438,6 +441,19 @@ def formats(monkeypatch, exported) -> list[tuple]:
     return calls
 
 
+def test_the_board_of_a_device_file_is_the_files(tmp_path, formats, monkeypatch):
+    """Also of one that is called like a device that ships; that of a core is the core's."""
+    monkeypatch.setattr(emulated_board, "missing_tools", list)
+    for name in ("mine", "mcu-20k"):
+        path = tmp_path / f"{name}.json"
+        write_device(path, "mcu-20k", rates={}, memories={"sram": 65536})
+        device = get_device(str(path))
+        board = Board(name, "cortex-m3", device.sram_bytes, device.flash_bytes)
+        assert find_board(kind_of(device)[0].board) == board and board.sram_bytes == 65536 - 1024
+    core = replace(device, name="cortex-m3", sram_bytes=None, flash_bytes=None)
+    assert kind_of(core)[0].board == find_board("cortex-m3")
+
+
 def test_each_device_has_what_its_engine_runs(tmp_path, formats, exported):
     """And the other subnets are judged as the device would run them, in files that nobody keeps;
     firmware and the interpreter, which compute the same, share one.
@@ -460,7 +476,7 @@ def test_each_device_has_what_its_engine_runs(tmp_path, formats, exported):
     archs = {choice.arch for choice in found.choices}
     assert len(archs) > 1  # the memories differ
     boards = [options["board"] for ending, options, _ in formats if not ending]
-    assert len(boards) == 1 and boards[0] in ("mcu-20k", "none")
+    assert boards in ([board_of(get_device("mcu-20k"))], ["none"])
     converted = [(options["precision"], arch) for ending, options, arch in formats if ending]
     assert len(converted) == len(set(converted))
     own = next(choice.arch for choice in found.choices if choice.owner == "mcu-20k")
