@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from labkit.comparison.prediction_error import spearman
-from labkit.latency.devices import Device
+from labkit.latency.devices import Device, DeviceError, get_device
 from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.table_files import HOST, has_host_table, table_files
 from labkit.latency.measured.untrusted_json import TableError, read_json
 from labkit.space import Arch, SearchSpace
-from labkit.space.binding import file_stem, space_of
+from labkit.space.binding import space_of
 from labkit.tables.costs import macs_table
 
 RANKED_ARCHS = 2000  # rank correlation is taken over
@@ -45,10 +45,22 @@ def representative_archs(space: SearchSpace, seed: int = 0) -> dict[str, Arch]:
 
 
 def measured_names(space: SearchSpace) -> list[str]:
-    """Devices that have a measured table for `space`; this machine once it was measured."""
-    stems = {file_stem(space), space.name}
-    names = [name for name, files in sorted(table_files().items()) if stems & files.keys()]
+    """Devices that have a measured table for `space`, or for some of its resolutions; this machine
+    once it was measured.
+    """
+    names = [name for name in sorted(table_files()) if _measured_part(get_device(name), space)]
     return [HOST, *names] if has_host_table(space) else names
+
+
+def comparable_names(space: SearchSpace, names: Sequence[str]) -> list[str]:
+    """Those of `names`, in their order, that have a table for a resolution that all before have."""
+    comparable = []
+    for name in names:
+        part = _measured_part(get_device(name), space)
+        if part is not None:
+            space = part
+            comparable.append(name)
+    return comparable
 
 
 def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -> dict:
@@ -86,6 +98,15 @@ def side_by_side(space: SearchSpace, devices: Sequence[Device], seed: int = 0) -
         "archs": shapes,
         "devices": rows,
     }
+
+
+def _measured_part(device: Device, space: SearchSpace) -> SearchSpace | None:
+    """`space` at the resolutions that `device` has a measured table for, None without any."""
+    part = device.known_part(space)
+    try:
+        return part if device.latency_file(part) else None
+    except DeviceError:
+        return None
 
 
 def _measurement(path: Path) -> dict:

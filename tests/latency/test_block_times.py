@@ -16,7 +16,7 @@ from latency_for_tests import TINY, made_up, own_cache  # noqa: F401  (a fixture
 from spaces_for_tests import WIDE
 
 from labkit.cli.latency.lut import lut
-from labkit.comparison.side_by_side import side_by_side
+from labkit.comparison.side_by_side import measured_names, side_by_side
 from labkit.latency.devices import device_names, get_device
 from labkit.latency.kit import block_times
 from labkit.latency.kit.block_times import read_csv, read_object, write_keys
@@ -26,7 +26,7 @@ from labkit.latency.measured.lookup_table import build_table
 from labkit.latency.measured.untrusted_json import TableError
 from labkit.latency.table_export import export_table
 from labkit.space import Arch
-from labkit.space.presets import FMNIST
+from labkit.space.presets import FMNIST, spaces
 from labkit.tables.costs import macs_table
 
 
@@ -138,6 +138,23 @@ def test_a_table_without_subnets_for_some_resolutions_travels_as_a_file(tmp_path
     np.testing.assert_array_equal(table.table(genes), device.latency_table(part)(genes))
     shown = side_by_side(WIDE, [get_device("pi4"), get_device("theirs")])
     assert shown["resolutions"] == [*part.resolutions] and shown["devices"][1]["subnets"] == 0
+
+
+def test_devices_with_tables_for_some_resolutions_are_compared_without_names(tmp_path, monkeypatch):
+    """Those that share none with the ones before are left out by name."""
+    monkeypatch.setitem(spaces, "wide", WIDE)
+    times = times_of(made_up(WIDE))
+    sides = {"first": WIDE.resolutions[:1], "second": WIDE.resolutions, "third": (16,)}
+    for name, resolutions in sides.items():
+        blocks = timed_blocks(replace(WIDE, resolutions=resolutions))
+        (tmp_path / "some.json").write_text(json.dumps({key: times[key] for key in blocks}))
+        import_table(tmp_path / "some.json", name, WIDE, read_times=read_object)
+    assert measured_names(WIDE) == [*sides] and measured_names(TINY) == []
+    shown = CliRunner().invoke(lut, ["compare", "--supernet", "wide", "--json"])
+    compared = json.loads(shown.stdout)
+    assert compared["resolutions"] == [12]
+    assert [device["name"] for device in compared["devices"]] == ["first", "second"]
+    assert "in all of those shown: third; name them" in shown.stderr
 
 
 @given(st.data())

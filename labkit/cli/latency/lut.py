@@ -274,19 +274,27 @@ def export(trained, device, out) -> None:
 def compare(trained, names, as_json) -> None:
     """Show devices side by side: the same subnets' latency, and how each was measured.
 
-    Without NAMES, it shows every device with a measured table here. Ratios and rank correlation
-    are relative to the first.
+    Without NAMES, it shows every device with a measured table here, at the resolutions that all
+    have; it names those that it leaves out because they share none. Ratios and rank correlation are
+    relative to the first.
     """
     from labkit.cli.latency.text import comparison_text
-    from labkit.comparison.side_by_side import measured_names, side_by_side
+    from labkit.comparison.side_by_side import comparable_names, measured_names, side_by_side
     from labkit.latency.devices import get_device
 
     space = trained.space
-    names = names or measured_names(space)
-    if not names:
+    measured = names or measured_names(space)
+    if not measured:
         raise ValueError(
             f"no device was measured for space {space.name!r}; run `labkit lut measure`, or name"
             " devices"
+        )
+    names = names or comparable_names(space, measured)
+    if left_out := [name for name in measured if name not in names]:
+        click.echo(
+            f"left out, as no resolution is in their tables and in all of those shown:"
+            f" {', '.join(left_out)}; name them to compare them with each other",
+            err=True,
         )
     comparison = side_by_side(space, [get_device(name) for name in names])
     sides, lines = comparison["resolutions"], [comparison_text(comparison)]
