@@ -70,7 +70,7 @@ def test_rooms_import_only_what_lies_below_them():
 
 def test_the_core_is_small():
     lines = {room: sum(map(code_lines, (PACKAGE / room).rglob("*.py"))) for room in CORE}
-    assert sum(lines.values()) <= 9650, lines
+    assert sum(lines.values()) <= 9720, lines
 
 
 def test_the_root_holds_the_face_and_no_folder_is_crowded():

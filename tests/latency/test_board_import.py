@@ -332,12 +332,15 @@ def test_no_block_takes_less_than_no_time(tmp_path):
 
 
 def test_where_no_subnet_is_deeper_no_block_needs_a_time_of_its_own(tmp_path, monkeypatch):
-    """Each block's time includes a call, which a whole subnet has only once."""
+    """The time of each block, of stem and of head includes a call, which a subnet has only once."""
     space = replace(
         FMNIST, name="flat", stages=tuple(replace(s, depths=(1,)) for s in FMNIST.stages)
     )
     monkeypatch.setitem(spaces, "flat", space)
-    value = made_up(space, intercept=0.05, per_block=-0.05)
+    call, own = 0.05, iter(np.random.default_rng(0).uniform(0.001, 0.01, 100_000))
+    value = made_up(
+        space, factor=1, intercept=-call, per_block=-call, block_ms=lambda name: call + next(own)
+    )
     assert np.nanmin(lut.build_table(value, space).table.blocks) < 0
     board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     assert "my-board" in device_names()
