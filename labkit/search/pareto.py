@@ -12,6 +12,7 @@ import numpy as np
 
 BLOCK = 512  # points that `nondominated` compares in pairs at a time
 WORTH_BUCKETS = 2000  # points from which on `prune_dominated` sorts them into buckets
+MOST_SORTED = 10  # costs by which it does: of more, buckets are few and coarse, and their grid huge
 
 
 def pareto_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ def prune_dominated(costs: np.ndarray, value: np.ndarray) -> np.ndarray:
     order = np.lexsort((-value, *costs[::-1]))
     repeats = (np.diff(costs[:, order], axis=1) == 0).all(0)
     order = order[np.append(True, ~repeats)]  # of equal costs, the best value
-    if len(order) < WORTH_BUCKETS:
+    if len(order) < WORTH_BUCKETS or len(costs) > MOST_SORTED:
         return order
     costs, value = costs[:, order], value[order]
     buckets = int(2 ** (20 // len(costs)))  # along each cost

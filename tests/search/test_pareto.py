@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.search.pareto import front_of_sums, hypervolume, pareto_front
+from labkit.search.pareto import front_of_sums, hypervolume, pareto_front, prune_dominated
 
 EXAMPLES = settings(max_examples=200, deadline=None)
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)
@@ -19,6 +19,19 @@ def undominated(pairs):
     return sorted(
         p for p in pairs if not any(q[0] <= p[0] and q[1] >= p[1] and q != p for q in pairs)
     )
+
+
+@pytest.mark.parametrize("count", [2, 5, 10, 24])
+def test_no_point_that_nothing_dominates_is_pruned(count):
+    """Also by as many costs as one subnet for all devices has."""
+    rng = np.random.default_rng(count)
+    costs, value = rng.random((count, 2500)).round(1), rng.random(2500).round(2)
+    kept = set(prune_dominated(costs, value).tolist())
+    for i in range(0, 2500, 50):
+        as_good = (costs <= costs[:, i : i + 1]).all(0) & (value >= value[i])
+        same = (costs == costs[:, i : i + 1]).all(0) & (value == value[i])
+        if (as_good == same).all():
+            assert kept & set(np.flatnonzero(same).tolist())
 
 
 @EXAMPLES
