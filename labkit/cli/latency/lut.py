@@ -30,8 +30,8 @@ subnets_option = click.option(
     default=20,
     show_default=True,
     help=(
-        "Whole subnets in the kit. 20 calibrate the table; `--latency regression` learns from more,"
-        " such as 200."
+        "Whole subnets in the kit. 20 calibrate the table; `--latency regression` takes 100 at"
+        " least, 200 for a good one."
     ),
 )
 
