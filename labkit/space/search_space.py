@@ -24,7 +24,7 @@ from labkit.space.stage import (
     is_ascending,
     is_positive,
     is_whole,
-    store,
+    store_as,
 )
 from labkit.space.stage_codes import StageCodes
 
@@ -73,8 +73,8 @@ class SearchSpace(StageCodes):
             check_activation(f"space {self.name!r}: {field}", getattr(self, field))
         for problem in self._problems():
             raise ValueError(f"space {self.name!r}: {problem}")
-        store(self, int, "resolutions", *WHOLE, *WHOLE_OR_NONE)
-        store(self, float, "widths")
+        store_as(self, int, "resolutions", *WHOLE, *WHOLE_OR_NONE)
+        store_as(self, float, "widths")
 
     def _problems(self) -> Iterator[str]:
         """What is wrong with the values; each takes those before it to be right."""

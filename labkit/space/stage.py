@@ -55,7 +55,7 @@ class Stage:
                 f"stage width {self.width} and stride {self.stride}: want 1 to {LARGEST:,} and 1 or"
                 " 2"
             )
-        store(self, int, "width", "stride", "depths", "kernels", "expands")
+        store_as(self, int, "width", "stride", "depths", "kernels", "expands")
 
     @property
     def max_depth(self) -> int:
@@ -67,7 +67,7 @@ class Stage:
         return len(self.kernels) * len(self.expands)
 
 
-def store(value: object, kind: type, *fields: str) -> None:
+def store_as(value: object, kind: type, *fields: str) -> None:
     """Make the numbers in fields of a frozen dataclass of one kind: JSON has none of numpy's, and a
     space with 1 for 1.0 would be the same one with another digest.
     """

@@ -26,6 +26,7 @@ from labkit.latency.measured.latency_file import whole_subnets
 from labkit.latency.measured.untrusted_json import TableError, climbs_out, parse
 from labkit.space import Arch
 from labkit.space.binding import file_stem
+from labkit.space.definition import definition
 from labkit.space.presets import FMNIST, get_space, spaces
 from labkit.storage.paths import data_dir
 
@@ -329,6 +330,16 @@ def test_no_block_takes_less_than_no_time(tmp_path):
     ):
         board_import.import_table(save(value, tmp_path / "latency.json"), "my-board")
     assert lut.build_table(value, TINY).table(TINY.encode(list(TINY.enumerate()))).min() > 0
+
+
+def test_of_a_table_of_some_resolutions_an_import_for_the_whole_space_says_what_it_is(tmp_path):
+    part = replace(FMNIST, resolutions=(20, 28))
+    value = {**made_up(part), "space_definition": definition(part)}  # as an export has it
+    path = save(value, tmp_path / "latency.json")
+    with pytest.raises(TableError, match="space 'fmnist' at 20, 28 px alone; import it without"):
+        board_import.import_table(path, "my-board", FMNIST)
+    board_import.import_table(path, "my-board")
+    assert get_device("my-board").known_part(FMNIST) == part
 
 
 def test_where_no_subnet_is_deeper_no_block_needs_a_time_of_its_own(tmp_path, monkeypatch):

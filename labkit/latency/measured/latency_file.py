@@ -126,14 +126,17 @@ def _validate_space(value: dict, path: Path, space: SearchSpace | None) -> Searc
     _require(isinstance(value.get("space"), str), f"{path}: field 'space' must be a name")
     if space is None:
         return space_of(value, path, TableError, NEW_KIT)
-    own = recorded_space(path)
-    if own not in (None, space) and space.covers(own):
+    try:
+        require_space(value, path, space, TableError, NEW_KIT)
+    except TableError:
+        own = recorded_space(path)
+        if own is None or not space.covers(own):
+            raise
         resolutions = ", ".join(map(str, own.resolutions))
         raise TableError(
             f"{path} was made for space {space.name!r} at {resolutions} px alone; import it without"
             " naming a supernet or space"
-        )
-    require_space(value, path, space, TableError, NEW_KIT)
+        ) from None
     return space
 
 
