@@ -46,7 +46,6 @@ def measure(trained, images, pairs, device, threads, as_json) -> None:
     import torch
 
     from labkit.supernet.accuracy_measurement import measure as measure_accuracy
-    from labkit.supernet.folder import load
 
     if threads:
         torch.set_num_threads(threads)
@@ -61,7 +60,7 @@ def measure(trained, images, pairs, device, threads, as_json) -> None:
         lines.append(
             "the predictor knows no more than the mean: train longer, or measure more pairs"
         )
-    count = len(load(trained.path).pairs.genes)
+    count = min(pairs, trained.space.size())
     lines.append(
         f"{count:,} pairs and the predictor, which is the separable one, are in {trained.path}"
     )

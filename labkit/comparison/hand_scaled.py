@@ -40,9 +40,9 @@ def hand_scaled(
     depth = _middle(depths) if depth is None else depth
 
     def block(stage: Stage) -> Block:
-        usual = Block(stage.kernels[0], _middle(stage.expands))
         return Block(
-            usual.kernel if kernel is None else kernel, usual.expand if expand is None else expand
+            stage.kernels[0] if kernel is None else kernel,
+            _middle(stage.expands) if expand is None else expand,
         )
 
     stages = tuple((block(stage),) * depth for stage in space.stages)

@@ -182,8 +182,8 @@ def _refuse_splits_of_other_names(path: Path, names: set[str]) -> None:
     """
     below = {name: _sub_folders(path / name) for name in names}
     splits = [name for name in names if _is_split(name)]
-    one, *others = below.values() or [set()]
-    alike = len(one) > 1 and others and all(each == one for each in others)
+    classes = [*below.values()]
+    alike = len(names) > 1 and len(classes[0]) > 1 and all(each == classes[0] for each in classes)
     if splits and alike or len(splits) > 1 and any(below[name] for name in splits):
         raise DataError(
             f"{path} has the sub-folders {', '.join(sorted(names))}: if they are splits, call them"

@@ -58,7 +58,6 @@ def _arguments(content: Fields, kind: type) -> dict:
         elif field.type.startswith("tuple"):
             if not all(map(is_number, content.get(name, list))):
                 content.fail(name, "a list of numbers")
-            value = tuple(map(float, value)) if "float" in field.type else tuple(value)
         elif field.type == "float":
             value = float(content.positive(name))
         else:
